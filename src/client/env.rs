@@ -1,0 +1,209 @@
+//! The environment: which variables are ours, what their values mean, and which names only look like ours.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::error::Error;
+
+/// What the environment says. The name beside a value is the variable it came from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
+    pub(super) dsn: Option<(&'static str, String)>,
+    /// `production`, `staging`, …
+    pub(super) name: Option<(&'static str, String)>,
+    pub(super) release: Option<(&'static str, String)>,
+    pub(super) traces_sample_rate: Option<(&'static str, f64)>,
+    pub(super) send_default_pii: Option<(&'static str, bool)>,
+    pub(super) spotlight: Option<(&'static str, Option<Url>)>,
+    pub(super) debug: Option<(&'static str, bool)>,
+    pub(super) warnings: Vec<String>,
+    /// The first value that cannot be used.
+    pub(super) error: Option<Error>,
+}
+
+const OURS: [&str; 13] = [
+    "ENVIRONMENT",
+    "GIT_COMMIT",
+    "SENTRY_DEBUG",
+    "SENTRY_DSN",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_PROFILES_SAMPLE_RATE",
+    "SENTRY_PROFILE_SESSION_SAMPLE_RATE",
+    "SENTRY_RELEASE",
+    "SENTRY_SEND_DEFAULT_PII",
+    "SENTRY_SPOOL_DIR",
+    "SENTRY_SPOTLIGHT",
+    "SENTRY_TRACES_SAMPLE_RATE",
+    "SENTRY_WORKER_DSN",
+];
+
+/// Variables of other tools of the same family, which are no misspellings of ours.
+const OTHERS: [&str; 16] = [
+    "SENTRY_AUTH_TOKEN",
+    "SENTRY_BAGGAGE",
+    "SENTRY_CONFIG_FILE",
+    "SENTRY_DIST",
+    "SENTRY_LOG_LEVEL",
+    "SENTRY_NAME",
+    "SENTRY_ORG",
+    "SENTRY_PIPELINE",
+    "SENTRY_PROJECT",
+    "SENTRY_PROPERTIES",
+    "SENTRY_REPLAY_SESSION_SAMPLE_RATE",
+    "SENTRY_REPLAYS_SESSION_SAMPLE_RATE",
+    "SENTRY_SAMPLE_RATE",
+    "SENTRY_TRACE",
+    "SENTRY_URL",
+    "SENTRY_VSTS_URL",
+];
+
+/// Where Spotlight listens unless told otherwise.
+const SPOTLIGHT: &str = "http://localhost:8969/stream";
+
+/// Which process asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Server,
+    Worker,
+}
+
+impl Environment {
+    /// Reads the variables; a value of `None` is one that is not UTF-8.
+    pub(super) fn read(variables: impl IntoIterator<Item = (String, Option<String>)>, role: Role) -> Self {
+        let variables: BTreeMap<String, Option<String>> = variables.into_iter().collect();
+        let mut read = Self::default();
+        let lookup = |names: &[&'static str], error: &mut Option<Error>| -> Option<(&'static str, String)> {
+            names.iter().find_map(|name| match variables.get(*name) {
+                Some(Some(value)) if !value.trim().is_empty() => Some((*name, value.trim().to_owned())),
+                Some(None) => {
+                    error.get_or_insert_with(|| Error::setting(format!("{name}: expected text, found bytes that are not UTF-8")));
+                    None
+                }
+                // A blank variable is as good as none.
+                _ => None,
+            })
+        };
+        let mut error = None;
+        read.dsn = match role {
+            Role::Server => lookup(&["SENTRY_DSN"], &mut error),
+            Role::Worker => lookup(&["SENTRY_WORKER_DSN", "SENTRY_DSN"], &mut error),
+        };
+        read.name = lookup(&["SENTRY_ENVIRONMENT", "ENVIRONMENT"], &mut error);
+        // Build systems write `unknown` where they do not know the commit; that is no release.
+        read.release = lookup(&["SENTRY_RELEASE", "GIT_COMMIT"], &mut error).filter(|(_, release)| release != "unknown");
+        read.traces_sample_rate =
+            lookup(&["SENTRY_TRACES_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
+        read.send_default_pii =
+            lookup(&["SENTRY_SEND_DEFAULT_PII"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
+        read.debug = lookup(&["SENTRY_DEBUG"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
+        read.spotlight = lookup(&["SENTRY_SPOTLIGHT"], &mut error).and_then(|(name, text)| keep(name, spotlight(name, &text), &mut error));
+        for name in ["SENTRY_PROFILES_SAMPLE_RATE", "SENTRY_PROFILE_SESSION_SAMPLE_RATE"] {
+            let Some((name, text)) = lookup(&[name], &mut error) else { continue };
+            if keep(name, rate(name, &text), &mut error).is_some_and(|(_, rate)| rate > 0.0) {
+                read.warnings.push(format!("{name} is set, but this version records no profiles"));
+            }
+        }
+        if let Some((name, _)) = lookup(&["SENTRY_SPOOL_DIR"], &mut error) {
+            read.warnings.push(format!("{name} is set, but this version keeps nothing on disk"));
+        }
+        read.error = error;
+        read.warnings.extend(variables.keys().filter_map(|name| look_alike(name)));
+        read
+    }
+}
+
+fn keep<T>(name: &'static str, value: Result<T, Error>, error: &mut Option<Error>) -> Option<(&'static str, T)> {
+    match value {
+        Ok(value) => Some((name, value)),
+        Err(found) => {
+            error.get_or_insert(found);
+            None
+        }
+    }
+}
+
+/// A share from `0.0` to `1.0`.
+fn rate(name: &str, text: &str) -> Result<f64, Error> {
+    match text.parse::<f64>() {
+        Ok(rate) => checked_rate(name, rate),
+        Err(_) => Err(Error::setting(format!("{name}: expected a number from 0.0 to 1.0, found '{}'", shown(text)))),
+    }
+}
+
+/// The same for a number that is one already.
+pub(super) fn checked_rate(name: &str, rate: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(Error::setting(format!("{name}: expected a number from 0.0 to 1.0, found '{rate}'")))
+    }
+}
+
+/// Sentry's words for yes and no, in any case.
+fn switch(name: &str, text: &str) -> Result<bool, Error> {
+    match as_switch(text) {
+        Some(on) => Ok(on),
+        None => Err(Error::setting(format!("{name}: expected one of true, yes, on, 1 or false, no, off, 0, found '{}'", shown(text)))),
+    }
+}
+
+fn as_switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "y" | "yes" | "on" | "1" => Some(true),
+        "false" | "f" | "n" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// On, off, or an address of one's own.
+fn spotlight(name: &str, text: &str) -> Result<Option<Url>, Error> {
+    let address = match as_switch(text) {
+        Some(true) => SPOTLIGHT,
+        Some(false) => return Ok(None),
+        None => text,
+    };
+    match Url::parse(address) {
+        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok(Some(url)),
+        _ => Err(Error::setting(format!("{name}: expected 1, 0 or a URL, found '{}'", shown(text)))),
+    }
+}
+
+/// Values can be long and can be secrets that landed in the wrong variable: only a short start is shown.
+fn shown(text: &str) -> String {
+    let short: String = text.chars().take(16).filter(|letter| !letter.is_control()).collect();
+    if text.chars().count() > 16 { format!("{short}…") } else { short }
+}
+
+/// A warning about a name that is close to one of ours.
+fn look_alike(name: &str) -> Option<String> {
+    if !name.starts_with("SENTRY") || OURS.contains(&name) || OTHERS.contains(&name) {
+        return None;
+    }
+    let (distance, meant) = OURS.into_iter().map(|ours| (strsim::levenshtein(name, ours), ours)).min()?;
+    (distance <= 3).then(|| format!("{name} is not read; did you mean {meant}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_alikes_are_named_and_neighbours_are_not() {
+        for (name, meant) in [
+            ("SENTRY_TRACE_SAMPLE_RATE", "SENTRY_TRACES_SAMPLE_RATE"),
+            ("SENTRY_ENVIROMENT", "SENTRY_ENVIRONMENT"),
+            ("SENTRYDSN", "SENTRY_DSN"),
+        ] {
+            assert!(look_alike(name).is_some_and(|warning| warning.contains(meant)), "{name}");
+        }
+        for name in ["SENTRY_AUTH_TOKEN", "SENTRY_ORG", "SENTRY_PROJECT", "SENTRY_DSN", "PATH", "SENTRY_SOMETHING_ELSE"] {
+            assert_eq!(look_alike(name), None);
+        }
+    }
+
+    #[test]
+    fn long_values_are_not_repeated_in_errors() {
+        assert_eq!(shown("0123456789abcdef0123456789abcdef"), "0123456789abcdef…");
+    }
+}

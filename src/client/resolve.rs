@@ -1,0 +1,175 @@
+//! From what was set by hand and what the environment says to every setting, checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::builder::ConfigBuilder;
+use super::env::{Environment, checked_rate};
+use super::settings::{Settings, Source};
+use crate::error::Error;
+use crate::protocol::Dsn;
+use crate::sampling::TrustParent;
+
+/// Sentry keeps this much of an environment's name, and of a release's.
+const ENVIRONMENT_LIMIT: usize = 64;
+const RELEASE_LIMIT: usize = 200;
+
+/// Notes where each value comes from while it is chosen.
+#[derive(Default)]
+struct Choice {
+    sources: Vec<(&'static str, Source)>,
+}
+
+impl Choice {
+    /// The value set by hand, else the environment's, with the name that an error should blame.
+    fn of<T>(&mut self, setting: &'static str, by_hand: Option<T>, environment: Option<(&'static str, T)>) -> Option<(&'static str, T)> {
+        let (source, chosen) = match (by_hand, environment) {
+            (Some(value), _) => (Source::Builder, Some((setting, value))),
+            (None, Some((variable, value))) => (Source::Environment(variable), Some((variable, value))),
+            (None, None) => (Source::Default, None),
+        };
+        self.sources.push((setting, source));
+        chosen
+    }
+
+    /// The value set by hand, else the default.
+    fn or<T>(&mut self, setting: &'static str, by_hand: Option<T>, default: T) -> T {
+        self.of(setting, by_hand, None).map_or(default, |(_, value)| value)
+    }
+}
+
+impl Settings {
+    /// Chooses and checks. What the environment got wrong is an error only where something is to be recorded at all.
+    pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
+        let ConfigBuilder { from_environment: env, .. } = builder;
+        let Environment { warnings, error, .. } = env;
+        let mut choice = Choice::default();
+
+        let dsn = choice.of("dsn", builder.dsn, env.dsn).filter(|(_, dsn)| !dsn.trim().is_empty());
+        let dsn = dsn.map(|(name, text)| read_dsn(name, &text)).transpose()?;
+        let by_hand = builder.spotlight.map(|text| read_url("spotlight", &text)).transpose()?;
+        let spotlight = choice.of("spotlight", by_hand.map(Some), env.spotlight).and_then(|(_, url)| url);
+        let mut faults = Faults { is_on: dsn.is_some() || spotlight.is_some() || builder.console, warnings };
+        faults.note(error.map_or(Ok(()), Err))?;
+
+        let (name, environment) = choice.of("environment", builder.environment, env.name).unwrap_or_else(|| ("", "production".to_owned()));
+        faults.note(check_name(name, &environment, ENVIRONMENT_LIMIT, &["none", ".", ".."]))?;
+        let release = choice.of("release", builder.release, env.release);
+        if let Some((name, release)) = &release {
+            faults.note(check_name(name, release, RELEASE_LIMIT, &["latest", ".", ".."]))?;
+        }
+        let (name, rate) = choice.of("traces_sample_rate", builder.traces_sample_rate, env.traces_sample_rate).unwrap_or(("", 0.1));
+        let traces_sample_rate = checked_rate(name, rate)?;
+        let send_default_pii = choice.of("send_default_pii", builder.send_default_pii, env.send_default_pii);
+        let debug = choice.of("debug", builder.debug, env.debug);
+        // One row shows both.
+        choice.of("queue", builder.queue_items.or(builder.queue_bytes), None);
+
+        Ok(Self {
+            dsn,
+            environment,
+            release: release.map(|(_, release)| release),
+            server_name: choice.of("server_name", builder.server_name, None).map(|(_, name)| name),
+            traces_sample_rate,
+            keep_failed: choice.or("keep_failed", builder.keep_failed, true),
+            trust_parent: choice.or("trust_parent", builder.trust_parent, TrustParent::default()),
+            failed_status_codes: choice.or("failed_status_codes", builder.failed_status_codes, 500..=599),
+            send_default_pii: send_default_pii.is_some_and(|(_, send)| send),
+            redaction: Arc::new(builder.redaction),
+            max_breadcrumbs: choice.or("max_breadcrumbs", builder.max_breadcrumbs, 100),
+            max_spans: choice.or("max_spans", builder.max_spans, 1000),
+            queue_items: builder.queue_items.unwrap_or(1000),
+            queue_bytes: builder.queue_bytes.unwrap_or(12 * 1024 * 1024),
+            connect_timeout: choice.or("connect_timeout", builder.connect_timeout, Duration::from_secs(3)),
+            request_timeout: choice.or("request_timeout", builder.request_timeout, Duration::from_secs(10)),
+            shutdown_timeout: choice.or("shutdown_timeout", builder.shutdown_timeout, Duration::from_secs(2)),
+            console: choice.or("console", builder.console.then_some(true), false),
+            spotlight,
+            panic_hook: choice.or("panic_hook", builder.panic_hook, true),
+            debug: debug.is_some_and(|(_, debug)| debug),
+            tags: builder.tags,
+            before_send: builder.before_send,
+            before_send_transaction: builder.before_send_transaction,
+            warnings: faults.warnings,
+            sources: choice.sources,
+        })
+    }
+}
+
+/// What cannot be used: an error where something is recorded, else a warning.
+struct Faults {
+    is_on: bool,
+    warnings: Vec<String>,
+}
+
+impl Faults {
+    fn note(&mut self, checked: Result<(), Error>) -> Result<(), Error> {
+        if self.is_on {
+            return checked;
+        }
+        self.warnings.extend(checked.err().map(|error| error.to_string()));
+        Ok(())
+    }
+}
+
+fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {
+    let dsn: Dsn = text.parse().map_err(|invalid| Error::dsn(format!("{name}: {invalid}")))?;
+    if dsn.is_https() && cfg!(not(feature = "rustls")) {
+        return Err(Error::dsn(format!("{name}: an https address needs the feature `rustls` of tower-sentry")));
+    }
+    Ok(dsn)
+}
+
+/// What Sentry's servers throw away without a word.
+fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Result<(), Error> {
+    let trimmed = value.trim();
+    let fault = if trimmed.is_empty() {
+        "it is blank"
+    } else if value.chars().count() > longest {
+        "it is too long"
+    } else if value.contains(['/', '\\']) || value.contains(char::is_control) {
+        "it holds a slash or a control character"
+    } else if reserved.iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
+        "it is a reserved word"
+    } else {
+        return Ok(());
+    };
+    Err(Error::setting(format!("{name}: expected at most {longest} characters without a slash, but {fault}")))
+}
+
+fn read_url(name: &str, text: &str) -> Result<Url, Error> {
+    match Url::parse(text) {
+        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::Config;
+
+    #[test]
+    fn releases_and_environments_are_judged_like_the_servers_do() {
+        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/release_relay.json")).unwrap_or_default();
+        let texts =
+            |name: &str| vectors[name].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+        let on = || Config::builder().console(true);
+
+        for (name, valid) in [("valid", true), ("invalid", false)] {
+            let releases = texts(name);
+            assert!(!releases.is_empty());
+            for release in releases {
+                assert_eq!(on().release(release.clone()).build().is_ok(), valid, "{release:?}");
+            }
+        }
+        for (name, valid) in [("environment_valid", true), ("environment_invalid", false)] {
+            for environment in texts(name) {
+                assert_eq!(on().environment(environment.clone()).build().is_ok(), valid, "{environment:?}");
+            }
+        }
+    }
+}

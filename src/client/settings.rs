@@ -1,0 +1,115 @@
+//! What a configuration comes to: every setting with its value and where that value comes from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::export::{BeforeSend, BeforeSendTransaction};
+use crate::protocol::Dsn;
+use crate::redaction::Redaction;
+use crate::sampling::TrustParent;
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Builder,
+    Default,
+    /// The variable's name.
+    Environment(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builder => f.write_str("builder"),
+            Self::Default => f.write_str("default"),
+            Self::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Every setting, checked.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
+pub(crate) struct Settings {
+    pub(crate) dsn: Option<Dsn>,
+    pub(crate) environment: String,
+    pub(crate) release: Option<String>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) traces_sample_rate: f64,
+    pub(crate) keep_failed: bool,
+    pub(crate) trust_parent: TrustParent,
+    pub(crate) failed_status_codes: RangeInclusive<u16>,
+    pub(crate) send_default_pii: bool,
+    pub(crate) redaction: Arc<Redaction>,
+    pub(crate) max_breadcrumbs: usize,
+    pub(crate) max_spans: usize,
+    pub(crate) queue_items: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) console: bool,
+    pub(crate) spotlight: Option<Url>,
+    pub(crate) panic_hook: bool,
+    pub(crate) debug: bool,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) before_send: Option<BeforeSend>,
+    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
+    /// What a user should know at the start.
+    pub(crate) warnings: Vec<String>,
+    /// Where the values come from that can come from more than one place.
+    pub(crate) sources: Vec<(&'static str, Source)>,
+}
+
+impl Settings {
+    /// Whether anything is recorded: there is somewhere to send to or to show.
+    pub(crate) fn is_on(&self) -> bool {
+        self.dsn.is_some() || self.console || self.spotlight.is_some()
+    }
+}
+
+/// One setting a line, secrets masked: `examples/boot.rs` prints this.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: &dyn fmt::Display| {
+            let source = self.sources.iter().find(|(of, _)| *of == name).map_or(Source::Default, |(_, source)| *source);
+            writeln!(f, "{name:<24} {value:<32} {source}", value = value.to_string())
+        };
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+        let on_off = |on: bool| if on { "on" } else { "off" };
+        row("recording", &on_off(self.is_on()))?;
+        row("dsn", &or_none(self.dsn.as_ref().map(ToString::to_string)))?;
+        row("environment", &self.environment)?;
+        row("release", &or_none(self.release.clone()))?;
+        row("server_name", &or_none(self.server_name.clone()))?;
+        row("traces_sample_rate", &self.traces_sample_rate)?;
+        row("keep_failed", &on_off(self.keep_failed))?;
+        row("trust_parent", &format!("{:?}", self.trust_parent))?;
+        row("failed_status_codes", &format!("{}..={}", self.failed_status_codes.start(), self.failed_status_codes.end()))?;
+        row("send_default_pii", &on_off(self.send_default_pii))?;
+        row("max_breadcrumbs", &self.max_breadcrumbs)?;
+        row("max_spans", &self.max_spans)?;
+        row("queue", &format!("{} items, {} KiB", self.queue_items, self.queue_bytes / 1024))?;
+        row("connect_timeout", &format!("{:?}", self.connect_timeout))?;
+        row("request_timeout", &format!("{:?}", self.request_timeout))?;
+        row("shutdown_timeout", &format!("{:?}", self.shutdown_timeout))?;
+        row("console", &on_off(self.console))?;
+        row("spotlight", &or_none(self.spotlight.as_ref().map(ToString::to_string)))?;
+        row("panic_hook", &on_off(self.panic_hook))?;
+        row("debug", &on_off(self.debug))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("dsn", &self.dsn)
+            .field("environment", &self.environment)
+            .field("release", &self.release)
+            .finish_non_exhaustive()
+    }
+}

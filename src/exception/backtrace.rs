@@ -1,0 +1,94 @@
+//! Stack traces: addresses in the request, names and lines on the exporter's thread.
+
+use super::in_app;
+use crate::protocol::{Frame, Stacktrace};
+
+/// Frames beyond this are cut from the middle, as are Sentry's.
+const FRAMES_LIMIT: usize = 100;
+
+/// The return addresses of the calling thread, innermost first. Walks the stack and resolves nothing.
+pub(crate) fn addresses() -> Vec<usize> {
+    let mut addresses = Vec::with_capacity(64);
+    backtrace::trace(|frame| {
+        // The address before the return is still inside the call.
+        addresses.push((frame.ip() as usize).saturating_sub(1));
+        addresses.len() < 4 * FRAMES_LIMIT
+    });
+    addresses
+}
+
+/// Resolves addresses to frames, the oldest caller first; none if nothing is left to show.
+pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
+    let mut frames = Vec::new();
+    for address in addresses {
+        let before = frames.len();
+        // Inlined calls come innermost first, like the addresses.
+        backtrace::resolve(*address as *mut std::ffi::c_void, |symbol| frames.push(frame(*address, symbol)));
+        if frames.len() == before {
+            frames.push(Frame { instruction_addr: Some(format!("{address:#x}")), ..Frame::default() });
+        }
+    }
+    frames.drain(..machinery(&frames));
+    if let Some(start) = frames.iter().position(|frame| frame.function.as_deref().is_some_and(in_app::is_thread_start)) {
+        frames.truncate(start);
+    }
+    if frames.len() > FRAMES_LIMIT {
+        frames.drain(FRAMES_LIMIT / 2..frames.len() - FRAMES_LIMIT / 2);
+    }
+    frames.reverse();
+    (!frames.is_empty()).then_some(Stacktrace { frames })
+}
+
+/// How many of the innermost frames are the walk itself and the panic's machinery. Shims lie between them; what lies
+/// further out under such a name (`catch_unwind`) is not ours to remove.
+fn machinery(frames: &[Frame]) -> usize {
+    const GAP: usize = 5;
+    let mut end = 0;
+    for (place, frame) in frames.iter().enumerate() {
+        if place > end + GAP {
+            break;
+        }
+        if frame.function.as_deref().is_some_and(in_app::is_machinery) {
+            end = place + 1;
+        }
+    }
+    end
+}
+
+fn frame(address: usize, symbol: &backtrace::Symbol) -> Frame {
+    let function = symbol.name().map(|name| in_app::without_hash(&format!("{name:#}")).to_owned());
+    let path = symbol.filename().map(|path| path.to_string_lossy().into_owned());
+    let in_app = function.as_deref().map(|function| in_app::is_in_app(function, path.as_deref()));
+    Frame {
+        module: function.as_deref().and_then(in_app::module).map(str::to_owned),
+        function,
+        filename: path.as_deref().map(in_app::relative).map(str::to_owned),
+        abs_path: path,
+        lineno: symbol.lineno().filter(|line| *line > 0),
+        colno: symbol.colno().filter(|column| *column > 0),
+        in_app,
+        instruction_addr: Some(format!("{address:#x}")),
+        ..Frame::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn somewhere_in_the_application() -> Vec<usize> {
+        addresses()
+    }
+
+    #[test]
+    fn frames_name_the_caller_and_come_oldest_first() {
+        let trace = stacktrace(&somewhere_in_the_application()).unwrap_or_default();
+
+        let functions: Vec<_> = trace.frames.iter().filter_map(|frame| frame.function.as_deref()).collect();
+        let caller = functions.iter().position(|name| name.contains("frames_name_the_caller"));
+        let innermost = functions.iter().position(|name| name.contains("somewhere_in_the_application"));
+        assert!(caller.is_some() && caller < innermost, "{functions:?}");
+        assert!(!functions.iter().any(|name| name.contains("backtrace::trace")), "{functions:?}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Which frames are the application's own.
+
+/// Crates whose code is never the application's, whatever path it was compiled from.
+const LIBRARIES: [&str; 24] = [
+    "alloc",
+    "axum",
+    "axum_core",
+    "backtrace",
+    "core",
+    "futures",
+    "futures_core",
+    "futures_util",
+    "http",
+    "http_body",
+    "http_body_util",
+    "hyper",
+    "hyper_util",
+    "matchit",
+    "pin_project_lite",
+    "rust_begin_unwind",
+    "std",
+    "tokio",
+    "tower",
+    "tower_http",
+    "tower_sentry",
+    "tracing",
+    "tracing_core",
+    "tracing_subscriber",
+];
+
+/// Whether the frame belongs to the application: not a library by name, nor by the path it was compiled from.
+pub(super) fn is_in_app(function: &str, path: Option<&str>) -> bool {
+    let foreign =
+        path.is_some_and(|path| path.contains("/.cargo/registry/") || path.contains("/.cargo/git/") || path.starts_with("/rustc/"));
+    function.contains("::") && !foreign && !LIBRARIES.contains(&krate(function))
+}
+
+/// The path before a function's own name: `shop::cart` of `shop::cart::load::{{closure}}`.
+pub(super) fn module(function: &str) -> Option<&str> {
+    let plain = function.split("::{{closure}}").next().unwrap_or(function);
+    if plain.starts_with('<') {
+        return None;
+    }
+    plain.rsplit_once("::").map(|(module, _)| module)
+}
+
+/// The path from the source folder on, which is the same on every machine.
+pub(super) fn relative(path: &str) -> &str {
+    for marker in ["/src/", "/examples/", "/tests/", "/benches/"] {
+        if let Some(start) = path.rfind(marker) {
+            // With the folder before it: `cart/src/lib.rs` says more than `src/lib.rs`.
+            let before = path.get(..start).unwrap_or_default();
+            let from = before.rfind('/').map_or(0, |slash| slash + 1);
+            return path.get(from..).unwrap_or(path);
+        }
+    }
+    path
+}
+
+/// The name without the compiler's hash: `::h0123456789abcdef` at the end.
+pub(super) fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((plain, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => plain,
+        _ => name,
+    }
+}
+
+/// What stands between the place of interest and the walk of the stack: the panic's machinery and our own capture.
+pub(super) fn is_machinery(function: &str) -> bool {
+    const FUNCTIONS: [&str; 9] = [
+        "backtrace::",
+        "core::panicking::",
+        "rust_begin_unwind",
+        "std::panicking::",
+        "std::sys::backtrace::",
+        "tower_sentry::exception::backtrace::addresses",
+        "tower_sentry::incoming::capture_error::",
+        "tower_sentry::panic_hook::",
+        "tower_sentry::scope::capture::",
+    ];
+    let plain = function.trim_start_matches('<');
+    FUNCTIONS.iter().any(|prefix| plain.starts_with(prefix)) || function.starts_with("__rustc::rust_begin_unwind")
+}
+
+/// What lies above the application on every thread; nobody wants to read it.
+pub(super) fn is_thread_start(function: &str) -> bool {
+    function.starts_with("std::sys::backtrace::__rust_begin_short_backtrace") || function.starts_with("__rust_begin_short_backtrace")
+}
+
+/// The crate of a function, also of `<shop::Cart as core::fmt::Debug>::fmt`.
+fn krate(function: &str) -> &str {
+    let plain = function.trim_start_matches(['<', '&', '*', ' ']);
+    plain.split("::").next().unwrap_or(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_applications_own_code_is_told_from_libraries() {
+        let rows = [
+            ("shop::cart::load::{{closure}}", Some("/work/shop/src/cart.rs"), true),
+            ("<shop::Cart as core::fmt::Debug>::fmt", Some("/work/shop/src/lib.rs"), true),
+            ("core::ops::function::FnOnce::call_once", Some("/rustc/abc/library/core/src/ops/function.rs"), false),
+            ("<tokio::runtime::task::Core<T> as X>::poll", Some("/root/.cargo/registry/src/x/tokio-1/src/lib.rs"), false),
+            ("sqlx::query", Some("/root/.cargo/registry/src/x/sqlx-1/src/lib.rs"), false),
+            ("main", None, false),
+        ];
+
+        for (function, path, expected) in rows {
+            assert_eq!(is_in_app(function, path), expected, "{function}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths_are_shortened() {
+        assert_eq!(without_hash("shop::load::h0123456789abcdef"), "shop::load");
+        assert_eq!(without_hash("shop::has"), "shop::has");
+        assert_eq!(module("shop::cart::load::{{closure}}"), Some("shop::cart"));
+        assert_eq!(relative("/work/shop/cart/src/lib.rs"), "cart/src/lib.rs");
+    }
+}

@@ -1,0 +1,68 @@
+//! The name of an error's type: exact where the type is known, from its `Debug` where it is not.
+
+use std::fmt::{self, Write as _};
+
+use super::contained;
+
+/// Splits `shop::cart::Error<alloc::string::String>` into its module and its name.
+pub(super) fn split(path: &str) -> (Option<&str>, String) {
+    // Colons of type parameters belong to the name.
+    let head = path.find('<').unwrap_or(path.len());
+    let (module, head) = match path.get(..head).unwrap_or(path).rsplit_once("::") {
+        Some((module, head)) => (Some(module), head),
+        None => (None, path.get(..head).unwrap_or(path)),
+    };
+    let parameters = path.find('<').and_then(|start| path.get(start..)).unwrap_or_default();
+    (module, format!("{head}{parameters}"))
+}
+
+/// The leading identifier of the error's `Debug`, by a writer that stops right behind it.
+pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
+    // The commonest cause of all prints the name of a private variant.
+    if error.is::<std::io::Error>() {
+        return "io::Error".to_owned();
+    }
+    let mut name = Identifier(String::new());
+    // The error is our own: the identifier has ended.
+    let _ = contained(|| write!(name, "{error:?}"));
+    if name.0.starts_with(|first: char| first.is_alphabetic() || first == '_') { name.0 } else { "Error".to_owned() }
+}
+
+struct Identifier(String);
+
+impl fmt::Write for Identifier {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            // Some libraries print a path: `reqwest::Error { .. }`.
+            if !(letter.is_alphanumeric() || letter == '_' || letter == ':') || self.0.len() > 120 {
+                return Err(fmt::Error);
+            }
+            self.0.push(letter);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_split_at_the_last_module() {
+        assert_eq!(split("shop::cart::CartError"), (Some("shop::cart"), "CartError".to_owned()));
+        assert_eq!(split("CartError"), (None, "CartError".to_owned()));
+        assert_eq!(split("shop::Wrapped<alloc::string::String>"), (Some("shop"), "Wrapped<alloc::string::String>".to_owned()));
+    }
+
+    #[test]
+    fn debug_gives_the_leading_identifier() {
+        let parse: std::num::ParseIntError = match "x".parse::<i32>() {
+            Ok(_) => return,
+            Err(error) => error,
+        };
+
+        assert_eq!(of_debug(&parse), "ParseIntError");
+        assert_eq!(of_debug(&std::io::Error::other("disk")), "io::Error");
+        assert_eq!(of_debug(&*Box::<dyn std::error::Error>::from("text")), "Error");
+    }
+}

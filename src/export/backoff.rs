@@ -1,0 +1,61 @@
+//! How long to wait before the next attempt when the server cannot be reached.
+
+use std::time::{Duration, Instant};
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Closed while attempts succeed; after a failure open for 1 s, then twice as long each time up to 60 s, with jitter.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// When the next attempt may begin; none means now.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| now < *until)
+    }
+
+    /// Whether the last attempt failed: then only one probe at a time goes out.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn failed(&mut self, now: Instant) {
+        let longest = FIRST.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        // From half to the whole: many processes must not come back in step.
+        self.until = Some(now + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute_and_end_with_success() {
+        let now = Instant::now();
+        let mut backoff = Backoff::default();
+
+        let waits: Vec<_> = (0..8)
+            .map(|_| {
+                backoff.failed(now);
+                backoff.until(now).map(|until| until - now).unwrap_or_default()
+            })
+            .collect();
+        backoff.succeeded();
+
+        for (wait, longest) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+            let longest = Duration::from_secs(longest);
+            assert!(*wait <= longest && *wait >= longest / 2, "{waits:?}");
+        }
+        assert_eq!(backoff.until(now), None);
+    }
+}

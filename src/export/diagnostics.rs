@@ -1,0 +1,55 @@
+//! What the crate itself has to say: to `tracing` under the target `tower_sentry`, and to standard error before anyone listens.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// One warning of a kind a minute: a server that is down must not fill the disk with our complaints.
+#[derive(Debug, Default)]
+pub(crate) struct Quiet {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Quiet {
+    pub(crate) const fn new() -> Self {
+        Self { last: Mutex::new(None) }
+    }
+
+    /// Warns unless the same was said within the last minute.
+    pub(crate) fn warn(&self, message: &str) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
+            *last = Some(Instant::now());
+            drop(last);
+            warn(message);
+        }
+    }
+}
+
+/// Says something that a user should act on.
+pub(crate) fn warn(message: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::warn!(target: "tower_sentry", "{message}");
+    } else {
+        to_standard_error("warning", message);
+    }
+}
+
+/// Says something worth knowing.
+pub(crate) fn info(message: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::info!(target: "tower_sentry", "{message}");
+    } else {
+        to_standard_error("info", message);
+    }
+}
+
+/// Says what only someone who looks for a fault wants to know.
+pub(crate) fn debug(message: &str) {
+    tracing::debug!(target: "tower_sentry", "{message}");
+}
+
+fn to_standard_error(level: &str, message: &str) {
+    // A closed standard error is nothing we could report.
+    let _ = writeln!(std::io::stderr().lock(), "tower_sentry: {level}: {message}");
+}

@@ -1,0 +1,210 @@
+//! The accounts: the one place where an item changes state.
+//!
+//! For each category, once nothing moves: `captured = sent + dropped`. While things move, the difference is waiting.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Item;
+use crate::protocol::{Category, DiscardReason, DiscardedEvent};
+
+const CATEGORIES: usize = Category::COUNTED.len();
+const REASONS: usize = DiscardReason::ALL.len();
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    accounts: [Account; CATEGORIES],
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    captured: AtomicU64,
+    sent: AtomicU64,
+    dropped: [AtomicU64; REASONS],
+    /// What the next client report will tell.
+    unreported: [AtomicU64; REASONS],
+}
+
+impl Ledger {
+    pub(super) fn capture(&self, item: &Item) {
+        for (category, quantity) in shares(item.category(), item.spans()) {
+            self.add(category, |account| &account.captured, quantity);
+        }
+    }
+
+    pub(super) fn discard(&self, item: &Item, reason: DiscardReason) {
+        self.discard_shares(item.category(), item.spans(), reason);
+    }
+
+    /// An item of `category` with `spans` spans was accepted by the server.
+    pub(super) fn sent(&self, category: Category, spans: u64) {
+        for (category, quantity) in shares(category, spans) {
+            self.add(category, |account| &account.sent, quantity);
+        }
+    }
+
+    pub(super) fn discard_shares(&self, category: Category, spans: u64, reason: DiscardReason) {
+        for (category, quantity) in shares(category, spans) {
+            self.drop_counted(reason, category, quantity, true);
+        }
+    }
+
+    /// Spans were taken out of a transaction that goes on without them.
+    pub(super) fn drop_spans(&self, quantity: u64, reason: DiscardReason) {
+        self.drop_counted(reason, Category::Span, quantity, true);
+    }
+
+    /// The server said "too many": it counts these itself, so no report repeats them.
+    pub(super) fn refused(&self, category: Category, spans: u64) {
+        for (category, quantity) in shares(category, spans) {
+            self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false);
+        }
+    }
+
+    pub(super) fn capture_and_discard(&self, reason: DiscardReason, category: Category, quantity: u64) {
+        self.add(category, |account| &account.captured, quantity);
+        self.drop_counted(reason, category, quantity, true);
+    }
+
+    /// Takes what was dropped since the last call.
+    pub(super) fn take_unreported(&self) -> Vec<DiscardedEvent> {
+        let mut rows = Vec::new();
+        for (category, account) in Category::COUNTED.into_iter().zip(&self.accounts) {
+            for (reason, count) in DiscardReason::ALL.into_iter().zip(&account.unreported) {
+                let quantity = count.swap(0, Ordering::Relaxed);
+                if quantity > 0 {
+                    rows.push(DiscardedEvent::new(reason, category, quantity));
+                }
+            }
+        }
+        rows
+    }
+
+    /// Puts rows back that a report could not deliver.
+    pub(super) fn put_back(&self, rows: &[DiscardedEvent]) {
+        for row in rows {
+            let place = DiscardReason::ALL.iter().position(|reason| *reason == row.reason);
+            if let Some(count) = place.and_then(|place| self.account(row.category)?.unreported.get(place)) {
+                count.fetch_add(row.quantity, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let counts = |category| {
+            let Some(account) = self.account(category) else { return Counts::default() };
+            let dropped: Vec<_> = DiscardReason::ALL
+                .into_iter()
+                .zip(&account.dropped)
+                .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            Counts { captured: account.captured.load(Ordering::Relaxed), sent: account.sent.load(Ordering::Relaxed), dropped }
+        };
+        Stats { errors: counts(Category::Error), transactions: counts(Category::Transaction), spans: counts(Category::Span) }
+    }
+
+    fn drop_counted(&self, reason: DiscardReason, category: Category, quantity: u64, report: bool) {
+        let Some(place) = DiscardReason::ALL.iter().position(|other| *other == reason) else { return };
+        let Some(account) = self.account(category) else { return };
+        for (counts, counted) in [(&account.dropped, true), (&account.unreported, report)] {
+            if let Some(count) = counts.get(place).filter(|_| counted) {
+                count.fetch_add(quantity, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn add(&self, category: Category, which: impl Fn(&Account) -> &AtomicU64, quantity: u64) {
+        if let Some(account) = self.account(category) {
+            which(account).fetch_add(quantity, Ordering::Relaxed);
+        }
+    }
+
+    fn account(&self, category: Category) -> Option<&Account> {
+        let place = Category::COUNTED.iter().position(|counted| *counted == category)?;
+        self.accounts.get(place)
+    }
+}
+
+/// A transaction counts under `transaction`, and its spans under their own category.
+fn shares(category: Category, spans: u64) -> impl Iterator<Item = (Category, u64)> {
+    std::iter::once((category, 1)).chain((spans > 0).then_some((Category::Span, spans)))
+}
+
+/// The accounts of a client at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Error events and messages.
+    pub errors: Counts,
+    /// Transactions.
+    pub transactions: Counts,
+    /// Spans, the transactions' roots included.
+    pub spans: Counts,
+}
+
+impl Stats {
+    /// Events and transactions that are neither delivered nor dropped yet.
+    pub fn waiting(&self) -> u64 {
+        self.errors.waiting() + self.transactions.waiting()
+    }
+}
+
+/// The accounts of one category: once nothing moves, `captured = sent + dropped`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// All there ever were.
+    pub captured: u64,
+    /// Accepted by the server (2xx), or shown by a local sink when there is no server.
+    pub sent: u64,
+    /// Dropped, by reason.
+    pub dropped: Vec<(DiscardReason, u64)>,
+}
+
+impl Counts {
+    /// All that were dropped.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Neither delivered nor dropped yet.
+    pub fn waiting(&self) -> u64 {
+        self.captured.saturating_sub(self.sent + self.dropped_total())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_ends_in_one_column() {
+        let ledger = Ledger::default();
+        for _ in 0..3 {
+            ledger.capture(&Item::Transaction(Box::default()));
+        }
+        ledger.sent(Category::Transaction, 1);
+        ledger.discard_shares(Category::Transaction, 1, DiscardReason::SendError);
+        ledger.refused(Category::Transaction, 1);
+        ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 5);
+
+        let stats = ledger.stats();
+
+        assert_eq!((stats.transactions.captured, stats.transactions.sent, stats.transactions.dropped_total()), (8, 1, 7));
+        assert_eq!((stats.spans.captured, stats.spans.sent, stats.spans.dropped_total(), stats.waiting()), (3, 1, 2, 0));
+    }
+
+    #[test]
+    fn a_report_leaves_out_what_the_server_counts_and_comes_back_when_lost() {
+        let ledger = Ledger::default();
+        ledger.refused(Category::Error, 0);
+        ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 2);
+
+        let rows = ledger.take_unreported();
+        ledger.put_back(&rows);
+
+        assert_eq!(rows, [DiscardedEvent::new(DiscardReason::SampleRate, Category::Transaction, 2)]);
+        assert_eq!(ledger.take_unreported(), rows);
+        assert!(ledger.take_unreported().is_empty());
+    }
+}

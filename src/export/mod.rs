@@ -1,0 +1,175 @@
+//! From the queue to the wire: one thread, one pipeline, every destination.
+//!
+//! A request hands a finished record over with one [`push`](Exporter::submit) and is done. The exporter's own thread takes
+//! it from the bounded queue, runs the hooks, redacts while it serialises, compresses, sends, keeps the server's limits,
+//! and returns the record's memory to the pool. What is dropped on the way is counted by reason, in one ledger.
+//!
+//! Nothing the exporter does is ever recorded: its thread has no scope, and its own messages carry the target `tower_sentry`,
+//! which the tracing layer leaves out.
+
+mod backoff;
+mod console;
+pub(crate) mod diagnostics;
+mod http;
+mod ledger;
+mod payload;
+mod pipeline;
+mod queue;
+mod rate_limit;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+pub use ledger::{Counts, Stats};
+pub(crate) use queue::Item;
+
+use self::ledger::Ledger;
+use self::pipeline::Pipeline;
+use self::queue::Queue;
+use crate::error::{Error, FlushError};
+use crate::protocol::{Category, DiscardReason, Dsn, Event, SdkInfo, Transaction};
+use crate::record::{Pool, Record};
+use crate::redaction::Redactor;
+
+/// A hook that may change an event, or drop it by returning nothing.
+pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
+/// A hook that may change a transaction, or drop it by returning nothing.
+pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
+
+/// What the exporter needs to know. It never learns who made the items.
+pub(crate) struct Settings {
+    pub(crate) dsn: Option<Dsn>,
+    pub(crate) spotlight: Option<url::Url>,
+    pub(crate) console: bool,
+    pub(crate) facts: Facts,
+    pub(crate) redactor: Redactor,
+    pub(crate) before_send: Option<BeforeSend>,
+    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) queue_items: usize,
+    pub(crate) queue_bytes: usize,
+    /// What to say once everything stands.
+    pub(crate) start_line: Option<String>,
+}
+
+/// What is the same in every payload of a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) release: Option<String>,
+    pub(crate) environment: String,
+    pub(crate) server_name: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) sdk: SdkInfo,
+    /// For the sampling context; empty without a DSN.
+    pub(crate) public_key: String,
+    pub(crate) org_id: Option<String>,
+}
+
+/// The requests' end of the exporter.
+pub(crate) struct Exporter {
+    shared: Arc<Shared>,
+}
+
+/// What requests and the worker share.
+struct Shared {
+    queue: Queue,
+    ledger: Ledger,
+    pool: Pool,
+    commands: Mutex<Vec<Flush>>,
+}
+
+/// Asks the worker to deliver everything that was submitted so far.
+struct Flush {
+    deadline: Instant,
+    close: bool,
+    /// Answered with the number of items that are left.
+    done: mpsc::SyncSender<u64>,
+}
+
+impl Exporter {
+    /// Starts the thread. Slow things (TLS roots, the HTTP client) happen on it.
+    pub(crate) fn start(settings: Settings) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(settings.queue_items, settings.queue_bytes),
+            ledger: Ledger::default(),
+            pool: Pool::default(),
+            commands: Mutex::default(),
+        });
+        let of_worker = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("tower-sentry".to_owned())
+            .spawn(move || worker::run(settings, &of_worker))
+            .map_err(|error| Error::exporter(format!("the exporter's thread could not be started: {error}")))?;
+        Ok(Self { shared })
+    }
+
+    /// A cleared record from the pool.
+    pub(crate) fn take_record(&self) -> Box<Record> {
+        self.shared.pool.take()
+    }
+
+    /// Gives a record's memory back.
+    pub(crate) fn give_back(&self, record: Box<Record>) {
+        self.shared.pool.give_back(record);
+    }
+
+    /// Hands an item over, or drops and counts it. Never waits.
+    pub(crate) fn submit(&self, item: Item) {
+        self.shared.ledger.capture(&item);
+        if let Some(dropped) = self.shared.queue.push(item) {
+            self.shared.ledger.discard(&dropped, DiscardReason::QueueOverflow);
+            self.shared.recycle(dropped);
+        }
+    }
+
+    /// Counts what was dropped before it became an item.
+    pub(crate) fn discard(&self, reason: DiscardReason, category: Category, quantity: u64) {
+        self.shared.ledger.capture_and_discard(reason, category, quantity);
+    }
+
+    /// The accounts at this moment.
+    pub(crate) fn stats(&self) -> Stats {
+        self.shared.ledger.stats()
+    }
+
+    /// Waits until everything submitted so far is delivered or dropped, at most for `timeout`; then takes no more if `close`.
+    /// Blocks the calling thread.
+    pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
+        if close && self.shared.queue.is_closed() {
+            return Ok(());
+        }
+        let (done, answer) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + timeout;
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, done });
+        if close {
+            self.shared.queue.close();
+        }
+        self.shared.queue.wake();
+        // The worker answers at the deadline. A hook that never returns may keep it from that, so we watch the clock as well.
+        match answer.recv_timeout(timeout + Duration::from_millis(20)) {
+            Ok(0) => Ok(()),
+            Ok(left) => Err(FlushError::new(timeout, left)),
+            Err(_) => Err(FlushError::new(timeout, self.stats().waiting())),
+        }
+    }
+}
+
+impl Shared {
+    /// Returns an item's memory to the pool.
+    fn recycle(&self, item: Item) {
+        match item {
+            Item::Event(event) => self.pool.give_back(event.scope),
+            Item::Transaction(record) => self.pool.give_back(record),
+        }
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

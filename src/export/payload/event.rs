@@ -1,0 +1,166 @@
+//! An event from what was captured and the scope it was captured in.
+
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+
+use super::fields::{name_of, understand};
+use super::request::RequestPayload;
+use super::{Pairs, common_contexts, has_tags, name, tags, time};
+use crate::export::Facts;
+use crate::protocol::{Exception, Level, Timestamp, TransactionInfo};
+use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, Record};
+
+pub(in crate::export) struct EventPayload<'a> {
+    pub(in crate::export) event: &'a EventRecord,
+    /// Innermost cause first, with mechanisms and frames.
+    pub(in crate::export) exceptions: &'a [Exception],
+    pub(in crate::export) facts: &'a Facts,
+}
+
+impl Serialize for EventPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { event: EventRecord { captured, scope: record }, facts, exceptions } = self;
+        let mut out = serializer.serialize_struct("Event", 18)?;
+        out.serialize_field("event_id", &captured.event_id)?;
+        out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
+        out.serialize_field("platform", "native")?;
+        out.serialize_field("level", &captured.level)?;
+        if let Some(logger) = captured.logger {
+            out.serialize_field("logger", logger)?;
+        }
+        let name = name(record);
+        if !name.is_empty() {
+            out.serialize_field("transaction", &name)?;
+            out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
+        }
+        if let Some(server_name) = &facts.server_name {
+            out.serialize_field("server_name", server_name)?;
+        }
+        if let Some(release) = &facts.release {
+            out.serialize_field("release", release)?;
+        }
+        out.serialize_field("environment", &facts.environment)?;
+        out.serialize_field("sdk", &facts.sdk)?;
+        if let Some(message) = &captured.message {
+            out.serialize_field("logentry", &Message(message))?;
+        }
+        if !exceptions.is_empty() {
+            out.serialize_field("exception", &Values(|| exceptions.iter()))?;
+        }
+        if !record.breadcrumbs.is_empty() {
+            let crumbs = || record.breadcrumbs.iter().map(|crumb| BreadcrumbPayload { record, crumb });
+            out.serialize_field("breadcrumbs", &Values(crumbs))?;
+        }
+        if record.has_request {
+            out.serialize_field("request", &RequestPayload(record))?;
+        }
+        if let Some(user) = &record.user {
+            out.serialize_field("user", user)?;
+        }
+        out.serialize_field("contexts", &Contexts(self.event))?;
+        if has_tags(record, facts) {
+            out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
+        }
+        out.end()
+    }
+}
+
+struct Message<'a>(&'a str);
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("LogEntry", 1)?;
+        out.serialize_field("formatted", self.0)?;
+        out.end()
+    }
+}
+
+/// The protocol's wrapper around lists.
+struct Values<F>(F);
+
+impl<F, I> Serialize for Values<F>
+where
+    F: Fn() -> I,
+    I: ExactSizeIterator,
+    I::Item: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct List<'a, F>(&'a F);
+        impl<F, I> Serialize for List<'_, F>
+        where
+            F: Fn() -> I,
+            I: ExactSizeIterator,
+            I::Item: Serialize,
+        {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let items = (self.0)();
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(&item)?;
+                }
+                list.end()
+            }
+        }
+        let mut out = serializer.serialize_struct("Values", 1)?;
+        out.serialize_field("values", &List(&self.0))?;
+        out.end()
+    }
+}
+
+struct Contexts<'a>(&'a EventRecord);
+
+impl Serialize for Contexts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut contexts = serializer.serialize_map(None)?;
+        contexts.serialize_entry("trace", &Trace(self.0))?;
+        common_contexts(&mut contexts, &self.0.scope)?;
+        contexts.end()
+    }
+}
+
+struct Trace<'a>(&'a EventRecord);
+
+impl Serialize for Trace<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(EventRecord { captured, scope }) = self;
+        let trace = &scope.trace;
+        let mut out = serializer.serialize_struct("TraceContext", 4)?;
+        out.serialize_field("trace_id", &trace.trace_id)?;
+        out.serialize_field("span_id", &captured.span)?;
+        if let Some(parent) = trace.parent.filter(|_| captured.span == trace.root) {
+            out.serialize_field("parent_span_id", &parent)?;
+        }
+        if !scope.op.is_empty() {
+            out.serialize_field("op", scope.op)?;
+        }
+        out.end()
+    }
+}
+
+struct BreadcrumbPayload<'a> {
+    record: &'a Record,
+    crumb: &'a BreadcrumbRecord,
+}
+
+impl Serialize for BreadcrumbPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let metadata = match &self.crumb.source {
+            BreadcrumbSource::Manual(breadcrumb) => return breadcrumb.serialize(serializer),
+            BreadcrumbSource::Event(metadata) => *metadata,
+        };
+        let fields = || Fields::new(&self.crumb.fields);
+        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
+        let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
+        out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
+        out.serialize_field("category", metadata.target())?;
+        if let Some((_, message)) = message {
+            out.serialize_field("message", &message)?;
+        }
+        out.serialize_field("level", &Level::from(metadata.level()))?;
+        let attributes = understand(Some(metadata), fields()).attributes;
+        if attributes.iter().any(|(name, _)| *name != "message") {
+            out.serialize_field("data", &Pairs(|| attributes.iter().copied().filter(|(name, _)| *name != "message")))?;
+        }
+        out.end()
+    }
+}

@@ -1,0 +1,212 @@
+//! Which names of span fields mean something, and what.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use tracing::Metadata;
+use tracing::field::FieldSet;
+
+use crate::protocol::SpanStatus;
+use crate::record::{FieldValue, Key};
+
+/// Up to here a scan finds a field faster than a table.
+const FEW: usize = 32;
+
+/// What the fields of a span say about it, and the rest as attributes.
+#[derive(Debug, Default)]
+pub(super) struct Understood<'a> {
+    pub(super) op: Option<Cow<'a, str>>,
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) status: Option<SpanStatus>,
+    /// The last value of each name, in the order the names came.
+    pub(super) attributes: Vec<(&'a str, FieldValue<'a>)>,
+}
+
+/// Reads the fields of a span; `metadata` gives the names of those that are known by their place.
+pub(super) fn understand<'a>(
+    metadata: Option<&'static Metadata<'static>>,
+    fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>,
+) -> Understood<'a> {
+    let mut understood = Understood::default();
+    let mut statement = None;
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (key, value) in fields {
+        let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
+        let text = || match value {
+            FieldValue::Text(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.to_string()),
+        };
+        match name {
+            "sentry.op" => understood.op = Some(text()),
+            "sentry.name" => understood.name = Some(text()),
+            "otel.name" => understood.name = understood.name.take().or_else(|| Some(text())),
+            "otel.status_code" => understood.status = otel_status(&text()),
+            _ => {
+                if matches!(name, "db.query.text" | "db.statement") {
+                    statement = Some(text());
+                }
+                let attributes = &mut understood.attributes;
+                let place = if attributes.len() <= FEW {
+                    attributes.iter().position(|(other, _)| *other == name)
+                } else {
+                    if places.is_empty() {
+                        places.extend(attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)));
+                    }
+                    let next = attributes.len();
+                    let place = *places.entry(name).or_insert(next);
+                    (place < next).then_some(place)
+                };
+                // JSON must not repeat a key; a value that was recorded again replaces the first.
+                match place.and_then(|place| attributes.get_mut(place)) {
+                    Some(slot) => slot.1 = value,
+                    None => attributes.push((name, value)),
+                }
+            }
+        }
+    }
+    if understood.op.is_none() {
+        understood.op = derived_op(&understood.attributes).map(Cow::Borrowed);
+    }
+    if understood.name.is_none() {
+        understood.name = statement;
+    }
+    if understood.status.is_none() {
+        understood.status = http_status(&understood.attributes);
+    }
+    understood
+}
+
+/// The name of a field.
+pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<&'a str> {
+    match key {
+        Key::Name(name) => Some(name),
+        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| field.name()),
+    }
+}
+
+/// The kind of work by the attributes of OpenTelemetry's conventions.
+fn derived_op(attributes: &[(&str, FieldValue<'_>)]) -> Option<&'static str> {
+    let text = |wanted: &str| {
+        attributes.iter().find_map(|(name, value)| match value {
+            FieldValue::Text(text) if *name == wanted => Some(*text),
+            _ => None,
+        })
+    };
+    let has = |wanted: &str| attributes.iter().any(|(name, _)| *name == wanted);
+    let kind = text("otel.kind").map(str::to_ascii_lowercase);
+    if has("db.system") || has("db.system.name") || has("db.statement") || has("db.query.text") {
+        return Some("db.query");
+    }
+    if has("messaging.system") || has("messaging.system.name") {
+        return Some(if kind.as_deref() == Some("producer") { "queue.publish" } else { "queue.process" });
+    }
+    if has("rpc.system") || has("rpc.system.name") {
+        return Some("rpc");
+    }
+    let is_http = has("http.request.method") || has("http.method");
+    match (kind.as_deref(), is_http) {
+        (Some("client"), true) => Some("http.client"),
+        (Some("server"), _) => Some("http.server"),
+        _ => None,
+    }
+}
+
+fn otel_status(text: &str) -> Option<SpanStatus> {
+    if text.eq_ignore_ascii_case("error") {
+        Some(SpanStatus::InternalError)
+    } else if text.eq_ignore_ascii_case("ok") {
+        Some(SpanStatus::Ok)
+    } else {
+        None
+    }
+}
+
+fn http_status(attributes: &[(&str, FieldValue<'_>)]) -> Option<SpanStatus> {
+    let (_, value) = attributes.iter().find(|(name, _)| matches!(*name, "http.response.status_code" | "http.status_code"))?;
+    let code = match value {
+        FieldValue::U64(code) => u16::try_from(*code).ok()?,
+        FieldValue::I64(code) => u16::try_from(*code).ok()?,
+        FieldValue::Text(code) => code.parse().ok()?,
+        FieldValue::Bool(_) | FieldValue::F64(_) => return None,
+    };
+    Some(SpanStatus::from_http(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understood(fields: &[(&'static str, FieldValue<'static>)]) -> Understood<'static> {
+        understand(None, fields.iter().copied().map(|(name, value)| (Key::Name(name), value)))
+    }
+
+    #[test]
+    fn known_names_describe_the_span_and_do_not_stay_as_attributes() {
+        let span = understood(&[
+            ("sentry.op", FieldValue::Text("cache.get")),
+            ("otel.name", FieldValue::Text("fallback")),
+            ("sentry.name", FieldValue::Text("cart")),
+            ("otel.status_code", FieldValue::Text("ERROR")),
+            ("hit", FieldValue::Bool(true)),
+        ]);
+
+        assert_eq!(
+            (span.op.as_deref(), span.name.as_deref(), span.status),
+            (Some("cache.get"), Some("cart"), Some(SpanStatus::InternalError))
+        );
+        assert_eq!(span.attributes, [("hit", FieldValue::Bool(true))]);
+    }
+
+    #[test]
+    fn conventions_give_the_kind_of_work() {
+        let rows = [
+            (
+                vec![("db.system.name", FieldValue::Text("sqlite")), ("db.query.text", FieldValue::Text("SELECT 1"))],
+                Some("db.query"),
+                Some("SELECT 1"),
+                None,
+            ),
+            (
+                vec![
+                    ("otel.kind", FieldValue::Text("client")),
+                    ("http.request.method", FieldValue::Text("GET")),
+                    ("http.response.status_code", FieldValue::U64(404)),
+                ],
+                Some("http.client"),
+                None,
+                Some(SpanStatus::NotFound),
+            ),
+            (
+                vec![("messaging.system", FieldValue::Text("kafka")), ("otel.kind", FieldValue::Text("Producer"))],
+                Some("queue.publish"),
+                None,
+                None,
+            ),
+            (vec![("rpc.system", FieldValue::Text("grpc"))], Some("rpc"), None, None),
+            (vec![("order", FieldValue::U64(7))], None, None, None),
+        ];
+
+        for (fields, op, name, status) in rows {
+            let span = understood(&fields);
+            assert_eq!((span.op.as_deref(), span.name.as_deref(), span.status), (op, name, status), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_recorded_again_replaces_the_first() {
+        let many: Vec<_> = (0..100).map(|index| (["a", "b", "c"][index % 3], FieldValue::U64(index as u64))).collect();
+
+        assert_eq!(understood(&many).attributes, [("a", FieldValue::U64(99)), ("b", FieldValue::U64(97)), ("c", FieldValue::U64(98))]);
+    }
+
+    #[test]
+    fn many_names_are_found_by_the_table() {
+        let names: Vec<&'static str> = (0..80).map(|index| &*format!("field{index}").leak()).collect();
+        let twice: Vec<_> = names.iter().chain(&names).enumerate().map(|(index, name)| (*name, FieldValue::U64(index as u64))).collect();
+
+        let attributes = understood(&twice).attributes;
+
+        assert_eq!(attributes.len(), 80);
+        assert_eq!(attributes.last(), Some(&("field79", FieldValue::U64(159))));
+    }
+}

@@ -1,0 +1,157 @@
+//! Payloads written straight from the record: no value of the protocol is built for them.
+//!
+//! What these views write and what [`protocol`](crate::protocol) reads is the same; a test holds them together.
+
+mod event;
+mod fields;
+mod request;
+mod span;
+mod transaction;
+
+use std::fmt;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+pub(super) use event::EventPayload;
+pub(super) use transaction::TransactionPayload;
+
+use super::Facts;
+use crate::protocol::{DynamicSamplingContext, Timestamp};
+use crate::record::{FieldValue, Record};
+
+/// The wall-clock time of `ticks`.
+fn time(record: &Record, ticks: u64) -> Timestamp {
+    Timestamp::from_nanos(record.started_at.saturating_add(ticks.saturating_sub(record.start)))
+}
+
+/// `GET /users/{id}`, or the given name alone where there is no request.
+pub(super) fn name(record: &Record) -> String {
+    let name = record.name.map(|name| record.str(name));
+    if !record.has_request || record.source == crate::protocol::TransactionSource::Custom {
+        return name.unwrap_or_default().into_owned();
+    }
+    let method = record.str(record.request.method);
+    format!("{method} {}", name.as_deref().unwrap_or("<unmatched>"))
+}
+
+/// What the envelope's header says about the trace.
+pub(super) fn sampling_context(record: &Record, facts: &Facts) -> Option<DynamicSamplingContext> {
+    let trace = &record.trace;
+    if let Some(incoming) =
+        trace.incoming.as_deref().filter(|incoming| incoming.trace_id == trace.trace_id.to_string() && incoming.is_readable())
+    {
+        return Some(incoming.clone());
+    }
+    // A continued trace without a context of its own stays without one: only its head may say what it is.
+    if facts.public_key.is_empty() || trace.parent.is_some() {
+        return None;
+    }
+    let kept = record.kept.is_some();
+    let context = DynamicSamplingContext {
+        trace_id: trace.trace_id.to_string(),
+        public_key: facts.public_key.clone(),
+        sample_rate: Some(if kept { "1".to_owned() } else { trace.sample_rate.to_string() }),
+        sample_rand: Some(format!("0.{:06}", trace.sample_rand)),
+        sampled: Some((kept || trace.sampled).to_string()),
+        release: facts.release.clone(),
+        environment: Some(facts.environment.clone()),
+        transaction: Some(name(record)),
+        org_id: facts.org_id.clone(),
+        replay_id: None,
+    };
+    context.is_readable().then_some(context)
+}
+
+/// Serialises the pairs of an iterator as a map, once; the pairs must be cheap to make again.
+struct Pairs<F>(F);
+
+impl<F, I, K, V> Serialize for Pairs<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = (K, V)>,
+    K: Serialize,
+    V: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in (self.0)() {
+            map.serialize_entry(&key, &value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for FieldValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::I64(value) => serializer.serialize_i64(*value),
+            // Beyond i64 a server may not read it as a number.
+            Self::U64(value) if i64::try_from(*value).is_err() => serializer.collect_str(value),
+            Self::U64(value) => serializer.serialize_u64(*value),
+            // JSON has no NaN and no infinity.
+            Self::F64(value) if !value.is_finite() => serializer.collect_str(value),
+            Self::F64(value) => serializer.serialize_f64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl fmt::Display for FieldValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::I64(value) => value.fmt(f),
+            Self::U64(value) => value.fmt(f),
+            Self::F64(value) => value.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// One group of facts in `contexts`.
+struct Group(&'static [(&'static str, &'static str)]);
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+/// Where the process runs: what the standard library knows without asking the system.
+const OS: Group = Group(&[("name", std::env::consts::OS)]);
+const DEVICE: Group = Group(&[("arch", std::env::consts::ARCH)]);
+
+/// Writes the groups that every payload has, behind `trace`.
+fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::Error> {
+    let taken = |name: &str| record.contexts.iter().any(|(other, _)| other == name);
+    if !taken("os") {
+        map.serialize_entry("os", &OS)?;
+    }
+    if !taken("device") {
+        map.serialize_entry("device", &DEVICE)?;
+    }
+    if let Some(status) = record.response.status.filter(|_| !taken("response")) {
+        map.serialize_entry("response", &Pairs(|| std::iter::once(("status_code", status))))?;
+    }
+    for (name, value) in record.contexts.iter().filter(|(name, _)| name != "trace") {
+        map.serialize_entry(name, value)?;
+    }
+    Ok(())
+}
+
+/// Tags of the process and of the scope; the scope's win.
+fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = move |name: &str| record.tags.iter().any(|(other, _)| other == name);
+    facts
+        .tags
+        .iter()
+        .filter(move |(name, _)| !own(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain(record.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str())))
+}
+
+fn has_tags(record: &Record, facts: &Facts) -> bool {
+    !record.tags.is_empty() || !facts.tags.is_empty()
+}

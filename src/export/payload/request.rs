@@ -1,0 +1,53 @@
+//! The request as events and transactions carry it.
+
+use std::borrow::Cow;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+use super::Pairs;
+use crate::record::{HeaderFact, Record};
+
+/// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
+const WITHHELD: &str = "[Filtered]";
+
+pub(super) struct RequestPayload<'a>(pub(super) &'a Record);
+
+impl Serialize for RequestPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        let facts = &record.request;
+        let mut request = serializer.serialize_struct("Request", 4)?;
+        request.serialize_field("method", &record.str(facts.method))?;
+        let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), record.str(facts.path));
+        if host.is_empty() {
+            request.serialize_field("url", &path)?;
+        } else {
+            request.serialize_field("url", &format_args!("{scheme}://{host}{path}"))?;
+        }
+        if let Some(query) = facts.query {
+            request.serialize_field("query_string", &record.str(query))?;
+        }
+        request.serialize_field("headers", &Pairs(|| headers(record)))?;
+        request.end()
+    }
+}
+
+/// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key.
+fn headers(record: &Record) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let text = |value| match value {
+        HeaderFact::Withheld => Cow::Borrowed(WITHHELD),
+        HeaderFact::Value(bytes) => String::from_utf8_lossy(bytes),
+    };
+    // At most fifty headers, so a scan for each is cheap; `http` keeps lines of one name together.
+    record.each_header().enumerate().filter_map(move |(place, (name, value))| {
+        if record.each_header().take(place).any(|(earlier, _)| earlier == name) {
+            return None;
+        }
+        let mut joined = text(value);
+        for (_, value) in record.each_header().skip(place + 1).filter(|(later, _)| *later == name) {
+            joined = Cow::Owned(format!("{joined},{}", text(value)));
+        }
+        Some((name, joined))
+    })
+}

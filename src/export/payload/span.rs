@@ -1,0 +1,107 @@
+//! A span from its row and its fields.
+
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+use tracing::Metadata;
+
+use super::fields::{Understood, understand};
+use super::time;
+use crate::protocol::SpanStatus;
+use crate::record::{FieldValue, Parent, Record, SpanName};
+
+pub(super) struct SpanPayload<'a> {
+    pub(super) record: &'a Record,
+    pub(super) index: usize,
+}
+
+impl Serialize for SpanPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, index } = *self;
+        let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
+        let metadata = match span.name {
+            SpanName::Callsite(metadata) => Some(metadata),
+            SpanName::Own { .. } => None,
+        };
+        let understood = understand(metadata, record.span_fields(index));
+        let parent = match span.parent {
+            Parent::Root => record.trace.root,
+            Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
+        };
+        // What is still open ends with the transaction. A clock that went back must not make the server drop all.
+        let end = span.end.unwrap_or(record.end).max(span.start);
+        let Understood { op, name, status, attributes } = understood;
+        let unmarked = if span.end.is_some() { SpanStatus::Ok } else { SpanStatus::DeadlineExceeded };
+        let status = status.or(span.status).unwrap_or(unmarked);
+
+        let mut out = serializer.serialize_struct("Span", 10)?;
+        out.serialize_field("span_id", &span.id)?;
+        out.serialize_field("parent_span_id", &parent)?;
+        out.serialize_field("trace_id", &record.trace.trace_id)?;
+        match span.name {
+            SpanName::Callsite(metadata) => {
+                out.serialize_field("op", op.as_deref().unwrap_or("function"))?;
+                out.serialize_field("description", name.as_deref().unwrap_or_else(|| metadata.name()))?;
+            }
+            SpanName::Own { op: own, description, .. } => {
+                out.serialize_field("op", op.as_deref().unwrap_or(own))?;
+                out.serialize_field("description", &record.str(description))?;
+            }
+        }
+        out.serialize_field("start_timestamp", &time(record, span.start))?;
+        out.serialize_field("timestamp", &time(record, end))?;
+        out.serialize_field("status", &status)?;
+        out.serialize_field(
+            "origin",
+            match span.name {
+                SpanName::Callsite(_) => "auto.function.tracing",
+                SpanName::Own { origin, .. } => origin,
+            },
+        )?;
+        let times = match span.name {
+            // Told apart only where the inner service was seen to begin and to end.
+            SpanName::Own { inner, .. } if inner.start > 0 && inner.end > 0 => {
+                Some((inner.start.saturating_sub(span.start), end.saturating_sub(inner.end)))
+            }
+            _ => None,
+        };
+        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times })?;
+        out.end()
+    }
+}
+
+/// A span's attributes: its fields, and where its code is.
+struct Attributes<'a> {
+    metadata: Option<&'static Metadata<'static>>,
+    fields: &'a [(&'a str, FieldValue<'a>)],
+    /// Nanoseconds of a middleware before and after its inner service.
+    times: Option<(u64, u64)>,
+}
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut data = serializer.serialize_map(None)?;
+        for (name, value) in self.fields {
+            data.serialize_entry(name, value)?;
+        }
+        if let Some(metadata) = self.metadata {
+            data.serialize_entry("code.namespace", metadata.target())?;
+            if let Some(file) = metadata.file() {
+                data.serialize_entry("code.file.path", file)?;
+            }
+            if let Some(line) = metadata.line() {
+                data.serialize_entry("code.line.number", &line)?;
+            }
+        }
+        if let Some((before, after)) = self.times {
+            data.serialize_entry("middleware.before_ms", &millis(before))?;
+            data.serialize_entry("middleware.after_ms", &millis(after))?;
+        }
+        data.end()
+    }
+}
+
+/// Milliseconds with microseconds.
+#[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
+fn millis(nanos: u64) -> f64 {
+    (nanos / 1_000) as f64 / 1e3
+}

@@ -1,0 +1,151 @@
+//! A transaction from its record.
+
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+
+use super::fields::{Understood, understand};
+use super::request::RequestPayload;
+use super::span::SpanPayload;
+use super::{Pairs, common_contexts, has_tags, name, tags, time};
+use crate::export::Facts;
+use crate::protocol::{EventId, SpanStatus, TransactionInfo};
+use crate::record::Record;
+
+pub(in crate::export) struct TransactionPayload<'a> {
+    pub(in crate::export) event_id: EventId,
+    pub(in crate::export) record: &'a Record,
+    pub(in crate::export) facts: &'a Facts,
+}
+
+impl Serialize for TransactionPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, facts, .. } = self;
+        let mut out = serializer.serialize_struct("Transaction", 17)?;
+        out.serialize_field("event_id", &self.event_id)?;
+        out.serialize_field("type", "transaction")?;
+        out.serialize_field("platform", "native")?;
+        out.serialize_field("transaction", &name(record))?;
+        out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
+        out.serialize_field("start_timestamp", &time(record, record.start))?;
+        out.serialize_field("timestamp", &time(record, record.end))?;
+        if let Some(release) = &facts.release {
+            out.serialize_field("release", release)?;
+        }
+        out.serialize_field("environment", &facts.environment)?;
+        if let Some(server_name) = &facts.server_name {
+            out.serialize_field("server_name", server_name)?;
+        }
+        out.serialize_field("sdk", &facts.sdk)?;
+        if has_tags(record, facts) {
+            out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
+        }
+        out.serialize_field("contexts", &Contexts(record))?;
+        if record.has_request {
+            out.serialize_field("request", &RequestPayload(record))?;
+        }
+        if let Some(user) = &record.user {
+            out.serialize_field("user", user)?;
+        }
+        out.serialize_field("spans", &Spans(record))?;
+        out.end()
+    }
+}
+
+struct Contexts<'a>(&'a Record);
+
+impl Serialize for Contexts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut contexts = serializer.serialize_map(None)?;
+        contexts.serialize_entry("trace", &Root(self.0))?;
+        common_contexts(&mut contexts, self.0)?;
+        contexts.end()
+    }
+}
+
+/// The root span, which lives in the trace context.
+struct Root<'a>(&'a Record);
+
+impl Serialize for Root<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        let mut out = serializer.serialize_struct("TraceContext", 7)?;
+        out.serialize_field("trace_id", &record.trace.trace_id)?;
+        out.serialize_field("span_id", &record.trace.root)?;
+        if let Some(parent) = &record.trace.parent {
+            out.serialize_field("parent_span_id", parent)?;
+        }
+        out.serialize_field("op", record.op)?;
+        out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
+        out.serialize_field("origin", record.origin)?;
+        out.serialize_field("data", &RootAttributes(record))?;
+        out.end()
+    }
+}
+
+struct RootAttributes<'a>(&'a Record);
+
+impl Serialize for RootAttributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        let mut data = serializer.serialize_map(None)?;
+        data.serialize_entry("sentry.sample_rate", &record.trace.sample_rate)?;
+        if let Some(reason) = record.kept {
+            data.serialize_entry("tower_sentry.kept", reason)?;
+        }
+        if record.dropped_spans > 0 {
+            data.serialize_entry("tower_sentry.dropped_spans", &record.dropped_spans)?;
+        }
+        if record.has_request {
+            let request = &record.request;
+            data.serialize_entry("http.request.method", &record.str(request.method))?;
+            if let Some(route) = record.name.filter(|_| record.source == crate::protocol::TransactionSource::Route) {
+                data.serialize_entry("http.route", &record.str(route))?;
+            }
+            data.serialize_entry("url.path", &record.str(request.path))?;
+            if let Some(query) = request.query {
+                data.serialize_entry("url.query", &record.str(query))?;
+            }
+            data.serialize_entry("url.scheme", &record.str(request.scheme))?;
+            if !record.bytes(request.host).is_empty() {
+                data.serialize_entry("server.address", &record.str(request.host))?;
+            }
+            if let Some(version) = request.version {
+                data.serialize_entry("network.protocol.version", version_text(version))?;
+            }
+            if let Some(status) = record.response.status {
+                data.serialize_entry("http.response.status_code", &status)?;
+                data.serialize_entry("http.response.body.size", &record.response.body_bytes)?;
+            }
+            if let Some(place) = record.response.cancelled {
+                data.serialize_entry("tower_sentry.cancelled", place)?;
+            }
+        }
+        let Understood { attributes, .. } = understand(None, record.root_fields());
+        for (name, value) in attributes {
+            data.serialize_entry(name, &value)?;
+        }
+        data.end()
+    }
+}
+
+fn version_text(version: ::http::Version) -> &'static str {
+    match version {
+        ::http::Version::HTTP_09 => "0.9",
+        ::http::Version::HTTP_10 => "1.0",
+        ::http::Version::HTTP_2 => "2",
+        ::http::Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
+
+struct Spans<'a>(&'a Record);
+
+impl Serialize for Spans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut spans = serializer.serialize_seq(Some(self.0.spans.len()))?;
+        for index in 0..self.0.spans.len() {
+            spans.serialize_element(&SpanPayload { record: self.0, index })?;
+        }
+        spans.end()
+    }
+}

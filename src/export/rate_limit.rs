@@ -1,0 +1,139 @@
+//! The server's "not now": read from every response, kept per category, on the monotonic clock.
+
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderMap, StatusCode};
+
+use crate::protocol::Category;
+
+/// No limit lasts longer, whatever a server says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const UNSPECIFIED: Duration = Duration::from_secs(60);
+
+/// Until when nothing of a category is sent.
+#[derive(Debug, Default)]
+pub(super) struct RateLimits {
+    all: Option<Instant>,
+    errors: Option<Instant>,
+    transactions: Option<Instant>,
+}
+
+impl RateLimits {
+    /// Whether the category is closed at `now`.
+    pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
+        let own = match category {
+            Category::Error => self.errors,
+            Category::Transaction => self.transactions,
+            // Single spans are not sent by us, and reports are never limited.
+            Category::Span => None,
+            Category::Internal => return false,
+        };
+        [self.all, own].into_iter().flatten().any(|until| now < until)
+    }
+
+    /// Takes in what a response says.
+    pub(super) fn note(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
+        for (limit, duration) in limits(status, headers) {
+            let until = now + duration.min(LONGEST);
+            let slot = match limit {
+                None => &mut self.all,
+                Some(Category::Error) => &mut self.errors,
+                Some(Category::Transaction) => &mut self.transactions,
+                Some(Category::Span | Category::Internal) => continue,
+            };
+            // A shorter limit never shortens a longer one.
+            *slot = Some(slot.map_or(until, |old| old.max(until)));
+        }
+    }
+}
+
+/// The limits a response asks for; no category means all.
+fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Duration)> {
+    let mut lines = headers.get_all("x-sentry-rate-limits").iter().peekable();
+    if lines.peek().is_some() {
+        return lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).flat_map(limit).collect();
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let seconds = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        return vec![(None, seconds.map_or(UNSPECIFIED, Duration::from_secs))];
+    }
+    Vec::new()
+}
+
+/// One limit: `retry_after:categories:scope[:reason[:namespaces]]`. Anything behind is ignored, unknown categories as well.
+fn limit(text: &str) -> Vec<(Option<Category>, Duration)> {
+    let mut fields = text.trim().split(':');
+    let duration = fields.next().and_then(|seconds| seconds.trim().parse().ok()).and_then(seconds);
+    let (Some(duration), Some(categories)) = (duration, fields.next()) else { return Vec::new() };
+    if categories.trim().is_empty() {
+        return vec![(None, duration)];
+    }
+    categories.split(';').filter_map(|name| Some((Some(category(name.trim())?), duration))).collect()
+}
+
+fn seconds(seconds: f64) -> Option<Duration> {
+    // `min` would turn NaN into the longest.
+    (!seconds.is_nan()).then(|| Duration::try_from_secs_f64(seconds.min(LONGEST.as_secs_f64())).ok()).flatten()
+}
+
+fn category(name: &str) -> Option<Category> {
+    [Category::Error, Category::Transaction, Category::Span].into_iter().find(|category| category.as_str() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{HeaderName, HeaderValue};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_protocols_vectors_are_read_as_specified() {
+        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/rate_limits.json")).unwrap_or_default();
+        let cases = vectors["cases"].as_array().cloned().unwrap_or_default();
+        assert!(cases.len() >= 20);
+
+        for case in cases {
+            let headers: HeaderMap = case["headers"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.as_str()?.parse::<HeaderValue>().ok()?)))
+                .collect();
+            let status = case["status"].as_u64().and_then(|code| StatusCode::from_u16(code.try_into().ok()?).ok()).unwrap_or_default();
+            let now = Instant::now();
+            let mut limits = RateLimits::default();
+
+            limits.note(status, &headers, now);
+
+            let expected = |name: &str| case["limits"][name].as_f64().map(|seconds| now + Duration::from_secs_f64(seconds));
+            assert_eq!(limits.all, expected("*"), "{case}");
+            assert_eq!(limits.errors, expected("error"), "{case}");
+            assert_eq!(limits.transactions, expected("transaction"), "{case}");
+        }
+    }
+
+    #[test]
+    fn absurd_durations_are_bounded_or_ignored() {
+        for (text, expected) in
+            [("1e300:error:key", Some(LONGEST)), ("-5:error:key", None), ("NaN:error:key", None), ("inf:error:key", Some(LONGEST))]
+        {
+            let read = limit(text).first().map(|(_, duration)| *duration);
+            assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_ends() {
+        let now = Instant::now();
+        let mut limits = RateLimits::default();
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static("x-sentry-rate-limits"), HeaderValue::from_static("10:transaction:key"))]);
+
+        limits.note(StatusCode::OK, &headers, now);
+
+        assert!(limits.is_closed(Category::Transaction, now + Duration::from_secs(9)));
+        assert!(!limits.is_closed(Category::Transaction, now + Duration::from_secs(10)));
+        assert!(!limits.is_closed(Category::Error, now));
+    }
+}

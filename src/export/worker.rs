@@ -1,0 +1,345 @@
+//! The exporter's own thread: takes items from the queue, seals them, sends several at a time, keeps the accounts.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::{self, JoinSet};
+
+use super::backoff::Backoff;
+use super::http::{self, Http, Outcome};
+use super::pipeline::Outbound;
+use super::rate_limit::RateLimits;
+use super::{Flush, Item, Pipeline, Settings, Shared, console, diagnostics};
+use crate::error::Error;
+use crate::protocol::{Category, DiscardReason, DiscardedEvent};
+
+/// Requests that may be on the wire at once.
+const IN_FLIGHT: usize = 4;
+/// While there is traffic the worker looks by itself, so that requests need not wake it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// After so many looks at an empty queue it sleeps until it is woken.
+const LOOKS_BEFORE_SLEEP: u32 = 50;
+/// A client report that found no envelope to ride on goes alone after this.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// The start line waits this long for somebody who listens.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Runs until the exporter is closed.
+pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse_everything(shared, &Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
+    };
+    match Worker::new(settings, shared) {
+        Ok(worker) => runtime.block_on(worker.run()),
+        Err(error) => refuse_everything(shared, &error),
+    }
+    // A name lookup may sit in a thread of its own; nobody waits for it.
+    runtime.shutdown_background();
+}
+
+/// An exporter that cannot work says so once, and counts everything as dropped instead of keeping it.
+fn refuse_everything(shared: &Shared, error: &Error) {
+    diagnostics::warn(&format!("nothing will be sent: {error}"));
+    shared.queue.close();
+    while let Some(item) = shared.queue.pop() {
+        shared.ledger.discard(&item, DiscardReason::InternalSdkError);
+        shared.recycle(item);
+    }
+    for flush in shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = flush.done.try_send(0);
+    }
+}
+
+struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    pipeline: Pipeline,
+    console: bool,
+    project: Option<Http>,
+    spotlight: Option<Http>,
+    limits: RateLimits,
+    backoff: Backoff,
+    /// Envelopes that found no server; the oldest goes first when it is back.
+    retry: VecDeque<Outbound>,
+    in_flight: JoinSet<(Outbound, Outcome)>,
+    /// What each attempt in flight counts for, should it have to be given up.
+    in_flight_counts: HashMap<task::Id, (Category, u64)>,
+    /// Copies for the development server, whose answers nobody needs.
+    copies: JoinSet<()>,
+    flushes: Vec<Flush>,
+    last_report: Instant,
+    empty_looks: u32,
+    /// The memory of sent envelopes, for the next ones.
+    buffers: Vec<Vec<u8>>,
+    start_line: Option<(String, Instant)>,
+    trouble: diagnostics::Quiet,
+}
+
+impl<'a> Worker<'a> {
+    fn new(settings: Settings, shared: &'a Arc<Shared>) -> Result<Self, Error> {
+        let Settings { connect_timeout, request_timeout, .. } = settings;
+        let project = settings.dsn.as_ref().map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
+        let spotlight = settings.spotlight.map(|url| Http::to_url(url, connect_timeout, request_timeout)).transpose()?;
+        let now = Instant::now();
+        Ok(Self {
+            shared,
+            pipeline: Pipeline {
+                facts: settings.facts,
+                redactor: settings.redactor,
+                before_send: settings.before_send,
+                before_send_transaction: settings.before_send_transaction,
+            },
+            console: settings.console,
+            project,
+            spotlight,
+            limits: RateLimits::default(),
+            backoff: Backoff::default(),
+            retry: VecDeque::new(),
+            in_flight: JoinSet::new(),
+            in_flight_counts: HashMap::new(),
+            copies: JoinSet::new(),
+            flushes: Vec::new(),
+            last_report: now,
+            empty_looks: 0,
+            buffers: Vec::new(),
+            start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
+            trouble: diagnostics::Quiet::new(),
+        })
+    }
+
+    async fn run(mut self) {
+        loop {
+            self.announce();
+            self.take_commands();
+            // A task of ours neither panics nor is aborted before the end.
+            while let Some(Ok((id, (outbound, outcome)))) = self.in_flight.try_join_next_with_id() {
+                self.in_flight_counts.remove(&id);
+                self.settle(outbound, outcome);
+            }
+            while self.copies.try_join_next().is_some() {}
+            self.send_what_can_go();
+            if self.answer_flushes() {
+                return;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Says that monitoring is on, to whoever listens, as soon as somebody does.
+    fn announce(&mut self) {
+        if let Some((line, _)) = self.start_line.take_if(|(_, latest)| tracing::dispatcher::has_been_set() || *latest <= Instant::now()) {
+            diagnostics::info(&line);
+        }
+    }
+
+    fn take_commands(&mut self) {
+        self.flushes.append(&mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn send_what_can_go(&mut self) {
+        let now = Instant::now();
+        while self.has_room(now) {
+            if let Some(outbound) = self.retry.pop_front() {
+                self.dispatch(outbound);
+                continue;
+            }
+            let Some(item) = self.shared.queue.pop() else { break };
+            self.empty_looks = 0;
+            self.take_item(item, now);
+        }
+        let due = now.duration_since(self.last_report) >= REPORT_EVERY || !self.flushes.is_empty();
+        if due && self.has_room(now) && self.retry.is_empty() {
+            self.send_report(now);
+        }
+    }
+
+    /// Whether one more attempt may begin: a server that does not answer gets one probe at a time, after a pause.
+    fn has_room(&self, now: Instant) -> bool {
+        let limit = if self.backoff.is_failing() { 1 } else { IN_FLIGHT };
+        self.in_flight.len() < limit && (self.project.is_none() || self.backoff.until(now).is_none())
+    }
+
+    fn take_item(&mut self, mut item: Item, now: Instant) {
+        let is_limited = self.project.is_some() && self.limits.is_closed(item.category(), now);
+        if is_limited && !self.console && self.spotlight.is_none() {
+            self.shared.ledger.discard(&item, DiscardReason::RatelimitBackoff);
+            return self.shared.recycle(item);
+        }
+        let reports = if self.project.is_some() && !is_limited { self.take_reports(now) } else { Vec::new() };
+        let buffer = self.buffers.pop().unwrap_or_default();
+        match self.pipeline.seal(&mut item, reports, buffer) {
+            Ok(mut outbound) => {
+                if outbound.removed_spans > 0 {
+                    self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
+                }
+                self.show(&mut outbound);
+                if is_limited {
+                    self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::RatelimitBackoff);
+                } else {
+                    self.dispatch(outbound);
+                }
+            }
+            Err((reason, reports)) => {
+                self.shared.ledger.put_back(&reports);
+                self.shared.ledger.discard(&item, reason);
+            }
+        }
+        self.shared.recycle(item);
+    }
+
+    /// Hands a copy to the local sinks.
+    fn show(&mut self, outbound: &mut Outbound) {
+        if self.console {
+            console::print(&mut outbound.envelope);
+        }
+        if let Some(spotlight) = self.spotlight.clone().filter(|_| self.copies.len() < IN_FLIGHT) {
+            let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+            self.copies.spawn(async move {
+                if let Outcome::Unreachable(reason) | Outcome::Failed(reason) = spotlight.send(body, compressed).await {
+                    diagnostics::debug(&format!("Spotlight did not take an envelope: {reason}"));
+                }
+            });
+        }
+    }
+
+    fn dispatch(&mut self, mut outbound: Outbound) {
+        let Some(project) = self.project.clone() else {
+            // Without a server, what a local sink has shown is as delivered as it can be.
+            if outbound.category != Category::Internal {
+                self.shared.ledger.sent(outbound.category, outbound.spans);
+            }
+            return self.keep_buffer(outbound);
+        };
+        let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+        let shared = Arc::clone(self.shared);
+        let counts = (outbound.category, outbound.spans);
+        let attempt = self.in_flight.spawn(async move {
+            let outcome = project.send(body, compressed).await;
+            shared.queue.wake();
+            (outbound, outcome)
+        });
+        self.in_flight_counts.insert(attempt.id(), counts);
+    }
+
+    fn settle(&mut self, outbound: Outbound, outcome: Outcome) {
+        let ledger = &self.shared.ledger;
+        let now = Instant::now();
+        match outcome {
+            Outcome::Answered { status, headers } => {
+                self.backoff.succeeded();
+                self.limits.note(status, &headers, now);
+                if outbound.category != Category::Internal {
+                    match status.as_u16() {
+                        200..=299 => ledger.sent(outbound.category, outbound.spans),
+                        429 => ledger.refused(outbound.category, outbound.spans),
+                        _ => ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::SendError),
+                    }
+                }
+                if !status.is_success() && status.as_u16() != 429 {
+                    self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
+                }
+                self.keep_buffer(outbound);
+            }
+            Outcome::Unreachable(reason) => {
+                self.backoff.failed(now);
+                self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
+                self.retry.push_front(outbound);
+            }
+            Outcome::Failed(reason) => {
+                self.trouble.warn(&format!("an envelope could not be sent and is dropped: {reason}"));
+                if outbound.category != Category::Internal {
+                    ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::InternalSdkError);
+                }
+                self.keep_buffer(outbound);
+            }
+        }
+    }
+
+    fn keep_buffer(&mut self, outbound: Outbound) {
+        // Of ordinary size and not too many: memory that is never used again belongs to the application.
+        if self.buffers.len() < IN_FLIGHT && outbound.envelope.len() < 64 * 1024 {
+            self.buffers.push(outbound.envelope.into_buffer());
+        }
+    }
+
+    fn take_reports(&mut self, now: Instant) -> Vec<DiscardedEvent> {
+        let rows = self.shared.ledger.take_unreported();
+        if !rows.is_empty() {
+            self.last_report = now;
+        }
+        rows
+    }
+
+    fn send_report(&mut self, now: Instant) {
+        if self.project.is_none() {
+            return;
+        }
+        self.last_report = now;
+        let reports = self.shared.ledger.take_unreported();
+        if let Some(report) = Some(reports).filter(|rows| !rows.is_empty()).and_then(|rows| self.pipeline.seal_report(rows)) {
+            self.dispatch(report);
+        }
+    }
+
+    /// Answers those whose wait is over. True when the exporter is closed and has no more to do.
+    fn answer_flushes(&mut self) -> bool {
+        if self.flushes.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        let is_done = self.shared.queue.is_empty() && self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty();
+        let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
+        if closes && !is_done {
+            self.give_up();
+        }
+        let waiting = self.shared.ledger.stats().waiting();
+        let left = if is_done { 0 } else { waiting.max(1) };
+        self.flushes.retain(|flush| {
+            let over = closes || is_done || flush.deadline <= now;
+            if over {
+                // Whoever asked may have gone.
+                let _ = flush.done.try_send(left);
+            }
+            !over
+        });
+        closes
+    }
+
+    /// The deadline of a shutdown: what is left is dropped and counted.
+    fn give_up(&mut self) {
+        self.in_flight.abort_all();
+        let retry = self.retry.drain(..).map(|outbound| (outbound.category, outbound.spans));
+        for (category, spans) in
+            self.in_flight_counts.drain().map(|(_, counts)| counts).chain(retry).filter(|(category, _)| *category != Category::Internal)
+        {
+            self.shared.ledger.discard_shares(category, spans, DiscardReason::NetworkError);
+        }
+        while let Some(item) = self.shared.queue.pop() {
+            self.shared.ledger.discard(&item, DiscardReason::NetworkError);
+            self.shared.recycle(item);
+        }
+    }
+
+    /// Waits until there is something to do, or might be.
+    async fn wait(&mut self) {
+        let now = Instant::now();
+        let mut latest = self.last_report + REPORT_EVERY;
+        if let Some(until) = self.backoff.until(now).filter(|_| self.project.is_some()) {
+            latest = latest.min(until);
+        } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
+            self.empty_looks += 1;
+            latest = latest.min(now + LOOK_EVERY);
+        } else if !self.shared.queue.fall_asleep() && self.in_flight.len() < IN_FLIGHT {
+            self.empty_looks = 0;
+            return task::yield_now().await;
+        }
+        for deadline in self.flushes.iter().map(|flush| flush.deadline).chain(self.start_line.as_ref().map(|(_, latest)| *latest)) {
+            latest = latest.min(deadline);
+        }
+        if self.start_line.is_some() {
+            latest = latest.min(now + LOOK_EVERY);
+        }
+        let _ = tokio::time::timeout_at(latest.into(), self.shared.queue.woken()).await;
+    }
+}

@@ -1,0 +1,4 @@
+//! Long explanations.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}

@@ -1,0 +1,66 @@
+//! The response body: the scope is current for each frame, and its end is the end of the transaction.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf as _;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::running::Running;
+
+pin_project! {
+    /// A response body that is timed to its end.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before its end, the transaction ends as `cancelled` with the attribute `in_body`; unless its known length was
+    /// delivered, or it was never polled and need not be.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        inner: B,
+        running: Running,
+    }
+}
+
+impl<B: Body> ResponseBody<B> {
+    pub(super) fn new(inner: B, mut running: Running) -> Self {
+        running.body(inner.size_hint().exact(), inner.is_end_stream());
+        Self { inner, running }
+    }
+}
+
+/// Layers outside of ours (tower-http's timeout and CORS) answer with an empty body of the inner type.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self { inner: B::default(), running: Running::Off }
+    }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.running.enter(|| this.inner.as_mut().poll_frame(cx)));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                this.running.frame(bytes, this.inner.is_end_stream());
+            }
+            Some(Err(_)) => this.running.body_error(),
+            None => this.running.complete(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

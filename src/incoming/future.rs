@@ -1,0 +1,69 @@
+//! The response future: the scope is current in each poll.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use pin_project_lite::pin_project;
+
+use super::body::ResponseBody;
+use super::capture_error::CaptureError;
+use super::layer::BodyForm;
+use super::running::Running;
+
+pin_project! {
+    /// The future of a recorded response.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before the response, the transaction ends as `cancelled` with the attribute `before_headers`.
+    pub struct ResponseFuture<Fut, F> {
+        #[pin]
+        inner: Fut,
+        running: Running,
+        form: PhantomData<fn() -> F>,
+    }
+}
+
+impl<Fut, F> ResponseFuture<Fut, F> {
+    pub(super) fn new(inner: Fut, running: Running) -> Self {
+        Self { inner, running, form: PhantomData }
+    }
+}
+
+impl<Fut, F, B, E> Future for ResponseFuture<Fut, F>
+where
+    Fut: Future<Output = Result<Response<B>, E>>,
+    F: BodyForm<B>,
+    B: http_body::Body,
+{
+    type Output = Result<Response<F::Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match ready!(this.running.enter(|| this.inner.poll(cx))) {
+            Ok(mut response) => {
+                // Without a transaction the error stays on the response: a layer further out may want it.
+                let error = match this.running {
+                    Running::Root(_) => response.extensions_mut().remove::<CaptureError>(),
+                    Running::Off | Running::Ignored(_) | Running::Nested(_) => None,
+                };
+                this.running.head(response.status(), error);
+                let running = std::mem::take(this.running);
+                Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, running)))))
+            }
+            Err(error) => {
+                this.running.error();
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl<Fut, F> fmt::Debug for ResponseFuture<Fut, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("running", &self.running).finish_non_exhaustive()
+    }
+}

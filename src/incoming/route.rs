@@ -1,0 +1,167 @@
+//! Options per route, found by the router's own template or by the raw path.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use http::Method;
+
+use crate::export::diagnostics;
+
+/// What is different for one route.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::incoming::RouteOptions;
+///
+/// let always = RouteOptions::new().sample_rate(1.0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[must_use = "options do nothing until they are given to `SentryLayer::route`"]
+pub struct RouteOptions {
+    pub(super) sample_rate: Option<f64>,
+    pub(super) is_ignored: bool,
+}
+
+impl RouteOptions {
+    /// No difference.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The share of this route's transactions to send, from `0.0` to `1.0`, whatever a parent decided.
+    ///
+    /// `0.0` is final: no transaction is sent even when the request fails; its errors are. A number outside the range is left out
+    /// with a warning when the layer is built. Defaults to the client's rate.
+    pub fn sample_rate(mut self, rate: f64) -> Self {
+        self.sample_rate = Some(rate);
+        self
+    }
+
+    /// Records nothing for this route: no transaction and no errors.
+    pub fn ignore(mut self) -> Self {
+        self.is_ignored = true;
+        self
+    }
+}
+
+/// The rows of a layer.
+#[derive(Clone, Default)]
+pub(super) struct Routes {
+    rows: Vec<Row>,
+    by_template: HashMap<String, usize>,
+    by_path: matchit::Router<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    template: String,
+    any: Option<RouteOptions>,
+    by_method: Vec<(Method, RouteOptions)>,
+}
+
+impl Routes {
+    pub(super) fn add(&mut self, route: &str, mut options: RouteOptions) {
+        if options.sample_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            diagnostics::warn(&format!("the sample rate of route '{route}' is left out: expected a number from 0.0 to 1.0"));
+            options.sample_rate = None;
+        }
+        let (method, template) = match route.split_once(' ') {
+            Some((method, template)) => (Some(method), template.trim()),
+            None => (None, route),
+        };
+        let method = match method.map(str::parse::<Method>) {
+            None => None,
+            Some(Ok(method)) => Some(method),
+            Some(Err(_)) => return diagnostics::warn(&format!("route '{route}' is left out: expected a method before the template")),
+        };
+        let Some(place) = self.place(template) else { return };
+        let Some(row) = self.rows.get_mut(place) else { return };
+        match method {
+            None => row.any = Some(options),
+            Some(method) => {
+                row.by_method.retain(|(other, _)| *other != method);
+                row.by_method.push((method, options));
+            }
+        }
+    }
+
+    /// The row of a template, made if there is none.
+    fn place(&mut self, template: &str) -> Option<usize> {
+        if let Some(place) = self.by_template.get(template) {
+            return Some(*place);
+        }
+        let place = self.rows.len();
+        if let Err(error) = self.by_path.insert(template, place) {
+            diagnostics::warn(&format!("route '{template}' is left out: {error}"));
+            return None;
+        }
+        self.by_template.insert(template.to_owned(), place);
+        self.rows.push(Row { template: template.to_owned(), any: None, by_method: Vec::new() });
+        Some(place)
+    }
+
+    /// The options of a request, and the template of the row if the router gave none.
+    pub(super) fn find(&self, method: &Method, matched: Option<&str>, path: &str) -> (RouteOptions, Option<&str>) {
+        if self.rows.is_empty() {
+            return (RouteOptions::default(), None);
+        }
+        let place = matched
+            .and_then(|template| self.by_template.get(template).copied())
+            .or_else(|| self.by_path.at(path).ok().map(|found| *found.value));
+        let Some(row) = place.and_then(|place| self.rows.get(place)) else { return (RouteOptions::default(), None) };
+        let of_method = row.by_method.iter().find(|(other, _)| other == method).map(|(_, options)| *options);
+        (of_method.or(row.any).unwrap_or_default(), Some(row.template.as_str()))
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.rows).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        let mut routes = Routes::default();
+        routes.add("/healthz", RouteOptions::new().ignore());
+        routes.add("/checkout/{id}", RouteOptions::new().sample_rate(1.0));
+        routes.add("GET /checkout/{id}", RouteOptions::new().sample_rate(0.5));
+        routes.add("/assets/{*rest}", RouteOptions::new().sample_rate(0.0));
+        routes
+    }
+
+    #[test]
+    fn a_method_goes_before_none_and_a_template_before_the_path() {
+        let routes = routes();
+        let rows = [
+            (Method::GET, None, "/healthz", None, Some("/healthz")),
+            (Method::POST, None, "/checkout/7", Some(1.0), Some("/checkout/{id}")),
+            (Method::GET, Some("/checkout/{id}"), "/checkout/7", Some(0.5), Some("/checkout/{id}")),
+            (Method::GET, Some("/assets/app.js"), "/assets/app.js", Some(0.0), Some("/assets/{*rest}")),
+            (Method::GET, None, "/assets/css/app.css", Some(0.0), Some("/assets/{*rest}")),
+            (Method::GET, Some("/users/{id}"), "/users/7", None, None),
+        ];
+
+        for (method, matched, path, rate, template) in rows {
+            let (options, found) = routes.find(&method, matched, path);
+            assert_eq!((options.sample_rate, found), (rate, template), "{method} {path}");
+        }
+        assert!(routes.find(&Method::GET, None, "/healthz").0.is_ignored);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out() {
+        let mut routes = Routes::default();
+
+        routes.add("/broken/{", RouteOptions::new().ignore());
+        routes.add("G(T /x", RouteOptions::new().ignore());
+        routes.add("/rate", RouteOptions::new().sample_rate(f64::NAN));
+
+        assert_eq!(routes.find(&Method::GET, None, "/x").0, RouteOptions::default());
+        assert_eq!(routes.find(&Method::GET, None, "/rate"), (RouteOptions::default(), Some("/rate")));
+    }
+}

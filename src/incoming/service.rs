@@ -1,0 +1,150 @@
+//! The service: describe the request, continue its trace, decide, open its scope, call on.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response};
+use tower::Service;
+
+use super::future::ResponseFuture;
+use super::layer::BodyForm;
+use super::request;
+use super::route::{RouteOptions, Routes};
+use super::running::{Ignored, Running};
+use crate::client::{Client, Settings};
+use crate::propagation::{self, Incoming};
+use crate::protocol::{SpanId, TraceId};
+use crate::record::{Record, TraceFacts};
+use crate::sampling::{self, Decision, SamplingContext, TrustParent};
+use crate::scope::{OwnSpan, Shared, current};
+use crate::trace::Transaction;
+
+/// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
+pub struct SentryService<S, F> {
+    inner: S,
+    client: Client,
+    routes: Arc<Routes>,
+    form: PhantomData<fn() -> F>,
+}
+
+impl<S, F> SentryService<S, F> {
+    pub(super) fn new(inner: S, client: Client, routes: Arc<Routes>) -> Self {
+        Self { inner, client, routes, form: PhantomData }
+    }
+
+    fn begin<B>(&self, request: &Request<B>) -> Running {
+        let Some(settings) = self.client.settings() else { return Running::Off };
+        if current::with(|entered| entered.scope.is_recording()) == Some(true) {
+            return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer").map_or(Running::Off, Running::Nested);
+        }
+        // Recorded or not, a request that has a scope already keeps it.
+        if let Some(scope) = current::scope() {
+            return if scope.client.is_enabled() { Running::Off } else { Running::Ignored(Ignored(scope)) };
+        }
+        let matched = matched_path(request);
+        let (options, template) = self.routes.find(request.method(), matched, request.uri().path());
+        if options.is_ignored {
+            return Running::Ignored(Ignored(Arc::new(Shared::ignored())));
+        }
+        let transaction =
+            Transaction::start(self.client.take_record(), "http.server", "auto.http.tower", settings.max_spans, settings.max_breadcrumbs);
+        let scope = self.open(transaction, request, matched.or(template), options, settings);
+        Running::root(scope, request.method())
+    }
+
+    fn open<B>(
+        &self,
+        mut transaction: Transaction,
+        request: &Request<B>,
+        template: Option<&str>,
+        options: RouteOptions,
+        settings: &Settings,
+    ) -> Arc<Shared> {
+        let record = &mut transaction.record;
+        request::describe(request, template, &settings.redaction, record);
+        let decision = self.continue_or_begin(request.headers(), options, settings, record);
+        Arc::new(Shared::new(self.client.clone(), transaction, decision))
+    }
+
+    /// Continues the trace of the headers, or begins one; decides about it.
+    fn continue_or_begin(&self, headers: &HeaderMap, options: RouteOptions, settings: &Settings, record: &mut Record) -> Decision {
+        let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
+        let incoming =
+            propagation::incoming(headers).filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
+        let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
+        let sample_rand = incoming
+            .as_ref()
+            .and_then(|incoming| sampling::parse_sample_rand(incoming.context.sample_rand.as_deref()?))
+            .unwrap_or_else(|| sampling::sample_rand(trace_id));
+        let parent = incoming
+            .as_ref()
+            .filter(|incoming| trusts(settings.trust_parent, incoming, own_organization))
+            .and_then(|incoming| incoming.sampled);
+        let context = SamplingContext { route_rate: options.sample_rate, rate: settings.traces_sample_rate, parent, sample_rand };
+        let decision = sampling::decide(context, || self.client.may_inherit(record.start));
+        record.trace = TraceFacts {
+            trace_id,
+            root: SpanId::new(),
+            parent: incoming.as_ref().map(|incoming| incoming.parent),
+            sampled: decision.sampled,
+            sample_rate: decision.rate,
+            sample_rand,
+            incoming: incoming.map(|incoming| incoming.context),
+        };
+        decision
+    }
+}
+
+fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&str>) -> bool {
+    match policy {
+        TrustParent::Always => true,
+        TrustParent::Never => false,
+        TrustParent::SameOrganization => own_organization.is_some() && incoming.context.org_id.as_deref() == own_organization,
+    }
+}
+
+#[cfg(feature = "axum")]
+fn matched_path<B>(request: &Request<B>) -> Option<&str> {
+    super::axum::matched_path(request.extensions())
+}
+
+#[cfg(not(feature = "axum"))]
+fn matched_path<B>(_: &Request<B>) -> Option<&str> {
+    None
+}
+
+impl<S, F, RequestBody, Body> Service<Request<RequestBody>> for SentryService<S, F>
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>>,
+    F: BodyForm<Body>,
+    Body: http_body::Body,
+{
+    type Response = Response<F::Body>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, F>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let mut running = self.begin(&request);
+        // The inner service is the one that was polled ready: it is called here and now, never a clone of it.
+        let inner = running.enter(|| self.inner.call(request));
+        ResponseFuture::new(inner, running)
+    }
+}
+
+impl<S: Clone, F> Clone for SentryService<S, F> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), client: self.client.clone(), routes: Arc::clone(&self.routes), form: PhantomData }
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for SentryService<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentryService").field("inner", &self.inner).field("client", &self.client).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! A middleware's own time, before and after the inner call.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::protocol::SpanStatus;
+use crate::scope::{OwnSpan, Shared, current};
+
+/// Records another layer as a span, with its time before and after the inner service told apart
+/// (`middleware.before_ms`, `middleware.after_ms`).
+///
+/// It stands inside a [`SentryLayer`](crate::SentryLayer) and needs no `tracing`.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{Router, routing::get};
+/// use tower_http::cors::CorsLayer;
+/// use tower_sentry::{Config, SentryLayer, SpanLayer};
+///
+/// let config = Config::builder().build()?;
+/// let app: Router = Router::new()
+///     .route("/", get(|| async { "hello" }))
+///     .layer(SpanLayer::new("middleware.cors", CorsLayer::permissive()))
+///     .layer(SentryLayer::new(config));
+/// # }
+/// # Ok::<(), tower_sentry::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until a service is wrapped in it"]
+pub struct SpanLayer<L> {
+    name: Cow<'static, str>,
+    op: &'static str,
+    layer: L,
+}
+
+impl<L> SpanLayer<L> {
+    /// A span of this name around `layer`.
+    pub fn new(name: impl Into<Cow<'static, str>>, layer: L) -> Self {
+        Self { name: name.into(), op: "middleware", layer }
+    }
+
+    /// Sets the kind of work, such as `auth`. Defaults to `middleware`.
+    pub fn op(mut self, op: &'static str) -> Self {
+        self.op = op;
+        self
+    }
+}
+
+impl<S, L: Layer<Marked<S>>> Layer<S> for SpanLayer<L> {
+    type Service = SpanService<L::Service>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SpanService { name: self.name.clone(), op: self.op, middleware: self.layer.layer(Marked { inner }) }
+    }
+}
+
+/// A middleware that is recorded as a span. Made by [`SpanLayer`].
+#[derive(Clone, Debug)]
+pub struct SpanService<M> {
+    name: Cow<'static, str>,
+    op: &'static str,
+    middleware: M,
+}
+
+impl<R, M: Service<R>> Service<R> for SpanService<M> {
+    type Response = M::Response;
+    type Error = M::Error;
+    type Future = SpanFuture<M::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
+        self.middleware.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut span = OwnSpan::start(self.op, "auto.middleware.tower", &self.name);
+        let inner = match &mut span {
+            Some(span) => span.enter(|| self.middleware.call(request)),
+            None => self.middleware.call(request),
+        };
+        SpanFuture { inner, span }
+    }
+}
+
+pin_project! {
+    /// The future of a [`SpanService`].
+    #[derive(Debug)]
+    pub struct SpanFuture<F> {
+        #[pin]
+        inner: F,
+        span: Option<OwnSpan>,
+    }
+}
+
+impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Some(span) = this.span else { return this.inner.poll(cx) };
+        let result = ready!(span.enter(|| this.inner.poll(cx)));
+        span.end(if result.is_ok() { SpanStatus::Ok } else { SpanStatus::InternalError });
+        Poll::Ready(result)
+    }
+}
+
+/// The service inside a recorded middleware: notes when it begins and ends.
+#[derive(Clone, Debug)]
+pub struct Marked<S> {
+    inner: S,
+}
+
+impl<R, S: Service<R>> Service<R> for Marked<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = MarkedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let span = current::own_span();
+        if let Some((scope, index)) = &span {
+            scope.lock().transaction.mark_inner(*index, false);
+        }
+        MarkedFuture { inner: self.inner.call(request), span }
+    }
+}
+
+pin_project! {
+    /// The future of a [`Marked`] service.
+    pub struct MarkedFuture<F> {
+        #[pin]
+        inner: F,
+        span: Option<(Arc<Shared>, u32)>,
+    }
+}
+
+impl<F: Future> Future for MarkedFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let output = ready!(this.inner.poll(cx));
+        if let Some((scope, index)) = this.span.take() {
+            scope.lock().transaction.mark_inner(index, true);
+        }
+        Poll::Ready(output)
+    }
+}
+
+impl<F> fmt::Debug for MarkedFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MarkedFuture").finish_non_exhaustive()
+    }
+}

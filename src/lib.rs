@@ -1,0 +1,90 @@
+//! Monitoring for tower and axum services that speak to Sentry: sentry.io, self-hosted Sentry, `GlitchTip`, Bugsink, Spotlight.
+//!
+//! One line in the router, the truth about every request; nothing secret leaves, nothing is lost silently.
+//! (The official SDK's integration is `sentry-tower`; this crate is an implementation of its own.)
+//!
+//! # Quick start
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use axum::{Router, routing::get};
+//! use tower_sentry::{Config, SentryLayer, TracingLayer};
+//! use tracing_subscriber::prelude::*;
+//!
+//! let sentry = Config::builder().from_env().release(tower_sentry::release!()).init()?;
+//! tracing_subscriber::registry().with(tracing_subscriber::fmt::layer()).with(TracingLayer::new(&sentry)).init();
+//!
+//! let app = Router::new()
+//!     .route("/users/{id}", get(|| async { "Jane" }))
+//!     .layer(SentryLayer::new(&sentry).ignore(["/healthz"]));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! sentry.shutdown(Duration::from_secs(5)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without `SENTRY_DSN` everything is a no-op. [`console(true)`](ConfigBuilder::console) prints what is recorded instead of sending it.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, [`SentryLayer::boxed_body`] |
+//! | `rustls` | yes | DSNs with `https://` |
+//!
+//! # The way of the data
+//!
+//! The modules stand in the order in which data passes through them; [`guide`] has the long version.
+
+// In the order of the way of the data, from the edges to the wire.
+mod init;
+
+pub mod incoming;
+mod panic_hook;
+mod subscriber;
+
+pub mod scope;
+
+mod client;
+mod trace;
+
+mod export;
+
+mod exception;
+mod propagation;
+mod record;
+pub mod redaction;
+mod sampling;
+
+mod error;
+pub mod protocol;
+
+pub mod guide;
+
+pub use client::{Client, Config, ConfigBuilder};
+pub use error::{Error, FlushError};
+pub use export::{Counts, Stats};
+pub use incoming::{CaptureError, SentryLayer, SpanLayer};
+pub use init::Guard;
+pub use protocol::{Breadcrumb, EventId, Level, User};
+pub use sampling::TrustParent;
+pub use scope::{Scope, capture_error, capture_message, span};
+pub use subscriber::TracingLayer;
+
+/// The calling crate as a release: `name@version`, read when it is compiled.
+///
+/// # Examples
+///
+/// ```
+/// let config = tower_sentry::Config::builder().release(tower_sentry::release!());
+/// ```
+#[macro_export]
+macro_rules! release {
+    () => {
+        concat!(env!("CARGO_PKG_NAME"), "@", env!("CARGO_PKG_VERSION"))
+    };
+}

@@ -1,0 +1,110 @@
+//! What was dropped before it left, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// A kind of telemetry that is counted and limited on its own.
+///
+/// The order is that of the server's table; only kinds that this crate sends are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Category {
+    /// Error events and messages.
+    Error,
+    /// Transactions.
+    Transaction,
+    /// Spans: the children of a transaction and the transaction itself.
+    Span,
+    /// Client reports. Never limited, never counted.
+    Internal,
+}
+
+impl Category {
+    /// All that are counted.
+    pub const COUNTED: [Self; 3] = [Self::Error, Self::Transaction, Self::Span];
+
+    /// The word the protocol uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Transaction => "transaction",
+            Self::Span => "span",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why something was dropped, in the protocol's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DiscardReason {
+    /// A `before_send*` hook returned nothing, or panicked.
+    BeforeSend,
+    /// A buffer in memory was full: more spans than a transaction may have.
+    BufferOverflow,
+    /// Serialising or compressing failed.
+    InternalSdkError,
+    /// The server could not be reached, up to the shutdown.
+    NetworkError,
+    /// The queue to the exporter was full.
+    QueueOverflow,
+    /// The server asked for silence.
+    RatelimitBackoff,
+    /// Sampling decided so.
+    SampleRate,
+    /// The server refused it.
+    SendError,
+}
+
+impl DiscardReason {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::BeforeSend,
+        Self::BufferOverflow,
+        Self::InternalSdkError,
+        Self::NetworkError,
+        Self::QueueOverflow,
+        Self::RatelimitBackoff,
+        Self::SampleRate,
+        Self::SendError,
+    ];
+}
+
+/// The counts of what was dropped since the last report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClientReport {
+    /// When the report was made.
+    pub timestamp: Timestamp,
+    /// One row per reason and category.
+    pub discarded_events: Vec<DiscardedEvent>,
+}
+
+impl ClientReport {
+    /// A report made now.
+    pub fn new(discarded_events: Vec<DiscardedEvent>) -> Self {
+        Self { timestamp: Timestamp::now(), discarded_events }
+    }
+}
+
+/// One row of a [`ClientReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DiscardedEvent {
+    /// Why.
+    pub reason: DiscardReason,
+    /// What.
+    pub category: Category,
+    /// How many.
+    pub quantity: u64,
+}
+
+impl DiscardedEvent {
+    /// A row.
+    pub const fn new(reason: DiscardReason, category: Category, quantity: u64) -> Self {
+        Self { reason, category, quantity }
+    }
+}

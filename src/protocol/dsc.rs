@@ -1,0 +1,51 @@
+//! The facts that all services of a trace must sample by.
+
+use serde::{Deserialize, Serialize};
+
+/// The dynamic sampling context: the same in outgoing `baggage` and in the envelope header `trace`. All values are text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct DynamicSamplingContext {
+    /// The trace.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
+    /// The key of the project where the trace began.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub public_key: String,
+    /// The rate that was applied, as a decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<String>,
+    /// The number all services compare with their rate: six decimals, below one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rand: Option<String>,
+    /// The decision: `true` or `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<String>,
+    /// The version where the trace began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The environment where the trace began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The name of the transaction where the trace began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
+    /// The organisation where the trace began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org_id: Option<String>,
+    /// The browser session's recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_id: Option<String>,
+}
+
+impl DynamicSamplingContext {
+    /// Whether the server will be able to read it: one bad member makes it throw the whole away.
+    pub fn is_readable(&self) -> bool {
+        self.public_key.len() == 32
+            && self.trace_id.parse::<super::TraceId>().is_ok()
+            && self.sample_rate.as_ref().is_none_or(|rate| rate.parse::<f64>().is_ok_and(|rate| rate.is_finite() && rate >= 0.0))
+            && self.replay_id.as_ref().is_none_or(|id| id.parse::<super::EventId>().is_ok())
+            && self.sampled.as_ref().is_none_or(|sampled| matches!(sampled.as_str(), "true" | "false"))
+    }
+}

@@ -1,0 +1,140 @@
+//! The address and key of a project.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+/// The address of a project and the key to write to it: `{scheme}://{public_key}@{host}{path}/{project_id}`.
+///
+/// A legacy secret (`key:secret@`) is accepted and never sent. `Debug` and `Display` mask the key.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::protocol::Dsn;
+///
+/// let dsn: Dsn = "https://0123456789abcdef0123456789abcdef@o123.ingest.us.sentry.io/42".parse()?;
+/// assert_eq!(dsn.envelope_url().as_str(), "https://o123.ingest.us.sentry.io/api/42/envelope/");
+/// assert_eq!(dsn.org_id(), Some("123"));
+/// # Ok::<(), tower_sentry::protocol::InvalidDsn>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Dsn {
+    envelope_url: Url,
+    public_key: String,
+    project_id: String,
+    org_id: Option<String>,
+}
+
+impl Dsn {
+    /// Where envelopes are posted.
+    pub fn envelope_url(&self) -> &Url {
+        &self.envelope_url
+    }
+
+    /// The key that allows writing to the project.
+    pub fn public_key(&self) -> &str {
+        &self.public_key
+    }
+
+    /// The project, as the server names it.
+    pub fn project_id(&self) -> &str {
+        &self.project_id
+    }
+
+    /// The organisation, where the host names it (`o123.ingest…`); self-hosted servers have none.
+    pub fn org_id(&self) -> Option<&str> {
+        self.org_id.as_deref()
+    }
+
+    /// Whether envelopes travel encrypted.
+    pub fn is_https(&self) -> bool {
+        self.envelope_url.scheme() == "https"
+    }
+}
+
+impl FromStr for Dsn {
+    type Err = InvalidDsn;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut url = Url::parse(text.trim()).map_err(|_| InvalidDsn::NotAUrl)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(InvalidDsn::Scheme);
+        }
+        let public_key = url.username().to_owned();
+        if public_key.is_empty() {
+            return Err(InvalidDsn::PublicKey);
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(InvalidDsn::Host);
+        }
+        let path = url.path().trim_end_matches('/');
+        let (prefix, project_id) = path.rsplit_once('/').unwrap_or(("", path));
+        if project_id.is_empty() {
+            return Err(InvalidDsn::ProjectId);
+        }
+        let project_id = project_id.to_owned();
+        let path = format!("{prefix}/api/{project_id}/envelope/");
+        let org_id = url
+            .domain()
+            .and_then(|host| host.split('.').next())
+            .and_then(|label| label.strip_prefix('o'))
+            .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(str::to_owned);
+        url.set_path(&path);
+        url.set_query(None);
+        url.set_fragment(None);
+        // Both fail only for URLs without a host, which is checked above.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Ok(Self { envelope_url: url, public_key, project_id, org_id })
+    }
+}
+
+impl fmt::Display for Dsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.envelope_url.host_str().unwrap_or_default();
+        write!(f, "{}://***@{host}", self.envelope_url.scheme())?;
+        if let Some(port) = self.envelope_url.port() {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "/{}", self.project_id)
+    }
+}
+
+impl fmt::Debug for Dsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dsn({self})")
+    }
+}
+
+/// Why a text is no DSN. It never repeats the text, which holds a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidDsn {
+    /// There is no host.
+    Host,
+    /// It cannot be read as a URL.
+    NotAUrl,
+    /// There is no project id at the end of the path.
+    ProjectId,
+    /// There is no public key before the `@`.
+    PublicKey,
+    /// The scheme is neither `http` nor `https`.
+    Scheme,
+}
+
+impl fmt::Display for InvalidDsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "expected a host after the public key",
+            Self::NotAUrl => "expected a URL such as https://<public key>@<host>/<project id>",
+            Self::ProjectId => "expected a project id at the end of the path",
+            Self::PublicKey => "expected a public key before the host, as in https://<public key>@<host>/<project id>",
+            Self::Scheme => "expected the scheme http or https",
+        })
+    }
+}
+
+impl std::error::Error for InvalidDsn {}

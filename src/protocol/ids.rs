@@ -1,0 +1,279 @@
+//! Event, trace and span ids: lower-case hex without dashes, never all zero.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// The id of an event or a transaction: a random UUID (version 4), written as 32 hex digits.
+///
+/// The nil id is what a capture returns while monitoring is off.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct EventId(Uuid);
+
+impl EventId {
+    /// A new random id.
+    pub fn new() -> Self {
+        let (high, low) = random_pair();
+        Self(uuid::Builder::from_random_bytes(join(high, low).to_be_bytes()).into_uuid())
+    }
+
+    /// The id that stands for "nothing was sent".
+    pub const fn nil() -> Self {
+        Self(Uuid::nil())
+    }
+
+    /// Whether this is [`nil`](Self::nil).
+    pub const fn is_nil(&self) -> bool {
+        self.0.is_nil()
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventId({self})")
+    }
+}
+
+impl FromStr for EventId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.len() {
+            32 | 36 => Uuid::try_parse(text).map(Self).map_err(|_| InvalidId("event id")),
+            _ => Err(InvalidId("event id")),
+        }
+    }
+}
+
+/// The id of a trace: 16 random bytes, written as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TraceId(u128);
+
+impl TraceId {
+    /// A new random id.
+    pub fn new() -> Self {
+        let (high, low) = random_pair();
+        Self(join(high, low).max(1))
+    }
+
+    /// The id as a number; two services that share a trace see the same one.
+    pub const fn to_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl Default for TraceId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 32]))
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TraceId({self})")
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match parse_hex(text, 32) {
+            Some(id) if id != 0 => Ok(Self(id)),
+            _ => Err(InvalidId("trace id")),
+        }
+    }
+}
+
+/// The id of a span: 8 random bytes, written as 16 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SpanId(u64);
+
+impl SpanId {
+    /// A new random id.
+    pub fn new() -> Self {
+        Self(random_pair().0.max(1))
+    }
+}
+
+impl Default for SpanId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 16]))
+    }
+}
+
+impl fmt::Debug for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SpanId({self})")
+    }
+}
+
+impl FromStr for SpanId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match parse_hex(text, 16).and_then(|id| u64::try_from(id).ok()) {
+            Some(id) if id != 0 => Ok(Self(id)),
+            _ => Err(InvalidId("span id")),
+        }
+    }
+}
+
+/// The text is not an id: wrong length, not hex, or all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidId(&'static str);
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a usable {}: expected hex digits, not all zero", self.0)
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+macro_rules! serde_as_text {
+    ($($id:ident: $digits:literal),*) => {$(
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_hex(&mut [0; $digits]))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(EventId: 32, TraceId: 32, SpanId: 16);
+
+impl EventId {
+    fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
+        hex(self.0.as_bytes(), buffer)
+    }
+}
+
+impl TraceId {
+    fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
+        hex(&self.0.to_be_bytes(), buffer)
+    }
+}
+
+impl SpanId {
+    fn as_hex(self, buffer: &mut [u8; 16]) -> &str {
+        hex(&self.0.to_be_bytes(), buffer)
+    }
+}
+
+/// Writes `bytes` as hex without the formatting machinery: a transaction has three ids a span.
+fn hex<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in buffer.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = pair {
+            *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or_default();
+            *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or_default();
+        }
+    }
+    std::str::from_utf8(buffer).unwrap_or_default()
+}
+
+/// Exactly `digits` hex digits of either case; `from_str_radix` alone would take a sign.
+fn parse_hex(text: &str, digits: usize) -> Option<u128> {
+    if text.len() != digits || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(text, 16).ok()
+}
+
+fn join(high: u64, low: u64) -> u128 {
+    (u128::from(high) << 64) | u128::from(low)
+}
+
+/// 128 random bits from two generators of 64 bits each, so that ids of many processes do not meet:
+/// one generator alone has 2^64 states, and with it two processes could walk the same stretch.
+fn random_pair() -> (u64, u64) {
+    thread_local! {
+        static GENERATORS: RefCell<(fastrand::Rng, fastrand::Rng)> = RefCell::new((seeded(), seeded()));
+    }
+    GENERATORS
+        .try_with(|pair| {
+            let mut pair = pair.borrow_mut();
+            (pair.0.u64(..), pair.1.u64(..))
+        })
+        // A thread that is being torn down has no generator left.
+        .unwrap_or_else(|_| (seeded().u64(..), seeded().u64(..)))
+}
+
+/// The standard library's hasher is keyed by the operating system's entropy and gives new keys at each call.
+fn seeded() -> fastrand::Rng {
+    fastrand::Rng::with_seed(std::hash::RandomState::new().build_hasher().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_back_as_written() {
+        let (event, trace, span) = (EventId::new(), TraceId::new(), SpanId::new());
+
+        assert_eq!(event.to_string().parse(), Ok(event));
+        assert_eq!(trace.to_string().parse(), Ok(trace));
+        assert_eq!(span.to_string().parse(), Ok(span));
+        assert_eq!(serde_json::to_string(&span).ok(), Some(format!("\"{span}\"")));
+        assert_eq!(serde_json::to_string(&event).ok(), Some(format!("\"{event}\"")));
+    }
+
+    #[test]
+    fn zero_and_odd_lengths_are_no_ids() {
+        for text in ["", "0", "+771a43a4192642f0b136d5159a50170", "00000000000000000000000000000000", "g71a43a4192642f0b136d5159a501700"] {
+            assert!(text.parse::<TraceId>().is_err(), "{text}");
+        }
+        assert!("0000000000000000".parse::<SpanId>().is_err());
+        assert!("{4c79f60c-1121-4eb3-8604-f4ae0781bfb2}".parse::<EventId>().is_err());
+        assert!("4c79f60c-1121-4eb3-8604-f4ae0781bfb2".parse::<EventId>().is_ok());
+    }
+
+    #[test]
+    fn threads_draw_different_ids() {
+        let draw = || (0..1000).map(|_| TraceId::new()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+
+        let mut all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect();
+        all.sort_unstable();
+        all.dedup();
+
+        assert_eq!(all.len(), 4000);
+    }
+
+    #[test]
+    fn event_ids_are_version_four() {
+        let text = EventId::new().to_string();
+
+        assert_eq!(text.as_bytes().get(12), Some(&b'4'));
+    }
+}

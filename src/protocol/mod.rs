@@ -1,0 +1,43 @@
+//! What Sentry understands: the payloads, identifiers and framing of the envelope protocol.
+//!
+//! These types know nothing of requests, layers or exporters. They follow the protocol's documents to the letter, with one
+//! file per payload: what is optional is left out when empty, timestamps are seconds with microseconds, ids are lower-case hex.
+//!
+//! [`Event`] and [`Transaction`] are what the hooks [`before_send`](crate::ConfigBuilder::before_send) and
+//! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive and may change.
+
+mod breadcrumb;
+mod client_report;
+mod contexts;
+mod dsc;
+mod dsn;
+mod envelope;
+mod event;
+mod exception;
+mod ids;
+mod level;
+mod request;
+mod span;
+mod status;
+mod timestamp;
+mod transaction;
+mod user;
+
+pub use breadcrumb::Breadcrumb;
+pub use client_report::{Category, ClientReport, DiscardReason, DiscardedEvent};
+pub use contexts::{Contexts, TraceContext};
+pub use dsc::DynamicSamplingContext;
+pub use dsn::{Dsn, InvalidDsn};
+pub use envelope::{
+    EnvelopeHeader, Frame as EnvelopeFrame, InvalidEnvelope, ItemHeader, ItemType, SdkInfo, SdkPackage, SdkSettings, parse,
+};
+pub use event::{Event, LogEntry};
+pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
+pub use ids::{EventId, InvalidId, SpanId, TraceId};
+pub use level::{InvalidLevel, Level};
+pub use request::Request;
+pub use span::Span;
+pub use status::SpanStatus;
+pub use timestamp::Timestamp;
+pub use transaction::{Measurement, Transaction, TransactionInfo, TransactionSource};
+pub use user::User;

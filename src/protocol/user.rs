@@ -1,0 +1,73 @@
+//! For whom a request was served.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// For whom a request was served. Give an id; name further fields only where you may.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::User;
+///
+/// let user = User::id(42).field("plan", "gold");
+/// assert_eq!(serde_json::to_string(&user).unwrap(), r#"{"id":"42","plan":"gold"}"#);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct User {
+    /// What the application calls the user; at most 128 characters are kept by the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The login name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The address the user came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+    /// Anything else.
+    #[serde(flatten)]
+    pub data: Map<String, Value>,
+}
+
+impl User {
+    /// A user known by an id.
+    #[must_use]
+    pub fn id(id: impl fmt::Display) -> Self {
+        Self { id: Some(id.to_string()), ..Self::default() }
+    }
+
+    /// Adds a field of your own.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.data.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the e-mail address.
+    #[must_use]
+    pub fn email(mut self, email: impl Into<String>) -> Self {
+        self.email = Some(email.into());
+        self
+    }
+
+    /// Sets the login name.
+    #[must_use]
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// Sets the address the user came from.
+    #[must_use]
+    pub fn ip_address(mut self, address: impl Into<String>) -> Self {
+        self.ip_address = Some(address.into());
+        self
+    }
+}

@@ -1,0 +1,260 @@
+//! Fields of spans and events as bytes: a key, a tag, a value.
+
+use std::fmt::{self, Write as _};
+
+/// A field's text is cut here, at a character's edge.
+pub(crate) const FIELD_LIMIT: usize = 8 * 1024;
+
+const NAMED: u8 = u8::MAX;
+
+const BOOL: u8 = 0;
+const I64: u8 = 1;
+const U64: u8 = 2;
+const F64: u8 = 3;
+const TEXT: u8 = 4;
+
+/// Which field: by its place in the callsite's list, or by a name of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    Index(u8),
+    Name(&'a str),
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum FieldValue<'a> {
+    Bool(bool),
+    I64(i64),
+    U64(u64),
+    F64(f64),
+    Text(&'a str),
+}
+
+/// Appends fields to a buffer.
+#[derive(Debug)]
+pub(crate) struct FieldWriter<'a> {
+    buffer: &'a mut Vec<u8>,
+}
+
+impl<'a> FieldWriter<'a> {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
+        Self { buffer }
+    }
+
+    pub(crate) fn bool(&mut self, key: Key<'_>, value: bool) {
+        self.fixed(key, BOOL, u64::from(value));
+    }
+
+    pub(crate) fn i64(&mut self, key: Key<'_>, value: i64) {
+        self.fixed(key, I64, value.cast_unsigned());
+    }
+
+    pub(crate) fn u64(&mut self, key: Key<'_>, value: u64) {
+        self.fixed(key, U64, value);
+    }
+
+    pub(crate) fn f64(&mut self, key: Key<'_>, value: f64) {
+        self.fixed(key, F64, value.to_bits());
+    }
+
+    pub(crate) fn text(&mut self, key: Key<'_>, value: &str) {
+        let value = cut(value, FIELD_LIMIT);
+        self.key(key);
+        let [low, high] = u16::try_from(value.len()).unwrap_or_default().to_le_bytes();
+        self.buffer.extend_from_slice(&[TEXT, low, high]);
+        self.buffer.extend_from_slice(value.as_bytes());
+    }
+
+    /// Formats straight into the buffer and stops the formatting at the limit: a `Debug` may write a gigabyte.
+    pub(crate) fn display(&mut self, key: Key<'_>, value: fmt::Arguments<'_>) {
+        if let Some(text) = value.as_str() {
+            return self.text(key, text);
+        }
+        self.key(key);
+        let head = self.buffer.len();
+        self.buffer.extend_from_slice(&[TEXT, 0, 0]);
+        let start = self.buffer.len();
+        // The error is our own, at the limit; what was written until then stays.
+        let _ = Bounded { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
+        let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
+        if let Some([_, l, h]) = self.buffer.get_mut(head..start) {
+            (*l, *h) = (low, high);
+        }
+    }
+
+    fn fixed(&mut self, key: Key<'_>, tag: u8, bits: u64) {
+        match key {
+            Key::Index(index) => {
+                // One append of a known length is several times cheaper than three.
+                let mut bytes = [index, tag, 0, 0, 0, 0, 0, 0, 0, 0];
+                if let Some(room) = bytes.last_chunk_mut::<8>() {
+                    *room = bits.to_le_bytes();
+                }
+                self.buffer.extend_from_slice(&bytes);
+            }
+            Key::Name(_) => {
+                self.key(key);
+                self.buffer.push(tag);
+                self.buffer.extend_from_slice(&bits.to_le_bytes());
+            }
+        }
+    }
+
+    fn key(&mut self, key: Key<'_>) {
+        match key {
+            Key::Index(index) => self.buffer.push(index),
+            Key::Name(name) => {
+                let name = cut(name, u8::MAX.into());
+                self.buffer.extend_from_slice(&[NAMED, u8::try_from(name.len()).unwrap_or_default()]);
+                self.buffer.extend_from_slice(name.as_bytes());
+            }
+        }
+    }
+}
+
+struct Bounded<'a> {
+    buffer: &'a mut Vec<u8>,
+    left: usize,
+}
+
+impl fmt::Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let kept = cut(text, self.left);
+        self.buffer.extend_from_slice(kept.as_bytes());
+        self.left -= kept.len();
+        if kept.len() < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// The longest start of `text` of at most `limit` bytes that ends at a character's edge.
+fn cut(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        text
+    } else {
+        text.get(..(0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default()
+    }
+}
+
+/// Reads what a [`FieldWriter`] wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(head)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn text(&mut self, len: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.take(len)?).ok()
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (Key<'a>, FieldValue<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = match self.byte()? {
+            NAMED => {
+                let len = self.byte()?;
+                Key::Name(self.text(len.into())?)
+            }
+            index => Key::Index(index),
+        };
+        let tag = self.byte()?;
+        if tag == TEXT {
+            let (&len, rest) = self.rest.split_first_chunk::<2>()?;
+            self.rest = rest;
+            return Some((key, FieldValue::Text(self.text(u16::from_le_bytes(len).into())?)));
+        }
+        let (&bits, rest) = self.rest.split_first_chunk::<8>()?;
+        self.rest = rest;
+        let bits = u64::from_le_bytes(bits);
+        let value = match tag {
+            BOOL => FieldValue::Bool(bits != 0),
+            I64 => FieldValue::I64(bits.cast_signed()),
+            U64 => FieldValue::U64(bits),
+            F64 => FieldValue::F64(f64::from_bits(bits)),
+            _ => return None,
+        };
+        Some((key, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn fields_read_back_as_written() {
+        let mut buffer = Vec::new();
+        let mut writer = FieldWriter::new(&mut buffer);
+        writer.bool(Key::Index(0), true);
+        writer.i64(Key::Name("offset"), -7);
+        writer.u64(Key::Index(2), u64::MAX);
+        writer.f64(Key::Index(3), 0.5);
+        writer.text(Key::Index(4), "käse");
+        writer.display(Key::Name("shown"), format_args!("{:?}", Some(1)));
+
+        let fields: Vec<_> = Fields::new(&buffer).collect();
+
+        assert_eq!(
+            fields,
+            [
+                (Key::Index(0), FieldValue::Bool(true)),
+                (Key::Name("offset"), FieldValue::I64(-7)),
+                (Key::Index(2), FieldValue::U64(u64::MAX)),
+                (Key::Index(3), FieldValue::F64(0.5)),
+                (Key::Index(4), FieldValue::Text("käse")),
+                (Key::Name("shown"), FieldValue::Text("Some(1)")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_debug_that_never_ends_is_stopped_at_the_limit() {
+        struct Endless;
+        impl fmt::Debug for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("ä")?;
+                }
+            }
+        }
+        let mut buffer = Vec::new();
+
+        FieldWriter::new(&mut buffer).display(Key::Index(0), format_args!("{Endless:?}"));
+
+        let Some((_, FieldValue::Text(text))) = Fields::new(&buffer).next() else { panic!("no text") };
+        assert_eq!(text.len(), FIELD_LIMIT);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back_cut_at_a_character(text in ".{0,9000}") {
+            let mut buffer = Vec::new();
+
+            FieldWriter::new(&mut buffer).text(Key::Index(9), &text);
+
+            prop_assert_eq!(Fields::new(&buffer).next(), Some((Key::Index(9), FieldValue::Text(cut(&text, FIELD_LIMIT)))));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Fields::new(&bytes).count() <= bytes.len());
+        }
+    }
+}

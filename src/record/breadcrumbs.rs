@@ -1,0 +1,91 @@
+//! The last steps of a request, in a ring that keeps its memory.
+
+use std::collections::VecDeque;
+
+use tracing::Metadata;
+
+use crate::protocol::Breadcrumb;
+
+/// Where a step comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum BreadcrumbSource {
+    /// An event of `tracing`; the fields are encoded.
+    Event(&'static Metadata<'static>),
+    /// A user's own.
+    Manual(Box<Breadcrumb>),
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(crate) struct BreadcrumbRecord {
+    pub(crate) source: BreadcrumbSource,
+    /// Ticks.
+    pub(crate) at: u64,
+    pub(crate) fields: Vec<u8>,
+}
+
+/// A ring of steps: the newest push the oldest out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Breadcrumbs {
+    ring: VecDeque<BreadcrumbRecord>,
+    /// Buffers of steps that are gone, for the next ones.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Breadcrumbs {
+    pub(crate) fn push(&mut self, source: BreadcrumbSource, at: u64, fields: &[u8], limit: usize) {
+        if limit == 0 {
+            return;
+        }
+        while self.ring.len() >= limit {
+            self.spare.extend(self.ring.pop_front().map(|oldest| oldest.fields));
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(fields);
+        self.ring.push_back(BreadcrumbRecord { source, at, fields: buffer });
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &BreadcrumbRecord> {
+        self.ring.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.ring.iter().map(|step| step.fields.len() + size_of::<BreadcrumbRecord>()).sum()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        // Long texts give their memory back; short buffers serve again.
+        self.spare.extend(self.ring.drain(..).map(|step| step.fields).filter(|buffer| buffer.capacity() <= 1024));
+        self.spare.truncate(100);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_keeps_the_newest_in_order() {
+        let mut breadcrumbs = Breadcrumbs::default();
+
+        for at in 0..150 {
+            breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), at, b"", 100);
+        }
+
+        assert_eq!(breadcrumbs.iter().map(|step| step.at).collect::<Vec<_>>(), (50..150).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_limit_of_zero_keeps_none() {
+        let mut breadcrumbs = Breadcrumbs::default();
+
+        breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), 0, b"", 0);
+
+        assert!(breadcrumbs.is_empty());
+    }
+}

@@ -1,0 +1,324 @@
+//! The flat record of a request: plain data, written by `trace` and `scope`, read by `export`.
+//!
+//! One record is a handful of vectors that keep their capacity from request to request. Spans are rows, their fields
+//! are bytes in one arena, names are the static ones `tracing` gives. Nothing in here formats, locks or allocates per span.
+
+mod arena;
+mod breadcrumbs;
+mod event;
+mod headers;
+mod pool;
+
+use std::borrow::Cow;
+
+use http::Version;
+use serde_json::Value;
+use tracing::Metadata;
+
+pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
+pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
+pub(crate) use event::{Captured, EventRecord};
+pub(crate) use headers::HeaderFact;
+pub(crate) use pool::Pool;
+
+use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, TransactionSource, User};
+
+/// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
+const ARENA_LIMIT: usize = 1 << 20;
+
+/// A stretch of the record's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slice {
+    start: u32,
+    len: u32,
+}
+
+/// Where a span hangs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Parent {
+    #[default]
+    Root,
+    Span(u32),
+}
+
+/// What a span is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SpanName {
+    /// By its callsite.
+    Callsite(&'static Metadata<'static>),
+    /// By us: the kind of work and a text in the arena.
+    Own { op: &'static str, origin: &'static str, description: Slice, inner: Inner },
+}
+
+/// When a middleware's inner service worked, in ticks; zero is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inner {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// One span. Times are ticks of the client's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpanRecord {
+    pub(crate) id: SpanId,
+    pub(crate) parent: Parent,
+    pub(crate) name: SpanName,
+    pub(crate) start: u64,
+    /// `None` while it is open.
+    pub(crate) end: Option<u64>,
+    pub(crate) fields: Slice,
+    /// Set by what happened inside, where no field says otherwise.
+    pub(crate) status: Option<SpanStatus>,
+}
+
+/// Fields that came after the span began.
+#[derive(Clone, Copy, Debug)]
+struct LateFields {
+    span: Parent,
+    fields: Slice,
+}
+
+/// What the trace of a request is and what was decided about it.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceFacts {
+    pub(crate) trace_id: TraceId,
+    pub(crate) root: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    /// As other services hear it.
+    pub(crate) sampled: bool,
+    pub(crate) sample_rate: f64,
+    /// Millionths.
+    pub(crate) sample_rand: u32,
+    /// As it came in; never changed.
+    pub(crate) incoming: Option<Box<DynamicSamplingContext>>,
+}
+
+impl Default for TraceFacts {
+    fn default() -> Self {
+        Self {
+            trace_id: TraceId::new(),
+            root: SpanId::new(),
+            parent: None,
+            sampled: false,
+            sample_rate: 0.0,
+            sample_rand: 0,
+            incoming: None,
+        }
+    }
+}
+
+/// What is known of a request, as bytes in the arena.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestFacts {
+    pub(crate) method: Slice,
+    pub(crate) scheme: Slice,
+    pub(crate) host: Slice,
+    pub(crate) path: Slice,
+    pub(crate) query: Option<Slice>,
+    pub(crate) version: Option<Version>,
+    headers: Slice,
+}
+
+/// What is known of a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResponseFacts {
+    pub(crate) status: Option<u16>,
+    /// Bytes of the body that were handed on.
+    pub(crate) body_bytes: u64,
+    /// Where the client was lost: `before_headers` or `in_body`.
+    pub(crate) cancelled: Option<&'static str>,
+}
+
+/// All that is known of one request or job.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) trace: TraceFacts,
+    pub(crate) op: &'static str,
+    pub(crate) origin: &'static str,
+    /// The route template or the name a user gave; the method stands before it when `request` has one.
+    pub(crate) name: Option<Slice>,
+    pub(crate) source: TransactionSource,
+    /// Ticks.
+    pub(crate) start: u64,
+    /// Ticks.
+    pub(crate) end: u64,
+    /// The same moment as `start` on the wall clock: nanoseconds since the epoch.
+    pub(crate) started_at: u64,
+    pub(crate) status: Option<SpanStatus>,
+    pub(crate) has_request: bool,
+    pub(crate) request: RequestFacts,
+    pub(crate) response: ResponseFacts,
+    pub(crate) user: Option<Box<User>>,
+    pub(crate) tags: Vec<(Cow<'static, str>, String)>,
+    pub(crate) contexts: Vec<(String, Value)>,
+    pub(crate) breadcrumbs: Breadcrumbs,
+    /// Why it is sent although the head said no.
+    pub(crate) kept: Option<&'static str>,
+    pub(crate) spans: Vec<SpanRecord>,
+    pub(crate) dropped_spans: u32,
+    /// Ids of `tracing` spans that are open, with their rows.
+    pub(crate) live: Vec<(u64, u32)>,
+    late: Vec<LateFields>,
+    arena: Vec<u8>,
+    /// The arena up to here belongs to the scope; behind it are the spans' fields.
+    scope_end: usize,
+}
+
+impl Record {
+    /// Makes the record ready for the next request; vectors keep their memory.
+    pub(crate) fn clear(&mut self) {
+        self.trace.incoming = None;
+        self.trace.parent = None;
+        self.name = None;
+        self.source = TransactionSource::Route;
+        self.status = None;
+        self.has_request = false;
+        self.request = RequestFacts::default();
+        self.response = ResponseFacts::default();
+        self.user = None;
+        self.tags.clear();
+        self.contexts.clear();
+        self.breadcrumbs.clear();
+        self.kept = None;
+        self.spans.clear();
+        self.dropped_spans = 0;
+        self.live.clear();
+        self.late.clear();
+        self.arena.clear();
+        self.scope_end = 0;
+        // A request with an enormous tree must not keep its memory for ever.
+        if self.arena.capacity() > 64 * 1024 {
+            self.arena = Vec::new();
+            self.spans = Vec::new();
+            self.late = Vec::new();
+        }
+    }
+
+    /// Copies all but the spans into `target`, which has been cleared.
+    pub(crate) fn copy_scope_to(&self, target: &mut Self) {
+        target.trace.clone_from(&self.trace);
+        target.op = self.op;
+        target.origin = self.origin;
+        target.source = self.source;
+        target.start = self.start;
+        target.end = self.end;
+        target.started_at = self.started_at;
+        target.status = self.status;
+        target.has_request = self.has_request;
+        target.request = self.request.clone();
+        target.response = self.response;
+        target.user.clone_from(&self.user);
+        target.tags.extend(self.tags.iter().cloned());
+        target.contexts.extend(self.contexts.iter().cloned());
+        target.breadcrumbs = self.breadcrumbs.clone();
+        target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
+        target.scope_end = target.arena.len();
+        // A name that was set late lies behind the scope's part.
+        target.name = self.name.map(|name| target.text(self.bytes(name)));
+    }
+
+    /// About how many bytes the record holds.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.arena.len() + self.spans.len() * size_of::<SpanRecord>() + self.breadcrumbs.size()
+    }
+
+    /// Puts a text into the arena.
+    pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
+        let bytes = bytes.get(..bytes.len().min(FIELD_LIMIT)).unwrap_or_default();
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        slice(start, bytes.len())
+    }
+
+    /// Marks what is in the arena so far as the scope's own.
+    pub(crate) fn seal_scope(&mut self) {
+        self.scope_end = self.arena.len();
+    }
+
+    /// Puts encoded fields into the arena, or drops them when it is full.
+    pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
+        if self.arena.len() + encoded.len() > ARENA_LIMIT {
+            return Slice::default();
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(encoded);
+        slice(start, encoded.len())
+    }
+
+    /// Adds fields to a span that began earlier, or to the root.
+    pub(crate) fn late_fields(&mut self, span: Parent, encoded: &[u8]) {
+        if encoded.is_empty() {
+            return;
+        }
+        let fields = self.fields(encoded);
+        if fields.len > 0 {
+            self.late.push(LateFields { span, fields });
+        }
+    }
+
+    /// The bytes of a stretch.
+    pub(crate) fn bytes(&self, slice: Slice) -> &[u8] {
+        let start = slice.start as usize;
+        self.arena.get(start..start + slice.len as usize).unwrap_or_default()
+    }
+
+    /// The text of a stretch; bytes that are not UTF-8 become `U+FFFD`.
+    pub(crate) fn str(&self, slice: Slice) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(slice))
+    }
+
+    /// All fields of a span in the order they were recorded.
+    pub(crate) fn span_fields(&self, index: usize) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        let first = self.spans.get(index).map(|span| span.fields).unwrap_or_default();
+        let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
+        Fields::new(self.bytes(first)).chain(self.late_of(place))
+    }
+
+    /// Fields recorded on the root.
+    pub(crate) fn root_fields(&self) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        self.late_of(Parent::Root)
+    }
+
+    fn late_of(&self, span: Parent) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        self.late.iter().filter(move |late| late.span == span).flat_map(|late| Fields::new(self.bytes(late.fields)))
+    }
+}
+
+fn slice(start: usize, len: usize) -> Slice {
+    match (u32::try_from(start), u32::try_from(len)) {
+        (Ok(start), Ok(len)) => Slice { start, len },
+        _ => Slice::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stop_at_the_limit_of_the_arena() {
+        let mut record = Record::default();
+        let chunk = vec![0; 100_000];
+
+        for _ in 0..50 {
+            record.late_fields(Parent::Root, &chunk);
+        }
+
+        assert!(record.size() < 2 * ARENA_LIMIT);
+    }
+
+    #[test]
+    fn a_copy_of_the_scope_has_the_late_name_and_no_spans() {
+        let mut record = Record::default();
+        record.seal_scope();
+        record.fields(b"span fields");
+        let name = record.text(b"/users/{id}");
+        record.name = Some(name);
+
+        let mut copy = Record::default();
+        record.copy_scope_to(&mut copy);
+
+        assert_eq!(copy.name.map(|name| copy.str(name).into_owned()).as_deref(), Some("/users/{id}"));
+        assert_eq!(copy.arena.len(), "/users/{id}".len());
+    }
+}

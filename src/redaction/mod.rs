@@ -1,0 +1,254 @@
+//! What must not leave, and the only way for anything to leave.
+//!
+//! Everything that is sent, printed or stored goes through one [`Redactor`] as the last step, after the hooks. It works on
+//! **names** (of headers, query parameters and fields) and on **shapes** (tokens, `Bearer …`, keys, cards, `user:password@` in
+//! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, [`Redacted`], and transports take nothing else.
+
+mod key;
+mod names;
+mod patterns;
+mod serializer;
+mod url;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::protocol::{EnvelopeHeader, ItemHeader, ItemType};
+
+pub(crate) use names::is_credential_header;
+
+/// Rules of your own on top of the built-in ones, which are always on.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::redaction::Redaction;
+///
+/// let rules = Redaction::default().field("iban").header("x-internal-token").placeholder("[REDACTED]");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Redaction {
+    fields: Vec<String>,
+    headers: Vec<String>,
+    placeholder: String,
+    token_placeholder: String,
+    token_length: usize,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self {
+            fields: Vec::new(),
+            headers: Vec::new(),
+            placeholder: "[Filtered]".to_owned(),
+            token_placeholder: "[REDACTED_TOKEN]".to_owned(),
+            token_length: 64,
+        }
+    }
+}
+
+impl Redaction {
+    /// Filters values under names that contain this, wherever they appear. Case, `-`, `_` and camel case make no difference.
+    #[must_use]
+    pub fn field(mut self, name: impl AsRef<str>) -> Self {
+        self.fields.push(names::squash(name.as_ref()));
+        self
+    }
+
+    /// Filters the values of a header; they are not even copied.
+    #[must_use]
+    pub fn header(mut self, name: impl AsRef<str>) -> Self {
+        self.headers.push(name.as_ref().to_ascii_lowercase());
+        self
+    }
+
+    /// Sets what stands in place of a value. Defaults to `[Filtered]`.
+    #[must_use]
+    pub fn placeholder(mut self, text: impl Into<String>) -> Self {
+        self.placeholder = text.into();
+        self
+    }
+
+    /// Sets what stands in place of a long token inside a text. Defaults to `[REDACTED_TOKEN]`.
+    #[must_use]
+    pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
+        self.token_placeholder = text.into();
+        self
+    }
+
+    /// Sets from how many characters on an unbroken run of letters, digits, `_`, `-`, `+` and `=` is a token. Defaults to 64.
+    #[must_use]
+    pub fn token_length(mut self, characters: usize) -> Self {
+        self.token_length = characters.max(16);
+        self
+    }
+
+    /// Whether a header's value must not be copied into the record.
+    pub(crate) fn withholds(&self, header: &str) -> bool {
+        is_credential_header(header) || (!self.headers.is_empty() && self.headers.iter().any(|name| name == header))
+    }
+}
+
+/// Applies the rules while it serialises.
+#[derive(Clone, Debug)]
+pub(crate) struct Redactor {
+    rules: Arc<Redaction>,
+    /// Whether what identifies a person may leave (`send_default_pii`).
+    send_pii: bool,
+}
+
+/// Bytes or text that went through a [`Redactor`]. It cannot be made in any other way.
+#[derive(Clone, Debug)]
+pub struct Redacted<T>(T);
+
+/// An envelope as bytes, but for the moment it is sent at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SealedEnvelope {
+    bytes: Vec<u8>,
+}
+
+/// `"sent_at":"…"` is written over in place at each attempt, so its room is reserved right at the start.
+const SENT_AT: &str = "{\"sent_at\":\"0000-00-00T00:00:00.000Z\"";
+const SENT_AT_START: usize = "{\"sent_at\":\"".len();
+const SENT_AT_END: usize = SENT_AT.len() - 1;
+
+impl Redacted<SealedEnvelope> {
+    /// The envelope for an attempt to send it at `now`.
+    pub(crate) fn bytes_at(&mut self, now: std::time::SystemTime) -> &[u8] {
+        let text = humantime::format_rfc3339_millis(now).to_string();
+        if let Some(room) = self.0.bytes.get_mut(SENT_AT_START..SENT_AT_END).filter(|room| room.len() == text.len()) {
+            room.copy_from_slice(text.as_bytes());
+        }
+        &self.0.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.bytes.len()
+    }
+
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.0.bytes
+    }
+}
+
+impl Redactor {
+    pub(crate) fn new(rules: Arc<Redaction>, send_pii: bool) -> Self {
+        Self { rules, send_pii }
+    }
+
+    /// What stands in place of a value.
+    pub(crate) fn placeholder(&self) -> &str {
+        &self.rules.placeholder
+    }
+
+    /// Whether a header's value is replaced when PII is off: it may name a person or an address.
+    pub(crate) fn hides_header(&self, name: &str) -> bool {
+        self.rules.withholds(name) || names::is_sensitive_header(name) || (!self.send_pii && names::is_personal_header(name))
+    }
+
+    /// Begins an envelope in `buffer`, which is cleared and comes back inside.
+    pub(crate) fn envelope(&self, header: &EnvelopeHeader, mut buffer: Vec<u8>) -> serde_json::Result<OpenEnvelope<'_>> {
+        buffer.clear();
+        buffer.extend_from_slice(SENT_AT.as_bytes());
+        let start = buffer.len();
+        self.write(header, &mut buffer)?;
+        // `{"a":1}` continues the object that `sent_at` began; `{}` ends it.
+        match buffer.get_mut(start..) {
+            Some([open, b'"', ..]) => *open = b',',
+            _ => buffer.truncate(start),
+        }
+        if buffer.len() == start {
+            buffer.push(b'}');
+        }
+        Ok(OpenEnvelope { redactor: self, bytes: buffer })
+    }
+
+    fn write(&self, value: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+        let mut json = serde_json::Serializer::new(buffer);
+        value.serialize(serializer::Redacting::new(self, &mut json))
+    }
+
+    fn is_sensitive(&self, name: &str) -> bool {
+        names::is_sensitive(name) || names::is_listed(name, &self.rules.fields)
+    }
+}
+
+/// An envelope that still takes items.
+#[derive(Debug)]
+pub(crate) struct OpenEnvelope<'a> {
+    redactor: &'a Redactor,
+    bytes: Vec<u8>,
+}
+
+impl OpenEnvelope<'_> {
+    /// Adds an item. After an error the envelope is as it was before.
+    pub(crate) fn item(&mut self, kind: ItemType, span_count: Option<usize>, payload: &impl Serialize) -> serde_json::Result<()> {
+        let before = self.bytes.len();
+        self.bytes.push(b'\n');
+        let start = self.bytes.len();
+        let written = self.redactor.write(payload, &mut self.bytes).and_then(|()| {
+            let mut header = ItemHeader::new(kind, self.bytes.len() - start);
+            header.span_count = span_count;
+            serde_json::to_vec(&header)
+        });
+        match written {
+            Ok(mut header) => {
+                header.push(b'\n');
+                // The header holds the payload's length and stands before it.
+                self.bytes.splice(start..start, header);
+                Ok(())
+            }
+            Err(error) => {
+                self.bytes.truncate(before);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn seal(self) -> Redacted<SealedEnvelope> {
+        Redacted(SealedEnvelope { bytes: self.bytes })
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn redact_json(rules: Redaction, value: &impl Serialize) -> String {
+    let mut buffer = Vec::new();
+    let redactor = Redactor::new(Arc::new(rules), false);
+    redactor.write(value, &mut buffer).map_or_else(|error| error.to_string(), |()| String::from_utf8_lossy(&buffer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::protocol::{ClientReport, EventId, parse};
+
+    #[test]
+    fn an_envelope_has_its_moment_and_the_length_of_each_item() {
+        let redactor = Redactor::new(Arc::default(), false);
+        let event_id = EventId::new();
+        let header = EnvelopeHeader { event_id: Some(event_id), ..EnvelopeHeader::default() };
+
+        let mut sealed = redactor
+            .envelope(&header, vec![1, 2, 3])
+            .and_then(|mut open| open.item(ItemType::ClientReport, None, &ClientReport::default()).map(|()| open.seal()))
+            .expect("plain types serialise");
+        let bytes = sealed.bytes_at(UNIX_EPOCH + Duration::from_millis(1_795_168_801_500)).to_vec();
+
+        assert!(bytes.starts_with(format!("{{\"sent_at\":\"2026-11-20T10:00:01.500Z\",\"event_id\":\"{event_id}\"}}\n").as_bytes()));
+        let (parsed, items) = parse(&bytes).expect("a strict reader takes it");
+        assert_eq!(parsed.event_id, Some(event_id));
+        assert_eq!(items.len(), 1);
+    }
+
+    #[test]
+    fn an_envelope_without_headers_has_only_its_moment() {
+        let redactor = Redactor::new(Arc::default(), false);
+
+        let mut sealed = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("plain types serialise").seal();
+
+        assert_eq!(sealed.bytes_at(UNIX_EPOCH), b"{\"sent_at\":\"1970-01-01T00:00:00.000Z\"}");
+    }
+}

@@ -1,0 +1,313 @@
+//! Names whose values are secret. Case, `-`, `_`, `.` and camel case make no difference.
+
+/// Headers that are a credential as a whole. They are not even copied.
+pub(crate) fn is_credential_header(name: &str) -> bool {
+    // By length first: this runs for each header of each request.
+    match name.len() {
+        5 => name == "token",
+        6 => name == "cookie",
+        7 => name == "api-key",
+        9 => name == "x-api-key",
+        10 => name == "set-cookie",
+        12 => matches!(name, "x-csrf-token" | "x-auth-token" | "x-xsrf-token"),
+        13 => name == "authorization",
+        14 => name == "x-access-token",
+        15 => name == "x-authorization",
+        19 => name == "proxy-authorization",
+        20 => name == "x-amz-security-token",
+        _ => false,
+    }
+}
+
+/// Words of the rule that Sentry's SDK documents give for headers, cookies and queries: any name that contains one.
+const SPECIFIED: [&str; 16] = [
+    "auth",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "key",
+    "jwt",
+    "bearer",
+    "sso",
+    "saml",
+    "csrf",
+    "xsrf",
+    "credentials",
+    "session",
+    "identity",
+];
+
+/// Whether a header, cookie or query parameter of this name is secret, by Sentry's rule.
+pub(super) fn is_sensitive_header(name: &str) -> bool {
+    contains_any(name, &SPECIFIED) || words(name).any(|word| word.is("sid")) || contains_any(name, &["cookie"])
+}
+
+/// Whether a query parameter is secret: Sentry's rule, and the signatures of signed URLs.
+pub(super) fn is_sensitive_parameter(name: &str) -> bool {
+    is_sensitive_header(name)
+        || contains_any(name, &["signature"])
+        || words(name).any(|word| word.is("sig") || word.is("code") && name.len() == 4)
+        || is_sensitive(name)
+}
+
+/// Whether a header may name a person or an address (Sentry's extended list, used while PII is off).
+pub(super) fn is_personal_header(name: &str) -> bool {
+    contains_any(name, &["forwarded", "-ip", "remote-", "-user", "email"]) || name == "via"
+}
+
+/// Names that are secret wherever they stand, even as a part of a longer one. Compared without separators.
+const CONTAINED: [&str; 27] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "signingkey",
+    "encryptionkey",
+    "masterkey",
+    "credential",
+    "authorization",
+    "authtoken",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "csrf",
+    "xsrf",
+    "phpsessid",
+    "sessionid",
+    "sessiontoken",
+    "cardnumber",
+    "creditcard",
+    "securitycode",
+    "mysqlpwd",
+    "setcookie",
+];
+
+/// Names that are secret when they are a word of their own: `user_token`, `dbPwd`, not `tokenizer`.
+const WORDS: [&str; 19] = [
+    "token",
+    "pwd",
+    "auth",
+    "jwt",
+    "bearer",
+    "cookie",
+    "cookies",
+    "session",
+    "sid",
+    "otp",
+    "totp",
+    "cvv",
+    "cvc",
+    "pin",
+    "ssn",
+    "saml",
+    "iban",
+    "salt",
+    "authenticity",
+];
+
+/// Names that are secret only when they are all of the name.
+const WHOLE: [&str; 5] = ["key", "pass", "pw", "signature", "sig"];
+
+/// Whether a field of this name is secret: span fields, tags, contexts, breadcrumbs, JSON.
+pub(super) fn is_sensitive(name: &str) -> bool {
+    if contains_any(name, &CONTAINED) {
+        return true;
+    }
+    let mut count = 0;
+    let mut whole = false;
+    for word in words(name) {
+        if WORDS.iter().any(|sensitive| word.is(sensitive)) {
+            return !is_harmless(name);
+        }
+        whole = WHOLE.iter().any(|sensitive| word.is(sensitive));
+        count += 1;
+    }
+    count == 1 && whole
+}
+
+/// Names that speak about secrets without being one: `token_count`, `token_type`, `session_length`.
+fn is_harmless(name: &str) -> bool {
+    const ABOUT: [&str; 12] =
+        ["count", "length", "len", "type", "expires", "expiry", "limit", "size", "duration", "age", "status", "method"];
+    words(name).last().is_some_and(|last| ABOUT.iter().any(|about| last.is(about)))
+}
+
+/// Whether the name contains one of a user's own, which are squashed already.
+pub(super) fn is_listed(name: &str, listed: &[String]) -> bool {
+    listed.iter().any(|own| !own.is_empty() && contains_folded(name, own))
+}
+
+/// A name in lower case without separators, as a user's rules are kept.
+pub(super) fn squash(name: &str) -> String {
+    name.chars().filter(|letter| !is_separator(*letter)).flat_map(char::to_lowercase).collect()
+}
+
+const fn is_separator(letter: char) -> bool {
+    matches!(letter, '-' | '_' | '.' | ' ' | '[' | ']')
+}
+
+fn contains_any(name: &str, needles: &[&str]) -> bool {
+    needles.iter().any(|needle| contains_folded(name, needle))
+}
+
+/// Whether `name` without separators and case contains `needle`; a needle that has a separator is compared with them.
+fn contains_folded(name: &str, needle: &str) -> bool {
+    let exact = needle.bytes().any(|byte| is_separator(char::from(byte)));
+    let skipped = |byte: u8| !exact && is_separator(char::from(byte));
+    let mut rest = name.as_bytes();
+    while !rest.is_empty() {
+        let mut letters = rest.iter().copied().filter(|byte| !skipped(*byte));
+        if needle.bytes().all(|wanted| letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&wanted))) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+/// A word of a name.
+#[derive(Clone, Copy)]
+struct Word<'a>(&'a str);
+
+impl Word<'_> {
+    fn is(self, text: &str) -> bool {
+        self.0.eq_ignore_ascii_case(text)
+    }
+}
+
+/// The words of `user_token`, `userToken`, `user-token` and `USER TOKEN`.
+fn words(name: &str) -> impl Iterator<Item = Word<'_>> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+        if rest.is_empty() {
+            return None;
+        }
+        let mut lower = false;
+        let end = rest
+            .char_indices()
+            .find(|(_, letter)| {
+                let ends = !letter.is_alphanumeric() || (lower && letter.is_uppercase());
+                lower = letter.is_lowercase();
+                ends
+            })
+            .map_or(rest.len(), |(at, _)| at);
+        let (word, after) = rest.split_at_checked(end)?;
+        rest = after;
+        Some(Word(word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_names_are_found_in_any_spelling() {
+        for name in [
+            "password",
+            "PASSWORD",
+            "dbPassword",
+            "user_password",
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "x-api-key",
+            "secret",
+            "client_secret",
+            "token",
+            "accessToken",
+            "refresh_token",
+            "auth",
+            "Authorization",
+            "session",
+            "sessionId",
+            "PHPSESSID",
+            "csrf_token",
+            "_csrf",
+            "card_number",
+            "cardNumber",
+            "cvv",
+            "pin",
+            "otp",
+            "jwt",
+            "mysql_pwd",
+            "pwd",
+            "key",
+            "pass",
+            "aws_secret_access_key",
+            "privateKey",
+            "http.request.header.authorization",
+            "set-cookie",
+            "user.token",
+            "connect.sid",
+        ] {
+            assert!(is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names_are_left_alone() {
+        for name in [
+            "author",
+            "authority",
+            "monkey",
+            "keyboard",
+            "cache.key",
+            "db.query.text",
+            "tokenizer",
+            "token_count",
+            "max_tokens",
+            "passenger",
+            "compass",
+            "code.function.name",
+            "http.route",
+            "side",
+            "pinned",
+            "shopping",
+            "user_id",
+            "order",
+            "primary_key",
+            "session_length",
+            "obsidian",
+            "otpauthless",
+            "salted",
+        ] {
+            assert!(!is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_and_parameters_follow_the_specified_words() {
+        for name in
+            ["x-request-key", "x-monkey", "x-amz-security-token", "sso-state", "x-session", "x-goog-iap-jwt-assertion", "connect-sid"]
+        {
+            assert!(is_sensitive_header(name), "{name}");
+        }
+        for name in ["accept", "user-agent", "content-type", "host", "x-request-id", "side"] {
+            assert!(!is_sensitive_header(name), "{name}");
+        }
+        for name in ["X-Amz-Signature", "sig", "code", "access_token"] {
+            assert!(is_sensitive_parameter(name), "{name}");
+        }
+        for name in ["page", "q", "zipcode", "signal", "barcode"] {
+            assert!(!is_sensitive_parameter(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn own_names_match_in_any_spelling() {
+        let own = [squash("customer-IBAN")];
+
+        for name in ["customer_iban", "CustomerIban", "the.customer.iban.number"] {
+            assert!(is_listed(name, &own), "{name}");
+        }
+        assert!(!is_listed("customer", &own));
+    }
+}

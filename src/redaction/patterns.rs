@@ -1,0 +1,387 @@
+//! Shapes that are secret whatever they are called: found in one pass over a text, without backtracking.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::Redactor;
+
+/// Beginnings of keys that services hand out; what follows is at least sixteen characters.
+const KEY_PREFIXES: [&str; 26] = [
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "dop_v1_",
+    "dp.pt.",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "glsa_",
+    "hf_",
+    "npm_",
+    "NRAK-",
+    "pypi-",
+    "rk_live_",
+    "shpat_",
+    "sk-ant-",
+    "sk-proj-",
+    "sk_live_",
+    "sk_test_",
+    "sntrys_",
+    "whsec_",
+    "xapp-",
+    "xox",
+];
+
+const OTHER: u8 = 0;
+const TOKEN: u8 = 1;
+const COLON: u8 = 2;
+const EQUALS: u8 = 3;
+
+/// What each byte is to the scan; one load a byte is what keeps it cheap.
+#[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
+const CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b':' => COLON,
+            b'=' => EQUALS,
+            b'_' | b'-' | b'+' => TOKEN,
+            _ if byte.is_ascii_alphanumeric() => TOKEN,
+            _ => OTHER,
+        };
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(OTHER)
+}
+
+/// What stands in place of a secret.
+#[derive(Clone, Copy)]
+enum Instead {
+    Value,
+    Token,
+    UserInfo,
+}
+
+struct Secret {
+    range: Range<usize>,
+    instead: Instead,
+}
+
+/// The text without its secrets; borrowed where it has none.
+pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    while let Some(Secret { range, instead }) = next_secret(redactor, text, copied) {
+        out.push_str(text.get(copied..range.start).unwrap_or_default());
+        match instead {
+            Instead::Value => out.push_str(redactor.placeholder()),
+            Instead::Token => out.push_str(&redactor.rules.token_placeholder),
+            Instead::UserInfo => {
+                out.push_str(redactor.placeholder());
+                out.push(':');
+                out.push_str(redactor.placeholder());
+            }
+        }
+        copied = range.end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+fn next_secret(redactor: &Redactor, text: &str, from: usize) -> Option<Secret> {
+    let bytes = text.as_bytes();
+    let mut run: Option<usize> = None;
+    let mut last_run = from..from;
+    for (at, byte) in bytes.iter().copied().enumerate().skip(from) {
+        let class = class(byte);
+        if class == TOKEN {
+            run.get_or_insert(at);
+            continue;
+        }
+        if let Some(start) = run.take() {
+            if let Some(secret) = in_run(redactor, text, start..at) {
+                return Some(secret);
+            }
+            last_run = start..at;
+        }
+        let secret = match class {
+            COLON if bytes.get(at + 1..at + 3) == Some(b"//") => user_info(text, at + 3),
+            COLON | EQUALS => named_value(redactor, text, last_run.clone(), at),
+            _ => None,
+        };
+        if secret.is_some() {
+            return secret;
+        }
+    }
+    in_run(redactor, text, run?..text.len())
+}
+
+/// A secret that begins with an unbroken run of letters, digits, `_`, `-` and `+`.
+fn in_run(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
+    let word = text.get(run.clone())?;
+    let len = word.len();
+    if len >= redactor.rules.token_length {
+        let padding = text.get(run.end..)?.bytes().take_while(|byte| *byte == b'=').count();
+        return Some(Secret { range: run.start..run.end + padding, instead: Instead::Token });
+    }
+    let first = *word.as_bytes().first()?;
+    if (len >= 4 && matches!(first, b'2'..=b'6'))
+        && let Some(range) = card(text, run.start)
+    {
+        return Some(Secret { range, instead: Instead::Value });
+    }
+    if len < 5 {
+        return None;
+    }
+    if len == 5 && word.eq_ignore_ascii_case("basic") || len == 6 && word.eq_ignore_ascii_case("bearer") {
+        let rest = text.get(run.end..)?.strip_prefix(' ')?;
+        let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ';')).unwrap_or(rest.len());
+        let token = rest.get(..end)?;
+        return looks_random(token).then(|| Secret { range: run.end + 1..run.end + 1 + end, instead: Instead::Value });
+    }
+    if word.starts_with("eyJ") && len >= 10 && text.as_bytes().get(run.end) == Some(&b'.') {
+        // Header, claims and signature of a JWT, with a dot between each.
+        let tail = text.get(run.end..)?.bytes().take_while(|byte| class(*byte) == TOKEN || *byte == b'.').count();
+        return Some(Secret { range: run.start..run.end + tail, instead: Instead::Token });
+    }
+    if word.starts_with("-----BEGIN") {
+        let tail = text.get(run.end..)?;
+        let end = tail.find("-----END").and_then(|end| Some(end + 8 + tail.get(end + 8..)?.find("-----")? + 5)).unwrap_or(tail.len());
+        return Some(Secret { range: run.start..run.end + end, instead: Instead::Value });
+    }
+    let has_prefix = len >= 20 && KEY_PREFIXES.iter().any(|prefix| word.starts_with(prefix)) && looks_random(word);
+    has_prefix.then_some(Secret { range: run, instead: Instead::Token })
+}
+
+/// Not a word of a language: long enough, and with digits or capitals in the middle.
+fn looks_random(word: &str) -> bool {
+    let inner = word.get(1..).unwrap_or_default();
+    word.len() >= 8 && (word.len() >= 24 || inner.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || byte == b'='))
+}
+
+/// `user:password` before the `@` of an authority that begins at `start`.
+fn user_info(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?;
+    let end = rest
+        .find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '\\'))
+        .unwrap_or(rest.len());
+    let at = rest.get(..end)?.rfind('@')?;
+    let range = start..start + at;
+    // An empty user-info hides nothing.
+    (at > 0).then(|| Secret {
+        instead: if text.get(range.clone()).is_some_and(|info| info.contains(':')) { Instead::UserInfo } else { Instead::Value },
+        range,
+    })
+}
+
+/// A card number at `start`: 13 to 19 digits, single blanks or dashes between, an issuer's first digits, and Luhn's sum.
+fn card(text: &str, start: usize) -> Option<Range<usize>> {
+    let mut digits = [0_u8; 19];
+    let mut count = 0;
+    let mut end = start;
+    let mut separated = false;
+    for (offset, byte) in text.as_bytes().get(start..)?.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                *digits.get_mut(count)? = byte - b'0';
+                count += 1;
+                end = start + offset + 1;
+                separated = false;
+            }
+            b' ' | b'-' if !separated && count > 0 => separated = true,
+            _ if byte.is_ascii_alphabetic() && !separated => return None,
+            _ => break,
+        }
+    }
+    let digits = digits.get(..count).filter(|digits| digits.len() >= 13)?;
+    let issuer = matches!(digits, [4, ..] | [5, 1..=5, ..] | [2, 2..=7, ..] | [3, 0 | 4 | 6..=8, ..] | [6, 0 | 5, ..]);
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| {
+            let digit = u32::from(*digit);
+            match (place % 2, digit * 2) {
+                (0, _) => digit,
+                (_, double) if double > 9 => double - 9,
+                (_, double) => double,
+            }
+        })
+        .sum();
+    (issuer && sum.is_multiple_of(10)).then_some(start..end)
+}
+
+/// The value behind `name=`, `name: ` or `"name":` where the name is secret; `name` is the run before the sign at `sign`.
+fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize) -> Option<Secret> {
+    let bytes = text.as_bytes();
+    let gap = bytes.get(name.end..sign)?;
+    let beside = (sign.checked_sub(1).and_then(|before| bytes.get(before)), bytes.get(sign + 1));
+    // `token::Kind` and `a == b` are no pairs.
+    let doubled = beside.0 == bytes.get(sign) || beside.1 == bytes.get(sign);
+    if doubled || name.is_empty() || gap.len() > 3 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ')) {
+        return None;
+    }
+    // `cache.key` is one name, not a `key`.
+    let dotted = bytes.get(..name.start)?.iter().rev().take_while(|byte| **byte == b'.' || class(**byte) == TOKEN).count();
+    if !redactor.is_sensitive(text.get(name.start - dotted..name.end)?) {
+        return None;
+    }
+    let rest = text.get(sign + 1..)?;
+    let range = value(rest, redactor.placeholder())?;
+    Some(Secret { range: sign + 1 + range.start..sign + 1 + range.end, instead: Instead::Value })
+}
+
+/// Where a value lies in what follows its name; none if it is empty or replaced already.
+fn value(text: &str, placeholder: &str) -> Option<Range<usize>> {
+    let mut start = text.len() - text.trim_start_matches([' ', '\t']).len();
+    if let Some(inner) = text.get(start..)?.strip_prefix("Some(") {
+        start = text.len() - inner.len();
+    }
+    // Inside a text that was escaped once more, quotes are `\"`.
+    let unescaped = text.get(start..)?.trim_start_matches('\\');
+    let is_escaped = unescaped.len() < text.len() - start;
+    let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+    if quote.is_some() {
+        start = text.len() - unescaped.len() + 1;
+    }
+    let rest = text.get(start..)?;
+    if rest.starts_with(placeholder) || rest.starts_with("[REDACTED") {
+        return None;
+    }
+    let len = match (quote, rest.as_bytes().first()?) {
+        (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
+        (Some(quote), _) => quoted(rest, quote),
+        (None, b'[' | b'{' | b'(') => bracketed(rest),
+        (None, _) => bare(rest),
+    };
+    (len > 0).then_some(start..start + len)
+}
+
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if letter == quote && !escaped => return at,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    text.len()
+}
+
+fn bracketed(text: &str) -> usize {
+    let mut depth = 0_u32;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' | b'(' => depth += 1,
+            b']' | b'}' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+fn bare(text: &str) -> usize {
+    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '&' | ')' | '}' | ']' | '"' | '\'' | '<' | '>');
+    let end = text.find(ends).unwrap_or(text.len());
+    let scheme = text.get(..end).unwrap_or_default();
+    if matches!(scheme.to_ascii_lowercase().as_str(), "bearer" | "basic" | "digest" | "token") {
+        let after = text.get(end..).and_then(|rest| rest.strip_prefix(' ')).unwrap_or_default();
+        return end + 1 + after.find(ends).unwrap_or(after.len());
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn clean(text: &str) -> String {
+        scrub(&Redactor::new(Arc::default(), false), text).into_owned()
+    }
+
+    #[test]
+    fn secrets_go_by_their_shape() {
+        let long = "Ab1".repeat(22);
+        let rows = [
+            ("got 500 from postgres://app:hunter2@db:5432/shop", "got 500 from postgres://[Filtered]:[Filtered]@db:5432/shop"),
+            ("Authorization: Bearer abc", "Authorization: [Filtered]"),
+            ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),
+            ("Login { user: \"me\", password: \"hunter2\", age: 3 }", "Login { user: \"me\", password: \"[Filtered]\", age: 3 }"),
+            ("Login { password: Some(\"hun\\\"ter2\") }", "Login { password: Some(\"[Filtered]\") }"),
+            ("{\"api_key\":\"k-1\",\"page\":2}", "{\"api_key\":\"[Filtered]\",\"page\":2}"),
+            ("{\\\"api_key\\\":\\\"k-1\\\"}", "{\\\"api_key\\\":\\\"[Filtered]\\\"}"),
+            ("retry with token=abc&page=2", "retry with token=[Filtered]&page=2"),
+            ("paid with 4111 1111 1111 1111 today", "paid with [Filtered] today"),
+            ("paid with 4111111111111111", "paid with [Filtered]"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl!", "[REDACTED_TOKEN]!"),
+            ("key ghp_0123456789abcdefghij0123456789abcdef", "key [REDACTED_TOKEN]"),
+            ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----- left", "[Filtered] left"),
+            ("tokens: {\"a\": [1]}; secrets = [\"x\", \"y\"] end", "tokens: {\"a\": [1]}; secrets = [Filtered] end"),
+            (&long, "[REDACTED_TOKEN]"),
+        ];
+
+        for (given, expected) in rows {
+            assert_eq!(clean(given), expected);
+        }
+    }
+
+    #[test]
+    fn ordinary_texts_stay() {
+        for text in [
+            "",
+            "connection refused (os error 111)",
+            "SELECT * FROM users WHERE id = $1",
+            "app::auth::Session::load",
+            "token::Kind == token::Kind::Word",
+            "basic usage of the bearer of bad news",
+            "at 1795168800412 took 12ms, order 4111111111111112",
+            "https://user.example/path?a=b mail me@example.org",
+            "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/tokio-1.54.1/src/runtime/scheduler/multi_thread/worker.rs",
+            "2026-11-20T10:00:00Z 771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1",
+            "author: Jane, keyboard: qwerty, cache.key=cart:7",
+        ] {
+            assert_eq!(clean(text), text);
+        }
+    }
+
+    #[test]
+    fn sixty_three_stay_and_sixty_four_go() {
+        assert_eq!(clean(&"a".repeat(63)), "a".repeat(63));
+        assert_eq!(clean(&"a".repeat(64)), "[REDACTED_TOKEN]");
+    }
+
+    proptest! {
+        #[test]
+        fn scrubbing_twice_is_scrubbing_once(text in "(token|password|:|=|//|@| |\"|Bearer|[a-z]{1,9}|[0-9]{1,19}|\\\\|\\[|\\{|Some\\(){0,12}") {
+            let once = clean(&text);
+
+            prop_assert_eq!(clean(&once), once.clone(), "from {:?}", text);
+        }
+
+        #[test]
+        fn any_text_is_taken(text in ".{0,300}") {
+            let _ = clean(&text);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! URLs and queries: names decide about parameters, user-info always goes.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::{Redactor, names, patterns};
+
+/// A query (or a form) with the values of secret parameters replaced. Order, duplicates and encoding of the rest are kept.
+pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
+    let mut out = String::new();
+    let mut changed = false;
+    for (index, pair) in query.split('&').enumerate() {
+        if index > 0 {
+            out.push('&');
+        }
+        let Some((name, value)) = pair.split_once('=') else {
+            // A bare value may be a token by its shape.
+            let scrubbed = patterns::scrub(redactor, pair);
+            changed |= scrubbed != pair;
+            out.push_str(&scrubbed);
+            continue;
+        };
+        out.push_str(name);
+        out.push('=');
+        let decoded = percent_decode_str(name).decode_utf8_lossy();
+        if names::is_sensitive_parameter(&decoded) || redactor.is_sensitive(&decoded) {
+            changed |= !value.is_empty();
+            out.push_str(if value.is_empty() { "" } else { redactor.placeholder() });
+            continue;
+        }
+        let plain = percent_decode_str(value).decode_utf8_lossy();
+        let scrubbed = patterns::scrub(redactor, &plain);
+        if scrubbed == plain {
+            out.push_str(value);
+        } else {
+            changed = true;
+            out.push_str(&scrubbed);
+        }
+    }
+    if changed { Cow::Owned(out) } else { Cow::Borrowed(query) }
+}
+
+/// A URL without its user-info and with its query redacted.
+pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
+    let scrubbed = patterns::scrub(redactor, url);
+    match scrubbed.split_once('?') {
+        None => scrubbed,
+        Some((before, after)) => {
+            let (parameters, fragment) = after.split_once('#').map_or((after, None), |(query, fragment)| (query, Some(fragment)));
+            let clean = query(redactor, parameters);
+            let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+            Cow::Owned(format!("{before}?{clean}{fragment}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn parameters_go_by_name_and_by_shape() {
+        let redactor = Redactor::new(Arc::default(), false);
+        let token = "a1".repeat(40);
+        let rows = [
+            ("page=2&q=shoes".to_owned(), "page=2&q=shoes".to_owned()),
+            ("token=abc&page=2&token=def".to_owned(), "token=[Filtered]&page=2&token=[Filtered]".to_owned()),
+            ("api%5Fkey=abc".to_owned(), "api%5Fkey=[Filtered]".to_owned()),
+            ("next=https%3A%2F%2Fme%3Apw%40host%2F".to_owned(), "next=https://[Filtered]:[Filtered]@host/".to_owned()),
+            (format!("id={token}"), "id=[REDACTED_TOKEN]".to_owned()),
+            (token, "[REDACTED_TOKEN]".to_owned()),
+            ("secret=".to_owned(), "secret=".to_owned()),
+        ];
+
+        for (given, expected) in rows {
+            assert_eq!(query(&redactor, &given), expected);
+        }
+    }
+
+    #[test]
+    fn urls_lose_their_user_and_secret_parameters() {
+        let redactor = Redactor::new(Arc::default(), false);
+
+        let clean = url(&redactor, "https://me:pw@host/path?sig=abc&a=1#top");
+
+        assert_eq!(clean, "https://[Filtered]:[Filtered]@host/path?sig=[Filtered]&a=1#top");
+    }
+}

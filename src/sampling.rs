@@ -1,0 +1,184 @@
+//! Which requests are sent: the decision at the head, and the budgets that bound what others or failures can spend.
+//!
+//! Everything here is a pure function of its inputs; clocks and random numbers are handed in.
+
+use crate::protocol::TraceId;
+
+/// How far an incoming trace's own sampling decision is followed.
+///
+/// The link to the trace is kept in every case. Defaults to [`Always`](Self::Always), bounded to ten requests a second
+/// beyond the own rate (burst 100), so that a forged header cannot spend more than that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrustParent {
+    /// A parent's decision is followed, within the budget.
+    #[default]
+    Always,
+    /// Only the own rate counts.
+    Never,
+    /// A parent's decision is followed when its organisation is the same as the DSN's.
+    SameOrganization,
+}
+
+/// What a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SamplingContext {
+    /// The route's rate where it has one.
+    pub(crate) route_rate: Option<f64>,
+    /// The client's rate.
+    pub(crate) rate: f64,
+    /// The parent's decision where there is one and it is trusted.
+    pub(crate) parent: Option<bool>,
+    /// Millionths, the same in all services of the trace.
+    pub(crate) sample_rand: u32,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) sampled: bool,
+    pub(crate) rate: f64,
+    /// A rate of zero is final: nothing that happens later keeps the transaction.
+    pub(crate) is_final: bool,
+}
+
+/// Decides at the head: route option, then parent, then rate.
+///
+/// `inherit` is asked before a parent's "yes" overrules the own rate, and spends from the budget.
+pub(crate) fn decide(context: SamplingContext, inherit: impl FnOnce() -> bool) -> Decision {
+    let rate = context.route_rate.unwrap_or(context.rate);
+    let by_rate = f64::from(context.sample_rand) < rate * 1e6;
+    // A deliberate deviation: Sentry's document lets a parent's "yes" through at rate 0.
+    let is_final = rate <= 0.0;
+    let sampled = match context.parent {
+        _ if is_final => false,
+        _ if context.route_rate.is_some() => by_rate,
+        Some(true) => by_rate || inherit(),
+        Some(false) => false,
+        None => by_rate,
+    };
+    Decision { sampled, rate, is_final }
+}
+
+/// The number that all services of a trace compare with their rate, in millionths: truncated, so never one.
+pub(crate) fn sample_rand(trace_id: TraceId) -> u32 {
+    let id = trace_id.to_u128();
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+    let mut mixed = (id >> 64) as u64 ^ id as u64;
+    // The finaliser of SplitMix64: trace ids of others may be times and counters.
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    u32::try_from((u128::from(mixed) * 1_000_000) >> 64).unwrap_or_default()
+}
+
+/// Reads `sample_rand` of incoming baggage: a decimal in `[0, 1)`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in the range")]
+pub(crate) fn parse_sample_rand(text: &str) -> Option<u32> {
+    let rand: f64 = text.parse().ok()?;
+    // The addend undoes what binary fractions lose: 0.3 is a hair below 0.3.
+    (0.0..1.0).contains(&rand).then(|| ((rand * 1e6 + 1e-4) as u32).min(999_999))
+}
+
+/// Whether a trace of another service is continued: not when the organisations differ (Sentry's rule for services
+/// that receive requests of strangers).
+pub(crate) fn continues(incoming: Option<&str>, own: Option<&str>) -> bool {
+    !matches!((incoming, own), (Some(incoming), Some(own)) if incoming != own)
+}
+
+/// A budget that refills with time: `per_second`, at most `burst` at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    per_second: f64,
+    burst: f64,
+    left: f64,
+    /// Nanoseconds.
+    at: u64,
+}
+
+impl Budget {
+    pub(crate) const fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst, left: burst, at: 0 }
+    }
+
+    /// Takes one if there is one; `now` counts nanoseconds and never goes back.
+    #[expect(clippy::cast_precision_loss, reason = "an error of a nanosecond in a month")]
+    pub(crate) fn spend(&mut self, now: u64) -> bool {
+        let seconds = now.saturating_sub(self.at) as f64 / 1e9;
+        self.at = self.at.max(now);
+        self.left = (self.left + seconds * self.per_second).min(self.burst);
+        let granted = self.left >= 1.0;
+        if granted {
+            self.left -= 1.0;
+        }
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: SamplingContext = SamplingContext { route_rate: None, rate: 0.25, parent: None, sample_rand: 500_000 };
+
+    #[test]
+    fn route_beats_parent_beats_rate_and_zero_is_final() {
+        let rows = [
+            (ASKED, false),
+            (SamplingContext { sample_rand: 249_999, ..ASKED }, true),
+            (SamplingContext { sample_rand: 250_000, ..ASKED }, false),
+            (SamplingContext { parent: Some(true), ..ASKED }, true),
+            (SamplingContext { parent: Some(false), sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { route_rate: Some(1.0), parent: Some(false), ..ASKED }, true),
+            (SamplingContext { route_rate: Some(0.0), parent: Some(true), ..ASKED }, false),
+            (SamplingContext { rate: 0.0, parent: Some(true), sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { rate: 1.0, sample_rand: 999_999, ..ASKED }, true),
+        ];
+
+        for (context, expected) in rows {
+            assert_eq!(decide(context, || true).sampled, expected, "{context:?}");
+        }
+    }
+
+    #[test]
+    fn a_parent_spends_only_what_the_budget_grants() {
+        let parent = SamplingContext { parent: Some(true), ..ASKED };
+        let mut budget = Budget::new(10.0, 100.0);
+
+        let at_once = (0..1000).filter(|_| decide(parent, || budget.spend(1)).sampled).count();
+        let a_second_later = (0..1000).filter(|_| decide(parent, || budget.spend(1_000_000_001)).sampled).count();
+
+        assert_eq!((at_once, a_second_later), (100, 10));
+    }
+
+    #[test]
+    fn sample_rand_is_even_and_the_same_everywhere() {
+        let mut below = 0_i32;
+        for _ in 0..200_000 {
+            let id = TraceId::new();
+            assert_eq!(sample_rand(id), sample_rand(id));
+            below += i32::from(sample_rand(id) < 250_000);
+        }
+
+        // Four standard deviations of a binomial with n = 200,000 and p = 0.25 are 775.
+        assert!((below - 50_000).abs() < 775, "{below}");
+        assert_eq!("771a43a4192642f0b136d5159a501700".parse().map(sample_rand), Ok(125_566));
+    }
+
+    #[test]
+    fn sample_rand_is_read_without_rounding() {
+        for (text, expected) in [
+            ("0.249999", Some(249_999)),
+            ("0.25", Some(250_000)),
+            ("0.3", Some(300_000)),
+            ("0", Some(0)),
+            ("1", None),
+            ("-0.1", None),
+            ("NaN", None),
+            ("x", None),
+            ("0.9999999", Some(999_999)),
+        ] {
+            assert_eq!(parse_sample_rand(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Errors and messages: captured once, parked until the response says how it went, merged when they tell of the same failure.
+
+use std::error::Error;
+
+use super::state::{Phase, Shared, State};
+use super::{Scope, current};
+use crate::client::{Client, default_client};
+use crate::exception;
+use crate::export::Item;
+use crate::protocol::{EventId, Exception, Level, SpanId};
+use crate::record::{Captured, EventRecord, Parent};
+use crate::trace::clock;
+
+/// Errors that wait in one request; the next ones go at once.
+const PARKED_LIMIT: usize = 8;
+
+/// An error that waits for the head of the response. Its scope is joined to it when it goes.
+pub(super) type Parked = Captured;
+
+/// What is captured, before it is known where.
+pub(crate) struct Capture {
+    event_id: EventId,
+    level: Level,
+    message: Option<String>,
+    exceptions: Vec<Exception>,
+    mechanism: &'static str,
+    handled: bool,
+    addresses: Vec<usize>,
+    /// The process may be about to die: nothing is parked.
+    at_once: bool,
+}
+
+impl Capture {
+    /// An error that was caught by hand. Its place is here.
+    pub(crate) fn error(error: &(dyn Error + 'static)) -> Self {
+        let addresses = if current_client().is_enabled() { exception::addresses() } else { Vec::new() };
+        Self { exceptions: exception::chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
+    }
+
+    /// A message.
+    pub(crate) fn message(level: Level, message: String) -> Self {
+        Self { message: Some(message), ..Self::new(level, "generic") }
+    }
+
+    /// A panic that is being unwound.
+    pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
+        let mechanism = "panic";
+        Self {
+            exceptions: exception::panic(message),
+            handled: false,
+            addresses,
+            at_once: true,
+            ..Self::new(exception::level(mechanism), mechanism)
+        }
+    }
+
+    /// An error that came with a response.
+    pub(crate) fn response(exceptions: Vec<Exception>, addresses: Vec<usize>) -> Self {
+        Self { exceptions, addresses, ..Self::new(Level::Error, "auto.http.tower") }
+    }
+
+    fn new(level: Level, mechanism: &'static str) -> Self {
+        Self {
+            event_id: EventId::new(),
+            level,
+            message: None,
+            exceptions: Vec::new(),
+            mechanism,
+            handled: true,
+            addresses: Vec::new(),
+            at_once: false,
+        }
+    }
+
+    fn into_captured(self, span: SpanId) -> Captured {
+        Captured {
+            event_id: self.event_id,
+            at: clock::wall(),
+            level: self.level,
+            logger: None,
+            message: self.message,
+            exceptions: self.exceptions,
+            mechanism: self.mechanism,
+            handled: self.handled,
+            addresses: self.addresses,
+            span,
+        }
+    }
+}
+
+impl Shared {
+    /// Captures here. Returns the id that the server will know, also when this turns out to be a failure that is known already.
+    pub(crate) fn capture(&self, capture: Capture, span: Parent) -> EventId {
+        let at_once = capture.at_once;
+        let is_failure = capture.level >= Level::Error;
+        let mut state = self.lock();
+        state.has_failed |= is_failure;
+        let captured = capture.into_captured(state.transaction.span_id(span));
+        if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
+            known.merge(captured);
+            return known.event_id;
+        }
+        let event_id = captured.event_id;
+        let parks = !at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
+        if parks {
+            state.parked.push(captured);
+            return event_id;
+        }
+        let event = self.with_scope(captured, &state);
+        drop(state);
+        self.client.submit(Item::Event(event));
+        event_id
+    }
+
+    /// Lets the parked errors go: the response's head is there, or there will be none.
+    pub(crate) fn release(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::BeforeHead {
+            state.phase = Phase::Open;
+        }
+        if state.parked.is_empty() {
+            return;
+        }
+        let parked = std::mem::take(&mut state.parked);
+        let events: Vec<_> = parked.into_iter().map(|captured| self.with_scope(captured, &state)).collect();
+        drop(state);
+        for event in events {
+            self.client.submit(Item::Event(event));
+        }
+    }
+
+    /// Gives an event its copy of the scope.
+    fn with_scope(&self, captured: Captured, state: &State) -> Box<EventRecord> {
+        let mut scope = self.client.take_record();
+        state.transaction.record.copy_scope_to(&mut scope);
+        Box::new(EventRecord { captured, scope })
+    }
+}
+
+/// The client that serves what happens here.
+fn current_client() -> Client {
+    current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client)
+}
+
+/// Captures an error with its chain of sources, at most ten, and the place of this call.
+///
+/// Inside a request the event waits for the head of the response: the same failure, captured here and returned with
+/// [`CaptureError`](crate::CaptureError), is one event. Outside a request it goes out at once with the process-wide tags. The id is what
+/// the server will know the event by; it is nil while monitoring is off. For `anyhow` and boxed errors pass `&*error`.
+///
+/// # Examples
+///
+/// ```
+/// let error: std::num::ParseIntError = "x".parse::<i32>().unwrap_err();
+/// let id = tower_sentry::capture_error(&error);
+/// assert!(id.is_nil()); // no client
+/// ```
+pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
+    match current::handle() {
+        Some(scope) => scope.capture_error(error),
+        None if default_client().is_enabled() => Scope::current().capture_error(error),
+        None => EventId::nil(),
+    }
+}
+
+/// Captures a message.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::Level;
+///
+/// tower_sentry::capture_message(Level::Warning, "unusual activity");
+/// ```
+pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
+    Scope::current().capture_message(level, message)
+}
+
+/// Captures for a process that has no request here: with `client`, or the current scope where there is one.
+pub(crate) fn capture_panic(message: &str, addresses: Vec<usize>) {
+    Scope::current().capture(Capture::panic(message, addresses));
+}

@@ -1,0 +1,114 @@
+//! Spans without `tracing`: by hand, and for middleware.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Shared, current};
+use crate::protocol::SpanStatus;
+use crate::record::Parent;
+
+/// A span of ours that is open. Ends when it is dropped; then it was cancelled, unless [`end`](Self::end) said otherwise.
+pub(crate) struct OwnSpan {
+    scope: Arc<Shared>,
+    index: u32,
+    is_open: bool,
+    /// True while code runs inside; still true in `Drop` when that code panicked.
+    is_inside: bool,
+}
+
+impl OwnSpan {
+    /// Begins below whatever is active here; none outside a recorded request.
+    pub(crate) fn start(op: &'static str, origin: &'static str, description: &str) -> Option<Self> {
+        let handle = current::handle()?;
+        let parent = handle.span;
+        let scope = handle.shared.filter(|scope| scope.is_recording())?;
+        let index = scope.lock().transaction.start_own_span(op, origin, description, parent)?;
+        Some(Self { scope, index, is_open: true, is_inside: false })
+    }
+
+    /// Runs `work` inside the span.
+    pub(crate) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        self.is_inside = true;
+        let result = current::enter(&self.scope, Some(Parent::Span(self.index)), work);
+        self.is_inside = false;
+        result
+    }
+
+    pub(crate) fn end(&mut self, status: SpanStatus) {
+        if std::mem::take(&mut self.is_open) {
+            self.scope.lock().transaction.end_span(self.index, Some(status));
+        }
+    }
+}
+
+impl Drop for OwnSpan {
+    fn drop(&mut self) {
+        self.end(if self.is_inside { SpanStatus::InternalError } else { SpanStatus::Cancelled });
+    }
+}
+
+impl fmt::Debug for OwnSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnSpan").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A piece of work as a span of the current transaction, without `tracing`.
+///
+/// `op` is the kind of work in Sentry's words (`db.query`, `cache.get`, `http.client`, …), `description` what is done. The span begins
+/// with the first poll and ends with the work; dropped before that it is `cancelled`. Outside a recorded request it is only the work.
+///
+/// # Examples
+///
+/// ```
+/// # async fn load() -> u32 { 7 }
+/// # async fn handler() -> u32 {
+/// let rows = tower_sentry::span("db.query", "SELECT user", load()).await;
+/// # rows }
+/// ```
+pub fn span<F: Future>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
+    Spanned { state: State::Waiting { op, description: description.into() }, work }
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting {
+        op: &'static str,
+        description: Cow<'static, str>,
+    },
+    /// None when nothing is recorded.
+    Running(Option<OwnSpan>),
+}
+
+pin_project! {
+    /// A future that is a span while it runs. Made by [`span`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct Spanned<F> {
+        state: State,
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for Spanned<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let State::Waiting { op, description } = this.state {
+            *this.state = State::Running(OwnSpan::start(op, "manual", description));
+        }
+        let State::Running(Some(span)) = this.state else { return this.work.poll(cx) };
+        let polled = span.enter(|| this.work.poll(cx));
+        if polled.is_ready() {
+            span.end(SpanStatus::Ok);
+        }
+        polled
+    }
+}

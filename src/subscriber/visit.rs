@@ -1,0 +1,66 @@
+//! Field values of `tracing` as bytes of the record.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+
+use crate::record::{FieldWriter, Key};
+
+/// Runs `encode` with a buffer of this thread, then `use_it` with the encoded bytes.
+///
+/// The user's `Debug` and `Display` run in `encode`, while nothing of ours is locked: they may log, and that comes right back here.
+pub(super) fn encoded<R>(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(&[u8]) -> R) -> R {
+    thread_local! {
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    // Taken, not borrowed: a nested call gets a buffer of its own.
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+    buffer.clear();
+    encode(&mut Fields(FieldWriter::new(&mut buffer)));
+    let result = use_it(&buffer);
+    // A thread that is being torn down keeps none, and one long text must not stay for ever.
+    if buffer.capacity() <= 64 * 1024 {
+        let _ = BUFFER.try_with(|slot| slot.set(buffer));
+    }
+    result
+}
+
+/// Writes each field by its place in the callsite's list.
+pub(super) struct Fields<'a>(FieldWriter<'a>);
+
+impl Visit for Fields<'_> {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.bool(key(field), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.i64(key(field), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.u64(key(field), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.f64(key(field), value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.text(key(field), value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.0.display(key(field), format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.display(key(field), format_args!("{value:?}"));
+    }
+}
+
+/// A callsite has at most 32 fields.
+fn key(field: &Field) -> Key<'static> {
+    Key::Index(u8::try_from(field.index()).unwrap_or(u8::MAX - 1))
+}

@@ -1,0 +1,160 @@
+//! A transaction while it runs: the record, and what the record does not need to keep.
+
+use tracing::Metadata;
+
+use super::clock;
+use crate::protocol::{SpanId, SpanStatus};
+use crate::record::{BreadcrumbSource, Inner, Parent, Record, SpanName, SpanRecord};
+
+/// A transaction while it runs.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) record: Box<Record>,
+    /// Whether spans are recorded.
+    pub(crate) is_recording: bool,
+    spans_limit: usize,
+    breadcrumbs_limit: usize,
+}
+
+impl Transaction {
+    /// Begins now.
+    pub(crate) fn start(
+        mut record: Box<Record>,
+        op: &'static str,
+        origin: &'static str,
+        spans_limit: usize,
+        breadcrumbs_limit: usize,
+    ) -> Self {
+        record.op = op;
+        record.origin = origin;
+        record.start = clock::now();
+        record.started_at = clock::wall();
+        Self { record, is_recording: false, spans_limit, breadcrumbs_limit }
+    }
+
+    /// Begins a span; none if nothing is recorded or the limit is reached, which is counted.
+    pub(crate) fn start_span(&mut self, name: SpanName, parent: Parent, fields: &[u8]) -> Option<u32> {
+        if !self.is_recording {
+            return None;
+        }
+        let index = self.record.spans.len();
+        if index >= self.spans_limit {
+            self.record.dropped_spans += 1;
+            return None;
+        }
+        let fields = self.record.fields(fields);
+        self.record.spans.push(SpanRecord { id: SpanId::new(), parent, name, start: clock::now(), end: None, fields, status: None });
+        u32::try_from(index).ok()
+    }
+
+    /// Begins a span of ours, whose description goes into the record.
+    pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
+        if !self.is_recording {
+            return None;
+        }
+        let description = self.record.text(description.as_bytes());
+        self.start_span(SpanName::Own { op, origin, description, inner: Inner::default() }, parent, &[])
+    }
+
+    /// Begins a span of `tracing`, known by its id until it ends.
+    pub(crate) fn start_traced_span(&mut self, id: u64, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8]) -> bool {
+        let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return false };
+        self.record.live.push((id, index));
+        true
+    }
+
+    /// Ends a span of `tracing`.
+    pub(crate) fn end_traced_span(&mut self, id: u64, unwinds: bool) {
+        // The youngest ends first nearly always, so the search starts there.
+        let live = &mut self.record.live;
+        if let Some(place) = live.iter().rposition(|(live, _)| *live == id) {
+            let (_, index) = live.swap_remove(place);
+            self.end_span(index, unwinds.then_some(SpanStatus::InternalError));
+        }
+    }
+
+    /// Adds fields to a live span of `tracing`.
+    pub(crate) fn add_fields(&mut self, id: u64, fields: &[u8]) {
+        if let Some(index) = self.traced_row(id) {
+            self.record.late_fields(Parent::Span(index), fields);
+        }
+    }
+
+    /// The row of a live span of `tracing`.
+    pub(crate) fn traced_row(&self, id: u64) -> Option<u32> {
+        self.record.live.iter().rev().find(|(live, _)| *live == id).map(|(_, index)| *index)
+    }
+
+    pub(crate) fn end_span(&mut self, index: u32, status: Option<SpanStatus>) {
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.end = Some(clock::now());
+            span.status = status.or(span.status);
+        }
+    }
+
+    /// Notes that a span's inner service begins to work, or has ended.
+    pub(crate) fn mark_inner(&mut self, index: u32, ends: bool) {
+        if let Some(SpanRecord { name: SpanName::Own { inner, .. }, .. }) = self.record.spans.get_mut(index as usize) {
+            let slot = if ends { &mut inner.end } else { &mut inner.start };
+            *slot = clock::now();
+        }
+    }
+
+    /// Marks a span as failed unless something was said about it already.
+    pub(crate) fn fail_span(&mut self, span: Parent) {
+        let Parent::Span(index) = span else { return };
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.status.get_or_insert(SpanStatus::InternalError);
+        }
+    }
+
+    pub(crate) fn span_id(&self, span: Parent) -> SpanId {
+        match span {
+            Parent::Root => self.record.trace.root,
+            Parent::Span(index) => self.record.spans.get(index as usize).map_or(self.record.trace.root, |span| span.id),
+        }
+    }
+
+    pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {
+        let at = if self.breadcrumbs_limit == 0 { 0 } else { clock::now() };
+        self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
+    }
+
+    /// Ends the transaction; spans that are still open end with it.
+    pub(crate) fn end(&mut self, status: SpanStatus) {
+        self.record.end = clock::now();
+        self.record.status = Some(status);
+        self.record.live.clear();
+        self.is_recording = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started() -> Transaction {
+        let mut transaction = Transaction::start(Box::default(), "http.server", "auto.http.tower", 3, 100);
+        transaction.is_recording = true;
+        transaction
+    }
+
+    #[test]
+    fn spans_beyond_the_limit_are_counted() {
+        let mut transaction = started();
+
+        let begun = (0..5).filter_map(|_| transaction.start_own_span("function", "manual", "work", Parent::Root)).count();
+
+        assert_eq!((begun, transaction.record.dropped_spans), (3, 2));
+    }
+
+    #[test]
+    fn nothing_is_recorded_after_the_end() {
+        let mut transaction = started();
+
+        transaction.end(SpanStatus::Ok);
+
+        assert_eq!(transaction.start_own_span("function", "manual", "late", Parent::Root), None);
+        assert!(transaction.record.end >= transaction.record.start);
+    }
+}
