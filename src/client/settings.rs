@@ -75,13 +75,13 @@ impl Settings {
 /// One setting a line, secrets masked: `examples/boot.rs` prints this.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<24} {}", "recording", if self.is_on() { "on" } else { "off" })?;
         let mut row = |name: &str, value: &dyn fmt::Display| {
             let source = self.sources.iter().find(|(of, _)| *of == name).map_or(Source::Default, |(_, source)| *source);
             writeln!(f, "{name:<24} {value:<32} {source}", value = value.to_string())
         };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         let on_off = |on: bool| if on { "on" } else { "off" };
-        row("recording", &on_off(self.is_on()))?;
         row("dsn", &or_none(self.dsn.as_ref().map(ToString::to_string)))?;
         row("environment", &self.environment)?;
         row("release", &or_none(self.release.clone()))?;

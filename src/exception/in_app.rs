@@ -44,17 +44,10 @@ pub(super) fn module(function: &str) -> Option<&str> {
     plain.rsplit_once("::").map(|(module, _)| module)
 }
 
-/// The path from the source folder on, which is the same on every machine.
+/// The path from the source folder on, which is the same on every machine. The module says which crate it is.
 pub(super) fn relative(path: &str) -> &str {
-    for marker in ["/src/", "/examples/", "/tests/", "/benches/"] {
-        if let Some(start) = path.rfind(marker) {
-            // With the folder before it: `cart/src/lib.rs` says more than `src/lib.rs`.
-            let before = path.get(..start).unwrap_or_default();
-            let from = before.rfind('/').map_or(0, |slash| slash + 1);
-            return path.get(from..).unwrap_or(path);
-        }
-    }
-    path
+    let start = ["/src/", "/examples/", "/tests/", "/benches/"].iter().filter_map(|marker| path.rfind(marker)).min();
+    start.and_then(|start| path.get(start + 1..)).unwrap_or(path)
 }
 
 /// The name without the compiler's hash: `::h0123456789abcdef` at the end.
@@ -118,6 +111,7 @@ mod tests {
         assert_eq!(without_hash("shop::load::h0123456789abcdef"), "shop::load");
         assert_eq!(without_hash("shop::has"), "shop::has");
         assert_eq!(module("shop::cart::load::{{closure}}"), Some("shop::cart"));
-        assert_eq!(relative("/work/shop/cart/src/lib.rs"), "cart/src/lib.rs");
+        assert_eq!(relative("/work/shop/cart/src/lib.rs"), "src/lib.rs");
+        assert_eq!(relative("/work/shop/tests/src/lib.rs"), "tests/src/lib.rs");
     }
 }

@@ -89,7 +89,7 @@ fn story(out: &mut String, event: &Event) {
     let mark = if event.level >= Level::Error { "✗" } else { "•" };
     let place = event.transaction.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
     let _ = writeln!(out, "{mark} {}{place}  [{}]", event.level, event.event_id);
-    if let Some(text) = event.logentry.as_ref().and_then(|entry| entry.formatted.as_deref()) {
+    if let Some(text) = event.logentry.as_ref().and_then(|entry| entry.formatted.as_deref().or(entry.message.as_deref())) {
         let _ = writeln!(out, "  {text}");
     }
     for (depth, exception) in event.exception.values.iter().rev().enumerate() {

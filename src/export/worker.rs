@@ -290,11 +290,10 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         let is_done = self.shared.queue.is_empty() && self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty();
         let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
+        let left = if is_done { 0 } else { self.shared.ledger.stats().waiting().max(1) };
         if closes && !is_done {
             self.give_up();
         }
-        let waiting = self.shared.ledger.stats().waiting();
-        let left = if is_done { 0 } else { waiting.max(1) };
         self.flushes.retain(|flush| {
             let over = closes || is_done || flush.deadline <= now;
             if over {

@@ -57,7 +57,8 @@ impl SentryLayer {
     ///
     /// ```
     /// use axum::{Router, routing::get};
-    /// use tower::{Layer, ServiceBuilder, option_layer};
+    /// use tower::Layer;
+    /// use tower::util::option_layer;
     /// use tower_sentry::{Config, SentryLayer};
     ///
     /// let config = Config::builder().build()?;

@@ -1,1 +1,28 @@
-fn main() {}
+//! What a user sees: real sockets, a relay on loopback, bytes parsed by foreign code.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cmp_owned,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::items_after_statements,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::type_complexity,
+    clippy::unnecessary_operation,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod architecture;
+mod config;
+mod errors;
+mod export;
+mod http;
+mod privacy;
+mod protocol;
+mod sampling;
+mod shutdown;
+mod spans;
+mod support;

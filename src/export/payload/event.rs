@@ -70,7 +70,7 @@ struct Message<'a>(&'a str);
 impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("LogEntry", 1)?;
-        out.serialize_field("formatted", self.0)?;
+        out.serialize_field("message", self.0)?;
         out.end()
     }
 }

@@ -20,11 +20,9 @@ impl Serialize for RequestPayload<'_> {
         let mut request = serializer.serialize_struct("Request", 4)?;
         request.serialize_field("method", &record.str(facts.method))?;
         let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), record.str(facts.path));
-        if host.is_empty() {
-            request.serialize_field("url", &path)?;
-        } else {
-            request.serialize_field("url", &format_args!("{scheme}://{host}{path}"))?;
-        }
+        // A URL must have a host; where the client named none, a reserved name stands for it (RFC 2606).
+        let host = if host.is_empty() { "unknown.invalid".into() } else { host };
+        request.serialize_field("url", &format_args!("{scheme}://{host}{path}"))?;
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;
         }

@@ -1,0 +1,221 @@
+//! Failures: once each, with their whole chain.
+
+use std::fmt;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::Value;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_sentry::{Breadcrumb, CaptureError, Level, Scope, SentryLayer, User};
+use tracing::info;
+
+use crate::support::{self, Relay, Server, in_child};
+
+#[derive(Debug)]
+struct OrderError(PaymentError);
+#[derive(Debug)]
+struct PaymentError(std::io::Error);
+
+impl fmt::Display for OrderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the order could not be placed")
+    }
+}
+
+impl fmt::Display for PaymentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the payment service did not answer")
+    }
+}
+
+impl std::error::Error for OrderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl std::error::Error for PaymentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn order_error() -> OrderError {
+    OrderError(PaymentError(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused")))
+}
+
+impl IntoResponse for OrderError {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(self)).into_response()
+    }
+}
+
+fn chain(event: &Value) -> Vec<(String, String)> {
+    let values = event["exception"]["values"].as_array().unwrap();
+    values.iter().rev().map(|value| (value["type"].as_str().unwrap().to_owned(), value["value"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn status_5xx_with_cause() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let fail = || async {
+        Scope::current().set_user(User::id(42)).set_tag("plan", "gold").set_context("order", serde_json::json!({"id": 7}));
+        Scope::current().add_breadcrumb(Breadcrumb::new("by hand").category("payment"));
+        info!(order = 7, "charging");
+        Err::<(), _>(order_error())
+    };
+    let refuse = || async { (StatusCode::NOT_FOUND, CaptureError::new(order_error())) };
+    let app = Router::new().route("/orders/{id}", get(fail)).route("/missing", get(refuse)).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    assert_eq!(support::get(&server, "/orders/7").await.0, 500);
+    assert_eq!(support::get(&server, "/missing").await.0, 404);
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!(events.len(), 1, "the 404 makes none");
+    let event = &events[0];
+    let expected = [
+        ("OrderError", "the order could not be placed"),
+        ("PaymentError", "the payment service did not answer"),
+        ("io::Error", "connection refused"),
+    ];
+    assert_eq!(chain(event), expected.map(|(kind, value)| (kind.to_owned(), value.to_owned())));
+    let outermost = event["exception"]["values"].as_array().unwrap().last().unwrap();
+    assert_eq!(outermost["module"], "it::errors");
+    assert_eq!(outermost["mechanism"], serde_json::json!({"type": "auto.http.tower", "handled": true, "exception_id": 0}));
+    let own = outermost["stacktrace"]["frames"].as_array().unwrap().iter().rfind(|frame| frame["in_app"] == true).unwrap();
+    assert_eq!(own["filename"], "tests/it/errors.rs", "the innermost frame of the application's own");
+    assert_eq!((&event["transaction"], &event["level"]), (&"GET /orders/{id}".into(), &"error".into()));
+    assert_eq!(
+        (&event["user"]["id"], &event["tags"]["plan"], &event["contexts"]["order"]["id"]),
+        (&"42".into(), &"gold".into(), &7.into())
+    );
+    let crumbs: Vec<_> =
+        event["breadcrumbs"]["values"].as_array().unwrap().iter().map(|crumb| (&crumb["message"], &crumb["category"])).collect();
+    assert_eq!(crumbs, [(&"by hand".into(), &"payment".into()), (&"charging".into(), &"it::errors".into())]);
+    let transaction = relay.transactions().into_iter().find(|transaction| transaction["transaction"] == "GET /orders/{id}").unwrap();
+    assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
+    assert_eq!(transaction["contexts"]["trace"]["status"], "internal_error");
+}
+
+#[tokio::test]
+async fn manual_capture() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let (ids, seen) = std::sync::mpsc::channel();
+    let twice = move || {
+        let ids = ids.clone();
+        async move {
+            let error = order_error();
+            ids.send(tower_sentry::capture_error(&error)).unwrap();
+            Err::<(), _>(error)
+        }
+    };
+    let message = || async {
+        tower_sentry::capture_message(Level::Warning, "unusual activity");
+        "ok"
+    };
+    let app = Router::new().route("/twice", get(twice)).route("/message", get(message)).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    support::get(&server, "/twice").await;
+    support::get(&server, "/message").await;
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!(events.len(), 2, "captured and returned is one event");
+    let error = events.iter().find(|event| event["transaction"] == "GET /twice").unwrap();
+    assert_eq!(error["event_id"], seen.recv().unwrap().to_string(), "the first id survives");
+    assert_eq!(error["exception"]["values"][2]["module"], "it::errors", "the richer report wins");
+    let message = events.iter().find(|event| event["transaction"] == "GET /message").unwrap();
+    assert_eq!((&message["level"], &message["logentry"]["message"]), (&"warning".into(), &"unusual activity".into()));
+}
+
+#[test]
+fn a_panic_is_one_event_with_frames_wherever_it_is_caught() {
+    if in_child("errors::a_panic_is_one_event_with_frames_wherever_it_is_caught", &[]) {
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let relay = Relay::start();
+        let client = tower_sentry::Client::from(support::config(&relay).panic_hook(true).build().unwrap());
+        async fn crash() -> &'static str {
+            Scope::current().set_user(User::id(42));
+            tokio::task::yield_now().await;
+            panic!("the shelf is empty")
+        }
+        let inside = Router::new().route("/inside", get(crash)).layer(CatchPanicLayer::new()).layer(SentryLayer::new(&client));
+        let outside = Router::new().route("/outside", get(crash)).layer(SentryLayer::new(&client)).layer(CatchPanicLayer::new());
+        let none = Router::new().route("/none", get(crash)).layer(SentryLayer::new(&client));
+        let server = Server::start(inside.merge(outside)).await;
+        let bare = Server::start(none).await;
+
+        assert_eq!(support::get(&server, "/inside").await.0, 500);
+        assert_eq!(support::get(&server, "/outside").await.0, 500);
+        let stream = tokio::net::TcpStream::connect(bare.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::get("/none").header("host", "shop.example").body(axum::body::Body::empty()).unwrap();
+        assert!(sender.send_request(request).await.is_err(), "the connection goes with its task");
+        relay.wait_for(6);
+        support::settle(&client).await;
+
+        let (events, transactions) = (relay.events(), relay.transactions());
+        assert_eq!((events.len(), transactions.len()), (3, 3));
+        for path in ["/inside", "/outside", "/none"] {
+            let name = Value::from(format!("GET {path}"));
+            let event = events.iter().find(|event| event["transaction"] == name).unwrap();
+            let panic = &event["exception"]["values"][0];
+            assert_eq!(
+                (&panic["type"], &panic["mechanism"]["type"], &panic["mechanism"]["handled"]),
+                (&"panic".into(), &"panic".into(), &false.into())
+            );
+            assert!(panic["value"].as_str().unwrap().starts_with("the shelf is empty (tests/it/errors.rs:"), "{panic}");
+            let innermost = panic["stacktrace"]["frames"].as_array().unwrap().last().unwrap();
+            assert!(innermost["function"].as_str().unwrap().contains("crash"), "{path}: {innermost}");
+            assert_eq!((&event["user"]["id"], &event["level"]), (&"42".into(), &"fatal".into()));
+            let transaction = transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap();
+            assert_eq!(transaction["contexts"]["trace"]["status"], "internal_error", "{path}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn late_events_of_a_finished_request_still_know_it() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let (go, gate) = tokio::sync::oneshot::channel::<()>();
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(Some(gate)));
+    let (done, mut finished) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let handler = move || {
+        let (gate, done) = (gate.lock().unwrap().take().unwrap(), done.clone());
+        async move {
+            Scope::current().set_tag("kind", "late");
+            tokio::spawn(Scope::current().bind(async move {
+                gate.await.unwrap();
+                tower_sentry::capture_message(Level::Info, "afterwards");
+                done.send(()).unwrap();
+            }));
+            "ok"
+        }
+    };
+    let server = Server::start(Router::new().route("/late", get(handler)).layer(SentryLayer::new(&client))).await;
+
+    support::get(&server, "/late").await;
+    relay.wait_for(1);
+    go.send(()).unwrap();
+    finished.recv().await.unwrap();
+    support::settle(&client).await;
+
+    let event = &relay.events()[0];
+    assert_eq!((&event["transaction"], &event["tags"]["kind"]), (&"GET /late".into(), &"late".into()));
+    assert_eq!(event["request"]["url"], "http://shop.example/late");
+    assert_eq!(event["contexts"]["trace"]["trace_id"], relay.transactions()[0]["contexts"]["trace"]["trace_id"]);
+}

@@ -1,0 +1,238 @@
+//! The exporter: shared, bounded, patient, exact.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use futures_util::future::join_all;
+use tower_sentry::protocol::DiscardReason;
+use tower_sentry::{Client, Config, Level, Scope, SentryLayer};
+
+use crate::support::{self, Answer, PATIENCE, Relay, Server};
+
+/// Captures a message on the client's account, outside any request.
+fn app(client: &Client) -> Router {
+    let message = || async {
+        tower_sentry::capture_message(Level::Error, "noted");
+        "ok"
+    };
+    Router::new().route("/message", get(message)).route("/plain/{number}", get(|| async { "ok" })).layer(SentryLayer::new(client))
+}
+
+fn exporters() -> usize {
+    let names =
+        std::fs::read_dir("/proc/self/task").unwrap().filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "tower-sentry").count()
+}
+
+#[test]
+fn shared() {
+    if support::in_child("export::shared", &[]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let relay = Relay::start();
+        let config = support::config(&relay).build().unwrap();
+        let mut servers = Vec::new();
+        for _ in 0..8 {
+            let number = |axum::extract::Path((layer, number)): axum::extract::Path<(u32, u32)>| async move {
+                Scope::current().set_tag("layer", layer).set_tag("number", number);
+            };
+            servers
+                .push(Server::start(Router::new().route("/{layer}/{number}", get(number)).layer(SentryLayer::new(config.clone()))).await);
+        }
+
+        join_all(servers.iter().enumerate().map(|(layer, server)| async move {
+            for number in 0..100 {
+                support::get(server, &format!("/{layer}/{number}")).await;
+            }
+        }))
+        .await;
+        // Counted while it runs: a thread has its name only once it has begun.
+        relay.wait_for(1);
+        assert_eq!(exporters(), 1);
+        let client = Client::from(&config);
+        support::settle(&client).await;
+
+        assert_eq!(client.stats().transactions.sent, 800);
+        // Several requests are on the wire at once, so they are ordered by when each was handed to it.
+        let mut sent: Vec<_> = relay
+            .received()
+            .iter()
+            .flat_map(|received| {
+                let (header, items) = received.items();
+                items
+                    .into_iter()
+                    .filter(|(item, _)| item["type"] == "transaction")
+                    .map(move |(_, payload)| (header["sent_at"].as_str().unwrap().to_owned(), payload))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(sent.len(), 800);
+        sent.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for layer in 0..8 {
+            let of_layer = sent.iter().filter(|(_, payload)| payload["tags"]["layer"] == layer.to_string());
+            let times: Vec<_> =
+                of_layer.map(|(at, payload)| (at.clone(), payload["tags"]["number"].as_str().unwrap().parse::<u32>().unwrap())).collect();
+            let is_ordered = times.iter().all(|(at, number)| times.iter().all(|(later, other)| number >= other || at <= later));
+            assert!(is_ordered && times.len() == 100, "layer {layer}: {times:?}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn the_request_to_the_server_is_as_specified() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/message").await;
+    support::settle(&client).await;
+
+    for received in relay.received() {
+        let header = |name: &str| received.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(received.path, "/api/42/envelope/");
+        assert_eq!(header("content-type").as_deref(), Some("application/x-sentry-envelope"));
+        let auth = format!(
+            "Sentry sentry_version=7, sentry_client=tower-sentry/{}, sentry_key=0123456789abcdef0123456789abcdef",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(header("x-sentry-auth"), Some(auth));
+        assert_eq!(header("content-length"), Some(received.raw.len().to_string()));
+        assert!(header("user-agent").unwrap().starts_with("tower.sentry/"));
+        let (envelope, items) = received.items();
+        assert!(envelope["sent_at"].as_str().unwrap().ends_with('Z') && envelope["event_id"].is_string(), "{envelope}");
+        assert_eq!(items[0].1["event_id"], envelope["event_id"]);
+        assert!(!received.envelope.ends_with(b"\n"));
+    }
+    assert!(relay.received().iter().any(|received| received.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip")));
+}
+
+#[tokio::test]
+async fn limits_of_the_server_are_kept_per_category() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let server = Server::start(app(&client)).await;
+    relay.answer_next(Answer::Status(200, vec![("x-sentry-rate-limits", "600:transaction:organization".to_owned())]));
+
+    support::get(&server, "/plain/1").await;
+    client.flush(PATIENCE).await.unwrap();
+    support::get(&server, "/message").await;
+    support::settle(&client).await;
+
+    assert_eq!((relay.transactions().len(), relay.events().len()), (1, 1));
+    assert_eq!(client.stats().transactions.dropped, [(DiscardReason::RatelimitBackoff, 1)]);
+    assert!(relay.reported().contains(&("ratelimit_backoff".into(), "transaction".into(), 1)), "{:?}", relay.reported());
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_reason() {
+    for (code, reason, is_reported) in [
+        (400, DiscardReason::SendError, true),
+        (401, DiscardReason::SendError, true),
+        (413, DiscardReason::SendError, true),
+        (500, DiscardReason::SendError, true),
+        (302, DiscardReason::SendError, true),
+        (429, DiscardReason::RatelimitBackoff, false),
+    ] {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+        let server = Server::start(app(&client)).await;
+        relay.answer_next(Answer::Status(code, vec![("retry-after", "0".to_owned()), ("location", "/elsewhere".to_owned())]));
+
+        support::get(&server, "/plain/1").await;
+        client.flush(PATIENCE).await.unwrap();
+        support::get(&server, "/plain/2").await;
+        support::settle(&client).await;
+
+        assert_eq!(client.stats().transactions.dropped, [(reason, 1)], "{code}");
+        assert_eq!(client.stats().transactions.sent, 1, "{code}");
+        assert_eq!(relay.reported().iter().any(|(_, category, count)| category == "transaction" && *count == 1), is_reported, "{code}");
+        assert!(relay.received().iter().all(|received| received.path == "/api/42/envelope/"), "redirects are not followed");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_gets_what_waited() {
+    // A port that nobody listens on, until the relay takes it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let config = Config::builder().dsn(format!("http://key@{address}/1")).traces_sample_rate(1.0).panic_hook(false);
+    let client = Client::from(config.build().unwrap());
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/plain/1").await;
+    let late = client.flush(Duration::from_millis(100)).await;
+    assert_eq!(late.unwrap_err().left(), 1);
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let accepted = tokio::spawn(async move { listener.accept().await.is_ok() });
+
+    assert!(tokio::time::timeout(PATIENCE, accepted).await.unwrap().unwrap(), "the probe comes by itself");
+    assert_eq!(client.stats().transactions.waiting(), 1);
+    let error = client.shutdown(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(error.left(), 1);
+    assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_counts_and_no_request_waits() {
+    let relay = Relay::start();
+    relay.answer_all(Answer::Never);
+    let config =
+        support::config(&relay).queue_items(10).request_timeout(Duration::from_secs(60)).shutdown_timeout(Duration::from_millis(10));
+    let client = Client::from(config.build().unwrap());
+    let server = Server::start(app(&client)).await;
+
+    for number in 0..100 {
+        support::get(&server, &format!("/plain/{number}")).await;
+    }
+    let stats = client.stats().transactions;
+    let error = client.shutdown(Duration::from_millis(50)).await.unwrap_err();
+
+    assert_eq!(stats.captured, 100);
+    let overflow = stats.dropped.iter().find(|(reason, _)| *reason == DiscardReason::QueueOverflow).unwrap().1;
+    // Ten in the queue and four on the wire; where the exporter took longer to look, fewer.
+    assert!((86..=90).contains(&overflow), "{overflow}");
+    assert_eq!(error.left(), 100 - overflow);
+    let after = client.stats().transactions;
+    assert_eq!((after.sent, after.dropped_total()), (0, 100), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_slow_server_is_waited_for_and_a_silent_one_is_not() {
+    let (slow, silent) = (Relay::start(), Relay::start());
+    slow.answer_all(Answer::Late(Duration::from_millis(100)));
+    silent.answer_all(Answer::Never);
+    let of = |relay: &Relay| Client::from(support::config(relay).request_timeout(Duration::from_millis(300)).build().unwrap());
+    let (patient, impatient) = (of(&slow), of(&silent));
+
+    for client in [&patient, &impatient] {
+        support::get(&Server::start(app(client)).await, "/plain/1").await;
+    }
+    patient.shutdown(PATIENCE).await.unwrap();
+    let begun = Instant::now();
+    let result = impatient.shutdown(Duration::from_millis(500)).await;
+
+    assert_eq!(patient.stats().transactions.sent, 1);
+    assert!(result.is_err() && begun.elapsed() < Duration::from_secs(10), "{result:?} after {:?}", begun.elapsed());
+    assert_eq!(impatient.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
+    assert!(silent.connections() >= 1);
+}
+
+#[tokio::test]
+async fn spotlight_gets_a_copy_without_a_dsn() {
+    let sidecar = Relay::start();
+    let url = sidecar.dsn().replace("0123456789abcdef0123456789abcdef@", "").replace("/42", "/stream");
+    let client = Client::from(Config::builder().spotlight(url).traces_sample_rate(1.0).panic_hook(false).build().unwrap());
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/message").await;
+    support::settle(&client).await;
+
+    assert_eq!((sidecar.transactions().len(), sidecar.events().len()), (1, 1));
+    for received in sidecar.received() {
+        assert_eq!((received.path.as_str(), received.headers.get("x-sentry-auth")), ("/stream", None));
+    }
+}

@@ -1,0 +1,223 @@
+//! One layer, one transaction per request: any host, any place.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tower::util::option_layer;
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_http::cors::CorsLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_sentry::incoming::RouteOptions;
+use tower_sentry::{Config, SentryLayer};
+
+use crate::support::{self, Http2, PATIENCE, Relay, Server};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_tx_per_request() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().route("/users/{id}", get(|Path(id): Path<u32>| async move { id.to_string() })).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    let over_http2 = Http2::connect(&server).await;
+    let second = join_all((0..900).map(|id| {
+        let mut connection = over_http2.clone();
+        async move { connection.get(&format!("/users/{id}")).await }
+    }));
+    let first = join_all((900..1000).map(|id| {
+        let server = &server;
+        async move { support::get(server, &format!("/users/{id}")).await.0 }
+    }));
+    let (second, first) = tokio::join!(second, first);
+    support::settle(&client).await;
+
+    assert!(second.into_iter().chain(first).all(|status| status == StatusCode::OK));
+    let transactions = relay.transactions();
+    let distinct =
+        |path: fn(&Value) -> &Value| transactions.iter().map(|transaction| path(transaction).to_string()).collect::<HashSet<_>>().len();
+    assert_eq!(transactions.len(), 1000);
+    assert_eq!(distinct(|transaction| &transaction["event_id"]), 1000, "event ids");
+    assert_eq!(distinct(|transaction| &transaction["contexts"]["trace"]["trace_id"]), 1000, "trace ids");
+    assert_eq!(distinct(|transaction| &transaction["transaction"]), 1, "names");
+    assert_eq!(client.stats().transactions.sent, 1000);
+}
+
+/// A document without what differs from request to request.
+fn shape(mut transaction: Value) -> Value {
+    for name in ["event_id", "start_timestamp", "timestamp"] {
+        transaction[name] = Value::Null;
+    }
+    for name in ["trace_id", "span_id"] {
+        transaction["contexts"]["trace"][name] = Value::Null;
+    }
+    transaction
+}
+
+#[tokio::test]
+async fn three_hosts() {
+    let layer = |relay: &Relay| SentryLayer::new(support::config(relay).build().unwrap()).route("/users/{id}", RouteOptions::new());
+    let handler = tower::service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(Body::from("Jane"))) });
+    let (on_axum, on_hyper, on_tower) = (Relay::start(), Relay::start(), Relay::start());
+
+    let axum = Server::start(Router::new().route("/users/{id}", get(|| async { "Jane" })).layer(layer(&on_axum))).await;
+    let hyper = Server::start_hyper(layer(&on_hyper).layer(handler)).await;
+    let bare =
+        layer(&on_tower).layer(tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::from("Jane"))) }));
+    support::get(&axum, "/users/7?tab=orders").await;
+    support::get(&hyper, "/users/7?tab=orders").await;
+    let request = Request::get("/users/7?tab=orders").header("host", "shop.example").body(Body::empty()).unwrap();
+    let response = bare.oneshot(request).await.unwrap();
+    axum::body::to_bytes(Body::new(response.into_body()), 100).await.unwrap();
+
+    let documents: Vec<_> =
+        [on_axum, on_hyper, on_tower].iter().map(|relay| (relay.wait_for(1), shape(relay.transactions()[0].clone())).1).collect();
+    assert_eq!(documents[0]["transaction"], "GET /users/{id}");
+    assert_eq!(documents[0]["request"]["url"], "http://shop.example/users/7");
+    assert_eq!(documents[0], documents[1]);
+    assert_eq!(documents[0], documents[2]);
+}
+
+#[tokio::test]
+async fn the_one_liner_fits_a_route_a_nested_router_and_the_whole() {
+    let relay = Relay::start();
+    let cfg = support::config(&relay).build().unwrap();
+    let handler = || get(|| async { "ok" });
+
+    let inner = Router::new().route("/items/{id}", handler()).layer(SentryLayer::new(cfg.clone()));
+    let parts = Router::new()
+        .route("/one/{id}", handler().layer(SentryLayer::new(cfg.clone())))
+        .nest("/nested", inner)
+        .route("/two/{id}", handler())
+        .route_layer(SentryLayer::new(cfg.clone()));
+    let whole = Router::new().route("/whole/{id}", handler()).layer(SentryLayer::new(cfg.clone()));
+    let maybe = Router::new().route("/maybe/{id}", handler()).layer(option_layer(Some(SentryLayer::new(cfg.clone()).boxed_body())));
+    let built = Router::new()
+        .route("/built/{id}", handler())
+        .layer(ServiceBuilder::new().layer(SentryLayer::new(&cfg)).layer(CorsLayer::permissive()));
+    let inside = Router::new()
+        .route("/inside/{id}", handler())
+        .layer(SentryLayer::new(&cfg))
+        .layer(CorsLayer::permissive())
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE));
+    let app = parts.merge(whole).merge(maybe).merge(built).merge(inside);
+    let server = Server::start(app).await;
+    for path in ["/one/1", "/nested/items/1", "/two/1", "/whole/1", "/maybe/1", "/built/1", "/inside/1"] {
+        assert_eq!(support::get(&server, path).await, (StatusCode::OK, "ok".to_owned()), "{path}");
+    }
+
+    relay.wait_for(7);
+    let mut names: Vec<_> =
+        relay.transactions().iter().map(|transaction| transaction["transaction"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    let expected = ["/built/{id}", "/inside/{id}", "/maybe/{id}", "/nested/items/{id}", "/one/{id}", "/two/{id}", "/whole/{id}"];
+    assert_eq!(names, expected.map(|name| format!("GET {name}")), "exactly one each, also where two layers stand");
+}
+
+#[tokio::test]
+async fn around_a_whole_router_the_table_gives_the_name() {
+    let relay = Relay::start();
+    let config = support::config(&relay).build().unwrap();
+    let router = Router::new().route("/users/{id}", get(|| async { "Jane" }));
+    let layer = SentryLayer::new(&config).route("/users/{id}", RouteOptions::new()).boxed_body();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap() };
+    tokio::spawn(axum::serve(listener, layer.layer(router).into_make_service()).into_future());
+
+    support::get(&server, "/users/7").await;
+    support::get(&server, "/nowhere/4711").await;
+
+    relay.wait_for(2);
+    let names: Vec<_> = relay.transactions().iter().map(|transaction| transaction["transaction"].clone()).collect();
+    assert_eq!(names, ["GET /users/{id}", "GET <unmatched>"]);
+}
+
+#[tokio::test]
+async fn a_dropped_response_future_is_cancelled_without_a_status() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+    let service = SentryLayer::new(&client).layer(never);
+
+    let mut future = Box::pin(service.oneshot(Request::get("/").body(Body::empty()).unwrap()));
+    assert!(futures_util::poll!(&mut future).is_pending());
+    drop(future);
+    support::settle(&client).await;
+
+    let transaction = &relay.transactions()[0];
+    let trace = &transaction["contexts"]["trace"];
+    assert_eq!((&trace["status"], &trace["data"]["tower_sentry.cancelled"]), (&"cancelled".into(), &"before_headers".into()));
+    assert_eq!(trace["data"].get("http.response.status_code"), None);
+}
+
+#[tokio::test]
+async fn the_end_is_the_end_of_the_body() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let (frames, body) = tokio::sync::mpsc::unbounded_channel::<Result<&'static str, Infallible>>();
+    let body = std::sync::Mutex::new(Some(body));
+    let stream = tower::service_fn(move |_: Request<Body>| {
+        let mut body = body.lock().unwrap().take().unwrap();
+        let stream = futures_util::stream::poll_fn(move |cx| body.poll_recv(cx));
+        async move { Ok::<_, Infallible>(Response::new(Body::from_stream(stream))) }
+    });
+    let mut service = SentryLayer::new(&client).layer(stream);
+
+    let response = tower::Service::call(&mut service, Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(client.stats().transactions.captured, 0, "not at the head");
+    frames.send(Ok("hello ")).unwrap();
+    frames.send(Ok("world")).unwrap();
+    drop(frames);
+    let body = axum::body::to_bytes(Body::new(response.into_body()), 100).await.unwrap();
+    support::settle(&client).await;
+
+    let data = &relay.transactions()[0]["contexts"]["trace"]["data"];
+    assert_eq!(body, "hello world");
+    assert_eq!(data["http.response.body.size"], 11);
+}
+
+#[tokio::test]
+async fn a_body_dropped_in_the_middle_is_cancelled_and_an_unread_one_of_known_length_is_not() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let endless = tower::service_fn(|_: Request<Body>| async {
+        let stream = futures_util::stream::repeat(Ok::<_, Infallible>("again"));
+        Ok::<_, Infallible>(Response::new(Body::from_stream(stream)))
+    });
+    let known = tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::from("known"))) });
+    let request = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+
+    let response =
+        SentryLayer::new(&client).route("/endless", RouteOptions::new()).layer(endless).oneshot(request("/endless")).await.unwrap();
+    let mut body = Box::pin(response.into_body());
+    let frame = futures_util::future::poll_fn(|cx| hyper::body::Body::poll_frame(body.as_mut(), cx)).await;
+    assert!(frame.is_some());
+    drop(body);
+    let response = SentryLayer::new(&client).route("/known", RouteOptions::new()).layer(known).oneshot(request("/known")).await.unwrap();
+    drop(response);
+    support::settle(&client).await;
+
+    let transactions = relay.transactions();
+    let of = |name: &str| transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap()["contexts"]["trace"].clone();
+    assert_eq!(of("GET /endless")["status"], "cancelled");
+    assert_eq!(of("GET /endless")["data"]["tower_sentry.cancelled"], "in_body");
+    assert_eq!(of("GET /endless")["data"]["http.response.status_code"], 200);
+    assert_eq!(of("GET /known")["status"], "ok");
+}
+
+#[test]
+fn handles_can_be_sent_and_shared() {
+    fn check<T: Clone + Send + Sync + std::fmt::Debug + 'static>() {}
+    check::<tower_sentry::Client>();
+    check::<Config>();
+    check::<tower_sentry::Scope>();
+    check::<SentryLayer>();
+    check::<tower_sentry::CaptureError>();
+}

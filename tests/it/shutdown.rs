@@ -1,0 +1,88 @@
+//! The end: what was captured arrives, or is counted; nobody waits longer than they said.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::get;
+use tower_sentry::{Client, Level, SentryLayer};
+
+use crate::support::{self, Answer, Relay, Server, in_child};
+
+#[tokio::test]
+async fn the_drop_of_the_last_client_delivers() {
+    let relay = Relay::start();
+    let config = support::config(&relay).build().unwrap();
+    let layer = SentryLayer::new(config);
+    let service = tower::Layer::layer(&layer, Router::new().route("/", get(|| async { "ok" })));
+    drop(layer);
+
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+    drop(response);
+
+    assert_eq!(relay.transactions().len(), 1, "the drop waited for it");
+}
+
+#[test]
+fn the_drop_of_the_guard_delivers_events_outside_requests() {
+    if in_child("shutdown::the_drop_of_the_guard_delivers_events_outside_requests", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let guard = support::config(&relay).tag("process", "test").init().unwrap();
+
+    let id = tower_sentry::capture_message(Level::Error, "no request here");
+    drop(guard);
+
+    let event = &relay.events()[0];
+    assert_eq!((&event["event_id"], &event["tags"]["process"]), (&id.to_string().into(), &"test".into()));
+    assert_eq!((event.get("request"), event.get("transaction")), (None, None));
+    assert!(event["contexts"]["trace"]["trace_id"].is_string(), "the trace context is always there");
+}
+
+#[tokio::test]
+async fn drops_and_shutdowns_keep_their_time_when_the_server_says_nothing() {
+    let relay = Relay::start();
+    relay.answer_all(Answer::Never);
+    let client = Client::from(support::config(&relay).shutdown_timeout(Duration::from_millis(200)).build().unwrap());
+    let server = Server::start(Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client))).await;
+    support::get(&server, "/").await;
+
+    let begun = Instant::now();
+    client.shutdown(Duration::from_millis(200)).await.unwrap_err();
+    client.shutdown(Duration::from_millis(200)).await.unwrap();
+    drop(client);
+
+    // Generous for a busy machine; the server would hold us for ever.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn flushing_works_in_any_runtime_and_in_none() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async { client.flush(support::PATIENCE).await.unwrap() });
+
+    // Without any runtime: a waker of its own.
+    let waiting = std::thread::spawn(move || {
+        let mut future = Box::pin(client.flush(support::PATIENCE));
+        let this = std::thread::current();
+        let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(this)));
+        let mut cx = std::task::Context::from_waker(&waker);
+        while future.as_mut().poll(&mut cx).is_pending() {
+            std::thread::park();
+        }
+    });
+
+    waiting.join().unwrap();
+}
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,214 @@
+//! Spans: from `tracing`, from middleware, by hand; parents across awaits and tasks.
+
+use axum::Router;
+use axum::middleware::{Next, from_fn};
+use axum::routing::get;
+use futures_util::future::join;
+use tower_http::cors::CorsLayer;
+use tower_http::trace::TraceLayer;
+use tower_sentry::{Client, Scope, SentryLayer, SpanLayer};
+use tracing::{Instrument as _, debug_span, error, info_span, instrument, warn};
+
+use crate::support::{self, Relay, Server, tree};
+
+/// The tree of the one request of `app`.
+async fn recorded(relay: &Relay, client: &Client, app: Router) -> String {
+    support::subscribe();
+    let server = Server::start(app.layer(SentryLayer::new(client))).await;
+    support::get(&server, "/").await;
+    support::settle(client).await;
+    let transactions = relay.transactions();
+    assert_eq!(transactions.len(), 1);
+    tree(&transactions[0])
+}
+
+fn harness() -> (Relay, Client) {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    (relay, client)
+}
+
+#[instrument]
+async fn query() {
+    tokio::task::yield_now().await;
+}
+
+#[instrument(fields(sentry.op = "cache.get", sentry.name = "cart"))]
+async fn lookup() {
+    query().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn middleware_auth_handler_and_query_nest() {
+    #[instrument(fields(sentry.op = "auth"))]
+    async fn authenticate() {
+        tokio::task::yield_now().await;
+    }
+    async fn auth(request: axum::extract::Request, next: Next) -> axum::response::Response {
+        authenticate().await;
+        next.run(request).await
+    }
+    #[instrument]
+    async fn handler() {
+        lookup().await;
+    }
+    let (relay, client) = harness();
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth"))
+        .layer(SpanLayer::new("middleware.cors", CorsLayer::permissive()));
+
+    let tree = recorded(&relay, &client, app).await;
+
+    assert_eq!(
+        tree,
+        "GET / [http.server] ok\n  middleware.cors [middleware] ok\n    auth [auth] ok\n      authenticate [auth] ok\n      handler [function] ok\n        cart [cache.get] ok\n          query [function] ok\n"
+    );
+    let cors = &relay.transactions()[0]["spans"][0]["data"];
+    assert!(cors["middleware.before_ms"].is_number() && cors["middleware.after_ms"].is_number(), "{cors}");
+}
+
+#[tokio::test]
+async fn concurrent_work_gives_siblings() {
+    #[instrument]
+    async fn handler() {
+        join(lookup(), tower_sentry::span("db.query", "SELECT 1", query())).await;
+    }
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    assert_eq!(
+        tree,
+        "GET / [http.server] ok\n  handler [function] ok\n    cart [cache.get] ok\n      query [function] ok\n    SELECT 1 [db.query] ok\n      query [function] ok\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn spawned_work_finds_home() {
+    #[instrument]
+    async fn handler() {
+        let born_here = tokio::spawn(async { query().await }.instrument(info_span!("rebuild")));
+        let bound = tokio::spawn(Scope::current().bind(async { tower_sentry::span("task", "bound", query()).await }));
+        let scope = Scope::current();
+        let blocking = tokio::task::spawn_blocking(move || scope.enter(|| info_span!("resize").in_scope(|| ())));
+        let (a, b) = join(born_here, bound).await;
+        (a.unwrap(), b.unwrap(), blocking.await.unwrap());
+    }
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let mut lines: Vec<_> = tree.lines().skip(2).collect();
+    lines.sort_unstable();
+    let mut expected = [
+        "    rebuild [function] ok",
+        "      query [function] ok",
+        "    bound [task] ok",
+        "      query [function] ok",
+        "    resize [function] ok",
+    ];
+    expected.sort_unstable();
+    assert_eq!(lines, expected, "{tree}");
+}
+
+#[tokio::test]
+async fn levels_and_foreign_spans_leave_no_hole() {
+    async fn handler() {
+        async { query().await }.instrument(debug_span!("below the level")).await;
+        async { error!("it failed") }.instrument(info_span!("failing", otel.name = "fails")).await;
+        async { warn!("only a warning") }.instrument(info_span!("fine", late = tracing::field::Empty)).await;
+    }
+    let (relay, client) = harness();
+    let app = Router::new().route("/", get(handler)).layer(TraceLayer::new_for_http());
+
+    let tree = recorded(&relay, &client, app).await;
+
+    assert_eq!(tree, "GET / [http.server] ok\n  query [function] ok\n  fails [function] internal_error\n  fine [function] ok\n");
+}
+
+#[tokio::test]
+async fn fields_become_attributes_and_late_ones_win() {
+    async fn handler() {
+        let span = info_span!("work", count = 1_u64, ratio = 0.5, found = true, who = "me", debug = ?Some(1), late = tracing::field::Empty);
+        span.record("late", "first");
+        span.record("late", "second");
+        let _inside = span.enter();
+    }
+    let (relay, client) = harness();
+    recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let mut data = relay.transactions()[0]["spans"][0]["data"].clone();
+    let line = data.as_object_mut().unwrap().remove("code.line.number").unwrap();
+    assert!(line.is_u64());
+    let expected = serde_json::json!({
+        "count": 1, "ratio": 0.5, "found": true, "who": "me", "debug": "Some(1)", "late": "second",
+        "code.namespace": "it::spans", "code.file.path": "tests/it/spans.rs"
+    });
+    assert_eq!(data, expected);
+}
+
+#[tokio::test]
+async fn cap_counts_loss() {
+    async fn handler() {
+        for _ in 0..5000 {
+            info_span!("one of many").in_scope(|| ());
+        }
+    }
+    let (relay, client) = harness();
+    recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let transaction = &relay.transactions()[0];
+    assert_eq!(transaction["spans"].as_array().unwrap().len(), 1000);
+    assert_eq!(transaction["contexts"]["trace"]["data"]["tower_sentry.dropped_spans"], 4000);
+}
+
+#[test]
+fn a_debug_that_logs_does_not_deadlock() {
+    // A global subscriber, since a thread's own hides re-entrancy; a process of its own, since a deadlock would hold all tests.
+    if support::in_child("spans::a_debug_that_logs_does_not_deadlock", &[]) {
+        return;
+    }
+    struct Talks;
+    impl std::fmt::Debug for Talks {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            info_span!("inside debug").in_scope(|| warn!("talking"));
+            Scope::current().set_tag("talked", true);
+            f.write_str("Talks")
+        }
+    }
+    async fn handler() {
+        let span = info_span!("work", who = ?Talks, late = tracing::field::Empty);
+        span.record("late", tracing::field::debug(Talks));
+        tracing::info!(who = ?Talks, "event");
+        Scope::current().set_tag("shown", format!("{Talks:?}"));
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let (relay, client) = harness();
+        let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+        assert_eq!(tree.matches("inside debug").count(), 4, "{tree}");
+        assert_eq!(relay.transactions()[0]["tags"]["talked"], "true");
+    });
+}
+
+#[tokio::test]
+async fn other_layers_see_what_they_saw_before() {
+    use tracing_subscriber::prelude::*;
+
+    #[derive(Clone, Default)]
+    struct Count(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Count {
+        fn on_new_span(&self, _: &tracing::span::Attributes<'_>, _: &tracing::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let (_relay, client) = harness();
+    let seen = Count::default();
+    let subscriber = tracing_subscriber::registry().with(seen.clone()).with(tower_sentry::TracingLayer::new(&client));
+
+    tracing::subscriber::with_default(subscriber, || {
+        drop((tracing::trace_span!("trace"), debug_span!("debug"), info_span!("info")));
+    });
+
+    assert_eq!(seen.0.load(std::sync::atomic::Ordering::SeqCst), 3);
+}

@@ -1,0 +1,89 @@
+//! The application under test on a real socket, and clients for it.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use hyper::http::request::Builder;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+/// A service that listens.
+pub struct Server {
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Serves a router with `axum::serve`.
+    pub async fn start(app: Router) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Self { address }
+    }
+
+    /// Serves any tower service with plain hyper.
+    pub async fn start_hyper<S, B>(service: S) -> Self
+    where
+        S: tower::Service<Request<hyper::body::Incoming>, Response = hyper::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Future: Send,
+        B: hyper::body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = hyper_util::service::TowerToHyperService::new(service.clone());
+                tokio::spawn(async move {
+                    // A client that goes away is the client's affair.
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address }
+    }
+}
+
+/// One GET on a connection of its own.
+pub async fn get(server: &Server, target: &str) -> (StatusCode, String) {
+    request(server, Request::get(target)).await
+}
+
+/// One request on a connection of its own.
+pub async fn request(server: &Server, request: Builder) -> (StatusCode, String) {
+    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = request.header("host", "shop.example").body(Body::empty()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// A connection that speaks HTTP/2.
+#[derive(Clone)]
+pub struct Http2 {
+    sender: hyper::client::conn::http2::SendRequest<Body>,
+}
+
+impl Http2 {
+    pub async fn connect(server: &Server) -> Self {
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender }
+    }
+
+    pub async fn get(&mut self, path: &str) -> StatusCode {
+        let request = Request::get(format!("http://shop.example{path}")).body(Body::empty()).unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        let status = response.status();
+        response.into_body().collect().await.unwrap();
+        status
+    }
+}

@@ -1,0 +1,66 @@
+//! The other side: a relay that keeps what it gets, a server for the application under test, a client, and child processes.
+
+mod child;
+mod http;
+mod relay;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tower_sentry::{Client, Config, ConfigBuilder, TracingLayer};
+use tracing_subscriber::prelude::*;
+
+pub use child::in_child;
+pub use http::{Http2, Server, get, request};
+pub use relay::{Answer, Relay};
+
+/// As long as anything may take on a busy machine; nothing waits this long unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A configuration that sends everything to `relay`.
+pub fn config(relay: &Relay) -> ConfigBuilder {
+    Config::builder().dsn(relay.dsn()).traces_sample_rate(1.0).panic_hook(false)
+}
+
+/// A client that sends everything to `relay`.
+pub fn client(relay: &Relay) -> Client {
+    Client::from(config(relay).build().unwrap())
+}
+
+/// Installs one subscriber for the whole process: the layer records into whatever request is current.
+pub fn subscribe() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let off = Config::builder().build().unwrap();
+        tracing_subscriber::registry().with(TracingLayer::new(off)).init();
+    });
+}
+
+/// Delivers everything, and checks the law of the accounts: captured = sent + dropped, in every category.
+pub async fn settle(client: &Client) {
+    client.shutdown(PATIENCE).await.unwrap();
+    let stats = client.stats();
+    for (name, counts) in [("errors", &stats.errors), ("transactions", &stats.transactions), ("spans", &stats.spans)] {
+        assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: {counts:?}");
+    }
+}
+
+/// The spans of a transaction as an indented tree: `description [op] status`.
+pub fn tree(transaction: &Value) -> String {
+    fn below(out: &mut String, spans: &[Value], parent: &Value, depth: usize) {
+        for span in spans.iter().filter(|span| span["parent_span_id"] == *parent) {
+            let text = |name: &str| span[name].as_str().unwrap_or("-");
+            out.push_str(&format!("{}{} [{}] {}\n", "  ".repeat(depth), text("description"), text("op"), text("status")));
+            below(out, spans, &span["span_id"], depth + 1);
+        }
+    }
+    let trace = &transaction["contexts"]["trace"];
+    let mut out = format!(
+        "{} [{}] {}\n",
+        transaction["transaction"].as_str().unwrap_or("-"),
+        trace["op"].as_str().unwrap_or("-"),
+        trace["status"].as_str().unwrap_or("-")
+    );
+    below(&mut out, transaction["spans"].as_array().unwrap(), &trace["span_id"], 1);
+    out
+}

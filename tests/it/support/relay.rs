@@ -1,0 +1,211 @@
+//! A server that stands for Sentry: keeps raw bytes, parses them with code that is not ours, and can be told how to answer.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use sentry_types::protocol::v7::Envelope;
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// How to answer.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// At once.
+    Status(u16, Vec<(&'static str, String)>),
+    /// After a while.
+    Late(Duration),
+    /// Take the request and say nothing, for ever.
+    Never,
+}
+
+impl Answer {
+    pub fn status(code: u16) -> Self {
+        Self::Status(code, Vec::new())
+    }
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub headers: hyper::HeaderMap,
+    pub path: String,
+    /// As on the wire.
+    pub raw: Vec<u8>,
+    /// Decompressed.
+    pub envelope: Vec<u8>,
+}
+
+impl Received {
+    /// Header, and each item's header and payload, by a parser that is not ours; `sentry-types` reads it too, or this fails.
+    pub fn items(&self) -> (Value, Vec<(Value, Value)>) {
+        let text = std::str::from_utf8(&self.envelope).unwrap();
+        let mut lines = text.split('\n');
+        let header = serde_json::from_str(lines.next().unwrap()).unwrap();
+        let mut items = Vec::new();
+        while let Some(line) = lines.next() {
+            let item: Value = serde_json::from_str(line).unwrap();
+            let payload = lines.next().unwrap();
+            assert_eq!(item["length"].as_u64(), Some(payload.len() as u64), "the length of an item");
+            let payload: Value = serde_json::from_str(payload).unwrap();
+            foreign_read(&item, payload.clone());
+            items.push((item, payload));
+        }
+        (header, items)
+    }
+}
+
+/// Reads a payload with the official types. They know the end of a transaction only as RFC 3339, where the protocol (and every
+/// server) prefers a number: that one form is translated for them, and nothing else.
+fn foreign_read(item: &Value, mut payload: Value) {
+    fn translate(value: &mut Value) {
+        let nanos = Duration::from_secs_f64(value["timestamp"].as_f64().unwrap());
+        value["timestamp"] = humantime::format_rfc3339_micros(std::time::UNIX_EPOCH + nanos).to_string().into();
+    }
+    if item["type"] == "transaction" {
+        translate(&mut payload);
+        payload["spans"].as_array_mut().unwrap().iter_mut().for_each(translate);
+    }
+    let payload = payload.to_string();
+    let envelope = format!("{{}}\n{{\"type\":{},\"length\":{}}}\n{payload}", item["type"], payload.len());
+    Envelope::from_slice(envelope.as_bytes()).unwrap_or_else(|error| panic!("sentry-types refuses it: {error:?}\n{payload}"));
+}
+
+#[derive(Default)]
+struct State {
+    received: Vec<Received>,
+    answers: VecDeque<Answer>,
+    default: Option<Answer>,
+    connections: usize,
+}
+
+/// The relay; it lives as long as the test.
+#[derive(Clone)]
+pub struct Relay {
+    address: SocketAddr,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Relay {
+    /// Listens on a free port, on a thread of its own.
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let relay = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        let of_thread = relay.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { of_thread.serve(tokio::net::TcpListener::from_std(listener).unwrap()).await });
+        });
+        relay
+    }
+
+    async fn serve(self, listener: tokio::net::TcpListener) {
+        while let Ok((stream, _)) = listener.accept().await {
+            self.state.0.lock().unwrap().connections += 1;
+            let relay = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| relay.clone().take(request));
+                // A client that goes away is the client's affair.
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    }
+
+    async fn take(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else { return Ok(Response::default()) };
+        let raw = body.to_bytes().to_vec();
+        let mut envelope = Vec::new();
+        if parts.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
+            flate2::read::GzDecoder::new(raw.as_slice()).read_to_end(&mut envelope).unwrap();
+        } else {
+            envelope.clone_from(&raw);
+        }
+        let answer = {
+            let mut state = self.state.0.lock().unwrap();
+            state.received.push(Received { headers: parts.headers, path: parts.uri.path().to_owned(), raw, envelope });
+            self.state.1.notify_all();
+            let default = state.default.clone();
+            state.answers.pop_front().or(default).unwrap_or_else(|| Answer::status(200))
+        };
+        match answer {
+            Answer::Status(code, headers) => {
+                let mut response = Response::builder().status(code);
+                for (name, value) in headers {
+                    response = response.header(name, value);
+                }
+                Ok(response.body(Full::from("{}")).unwrap())
+            }
+            Answer::Late(duration) => {
+                tokio::time::sleep(duration).await;
+                Ok(Response::new(Full::from("{}")))
+            }
+            Answer::Never => std::future::pending().await,
+        }
+    }
+
+    pub fn dsn(&self) -> String {
+        format!("http://0123456789abcdef0123456789abcdef@{}/42", self.address)
+    }
+
+    /// Answers the next request like this, and those after it as before.
+    pub fn answer_next(&self, answer: Answer) {
+        self.state.0.lock().unwrap().answers.push_back(answer);
+    }
+
+    /// Answers everything like this from now on.
+    pub fn answer_all(&self, answer: Answer) {
+        self.state.0.lock().unwrap().default = Some(answer);
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.state.0.lock().unwrap().received.clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.state.0.lock().unwrap().connections
+    }
+
+    /// Waits until there are `count` requests.
+    pub fn wait_for(&self, count: usize) -> Vec<Received> {
+        let latest = Instant::now() + PATIENCE;
+        let mut state = self.state.0.lock().unwrap();
+        while state.received.len() < count {
+            let left = latest.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "only {} of {count} envelopes arrived", state.received.len());
+            state = self.state.1.wait_timeout(state, left).unwrap().0;
+        }
+        state.received.clone()
+    }
+
+    /// The payloads of one item type that have arrived.
+    pub fn payloads(&self, kind: &str) -> Vec<Value> {
+        let items = self.received().into_iter().flat_map(|received| received.items().1);
+        items.filter(|(header, _)| header["type"] == kind).map(|(_, payload)| payload).collect()
+    }
+
+    pub fn transactions(&self) -> Vec<Value> {
+        self.payloads("transaction")
+    }
+
+    pub fn events(&self) -> Vec<Value> {
+        self.payloads("event")
+    }
+
+    /// The rows of all client reports: reason, category, quantity.
+    pub fn reported(&self) -> Vec<(String, String, u64)> {
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let rows = self.payloads("client_report").into_iter().flat_map(|report| report["discarded_events"].as_array().unwrap().clone());
+        rows.map(|row| (text(&row, "reason"), text(&row, "category"), row["quantity"].as_u64().unwrap())).collect()
+    }
+}
