@@ -1,8 +1,8 @@
 //! What must not leave, and the only way for anything to leave.
 //!
-//! Everything that is sent, printed or stored goes through one [`Redactor`] as the last step, after the hooks. It works on
+//! Everything that is sent, printed or stored goes through one `Redactor` as the last step, after the hooks. It works on
 //! **names** (of headers, query parameters and fields) and on **shapes** (tokens, `Bearer …`, keys, cards, `user:password@` in
-//! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, [`Redacted`], and transports take nothing else.
+//! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, `Redacted`, and transports take nothing else.
 
 mod key;
 mod names;
@@ -98,9 +98,9 @@ pub(crate) struct Redactor {
     send_pii: bool,
 }
 
-/// Bytes or text that went through a [`Redactor`]. It cannot be made in any other way.
+/// Bytes or text that went through a `Redactor`. It cannot be made in any other way.
 #[derive(Clone, Debug)]
-pub struct Redacted<T>(T);
+pub(crate) struct Redacted<T>(T);
 
 /// An envelope as bytes, but for the moment it is sent at.
 #[derive(Clone, Debug, Default)]

@@ -123,12 +123,12 @@ impl Scope {
         self
     }
 
-    /// Captures an error with its chain of sources. See [`capture_error`](crate::capture_error).
+    /// Captures an error with its chain of sources. See [`capture_error`].
     pub fn capture_error(&self, error: &(dyn std::error::Error + 'static)) -> EventId {
         self.capture(Capture::error(error))
     }
 
-    /// Captures a message. See [`capture_message`](crate::capture_message).
+    /// Captures a message. See [`capture_message`].
     pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
         self.capture(Capture::message(level, message.into()))
     }
