@@ -143,6 +143,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Events and transactions there ever were.
+    pub(super) fn captured(&self) -> u64 {
+        self.errors.captured + self.transactions.captured
+    }
+
     /// Events and transactions that are neither delivered nor dropped yet.
     pub fn waiting(&self) -> u64 {
         self.errors.waiting() + self.transactions.waiting()

@@ -20,6 +20,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -80,12 +81,16 @@ struct Shared {
     ledger: Ledger,
     pool: Pool,
     commands: Mutex<Vec<Flush>>,
+    /// The worker is gone, whatever the reason: nobody answers any more.
+    has_ended: AtomicBool,
 }
 
 /// Asks the worker to deliver everything that was submitted so far.
 struct Flush {
     deadline: Instant,
     close: bool,
+    /// How many items must be sent or dropped until it is done.
+    settled: u64,
     /// Answered with the number of items that are left.
     done: mpsc::SyncSender<u64>,
 }
@@ -98,6 +103,7 @@ impl Exporter {
             ledger: Ledger::default(),
             pool: Pool::default(),
             commands: Mutex::default(),
+            has_ended: AtomicBool::new(false),
         });
         let of_worker = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -144,11 +150,16 @@ impl Exporter {
         }
         let (done, answer) = mpsc::sync_channel(1);
         let deadline = Instant::now() + timeout;
-        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, done });
+        let settled = self.stats().captured();
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, settled, done });
         if close {
             self.shared.queue.close();
         }
         self.shared.queue.wake();
+        // Looked at after the command is in the list: a worker that ends later answers it.
+        if self.shared.has_ended.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         // The worker answers at the deadline. A hook that never returns may keep it from that, so we watch the clock as well.
         match answer.recv_timeout(timeout + Duration::from_millis(20)) {
             Ok(0) => Ok(()),

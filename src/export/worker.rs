@@ -1,6 +1,7 @@
 //! The exporter's own thread: takes items from the queue, seals them, sends several at a time, keeps the accounts.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,28 +28,40 @@ const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs until the exporter is closed.
 pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
+    let _end = End { shared };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse_everything(shared, &Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
+        Err(error) => return refuse(&Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
     };
     match Worker::new(settings, shared) {
         Ok(worker) => runtime.block_on(worker.run()),
-        Err(error) => refuse_everything(shared, &error),
+        Err(error) => refuse(&error),
     }
     // A name lookup may sit in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
 }
 
-/// An exporter that cannot work says so once, and counts everything as dropped instead of keeping it.
-fn refuse_everything(shared: &Shared, error: &Error) {
+fn refuse(error: &Error) {
     diagnostics::warn(&format!("nothing will be sent: {error}"));
-    shared.queue.close();
-    while let Some(item) = shared.queue.pop() {
-        shared.ledger.discard(&item, DiscardReason::InternalSdkError);
-        shared.recycle(item);
-    }
-    for flush in shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        let _ = flush.done.try_send(0);
+}
+
+/// The end of the worker, also by a panic of ours: nothing is taken any more, what is left is counted, nobody waits in vain.
+struct End<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        while let Some(item) = self.shared.queue.pop() {
+            self.shared.ledger.discard(&item, DiscardReason::InternalSdkError);
+            self.shared.recycle(item);
+        }
+        self.shared.has_ended.store(true, Ordering::SeqCst);
+        for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // Whoever asked may have gone.
+            let _ = flush.done.try_send(0);
+        }
     }
 }
 
@@ -290,15 +303,19 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         let is_done = self.shared.queue.is_empty() && self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty();
         let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
-        let left = if is_done { 0 } else { self.shared.ledger.stats().waiting().max(1) };
+        let stats = self.shared.ledger.stats();
+        let left = if is_done { 0 } else { stats.waiting().max(1) };
         if closes && !is_done {
             self.give_up();
         }
+        let settled = stats.captured() - stats.waiting();
         self.flushes.retain(|flush| {
-            let over = closes || is_done || flush.deadline <= now;
+            // Under traffic the queue may never be empty: what came after the call does not count.
+            let is_flushed = is_done || !flush.close && settled >= flush.settled;
+            let over = closes || is_flushed || flush.deadline <= now;
             if over {
                 // Whoever asked may have gone.
-                let _ = flush.done.try_send(left);
+                let _ = flush.done.try_send(if is_flushed { 0 } else { left });
             }
             !over
         });
@@ -323,15 +340,18 @@ impl<'a> Worker<'a> {
     /// Waits until there is something to do, or might be.
     async fn wait(&mut self) {
         let now = Instant::now();
-        let mut latest = self.last_report + REPORT_EVERY;
-        if let Some(until) = self.backoff.until(now).filter(|_| self.project.is_some()) {
-            latest = latest.min(until);
+        // A report that is due and cannot go waits for what keeps it, and that wakes us.
+        let report = self.last_report + REPORT_EVERY;
+        let mut latest = if report > now { report } else { now + REPORT_EVERY };
+        if !self.has_room(now) {
+            // The end of an attempt wakes us, or the end of the pause.
+            latest = self.backoff.until(now).map_or(latest, |until| latest.min(until));
         } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
             self.empty_looks += 1;
             latest = latest.min(now + LOOK_EVERY);
-        } else if !self.shared.queue.fall_asleep() && self.in_flight.len() < IN_FLIGHT {
+        } else if !self.shared.queue.fall_asleep() {
             self.empty_looks = 0;
-            return task::yield_now().await;
+            return;
         }
         for deadline in self.flushes.iter().map(|flush| flush.deadline).chain(self.start_line.as_ref().map(|(_, latest)| *latest)) {
             latest = latest.min(deadline);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Scope, Shared};
 use crate::record::Parent;
@@ -22,6 +23,9 @@ struct Own {
     seen: Option<u64>,
 }
 
+/// Whether any scope was ever entered. Where monitoring is off, every look ends here instead of at the thread-local.
+static EVER: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
 }
@@ -41,12 +45,17 @@ pub(crate) fn enter<R>(scope: &Arc<Shared>, own: Option<Parent>, work: impl FnOn
 
 /// Puts `next` in place of what is current. Where the thread is being torn down, nothing is current any more.
 fn swap(next: Option<Entered>) -> Option<Entered> {
+    EVER.store(true, Ordering::Relaxed);
     // What is replaced is dropped by the caller, outside the borrow: it may be the last handle of a scope.
     CURRENT.try_with(|current| current.replace(next)).ok().flatten()
 }
 
 /// Looks at what is current. `look` must not run code of the user.
 pub(crate) fn with<R>(look: impl FnOnce(&Entered) -> R) -> Option<R> {
+    // A thread that has entered a scope sees its own store, and what others entered is not current here.
+    if !EVER.load(Ordering::Relaxed) {
+        return None;
+    }
     CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(look)).ok().flatten()
 }
 

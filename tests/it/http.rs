@@ -122,6 +122,25 @@ async fn the_one_liner_fits_a_route_a_nested_router_and_the_whole() {
 }
 
 #[tokio::test]
+async fn a_second_layer_is_a_span_and_never_a_second_transaction() {
+    for rate in [1.0, 0.0] {
+        let relay = Relay::start();
+        let config = support::config(&relay).traces_sample_rate(rate).build().unwrap();
+        let client = tower_sentry::Client::from(&config);
+        let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&config)).layer(SentryLayer::new(&config));
+        let server = Server::start(app).await;
+
+        support::get(&server, "/").await;
+        support::settle(&client).await;
+
+        assert_eq!(client.stats().transactions.captured, 1, "at rate {rate}");
+        let trees: Vec<_> = relay.transactions().iter().map(support::tree).collect();
+        let expected: &[&str] = if rate > 0.0 { &["GET / [http.server] ok\n  nested SentryLayer [http.server] ok\n"] } else { &[] };
+        assert_eq!(trees, expected);
+    }
+}
+
+#[tokio::test]
 async fn around_a_whole_router_the_table_gives_the_name() {
     let relay = Relay::start();
     let config = support::config(&relay).build().unwrap();
