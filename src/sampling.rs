@@ -29,6 +29,8 @@ pub(crate) struct SamplingContext {
     pub(crate) rate: f64,
     /// The parent's decision where there is one and it is trusted.
     pub(crate) parent: Option<bool>,
+    /// Whether the trace's id and number come from somebody else, who may have chosen them.
+    pub(crate) is_continued: bool,
     /// Millionths, the same in all services of the trace.
     pub(crate) sample_rand: u32,
 }
@@ -44,18 +46,18 @@ pub(crate) struct Decision {
 
 /// Decides at the head: route option, then parent, then rate.
 ///
-/// `inherit` is asked before a parent's "yes" overrules the own rate, and spends from the budget.
-pub(crate) fn decide(context: SamplingContext, inherit: impl FnOnce() -> bool) -> Decision {
+/// A "yes" in a trace that somebody else began is granted by `grant`, which is told the rate in any case: a header with a chosen
+/// flag, number or trace id must not spend more than the own rate and the budget.
+pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> bool) -> Decision {
     let rate = context.route_rate.unwrap_or(context.rate);
-    let by_rate = f64::from(context.sample_rand) < rate * 1e6;
     // A deliberate deviation: Sentry's document lets a parent's "yes" through at rate 0.
     let is_final = rate <= 0.0;
-    let sampled = match context.parent {
-        _ if is_final => false,
-        _ if context.route_rate.is_some() => by_rate,
-        Some(true) => by_rate || inherit(),
-        Some(false) => false,
-        None => by_rate,
+    let parent = context.parent.filter(|_| context.route_rate.is_none());
+    let wanted = parent.unwrap_or_else(|| f64::from(context.sample_rand) < rate * 1e6);
+    let sampled = match (is_final, context.is_continued) {
+        (true, _) => false,
+        (false, true) => grant(rate, wanted),
+        (false, false) => wanted,
     };
     Decision { sampled, rate, is_final }
 }
@@ -101,6 +103,11 @@ impl Budget {
         Self { per_second, burst, left: burst, at: 0 }
     }
 
+    /// Adds to what is left, at most to the burst.
+    pub(crate) fn earn(&mut self, share: f64) {
+        self.left = (self.left + share).min(self.burst);
+    }
+
     /// Takes one if there is one; `now` counts nanoseconds and never goes back.
     #[expect(clippy::cast_precision_loss, reason = "an error of a nanosecond in a month")]
     pub(crate) fn spend(&mut self, now: u64) -> bool {
@@ -119,7 +126,8 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const ASKED: SamplingContext = SamplingContext { route_rate: None, rate: 0.25, parent: None, sample_rand: 500_000 };
+    const ASKED: SamplingContext =
+        SamplingContext { route_rate: None, rate: 0.25, parent: None, is_continued: false, sample_rand: 500_000 };
 
     #[test]
     fn route_beats_parent_beats_rate_and_zero_is_final() {
@@ -127,28 +135,58 @@ mod tests {
             (ASKED, false),
             (SamplingContext { sample_rand: 249_999, ..ASKED }, true),
             (SamplingContext { sample_rand: 250_000, ..ASKED }, false),
-            (SamplingContext { parent: Some(true), ..ASKED }, true),
-            (SamplingContext { parent: Some(false), sample_rand: 0, ..ASKED }, false),
-            (SamplingContext { route_rate: Some(1.0), parent: Some(false), ..ASKED }, true),
-            (SamplingContext { route_rate: Some(0.0), parent: Some(true), ..ASKED }, false),
-            (SamplingContext { rate: 0.0, parent: Some(true), sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { parent: Some(true), is_continued: true, ..ASKED }, true),
+            (SamplingContext { parent: Some(false), is_continued: true, sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { route_rate: Some(1.0), parent: Some(false), is_continued: true, ..ASKED }, true),
+            (SamplingContext { route_rate: Some(0.0), parent: Some(true), is_continued: true, ..ASKED }, false),
+            (SamplingContext { rate: 0.0, parent: Some(true), is_continued: true, sample_rand: 0, ..ASKED }, false),
             (SamplingContext { rate: 1.0, sample_rand: 999_999, ..ASKED }, true),
         ];
 
         for (context, expected) in rows {
-            assert_eq!(decide(context, || true).sampled, expected, "{context:?}");
+            assert_eq!(decide(context, |_, wanted| wanted).sampled, expected, "{context:?}");
         }
     }
 
     #[test]
-    fn a_parent_spends_only_what_the_budget_grants() {
-        let parent = SamplingContext { parent: Some(true), ..ASKED };
+    fn whatever_a_header_says_it_spends_the_own_rate_and_the_budget() {
+        let flag = SamplingContext { parent: Some(true), is_continued: true, ..ASKED };
+        let number = SamplingContext { sample_rand: 0, is_continued: true, ..ASKED };
+        let route = SamplingContext { sample_rand: 0, route_rate: Some(0.25), is_continued: true, ..ASKED };
+
+        for forged in [flag, number, route] {
+            let mut budget = Budget::new(10.0, 100.0);
+            let mut spend = |now| {
+                let mut grant = |rate, wanted| {
+                    budget.earn(rate);
+                    wanted && budget.spend(now)
+                };
+                (0..1000).filter(|_| decide(forged, &mut grant).sampled).count()
+            };
+            let (at_once, a_second_later) = (spend(1), spend(1_000_000_001));
+
+            assert!((349..=351).contains(&at_once) && (259..=261).contains(&a_second_later), "{at_once} {a_second_later} {forged:?}");
+        }
+    }
+
+    #[test]
+    fn honest_numbers_are_all_granted() {
         let mut budget = Budget::new(10.0, 100.0);
+        let (mut wanted, mut granted) = (0, 0);
+        for _ in 0..20_000 {
+            let context = SamplingContext { is_continued: true, sample_rand: sample_rand(TraceId::new()), ..ASKED };
+            wanted += i32::from(context.sample_rand < 250_000);
+            granted += i32::from(
+                decide(context, |rate, wanted| {
+                    budget.earn(rate);
+                    wanted && budget.spend(0)
+                })
+                .sampled,
+            );
+        }
 
-        let at_once = (0..1000).filter(|_| decide(parent, || budget.spend(1)).sampled).count();
-        let a_second_later = (0..1000).filter(|_| decide(parent, || budget.spend(1_000_000_001)).sampled).count();
-
-        assert_eq!((at_once, a_second_later), (100, 10));
+        // What a full budget cannot earn is lost; a walk of this length loses some dozens.
+        assert!(wanted - granted < 400, "{granted} of {wanted}");
     }
 
     #[test]

@@ -139,9 +139,13 @@ impl Client {
         self.inner.as_deref().map(|inner| &*inner.settings)
     }
 
-    /// Takes one from the budget of inherited decisions.
-    pub(crate) fn may_inherit(&self, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.inherited.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
+    /// Whether a "yes" in a trace of others is granted: the own rate earns, each one granted spends, and some are free.
+    pub(crate) fn grants(&self, rate: f64, wanted: bool, now: u64) -> bool {
+        self.inner.as_ref().is_some_and(|inner| {
+            let mut budget = inner.inherited.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.earn(rate);
+            wanted && budget.spend(now)
+        })
     }
 
     /// Takes one from the budget of requests that are kept after the fact.

@@ -98,10 +98,19 @@ impl fmt::Display for Settings {
         row("request_timeout", &format!("{:?}", self.request_timeout))?;
         row("shutdown_timeout", &format!("{:?}", self.shutdown_timeout))?;
         row("console", &on_off(self.console))?;
-        row("spotlight", &or_none(self.spotlight.as_ref().map(ToString::to_string)))?;
+        row("spotlight", &or_none(self.spotlight.as_ref().map(without_user)))?;
         row("panic_hook", &on_off(self.panic_hook))?;
         row("debug", &on_off(self.debug))
     }
+}
+
+/// A URL without the user and password it may hold.
+fn without_user(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs without a host, which have no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
 }
 
 impl fmt::Debug for Settings {

@@ -1,13 +1,25 @@
 //! Stack traces: addresses in the request, names and lines on the exporter's thread.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use super::in_app;
 use crate::protocol::{Frame, Stacktrace};
 
 /// Frames beyond this are cut from the middle, as are Sentry's.
 const FRAMES_LIMIT: usize = 100;
 
-/// The return addresses of the calling thread, innermost first. Walks the stack and resolves nothing.
+/// Whether names were resolved before. The first time reads the program's debug information, which takes a process-wide lock for up
+/// to half a second; walking a stack needs the same lock.
+static NAMES: AtomicU8 = AtomicU8::new(UNREAD);
+const UNREAD: u8 = 0;
+const READING: u8 = 1;
+const READ: u8 = 2;
+
+/// The return addresses of the calling thread, innermost first. Walks the stack and resolves nothing; none while that would block.
 pub(crate) fn addresses() -> Vec<usize> {
+    if NAMES.load(Ordering::Relaxed) == READING {
+        return Vec::new();
+    }
     let mut addresses = Vec::with_capacity(64);
     backtrace::trace(|frame| {
         // The address before the return is still inside the call.
@@ -19,6 +31,7 @@ pub(crate) fn addresses() -> Vec<usize> {
 
 /// Resolves addresses to frames, the oldest caller first; none if nothing is left to show.
 pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
+    let is_first = NAMES.compare_exchange(UNREAD, READING, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     let mut frames = Vec::new();
     for address in addresses {
         let before = frames.len();
@@ -27,6 +40,9 @@ pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
         if frames.len() == before {
             frames.push(Frame { instruction_addr: Some(format!("{address:#x}")), ..Frame::default() });
         }
+    }
+    if is_first {
+        NAMES.store(if addresses.is_empty() { UNREAD } else { READ }, Ordering::Relaxed);
     }
     frames.drain(..machinery(&frames));
     if let Some(start) = frames.iter().position(|frame| frame.function.as_deref().is_some_and(in_app::is_thread_start)) {

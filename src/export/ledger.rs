@@ -48,6 +48,11 @@ impl Ledger {
         }
     }
 
+    /// A hook put spans into a transaction.
+    pub(super) fn add_spans(&self, quantity: u64) {
+        self.add(Category::Span, |account| &account.captured, quantity);
+    }
+
     /// Spans were taken out of a transaction that goes on without them.
     pub(super) fn drop_spans(&self, quantity: u64, reason: DiscardReason) {
         self.drop_counted(reason, Category::Span, quantity, true);
@@ -104,6 +109,9 @@ impl Ledger {
     }
 
     fn drop_counted(&self, reason: DiscardReason, category: Category, quantity: u64, report: bool) {
+        if quantity == 0 {
+            return;
+        }
         let Some(place) = DiscardReason::ALL.iter().position(|other| *other == reason) else { return };
         let Some(account) = self.account(category) else { return };
         for (counts, counted) in [(&account.dropped, true), (&account.unreported, report)] {

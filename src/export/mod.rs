@@ -40,6 +40,9 @@ pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
 /// A hook that may change a transaction, or drop it by returning nothing.
 pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
 
+/// Nobody waits longer for a delivery: a year.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What the exporter needs to know. It never learns who made the items.
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
@@ -126,7 +129,7 @@ impl Exporter {
     /// Hands an item over, or drops and counts it. Never waits.
     pub(crate) fn submit(&self, item: Item) {
         self.shared.ledger.capture(&item);
-        if let Some(dropped) = self.shared.queue.push(item) {
+        for dropped in self.shared.queue.push(item) {
             self.shared.ledger.discard(&dropped, DiscardReason::QueueOverflow);
             self.shared.recycle(dropped);
         }
@@ -145,16 +148,16 @@ impl Exporter {
     /// Waits until everything submitted so far is delivered or dropped, at most for `timeout`; then takes no more if `close`.
     /// Blocks the calling thread.
     pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
-        if close && self.shared.queue.is_closed() {
-            return Ok(());
-        }
+        // `Duration::MAX` means "as long as it takes": no moment is that far.
+        let timeout = timeout.min(LONGEST_WAIT);
         let (done, answer) = mpsc::sync_channel(1);
         let deadline = Instant::now() + timeout;
-        let settled = self.stats().captured();
-        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, settled, done });
+        // Before the command: once the worker has answered it, nothing may come in any more.
         if close {
             self.shared.queue.close();
         }
+        let settled = self.stats().captured();
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, settled, done });
         self.shared.queue.wake();
         // Looked at after the command is in the list: a worker that ends later answers it.
         if self.shared.has_ended.load(Ordering::SeqCst) {
@@ -164,7 +167,11 @@ impl Exporter {
         match answer.recv_timeout(timeout + Duration::from_millis(20)) {
             Ok(0) => Ok(()),
             Ok(left) => Err(FlushError::new(timeout, left)),
-            Err(_) => Err(FlushError::new(timeout, self.stats().waiting())),
+            // Too late, or the worker has ended meanwhile.
+            Err(_) => match self.stats().waiting() {
+                0 => Ok(()),
+                left => Err(FlushError::new(timeout, left)),
+            },
         }
     }
 }

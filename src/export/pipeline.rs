@@ -25,8 +25,22 @@ pub(super) struct Outbound {
     pub(super) envelope: Redacted<SealedEnvelope>,
     pub(super) category: Category,
     pub(super) spans: u64,
+    /// The rows of the client report inside.
+    pub(super) reports: Vec<DiscardedEvent>,
+    /// What has become of it so far.
+    pub(super) strikes: Strikes,
+    /// Spans that a hook put in.
+    pub(super) added_spans: u64,
     /// Spans that a hook took out of a transaction that is sent all the same.
     pub(super) removed_spans: u64,
+}
+
+/// How often an envelope found no answer while others did: what a server or a proxy chokes on must not hold up the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Strikes {
+    pub(super) count: u32,
+    /// How many answers there had been at the last failure.
+    pub(super) answers: u64,
 }
 
 impl Pipeline {
@@ -43,10 +57,15 @@ impl Pipeline {
             Item::Transaction(record) => self.seal_transaction(record, &reports, buffer),
         };
         match sealed {
-            Ok((envelope, spans)) => {
-                let removed_spans = before.saturating_sub(spans);
-                Ok(Outbound { envelope, category: item.category(), spans, removed_spans })
-            }
+            Ok((envelope, spans)) => Ok(Outbound {
+                envelope,
+                category: item.category(),
+                spans,
+                reports,
+                strikes: Strikes::default(),
+                added_spans: spans.saturating_sub(before),
+                removed_spans: before.saturating_sub(spans),
+            }),
             Err(reason) => Err((reason, reports)),
         }
     }
@@ -55,8 +74,17 @@ impl Pipeline {
     pub(super) fn seal_report(&self, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
         let header = EnvelopeHeader { sdk: Some(self.facts.sdk.clone()), ..EnvelopeHeader::default() };
         let mut open = self.redactor.envelope(&header, Vec::new()).ok()?;
-        open.item(ItemType::ClientReport, None, &ClientReport::new(reports)).ok()?;
-        Some(Outbound { envelope: open.seal(), category: Category::Internal, spans: 0, removed_spans: 0 })
+        open.item(ItemType::ClientReport, None, &ClientReport::new(reports.clone())).ok()?;
+        let envelope = open.seal();
+        Some(Outbound {
+            envelope,
+            category: Category::Internal,
+            spans: 0,
+            reports,
+            strikes: Strikes::default(),
+            added_spans: 0,
+            removed_spans: 0,
+        })
     }
 
     fn seal_event(

@@ -81,26 +81,23 @@ impl Queue {
         Self { state: Mutex::new(state), items_limit, bytes_limit, asleep: AtomicBool::new(false), notify: Notify::new() }
     }
 
-    /// Takes the item, or gives back what had to go: the item itself, or the oldest transaction when an error needs its place.
-    pub(super) fn push(&self, item: Item) -> Option<Item> {
+    /// Takes the item, and gives back what had to go: the item itself, or the oldest transactions when an error needs their place.
+    pub(super) fn push(&self, item: Item) -> Vec<Item> {
         let size = item.size();
         let category = item.category();
         let mut state = self.lock();
         if state.closed {
-            return Some(item);
+            return vec![item];
         }
-        let mut evicted = None;
-        if state.len() >= self.items_limit || state.bytes + size > self.bytes_limit {
-            if category != Category::Error || size > self.bytes_limit {
-                return Some(item);
-            }
-            match state.transactions.pop_front() {
-                Some((freed, oldest)) => {
-                    state.bytes -= freed;
-                    evicted = Some(oldest);
-                }
-                None => return Some(item),
-            }
+        let mut evicted = Vec::new();
+        while state.len() >= self.items_limit || state.bytes + size > self.bytes_limit {
+            let oldest = if category == Category::Error && size <= self.bytes_limit { state.transactions.pop_front() } else { None };
+            let Some((freed, oldest)) = oldest else {
+                evicted.push(item);
+                return evicted;
+            };
+            state.bytes -= freed;
+            evicted.push(oldest);
         }
         state.bytes += size;
         state.of(category).push_back((size, item));
@@ -130,10 +127,6 @@ impl Queue {
 
     pub(super) fn close(&self) {
         self.lock().closed = true;
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -169,6 +162,10 @@ mod tests {
         Item::Transaction(Box::default())
     }
 
+    fn categories(items: &[Item]) -> Vec<Category> {
+        items.iter().map(Item::category).collect()
+    }
+
     fn error() -> Item {
         let captured = Captured {
             event_id: EventId::new(),
@@ -189,11 +186,11 @@ mod tests {
     fn a_full_queue_refuses_transactions_and_makes_room_for_errors() {
         let queue = Queue::new(3, usize::MAX);
         for _ in 0..3 {
-            assert!(queue.push(transaction()).is_none());
+            assert!(queue.push(transaction()).is_empty());
         }
 
-        assert_eq!(queue.push(transaction()).map(|item| item.category()), Some(Category::Transaction));
-        assert_eq!(queue.push(error()).map(|item| item.category()), Some(Category::Transaction));
+        assert_eq!(categories(&queue.push(transaction())), [Category::Transaction]);
+        assert_eq!(categories(&queue.push(error())), [Category::Transaction]);
         assert_eq!(queue.pop().map(|item| item.category()), Some(Category::Error));
         assert_eq!(queue.pop().map(|item| item.category()), Some(Category::Transaction));
     }
@@ -201,10 +198,10 @@ mod tests {
     #[test]
     fn a_queue_full_of_errors_refuses_the_newest() {
         let queue = Queue::new(2, usize::MAX);
-        assert!(queue.push(error()).is_none());
-        assert!(queue.push(error()).is_none());
+        assert!(queue.push(error()).is_empty());
+        assert!(queue.push(error()).is_empty());
 
-        assert_eq!(queue.push(error()).map(|item| item.category()), Some(Category::Error));
+        assert_eq!(categories(&queue.push(error())), [Category::Error]);
     }
 
     #[test]
@@ -212,9 +209,10 @@ mod tests {
         let size = transaction().size();
         let queue = Queue::new(1000, 2 * size);
 
-        let refused = (0..10).filter_map(|_| queue.push(transaction())).count();
+        let refused = (0..10).flat_map(|_| queue.push(transaction())).count();
+        let made_room = queue.push(error()).len();
 
-        assert_eq!(refused, 8);
+        assert_eq!((refused, made_room), (8, 1), "an error is a little larger than a transaction");
     }
 
     #[test]
@@ -223,6 +221,6 @@ mod tests {
 
         queue.close();
 
-        assert!(queue.push(error()).is_some());
+        assert_eq!(categories(&queue.push(error())), [Category::Error]);
     }
 }

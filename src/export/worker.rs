@@ -87,6 +87,8 @@ struct Worker<'a> {
     buffers: Vec<Vec<u8>>,
     start_line: Option<(String, Instant)>,
     trouble: diagnostics::Quiet,
+    /// Answers of the server so far.
+    answers: u64,
 }
 
 impl<'a> Worker<'a> {
@@ -118,6 +120,7 @@ impl<'a> Worker<'a> {
             buffers: Vec::new(),
             start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
             trouble: diagnostics::Quiet::new(),
+            answers: 0,
         })
     }
 
@@ -153,7 +156,7 @@ impl<'a> Worker<'a> {
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
         while self.has_room(now) {
-            if let Some(outbound) = self.retry.pop_front() {
+            if let Some(outbound) = self.next_retry() {
                 self.dispatch(outbound);
                 continue;
             }
@@ -183,9 +186,8 @@ impl<'a> Worker<'a> {
         let buffer = self.buffers.pop().unwrap_or_default();
         match self.pipeline.seal(&mut item, reports, buffer) {
             Ok(mut outbound) => {
-                if outbound.removed_spans > 0 {
-                    self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
-                }
+                self.shared.ledger.add_spans(outbound.added_spans);
+                self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
                 self.show(&mut outbound);
                 if is_limited {
                     self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::RatelimitBackoff);
@@ -249,6 +251,11 @@ impl<'a> Worker<'a> {
                         _ => ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::SendError),
                     }
                 }
+                self.answers += 1;
+                if !status.is_success() {
+                    // The report was refused together with what it rode on.
+                    ledger.put_back(&outbound.reports);
+                }
                 if !status.is_success() && status.as_u16() != 429 {
                     self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
                 }
@@ -257,7 +264,7 @@ impl<'a> Worker<'a> {
             Outcome::Unreachable(reason) => {
                 self.backoff.failed(now);
                 self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
-                self.retry.push_front(outbound);
+                self.keep_for_later(outbound);
             }
             Outcome::Failed(reason) => {
                 self.trouble.warn(&format!("an envelope could not be sent and is dropped: {reason}"));
@@ -267,6 +274,27 @@ impl<'a> Worker<'a> {
                 self.keep_buffer(outbound);
             }
         }
+    }
+
+    /// Puts an envelope that found no answer aside; after three times that others found one, it is what the server chokes on.
+    fn keep_for_later(&mut self, mut outbound: Outbound) {
+        let strikes = &mut outbound.strikes;
+        strikes.count += u32::from(strikes.count == 0 || self.answers > strikes.answers);
+        strikes.answers = self.answers;
+        if strikes.count <= 3 {
+            return self.retry.push_back(outbound);
+        }
+        self.shared.ledger.put_back(&outbound.reports);
+        if outbound.category != Category::Internal {
+            self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::NetworkError);
+        }
+        self.keep_buffer(outbound);
+    }
+
+    /// The next to send: while attempts fail, fresh ones take turns with those that failed, so that one cannot block all.
+    fn next_retry(&mut self) -> Option<Outbound> {
+        let takes_fresh = self.backoff.is_failing() && self.retry.len() < 2 * IN_FLIGHT && !self.shared.queue.is_empty();
+        if takes_fresh { None } else { self.retry.pop_front() }
     }
 
     fn keep_buffer(&mut self, outbound: Outbound) {

@@ -48,7 +48,8 @@ impl<B: Body> Body for ResponseBody<B> {
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                this.running.frame(bytes, this.inner.is_end_stream());
+                // Trailers are the last frame; some servers never ask for another.
+                this.running.frame(bytes, frame.is_trailers() || this.inner.is_end_stream());
             }
             Some(Err(_)) => this.running.body_error(),
             None => this.running.complete(),

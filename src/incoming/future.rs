@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
+use http::header::CONTENT_LENGTH;
 use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
@@ -50,7 +51,8 @@ where
                     Running::Root(_) => response.extensions_mut().remove::<CaptureError>(),
                     Running::Off | Running::Ignored(_) | Running::Nested(_) => None,
                 };
-                this.running.head(response.status(), error);
+                let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+                this.running.head(response.status(), length, error);
                 let running = std::mem::take(this.running);
                 Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, running)))))
             }

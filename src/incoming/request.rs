@@ -19,6 +19,9 @@ pub(super) fn describe<B>(request: &Request<B>, template: Option<&str>, redactio
         .or_else(|| headers.get(HOST).map(http::HeaderValue::as_bytes))
         .unwrap_or_default();
 
+    // An authority may hold a user and a password: `GET http://user:password@host/`.
+    let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+
     record.has_request = true;
     record.source = TransactionSource::Route;
     record.request.method = record.text(method.as_bytes());

@@ -70,7 +70,7 @@ impl Routes {
             Some((method, template)) => (Some(method), template.trim()),
             None => (None, route),
         };
-        let method = match method.map(str::parse::<Method>) {
+        let method = match method.map(|method| method.to_ascii_uppercase().parse::<Method>()) {
             None => None,
             Some(Ok(method)) => Some(method),
             Some(Err(_)) => return diagnostics::warn(&format!("route '{route}' is left out: expected a method before the template")),
@@ -106,9 +106,11 @@ impl Routes {
         if self.rows.is_empty() {
             return (RouteOptions::default(), None);
         }
-        let place = matched
-            .and_then(|template| self.by_template.get(template).copied())
-            .or_else(|| self.by_path.at(path).ok().map(|found| *found.value));
+        // Where the router has chosen a template, only that one counts: a path can match rows that stand for other routes.
+        let place = match matched {
+            Some(template) => self.by_template.get(template).copied(),
+            None => self.by_path.at(path).ok().map(|found| *found.value),
+        };
         let Some(row) = place.and_then(|place| self.rows.get(place)) else { return (RouteOptions::default(), None) };
         let of_method = row.by_method.iter().find(|(other, _)| other == method).map(|(_, options)| *options);
         (of_method.or(row.any).unwrap_or_default(), Some(row.template.as_str()))
@@ -129,7 +131,7 @@ mod tests {
         let mut routes = Routes::default();
         routes.add("/healthz", RouteOptions::new().ignore());
         routes.add("/checkout/{id}", RouteOptions::new().sample_rate(1.0));
-        routes.add("GET /checkout/{id}", RouteOptions::new().sample_rate(0.5));
+        routes.add("get /checkout/{id}", RouteOptions::new().sample_rate(0.5));
         routes.add("/assets/{*rest}", RouteOptions::new().sample_rate(0.0));
         routes
     }
@@ -141,7 +143,7 @@ mod tests {
             (Method::GET, None, "/healthz", None, Some("/healthz")),
             (Method::POST, None, "/checkout/7", Some(1.0), Some("/checkout/{id}")),
             (Method::GET, Some("/checkout/{id}"), "/checkout/7", Some(0.5), Some("/checkout/{id}")),
-            (Method::GET, Some("/assets/app.js"), "/assets/app.js", Some(0.0), Some("/assets/{*rest}")),
+            (Method::GET, Some("/checkout/mine"), "/checkout/mine", None, None),
             (Method::GET, None, "/assets/css/app.css", Some(0.0), Some("/assets/{*rest}")),
             (Method::GET, Some("/users/{id}"), "/users/7", None, None),
         ];

@@ -56,16 +56,18 @@ impl Running {
     }
 
     /// The head of the response is there. Takes the error that rides on it.
-    pub(super) fn head(&mut self, status: StatusCode, error: Option<CaptureError>) {
+    pub(super) fn head(&mut self, status: StatusCode, length: Option<u64>, error: Option<CaptureError>) {
         match self {
-            Self::Off => {}
-            // Its events are dropped with it.
-            Self::Ignored(_) => *self = Self::Off,
+            // What an ignored request captures in its body is dropped as well.
+            Self::Off | Self::Ignored(_) => {}
             Self::Nested(span) => {
                 span.end(SpanStatus::from_http(status.as_u16()));
                 *self = Self::Off;
             }
-            Self::Root(root) => root.head(status, error),
+            Self::Root(root) => {
+                root.expected = length;
+                root.head(status, error);
+            }
         }
     }
 
@@ -82,7 +84,8 @@ impl Running {
     /// How long the body will be, where that is known, and whether it has ended already.
     pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
         if let Self::Root(root) = self {
-            root.expected = expected;
+            // A stream of known length (a file, a proxied answer) has it in its header only; hyper stops polling there.
+            root.expected = expected.or(root.expected);
             // After a handshake the connection is something else, which may live for hours.
             if is_end || root.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
                 root.complete();

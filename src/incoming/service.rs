@@ -18,7 +18,7 @@ use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{Record, TraceFacts};
 use crate::sampling::{self, Decision, SamplingContext, TrustParent};
-use crate::scope::{OwnSpan, Shared, current};
+use crate::scope::{Kind, OwnSpan, Shared, current};
 use crate::trace::Transaction;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
@@ -36,12 +36,16 @@ impl<S, F> SentryService<S, F> {
 
     fn begin<B>(&self, request: &Request<B>) -> Running {
         let Some(settings) = self.client.settings() else { return Running::Off };
-        if current::with(|entered| entered.scope.is_recording()) == Some(true) {
-            return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer").map_or(Running::Off, Running::Nested);
-        }
-        // Recorded or not, a request that has a scope already keeps it.
         if let Some(scope) = current::scope() {
-            return if scope.client.is_enabled() { Running::Off } else { Running::Ignored(Ignored(scope)) };
+            match scope.kind() {
+                Kind::Ignored => return Running::Ignored(Ignored(scope)),
+                // Not recorded, a request that has a scope keeps it all the same.
+                Kind::Live => {
+                    return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer").map_or(Running::Off, Running::Nested);
+                }
+                // A scope outside any request, or of one that has ended: a request of its own begins.
+                Kind::Detached | Kind::Finished => {}
+            }
         }
         let matched = matched_path(request);
         let (options, template) = self.routes.find(request.method(), matched, request.uri().path());
@@ -74,16 +78,24 @@ impl<S, F> SentryService<S, F> {
         let incoming =
             propagation::incoming(headers).filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
         let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
-        let sample_rand = incoming
-            .as_ref()
-            .and_then(|incoming| sampling::parse_sample_rand(incoming.context.sample_rand.as_deref()?))
-            .unwrap_or_else(|| sampling::sample_rand(trace_id));
-        let parent = incoming
-            .as_ref()
-            .filter(|incoming| trusts(settings.trust_parent, incoming, own_organization))
-            .and_then(|incoming| incoming.sampled);
-        let context = SamplingContext { route_rate: options.sample_rate, rate: settings.traces_sample_rate, parent, sample_rand };
-        let decision = sampling::decide(context, || self.client.may_inherit(record.start));
+        let trusted = incoming.as_ref().filter(|incoming| trusts(settings.trust_parent, incoming, own_organization));
+        let sample_rand = match (&incoming, trusted) {
+            (None, _) => sampling::sample_rand(trace_id),
+            (_, Some(trusted)) => {
+                let given = trusted.context.sample_rand.as_deref().and_then(sampling::parse_sample_rand);
+                given.unwrap_or_else(|| sampling::sample_rand(trace_id))
+            }
+            // The id is somebody's choice as well: a number of our own.
+            (Some(_), None) => sampling::sample_rand(TraceId::new()),
+        };
+        let context = SamplingContext {
+            route_rate: options.sample_rate,
+            rate: settings.traces_sample_rate,
+            parent: trusted.and_then(|trusted| trusted.sampled),
+            is_continued: trusted.is_some(),
+            sample_rand,
+        };
+        let decision = sampling::decide(context, |rate, wanted| self.client.grants(rate, wanted, record.start));
         record.trace = TraceFacts {
             trace_id,
             root: SpanId::new(),

@@ -36,3 +36,21 @@ pub struct Span {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
 }
+
+impl Span {
+    /// A span below `parent`, for hooks that add one.
+    pub fn new(trace_id: TraceId, parent: SpanId, op: impl Into<String>, start: Timestamp, end: Timestamp) -> Self {
+        Self {
+            span_id: SpanId::new(),
+            parent_span_id: Some(parent),
+            trace_id,
+            op: Some(op.into()),
+            description: None,
+            start_timestamp: start,
+            timestamp: end.max(start),
+            status: Some(SpanStatus::Ok),
+            origin: Some("manual".to_owned()),
+            data: Map::new(),
+        }
+    }
+}

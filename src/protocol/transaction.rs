@@ -100,3 +100,10 @@ pub struct Measurement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
 }
+
+impl Measurement {
+    /// A number with its unit: `millisecond`, `byte`, `percent`, …
+    pub fn new(value: f64, unit: impl Into<String>) -> Self {
+        Self { value, unit: Some(unit.into()) }
+    }
+}

@@ -6,6 +6,9 @@ use tracing::Metadata;
 
 use crate::protocol::Breadcrumb;
 
+/// Fields of one step beyond this are cut: a hundred of them are copied with every event.
+const BYTES_LIMIT: usize = 4 * 1024;
+
 /// Where a step comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum BreadcrumbSource {
@@ -42,7 +45,8 @@ impl Breadcrumbs {
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
-        buffer.extend_from_slice(fields);
+        // Cut fields read back up to the cut.
+        buffer.extend_from_slice(fields.get(..fields.len().min(BYTES_LIMIT)).unwrap_or_default());
         self.ring.push_back(BreadcrumbRecord { source, at, fields: buffer });
     }
 

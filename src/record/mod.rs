@@ -26,6 +26,9 @@ use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, Trans
 /// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
 const ARENA_LIMIT: usize = 1 << 20;
 
+/// What a user gives beyond this in one request (tags, contexts, breadcrumbs by hand) is left out: servers keep 8 KiB of a context.
+const GIVEN_LIMIT: usize = 256 * 1024;
+
 /// A stretch of the record's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slice {
@@ -151,6 +154,8 @@ pub(crate) struct Record {
     pub(crate) user: Option<Box<User>>,
     pub(crate) tags: Vec<(Cow<'static, str>, String)>,
     pub(crate) contexts: Vec<(String, Value)>,
+    /// About how many bytes a user has given: tags, contexts, the user, breadcrumbs by hand.
+    given: usize,
     pub(crate) breadcrumbs: Breadcrumbs,
     /// Why it is sent although the head said no.
     pub(crate) kept: Option<&'static str>,
@@ -178,6 +183,7 @@ impl Record {
         self.user = None;
         self.tags.clear();
         self.contexts.clear();
+        self.given = 0;
         self.breadcrumbs.clear();
         self.kept = None;
         self.spans.clear();
@@ -209,6 +215,7 @@ impl Record {
         target.response = self.response;
         target.user.clone_from(&self.user);
         target.tags.extend(self.tags.iter().cloned());
+        target.given = self.given;
         target.contexts.extend(self.contexts.iter().cloned());
         target.breadcrumbs = self.breadcrumbs.clone();
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
@@ -219,12 +226,24 @@ impl Record {
 
     /// About how many bytes the record holds.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.arena.len() + self.spans.len() * size_of::<SpanRecord>() + self.breadcrumbs.size()
+        size_of::<Self>() + self.arena.len() + self.spans.len() * size_of::<SpanRecord>() + self.breadcrumbs.size() + self.given
     }
 
-    /// Puts a text into the arena.
+    /// Takes room for something a user gives; `false` if the request holds too much of that already.
+    pub(crate) fn grant(&mut self, bytes: usize) -> bool {
+        let is_granted = self.given + bytes <= GIVEN_LIMIT;
+        if is_granted {
+            self.given += bytes;
+        }
+        is_granted
+    }
+
+    /// Puts a text into the arena; an empty one when it is full.
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
         let bytes = bytes.get(..bytes.len().min(FIELD_LIMIT)).unwrap_or_default();
+        if self.arena.len() + bytes.len() > ARENA_LIMIT {
+            return Slice::default();
+        }
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
         slice(start, bytes.len())

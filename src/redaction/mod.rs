@@ -9,6 +9,7 @@ mod names;
 mod patterns;
 mod serializer;
 mod url;
+mod value;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 use crate::protocol::{EnvelopeHeader, ItemHeader, ItemType};
 
 pub(crate) use names::is_credential_header;
+pub(crate) use url::hide_parameters;
 
 /// Rules of your own on top of the built-in ones, which are always on.
 ///
@@ -144,7 +146,10 @@ impl Redactor {
 
     /// Whether a header's value is replaced when PII is off: it may name a person or an address.
     pub(crate) fn hides_header(&self, name: &str) -> bool {
-        self.rules.withholds(name) || names::is_sensitive_header(name) || (!self.send_pii && names::is_personal_header(name))
+        self.rules.withholds(name)
+            || names::is_sensitive_header(name)
+            || names::is_listed(name, &self.rules.fields)
+            || (!self.send_pii && names::is_personal_header(name))
     }
 
     /// Begins an envelope in `buffer`, which is cleared and comes back inside.
@@ -167,6 +172,11 @@ impl Redactor {
     fn write(&self, value: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
         let mut json = serde_json::Serializer::new(buffer);
         value.serialize(serializer::Redacting::new(self, &mut json))
+    }
+
+    /// Whether a name means a secret even where the text around it is prose.
+    fn is_surely_sensitive(&self, name: &str) -> bool {
+        names::is_surely_sensitive(name) || names::is_listed(name, &self.rules.fields)
     }
 
     fn is_sensitive(&self, name: &str) -> bool {

@@ -1,5 +1,9 @@
 //! Names whose values are secret. Case, `-`, `_`, `.` and camel case make no difference.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 /// Headers that are a credential as a whole. They are not even copied.
 pub(crate) fn is_credential_header(name: &str) -> bool {
     // By length first: this runs for each header of each request.
@@ -41,20 +45,22 @@ const SPECIFIED: [&str; 16] = [
 
 /// Whether a header, cookie or query parameter of this name is secret, by Sentry's rule.
 pub(super) fn is_sensitive_header(name: &str) -> bool {
-    contains_any(name, &SPECIFIED) || words(name).any(|word| word.is("sid")) || contains_any(name, &["cookie"])
+    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(SPECIFIED.iter().chain(&["cookie"])));
+    WORDS.are_in(name) || words(name).any(|word| word.is("sid"))
 }
 
 /// Whether a query parameter is secret: Sentry's rule, and the signatures of signed URLs.
 pub(super) fn is_sensitive_parameter(name: &str) -> bool {
     is_sensitive_header(name)
-        || contains_any(name, &["signature"])
-        || words(name).any(|word| word.is("sig") || word.is("code") && name.len() == 4)
+        || words(name).any(|word| word.is("sig") || word.is("signature"))
+        || name.eq_ignore_ascii_case("code")
         || is_sensitive(name)
 }
 
 /// Whether a header may name a person or an address (Sentry's extended list, used while PII is off).
 pub(super) fn is_personal_header(name: &str) -> bool {
-    contains_any(name, &["forwarded", "-ip", "remote-", "-user", "email"]) || name == "via"
+    let parts = ["forwarded", "-ip", "remote-", "-user", "email"];
+    parts.iter().any(|part| name.contains(part)) || matches!(name, "via" | "from")
 }
 
 /// Names that are secret wherever they stand, even as a part of a longer one. Compared without separators.
@@ -112,23 +118,35 @@ const WORDS: [&str; 19] = [
 ];
 
 /// Names that are secret only when they are all of the name.
-const WHOLE: [&str; 5] = ["key", "pass", "pw", "signature", "sig"];
+const WHOLE: [&str; 3] = ["key", "signature", "sig"];
+
+/// Names that are secret when they end a longer one.
+const LAST: [&str; 2] = ["pass", "pw"];
 
 /// Whether a field of this name is secret: span fields, tags, contexts, breadcrumbs, JSON.
 pub(super) fn is_sensitive(name: &str) -> bool {
-    if contains_any(name, &CONTAINED) {
+    if is_surely_sensitive(name) {
         return true;
     }
     let mut count = 0;
-    let mut whole = false;
+    let mut last = None;
     for word in words(name) {
         if WORDS.iter().any(|sensitive| word.is(sensitive)) {
             return !is_harmless(name);
         }
-        whole = WHOLE.iter().any(|sensitive| word.is(sensitive));
+        last = Some(word);
         count += 1;
     }
-    count == 1 && whole
+    // `db_pass` and `pass`, but only `key` alone.
+    last.is_some_and(|word| {
+        LAST.iter().any(|sensitive| word.is(sensitive)) || (count == 1 && WHOLE.iter().any(|sensitive| word.is(sensitive)))
+    })
+}
+
+/// Whether the name can mean nothing but a secret.
+pub(super) fn is_surely_sensitive(name: &str) -> bool {
+    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&CONTAINED));
+    WORDS.are_in(name)
 }
 
 /// Names that speak about secrets without being one: `token_count`, `token_type`, `session_length`.
@@ -140,7 +158,10 @@ fn is_harmless(name: &str) -> bool {
 
 /// Whether the name contains one of a user's own, which are squashed already.
 pub(super) fn is_listed(name: &str, listed: &[String]) -> bool {
-    listed.iter().any(|own| !own.is_empty() && contains_folded(name, own))
+    !listed.is_empty() && {
+        let name = squash(cut(name));
+        listed.iter().any(|own| !own.is_empty() && name.contains(own.as_str()))
+    }
 }
 
 /// A name in lower case without separators, as a user's rules are kept.
@@ -148,27 +169,36 @@ pub(super) fn squash(name: &str) -> String {
     name.chars().filter(|letter| !is_separator(*letter)).flat_map(char::to_lowercase).collect()
 }
 
+/// Names are judged by their beginning: a client may send one of many kilobytes.
+fn cut(name: &str) -> &str {
+    const JUDGED: usize = 256;
+    name.get(..JUDGED.min(name.len())).unwrap_or(name)
+}
+
 const fn is_separator(letter: char) -> bool {
     matches!(letter, '-' | '_' | '.' | ' ' | '[' | ']')
 }
 
-fn contains_any(name: &str, needles: &[&str]) -> bool {
-    needles.iter().any(|needle| contains_folded(name, needle))
-}
+/// Words that are looked for in a name without its separators and case, all in one pass.
+struct Words(Option<AhoCorasick>);
 
-/// Whether `name` without separators and case contains `needle`; a needle that has a separator is compared with them.
-fn contains_folded(name: &str, needle: &str) -> bool {
-    let exact = needle.bytes().any(|byte| is_separator(char::from(byte)));
-    let skipped = |byte: u8| !exact && is_separator(char::from(byte));
-    let mut rest = name.as_bytes();
-    while !rest.is_empty() {
-        let mut letters = rest.iter().copied().filter(|byte| !skipped(*byte));
-        if needle.bytes().all(|wanted| letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&wanted))) {
-            return true;
-        }
-        rest = rest.get(1..).unwrap_or_default();
+impl Words {
+    fn new<'a>(words: impl IntoIterator<Item = &'a &'a str>) -> Self {
+        // Fails only for gigabytes of words.
+        Self(AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words).ok())
     }
-    false
+
+    fn are_in(&self, name: &str) -> bool {
+        let mut squashed = [0_u8; 256];
+        let letters = cut(name).bytes().filter(|byte| !is_separator(char::from(*byte)));
+        let mut len = 0;
+        for (slot, letter) in squashed.iter_mut().zip(letters) {
+            *slot = letter;
+            len += 1;
+        }
+        // Where nothing can be looked for, everything is secret.
+        self.0.as_ref().is_none_or(|words| words.is_match(squashed.get(..len).unwrap_or_default()))
+    }
 }
 
 /// A word of a name.
@@ -183,7 +213,7 @@ impl Word<'_> {
 
 /// The words of `user_token`, `userToken`, `user-token` and `USER TOKEN`.
 fn words(name: &str) -> impl Iterator<Item = Word<'_>> {
-    let mut rest = name;
+    let mut rest = cut(name);
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches(|letter: char| !letter.is_alphanumeric());
         if rest.is_empty() {
@@ -242,6 +272,8 @@ mod tests {
             "key",
             "pass",
             "aws_secret_access_key",
+            "db_pass",
+            "smtpPass",
             "privateKey",
             "http.request.header.authorization",
             "set-cookie",

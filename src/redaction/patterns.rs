@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Redactor;
+use super::value::value;
+use super::{Redactor, names};
 
 /// Beginnings of keys that services hand out; what follows is at least sixteen characters.
 const KEY_PREFIXES: [&str; 26] = [
@@ -234,78 +235,40 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     if doubled || name.is_empty() || gap.len() > 3 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ')) {
         return None;
     }
-    // `cache.key` is one name, not a `key`.
-    let dotted = bytes.get(..name.start)?.iter().rev().take_while(|byte| **byte == b'.' || class(**byte) == TOKEN).count();
-    if !redactor.is_sensitive(text.get(name.start - dotted..name.end)?) {
+    // `cache.key` is one name, not a `key`; and nobody reads a name of a kilobyte.
+    let before = bytes.get(name.start.saturating_sub(NAME_LIMIT)..name.start)?;
+    let dotted = before.iter().rev().take_while(|byte| **byte == b'.' || class(**byte) == TOKEN).count();
+    let name = name.start - dotted..name.end;
+    let is_parameter = matches!(name.start.checked_sub(1).and_then(|before| bytes.get(before)), Some(b'?' | b'&'));
+    let text_of_name = text.get(name)?;
+    let is_secret = redactor.is_sensitive(text_of_name) || (is_parameter && names::is_sensitive_parameter(text_of_name));
+    if !is_secret {
         return None;
     }
     let rest = text.get(sign + 1..)?;
-    let range = value(rest, redactor.placeholder())?;
+    // Everything behind these is the credential: a scheme and a token, or several cookies.
+    let to_the_end = ["authorization", "cookie"].iter().any(|ending| ends_with_folded(text_of_name, ending));
+    let is_prose = bytes.get(sign) == Some(&b':') && rest.starts_with(' ') && !to_the_end;
+    let range = value(rest, redactor.placeholder(), to_the_end)?;
+    if is_prose && is_phrase(rest.get(range.clone())?, rest.get(range.end..)?, redactor.is_surely_sensitive(text_of_name)) {
+        return None;
+    }
     Some(Secret { range: sign + 1 + range.start..sign + 1 + range.end, instead: Instead::Value })
 }
 
-/// Where a value lies in what follows its name; none if it is empty or replaced already.
-fn value(text: &str, placeholder: &str) -> Option<Range<usize>> {
-    let mut start = text.len() - text.trim_start_matches([' ', '\t']).len();
-    if let Some(inner) = text.get(start..)?.strip_prefix("Some(") {
-        start = text.len() - inner.len();
-    }
-    // Inside a text that was escaped once more, quotes are `\"`.
-    let unescaped = text.get(start..)?.trim_start_matches('\\');
-    let is_escaped = unescaped.len() < text.len() - start;
-    let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\''));
-    if quote.is_some() {
-        start = text.len() - unescaped.len() + 1;
-    }
-    let rest = text.get(start..)?;
-    if rest.starts_with(placeholder) || rest.starts_with("[REDACTED") {
-        return None;
-    }
-    let len = match (quote, rest.as_bytes().first()?) {
-        (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
-        (Some(quote), _) => quoted(rest, quote),
-        (None, b'[' | b'{' | b'(') => bracketed(rest),
-        (None, _) => bare(rest),
-    };
-    (len > 0).then_some(start..start + len)
+/// Longer names are judged by their end.
+const NAME_LIMIT: usize = 128;
+
+fn ends_with_folded(name: &str, ending: &str) -> bool {
+    name.len().checked_sub(ending.len()).and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
-fn quoted(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, letter) in text.char_indices() {
-        match letter {
-            _ if letter == quote && !escaped => return at,
-            '\\' => escaped = !escaped,
-            _ => escaped = false,
-        }
-    }
-    text.len()
-}
-
-fn bracketed(text: &str) -> usize {
-    let mut depth = 0_u32;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'[' | b'{' | b'(' => depth += 1,
-            b']' | b'}' | b')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return at + 1;
-        }
-    }
-    text.len()
-}
-
-fn bare(text: &str) -> usize {
-    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '&' | ')' | '}' | ']' | '"' | '\'' | '<' | '>');
-    let end = text.find(ends).unwrap_or(text.len());
-    let scheme = text.get(..end).unwrap_or_default();
-    if matches!(scheme.to_ascii_lowercase().as_str(), "bearer" | "basic" | "digest" | "token") {
-        let after = text.get(end..).and_then(|rest| rest.strip_prefix(' ')).unwrap_or_default();
-        return end + 1 + after.find(ends).unwrap_or(after.len());
-    }
-    end
+/// `invalid token: connection refused` tells of a cause, not of a token: a plain word, and more words behind it or a name that is
+/// not surely a secret's.
+fn is_phrase(value: &str, after: &str, surely: bool) -> bool {
+    let is_word = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let goes_on = after.strip_prefix(' ').is_some_and(|next| next.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '('));
+    is_word && (goes_on || !surely)
 }
 
 #[cfg(test)]
@@ -328,7 +291,16 @@ mod tests {
             ("Authorization: Bearer abc", "Authorization: [Filtered]"),
             ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),
             ("Login { user: \"me\", password: \"hunter2\", age: 3 }", "Login { user: \"me\", password: \"[Filtered]\", age: 3 }"),
-            ("Login { password: Some(\"hun\\\"ter2\") }", "Login { password: Some(\"[Filtered]\") }"),
+            ("Login { password: Some(\"hun\\\"ter2\") }", "Login { password: [Filtered] }"),
+            ("Login { password: Password(\"hunter2\"), n: 1 }", "Login { password: [Filtered], n: 1 }"),
+            ("api_key: ApiKey { value: \"k-123\" }, n: 1", "api_key: [Filtered], n: 1"),
+            ("token: Some(\n    \"tok-9\",\n),\nn: 1", "token: [Filtered],\nn: 1"),
+            ("Authorization: ApiKey abc123", "Authorization: [Filtered]"),
+            ("auth: Bearer  abc, n: 1", "auth: [Filtered], n: 1"),
+            ("Cookie: a=1; session=2\nHost: x", "Cookie: [Filtered]\nHost: x"),
+            ("see /callback?code=abc&state=1", "see /callback?code=[Filtered]&state=1"),
+            ("password: swordfish", "password: [Filtered]"),
+            ("token: tok9", "token: [Filtered]"),
             ("{\"api_key\":\"k-1\",\"page\":2}", "{\"api_key\":\"[Filtered]\",\"page\":2}"),
             ("{\\\"api_key\\\":\\\"k-1\\\"}", "{\\\"api_key\\\":\\\"[Filtered]\\\"}"),
             ("retry with token=abc&page=2", "retry with token=[Filtered]&page=2"),
@@ -354,6 +326,10 @@ mod tests {
             "SELECT * FROM users WHERE id = $1",
             "app::auth::Session::load",
             "token::Kind == token::Kind::Word",
+            "failed to refresh token: connection refused",
+            "could not load session: timeout",
+            "duplicate key: users_pkey (23505)",
+            "invalid password: too short",
             "basic usage of the bearer of bad news",
             "at 1795168800412 took 12ms, order 4111111111111112",
             "https://user.example/path?a=b mail me@example.org",

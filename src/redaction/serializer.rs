@@ -36,11 +36,7 @@ impl Place {
             ("Contexts", _) | (_, "contexts") => Self::Groups,
             ("DynamicSamplingContext", "transaction" | "release" | "environment") => Self::Open,
             ("DynamicSamplingContext" | "SdkInfo" | "ClientReport" | "DiscardedEvent", _)
-            | (
-                _,
-                "event_id" | "trace_id" | "span_id" | "parent_span_id" | "platform" | "level" | "type" | "origin" | "instruction_addr"
-                | "sdk",
-            ) => Self::Own,
+            | (_, "event_id" | "trace_id" | "span_id" | "parent_span_id" | "level" | "instruction_addr" | "sdk") => Self::Own,
             _ => Self::Open,
         }
     }

@@ -55,6 +55,24 @@ pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
     }
 }
 
+/// A path without the values of parameters that the route's template gives a secret name: `/reset/{token}`.
+pub(crate) fn hide_parameters<'a>(template: &str, path: &'a str) -> Cow<'a, str> {
+    let names = |segment: &str| segment.contains('{') && names::is_sensitive(segment);
+    if !template.split('/').any(names) {
+        return Cow::Borrowed(path);
+    }
+    let mut templates = template.split('/');
+    let (mut takes_rest, mut hides_rest) = (false, false);
+    let segments = path.split('/').map(|segment| {
+        let template = if takes_rest { None } else { templates.next() };
+        takes_rest |= template.is_some_and(|template| template.starts_with("{*"));
+        let is_hidden = template.is_some_and(names);
+        hides_rest |= is_hidden && takes_rest;
+        if is_hidden || hides_rest { "[Filtered]" } else { segment }
+    });
+    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -78,6 +96,13 @@ mod tests {
         for (given, expected) in rows {
             assert_eq!(query(&redactor, &given), expected);
         }
+    }
+
+    #[test]
+    fn path_parameters_with_secret_names_are_hidden() {
+        assert_eq!(hide_parameters("/users/{id}/reset/{token}", "/users/7/reset/abc"), "/users/7/reset/[Filtered]");
+        assert_eq!(hide_parameters("/tokens/{id}", "/tokens/7"), "/tokens/7");
+        assert_eq!(hide_parameters("/x/{*secret}", "/x/a/b"), "/x/[Filtered]/[Filtered]");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
 use super::{Scope, Shared};
 use crate::record::Parent;
 
@@ -12,7 +15,15 @@ pub(crate) struct Entered {
     pub(crate) scope: Arc<Shared>,
     own: Option<Own>,
     /// The span of `tracing` that brought the scope here, to a task that has none.
-    lent_to: Option<u64>,
+    lent_to: Option<Loan>,
+}
+
+/// A scope that is current because a span of `tracing` was entered.
+#[derive(Clone, Copy)]
+struct Loan {
+    span: u64,
+    /// The span may be entered again inside (`in_current_span`): only the last exit ends the loan.
+    depth: u32,
 }
 
 /// A span of ours (not of `tracing`) that is active.
@@ -69,11 +80,6 @@ pub(crate) fn recording() -> Option<Arc<Shared>> {
     with(|entered| entered.scope.is_recording().then(|| Arc::clone(&entered.scope))).flatten()
 }
 
-/// Whether anything is current.
-pub(crate) fn is_set() -> bool {
-    with(|_| ()).is_some()
-}
-
 /// The current scope as a user's handle, with the active span.
 pub(crate) fn handle() -> Option<Scope> {
     let (scope, own) = with(|entered| (Arc::clone(&entered.scope), entered.own))?;
@@ -93,38 +99,84 @@ pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
     .flatten()
 }
 
-/// The innermost span here: our own while nothing of `tracing` was entered since, else the Registry's, else our own or the root.
+/// The innermost span here, for spans and captures that do not come from `tracing`.
 fn active(scope: &Arc<Shared>, own: Option<Own>) -> Parent {
-    let current = registry_span();
-    if let Some(own) = own.filter(|own| own.seen == current) {
-        return own.span;
-    }
-    let traced = current.and_then(|id| scope.lock().transaction.traced_row(id));
-    traced.map_or_else(|| own.map_or(Parent::Root, |own| own.span), Parent::Span)
+    let climbed = tracing::dispatcher::get_default(|dispatch| {
+        let current = dispatch.current_span().id().cloned();
+        match (current, dispatch.downcast_ref::<Registry>()) {
+            (Some(id), Some(registry)) => climb(scope, own, registry.span(&id).into_iter().flat_map(|span| span.scope())),
+            _ => None,
+        }
+    });
+    climbed.unwrap_or_else(|| own.map_or(Parent::Root, |own| own.span))
 }
 
-impl Entered {
-    /// Our own span, if nothing of `tracing` was entered since: the Registry's current span is `current`.
-    pub(crate) fn own_if(&self, current: Option<u64>) -> Option<Parent> {
-        self.own.filter(|own| own.seen == current).map(|own| own.span)
-    }
+/// From the innermost span of `tracing` outwards to the first that is recorded, or to the one inside which our own span began.
+fn climb<'a, S: LookupSpan<'a> + 'a>(scope: &Shared, own: Option<Own>, spans: impl Iterator<Item = SpanRef<'a, S>>) -> Option<Parent> {
+    let mut spans = spans.map(|span| span.id().into_u64());
+    spans.find_map(|id| match own {
+        Some(Own { span, seen: Some(seen) }) if seen == id => Some(span),
+        _ => scope.lock().transaction.traced_row(id).map(Parent::Span),
+    })
+}
 
-    /// Our own span or the root: what is above every span of `tracing` that was entered here.
-    pub(crate) fn outer(&self) -> Parent {
-        self.own.map_or(Parent::Root, |own| own.span)
+/// Where a span or event of `tracing` hangs whose contextual parent is `id`: at the nearest recorded span, else our own, else the root.
+pub(crate) fn parent<'a, S>(
+    scope: &Shared,
+    id: Option<u64>,
+    spans: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
+) -> Parent
+where
+    S: LookupSpan<'a> + 'a,
+{
+    let own = with(|entered| entered.own).flatten();
+    if let Some(own) = own.filter(|own| own.seen == id) {
+        return own.span;
     }
+    // The parent itself is recorded nearly always: found without asking the Registry.
+    if let Some(row) = id.and_then(|id| scope.lock().transaction.traced_row(id)) {
+        return Parent::Span(row);
+    }
+    let climbed = id.and_then(|_| climb(scope, own, spans()?.skip(1)));
+    climbed.unwrap_or_else(|| own.map_or(Parent::Root, |own| own.span))
+}
+
+/// The same for an explicit parent: our own spans do not count.
+pub(crate) fn explicit_parent<'a, S>(scope: &Shared, spans: Option<tracing_subscriber::registry::Scope<'a, S>>) -> Parent
+where
+    S: LookupSpan<'a> + 'a,
+{
+    spans.and_then(|spans| climb(scope, None, spans)).unwrap_or_default()
 }
 
 /// Makes `scope` current because a span of it was entered where nothing is.
-pub(crate) fn lend(scope: &Arc<Shared>, id: u64) {
-    swap(Some(Entered { scope: Arc::clone(scope), own: None, lent_to: Some(id) }));
+pub(crate) fn lend(scope: &Arc<Shared>, span: u64) {
+    swap(Some(Entered { scope: Arc::clone(scope), own: None, lent_to: Some(Loan { span, depth: 1 }) }));
 }
 
-/// Ends what [`lend`] began.
-pub(crate) fn end_loan(id: u64) {
-    if with(|entered| entered.lent_to == Some(id)) == Some(true) {
+/// Whether something is current where a span is entered; if that span brought it, it counts as entered once more.
+pub(crate) fn is_set_for(span: u64) -> bool {
+    change_loan(span, |loan| loan.depth += 1).is_some() || with(|_| ()).is_some()
+}
+
+/// Ends what [`lend`] began, with the last exit of the span.
+pub(crate) fn end_loan(span: u64) {
+    let left = change_loan(span, |loan| {
+        loan.depth -= 1;
+        loan.depth
+    });
+    if left == Some(0) {
         swap(None);
     }
+}
+
+fn change_loan<R>(span: u64, change: impl FnOnce(&mut Loan) -> R) -> Option<R> {
+    let is_lent = with(|entered| entered.lent_to.is_some_and(|loan| loan.span == span));
+    if is_lent != Some(true) {
+        return None;
+    }
+    let changed = CURRENT.try_with(|current| current.try_borrow_mut().ok()?.as_mut()?.lent_to.as_mut().map(change));
+    changed.ok().flatten()
 }
 
 /// The Registry's current span.

@@ -25,6 +25,9 @@ impl Shared {
         let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, has_failed));
         drop(state);
         let (client, record) = self.into_record();
+        if record.dropped_spans > 0 {
+            client.discard(DiscardReason::BufferOverflow, Category::Span, record.dropped_spans.into());
+        }
         if is_sent {
             client.submit(Item::Transaction(record));
         } else {

@@ -22,7 +22,7 @@ pub(crate) use capture::{Capture, capture_panic};
 pub use capture::{capture_error, capture_message};
 pub(crate) use span::OwnSpan;
 pub use span::{Spanned, span};
-pub(crate) use state::Shared;
+pub(crate) use state::{Kind, Shared};
 
 use crate::client::default_client;
 use crate::protocol::{Breadcrumb, EventId, Level, TraceId, User};
@@ -31,7 +31,8 @@ use crate::record::{BreadcrumbSource, Parent, Record};
 /// A handle to the scope of a request (or job): cheap to clone, usable from any thread.
 ///
 /// Get it with [`Scope::current`], or as an axum extractor. What is set here reaches the transaction and every event
-/// of the same request, before and after any `.await`, also from middleware and from a streaming body.
+/// of the same request, before and after any `.await`, also from middleware and from a streaming body. All that is set by hand
+/// in one request shares 256 KiB; what comes beyond that is left out.
 ///
 /// # Examples
 ///
@@ -79,7 +80,12 @@ impl Scope {
 
     /// Sets for whom the request is served.
     pub fn set_user(&self, user: User) -> &Self {
-        self.change(|record| record.user = Some(Box::new(user)))
+        let size = json_size(&user.data);
+        self.change(|record| {
+            if record.grant(size) {
+                record.user = Some(Box::new(user));
+            }
+        })
     }
 
     /// Forgets for whom the request is served.
@@ -95,9 +101,13 @@ impl Scope {
         }
         // Formatted before the lock is taken: it is the user's code.
         let (name, value) = (name.into(), value.to_string());
-        self.change(|record| match record.tags.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, slot)) => *slot = value,
-            None => record.tags.push((name, value)),
+        self.change(|record| {
+            if record.grant(name.len() + value.len()) {
+                match record.tags.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, slot)) => *slot = value,
+                    None => record.tags.push((name, value)),
+                }
+            }
         })
     }
 
@@ -109,16 +119,25 @@ impl Scope {
         let Ok(facts) = serde_json::to_value(facts) else { return self };
         let facts = if facts.is_object() { facts } else { serde_json::json!({ "value": facts }) };
         let name = name.into();
-        self.change(|record| match record.contexts.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, slot)) => *slot = facts,
-            None => record.contexts.push((name, facts)),
+        let size = name.len() + json_size(&facts);
+        self.change(|record| {
+            if record.grant(size) {
+                match record.contexts.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, slot)) => *slot = facts,
+                    None => record.contexts.push((name, facts)),
+                }
+            }
         })
     }
 
     /// Adds a step to what led to the next event. The oldest gives way when there are more than the configured number.
     pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
         if let Some(shared) = &self.shared {
-            shared.lock().transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb)), &[]);
+            let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
+            let mut state = shared.lock();
+            if state.transaction.record.grant(size) {
+                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb)), &[]);
+            }
         }
         self
     }
@@ -159,6 +178,11 @@ impl Scope {
         }
         self
     }
+}
+
+/// About how many bytes something takes; what cannot be told counts as much.
+fn json_size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
 }
 
 impl fmt::Debug for Scope {

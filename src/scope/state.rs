@@ -27,6 +27,19 @@ pub(crate) struct State {
     pub(super) has_failed: bool,
 }
 
+/// What a scope belongs to, for a layer that finds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Detached,
+    /// A request that is over.
+    Finished,
+    /// A request that is not recorded.
+    Ignored,
+    /// A request that is being served.
+    Live,
+}
+
 /// How far the work of a scope is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -51,6 +64,19 @@ impl Shared {
     /// A scope that forgets everything: for routes that are not recorded.
     pub(crate) fn ignored() -> Self {
         Self::detached(Client::off())
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if !self.client.is_enabled() {
+            return Kind::Ignored;
+        }
+        let state = self.lock();
+        match state.phase {
+            // A detached scope has no kind of work.
+            _ if state.transaction.record.op.is_empty() => Kind::Detached,
+            Phase::Finished => Kind::Finished,
+            Phase::BeforeHead | Phase::Open => Kind::Live,
+        }
     }
 
     /// A scope outside any transaction.

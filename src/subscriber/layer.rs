@@ -1,7 +1,6 @@
 //! The layer: a plain one, which returns early wherever no recorded request is current.
 
 use std::fmt;
-use std::sync::Arc;
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -13,7 +12,7 @@ use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
 use crate::record::{BreadcrumbSource, Parent};
-use crate::scope::{Shared, current};
+use crate::scope::current;
 
 /// Makes spans of `tracing` (`#[instrument]`, `info_span!`) spans of the current request's transaction, and events its breadcrumbs.
 ///
@@ -55,25 +54,6 @@ impl TracingLayer {
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level && metadata.target() != "tower_sentry"
     }
-
-    /// Where a span or event with this contextual or explicit parent hangs.
-    fn parent<S>(scope: &Arc<Shared>, id: Option<&Id>, explicit: bool, context: &Context<'_, S>) -> Parent
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let row = || {
-            let id = id?;
-            let known = |id: &Id| scope.lock().transaction.traced_row(id.into_u64());
-            // A span that is not recorded (below the level, made outside) gives way to the nearest one above that is.
-            known(id).or_else(|| context.span(id)?.scope().skip(1).find_map(|above| known(&above.id())))
-        };
-        if explicit {
-            return row().map_or(Parent::Root, Parent::Span);
-        }
-        current::with(|entered| entered.own_if(id.map(Id::into_u64)))
-            .flatten()
-            .unwrap_or_else(|| row().map_or_else(|| current::with(current::Entered::outer).unwrap_or_default(), Parent::Span))
-    }
 }
 
 impl<S> Layer<S> for TracingLayer
@@ -84,9 +64,12 @@ where
         let metadata = attributes.metadata();
         let Some(scope) = current::recording().filter(|_| self.takes(metadata)) else { return };
         let parent = match attributes.parent() {
-            Some(parent) => Self::parent(&scope, Some(parent), true, &context),
+            Some(parent) => current::explicit_parent(&scope, context.span_scope(parent)),
             None if attributes.is_root() => Parent::Root,
-            None => Self::parent(&scope, context.current_span().id(), false, &context),
+            None => {
+                let current = context.current_span();
+                current::parent(&scope, current.id().map(Id::into_u64), || context.span_scope(current.id()?))
+            }
         };
         let id = id.into_u64();
         let is_recorded =
@@ -107,14 +90,15 @@ where
         let Some(scope) = current::scope().filter(|scope| self.takes(metadata) && scope.client.is_enabled()) else { return };
         encoded(|fields| event.record(fields), |fields| scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields));
         if *metadata.level() == Level::ERROR && scope.is_recording() {
-            let parent = Self::parent(&scope, context.current_span().id(), false, &context);
+            let current = context.current_span();
+            let parent = current::parent(&scope, current.id().map(Id::into_u64), || context.span_scope(current.id()?));
             scope.lock().transaction.fail_span(parent);
         }
     }
 
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
         // Where something is current the span is at home: the common case, and one look at a thread-local.
-        if !current::is_set()
+        if !current::is_set_for(id.into_u64())
             && let Some(scope) = self.index.get(id.into_u64())
         {
             current::lend(&scope, id.into_u64());

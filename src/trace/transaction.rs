@@ -4,7 +4,7 @@ use tracing::Metadata;
 
 use super::clock;
 use crate::protocol::{SpanId, SpanStatus};
-use crate::record::{BreadcrumbSource, Inner, Parent, Record, SpanName, SpanRecord};
+use crate::record::{BreadcrumbSource, Inner, Parent, Record, Slice, SpanName, SpanRecord};
 
 /// A transaction while it runs.
 #[derive(Debug)]
@@ -49,10 +49,9 @@ impl Transaction {
 
     /// Begins a span of ours, whose description goes into the record.
     pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
-        if !self.is_recording {
-            return None;
-        }
-        let description = self.record.text(description.as_bytes());
+        // A span that will not be kept must not leave its text behind.
+        let is_kept = self.is_recording && self.record.spans.len() < self.spans_limit;
+        let description = if is_kept { self.record.text(description.as_bytes()) } else { Slice::default() };
         self.start_span(SpanName::Own { op, origin, description, inner: Inner::default() }, parent, &[])
     }
 

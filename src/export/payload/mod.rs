@@ -41,7 +41,13 @@ pub(super) fn sampling_context(record: &Record, facts: &Facts) -> Option<Dynamic
     if let Some(incoming) =
         trace.incoming.as_deref().filter(|incoming| incoming.trace_id == trace.trace_id.to_string() && incoming.is_readable())
     {
-        return Some(incoming.clone());
+        let mut context = incoming.clone();
+        // Kept after the fact: the parent's "no" would make the server throw it away.
+        if record.kept.is_some() {
+            context.sampled = Some("true".to_owned());
+            context.sample_rate = Some("1".to_owned());
+        }
+        return Some(context);
     }
     // A continued trace without a context of its own stays without one: only its head may say what it is.
     if facts.public_key.is_empty() || trace.parent.is_some() {

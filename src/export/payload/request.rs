@@ -6,7 +6,9 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Pairs;
+use crate::protocol::TransactionSource;
 use crate::record::{HeaderFact, Record};
+use crate::redaction::hide_parameters;
 
 /// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
 const WITHHELD: &str = "[Filtered]";
@@ -19,7 +21,7 @@ impl Serialize for RequestPayload<'_> {
         let facts = &record.request;
         let mut request = serializer.serialize_struct("Request", 4)?;
         request.serialize_field("method", &record.str(facts.method))?;
-        let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), record.str(facts.path));
+        let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), path(record));
         // A URL must have a host; where the client named none, a reserved name stands for it (RFC 2606).
         let host = if host.is_empty() { "unknown.invalid".into() } else { host };
         request.serialize_field("url", &format_args!("{scheme}://{host}{path}"))?;
@@ -28,6 +30,15 @@ impl Serialize for RequestPayload<'_> {
         }
         request.serialize_field("headers", &Pairs(|| headers(record)))?;
         request.end()
+    }
+}
+
+/// The path of the request, but for parameters whose names in the route say that they are secret.
+pub(super) fn path(record: &Record) -> Cow<'_, str> {
+    let path = record.str(record.request.path);
+    match record.name.filter(|_| record.source == TransactionSource::Route) {
+        Some(template) => Cow::Owned(hide_parameters(&record.str(template), &path).into_owned()),
+        None => path,
     }
 }
 

@@ -4,7 +4,7 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::fields::{Understood, understand};
-use super::request::RequestPayload;
+use super::request::{RequestPayload, path};
 use super::span::SpanPayload;
 use super::{Pairs, common_contexts, has_tags, name, tags, time};
 use crate::export::Facts;
@@ -101,7 +101,7 @@ impl Serialize for RootAttributes<'_> {
             if let Some(route) = record.name.filter(|_| record.source == crate::protocol::TransactionSource::Route) {
                 data.serialize_entry("http.route", &record.str(route))?;
             }
-            data.serialize_entry("url.path", &record.str(request.path))?;
+            data.serialize_entry("url.path", &path(record))?;
             if let Some(query) = request.query {
                 data.serialize_entry("url.query", &record.str(query))?;
             }

@@ -1,0 +1,74 @@
+//! Where the value behind a name ends: in prose, in `Debug` output, in JSON, in headers.
+
+use std::ops::Range;
+
+/// Where a value lies in what follows its name; none if it is empty or replaced already.
+pub(super) fn value(text: &str, placeholder: &str, to_the_end: bool) -> Option<Range<usize>> {
+    let mut start = text.len() - text.trim_start().len();
+    // Inside a text that was escaped once more, quotes are `\"`.
+    let unescaped = text.get(start..)?.trim_start_matches('\\');
+    let is_escaped = unescaped.len() < text.len() - start;
+    let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+    if quote.is_some() {
+        start = text.len() - unescaped.len() + 1;
+    }
+    let rest = text.get(start..)?;
+    if rest.starts_with(placeholder) || rest.starts_with("[REDACTED") {
+        return None;
+    }
+    let len = match (quote, rest.as_bytes().first()?) {
+        (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
+        (Some(quote), _) => quoted(rest, quote),
+        (None, b'[' | b'{' | b'(') => bracketed(rest),
+        (None, _) if to_the_end => rest.find(['\n', '"', '\'']).unwrap_or(rest.len()),
+        (None, _) => bare(rest),
+    };
+    (len > 0).then_some(start..start + len)
+}
+
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if letter == quote && !escaped => return at,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    text.len()
+}
+
+fn bracketed(text: &str) -> usize {
+    let mut depth = 0_u32;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' | b'(' => depth += 1,
+            b']' | b'}' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+/// A value without quotes; `Some("…")`, `Password("…")` and `Key { … }` are one with what they hold.
+fn bare(text: &str) -> usize {
+    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '&' | ')' | '}' | ']' | '"' | '\'' | '<' | '>');
+    let path = text.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':'))).unwrap_or(text.len());
+    let after = text.get(path..).unwrap_or_default();
+    let blank = after.len() - after.strip_prefix(' ').unwrap_or(after).len();
+    let opens = after.get(blank..).is_some_and(|held| held.starts_with('{') || (blank == 0 && held.starts_with(['(', '['])));
+    if path > 0 && opens {
+        return path + blank + after.get(blank..).map_or(0, bracketed);
+    }
+    let end = text.find(ends).unwrap_or(text.len());
+    let scheme = text.get(..end).unwrap_or_default();
+    if ["bearer", "basic", "digest", "token"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        let after = text.get(end..).unwrap_or_default();
+        let token = after.trim_start_matches(' ');
+        return text.len() - token.len() + token.find(ends).unwrap_or(token.len());
+    }
+    end
+}
