@@ -236,3 +236,69 @@ async fn spotlight_gets_a_copy_without_a_dsn() {
         assert_eq!((received.path.as_str(), received.headers.get("x-sentry-auth")), ("/stream", None));
     }
 }
+
+#[tokio::test]
+async fn an_envelope_that_the_server_chokes_on_does_not_hold_up_the_rest() {
+    let relay = Relay::start();
+    // Resets whoever sends more than this.
+    relay.choke_above(5_000);
+    let client = support::client(&relay);
+    let large = || async {
+        Scope::current().set_context("large", (0..20_000).map(|number| format!("{number} ")).collect::<String>().split_at(60_000).0);
+    };
+    let app = app(&client).merge(Router::new().route("/large", get(large)).layer(SentryLayer::new(&client)));
+    let server = Server::start(app).await;
+
+    support::get(&server, "/large").await;
+    for number in 0..20 {
+        support::get(&server, &format!("/plain/{number}")).await;
+    }
+
+    relay.wait_for(20);
+    assert_eq!(client.stats().transactions.waiting(), 1, "only the large one is left");
+    // Its pauses are seconds long, and nobody waits for it.
+    client.shutdown(Duration::from_millis(10)).await.unwrap_err();
+    assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
+}
+
+#[tokio::test]
+async fn a_flush_under_traffic_waits_only_for_what_came_before_it() {
+    let relay = Relay::start();
+    relay.answer_all(Answer::Late(Duration::from_millis(20)));
+    let client = support::client(&relay);
+    let server = std::sync::Arc::new(Server::start(app(&client)).await);
+    support::get(&server, "/plain/0").await;
+
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let traffic = tokio::spawn(async move {
+        while stopped.try_recv().is_err() {
+            support::get(&server, "/plain/1").await;
+        }
+    });
+    client.flush(PATIENCE).await.unwrap();
+
+    stop.send(()).unwrap();
+    traffic.await.unwrap();
+    support::settle(&client).await;
+}
+
+#[tokio::test]
+async fn memory_that_users_fill_counts_against_the_limit_of_the_queue() {
+    let relay = Relay::start();
+    relay.answer_all(Answer::Never);
+    let client = Client::from(support::config(&relay).queue_bytes(1024 * 1024).build().unwrap());
+    let large = || async {
+        Scope::current().set_context("large", "x ".repeat(100_000));
+    };
+    let server = Server::start(Router::new().route("/", get(large)).layer(SentryLayer::new(&client))).await;
+
+    for _ in 0..30 {
+        support::get(&server, "/").await;
+    }
+
+    let stats = client.stats().transactions;
+    let overflow = stats.dropped.iter().find(|(reason, _)| *reason == DiscardReason::QueueOverflow).map_or(0, |(_, count)| *count);
+    // Five of 200 KB fit, four are on the wire.
+    assert!(overflow >= 20, "{stats:?}");
+    client.shutdown(Duration::from_millis(10)).await.unwrap_err();
+}

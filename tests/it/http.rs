@@ -6,9 +6,10 @@ use std::convert::Infallible;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::Value;
 use tower::util::option_layer;
@@ -239,4 +240,85 @@ fn handles_can_be_sent_and_shared() {
     check::<tower_sentry::Scope>();
     check::<SentryLayer>();
     check::<tower_sentry::CaptureError>();
+}
+
+#[tokio::test]
+async fn a_stream_of_known_length_or_with_trailers_is_delivered_and_not_cancelled() {
+    use http_body_util::BodyExt as _;
+
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    // Like a file or a proxied answer: the length stands in the header only, and the stream never says that it has ended.
+    let known = || async {
+        let chunks = futures_util::stream::iter([Ok::<_, Infallible>("hello "), Ok("world")]);
+        let never_ends = chunks.chain(futures_util::stream::pending());
+        ([("content-length", "11")], Body::from_stream(never_ends))
+    };
+    let trailed = || async {
+        let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
+        Body::new(http_body_util::Full::from("data").with_trailers(async move { Some(Ok(trailers)) }))
+    };
+    let app = Router::new().route("/known", get(known)).route("/trailed", get(trailed)).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    assert_eq!(support::get(&server, "/known").await.1, "hello world");
+    assert_eq!(support::get(&server, "/trailed").await.1, "data");
+    let mut over_http2 = Http2::connect(&server).await;
+    over_http2.get("/trailed").await;
+    relay.wait_for(3);
+    support::settle(&client).await;
+
+    let statuses: Vec<_> = relay.transactions().iter().map(|transaction| transaction["contexts"]["trace"]["status"].clone()).collect();
+    assert_eq!(statuses, ["ok", "ok", "ok"]);
+}
+
+#[tokio::test]
+async fn an_authority_leaves_without_user_and_password() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let service =
+        SentryLayer::new(&client).layer(tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+
+    let request = Request::get("http://user:pa55word@shop.example/x").body(Body::empty()).unwrap();
+    service.oneshot(request).await.unwrap();
+    support::settle(&client).await;
+
+    let transaction = relay.transactions()[0].to_string();
+    assert!(transaction.contains("http://shop.example/x") && !transaction.contains("pa55word"), "{transaction}");
+}
+
+#[tokio::test]
+async fn a_scope_outside_any_request_swallows_none() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+
+    let request = || Request::get("/").body(Body::empty()).unwrap();
+    let bound = tower_sentry::Scope::current().bind(async { app.clone().oneshot(request()).await.unwrap().status() });
+    assert_eq!(bound.await, 200);
+    support::settle(&client).await;
+
+    assert_eq!(client.stats().transactions.sent, 1);
+}
+
+#[tokio::test]
+async fn an_ignored_route_is_silent_to_the_end_of_its_body() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let talks = || async {
+        let words = futures_util::stream::iter(["a", "b"]).map(|word| {
+            tower_sentry::capture_message(tower_sentry::Level::Error, word);
+            Ok::<_, Infallible>(word)
+        });
+        Body::from_stream(words)
+    };
+    let app = Router::new().route("/quiet", get(talks)).route("/loud", get(talks)).layer(SentryLayer::new(&client).ignore(["/quiet"]));
+    let server = Server::start(app).await;
+
+    support::get(&server, "/quiet").await;
+    support::get(&server, "/loud").await;
+    support::settle(&client).await;
+
+    let places: Vec<_> = relay.events().iter().map(|event| event["transaction"].clone()).collect();
+    assert_eq!(places, ["GET /loud", "GET /loud"]);
 }

@@ -36,7 +36,7 @@ fn names(relay: &Relay) -> Vec<Value> {
 }
 
 /// A rate under which nothing is sampled in a test, and yet not the final zero.
-const HARDLY: f64 = 1e-9;
+const HARDLY: f64 = 1e-5;
 
 #[tokio::test]
 async fn routes_have_their_own_rates_and_failures_are_kept() {
@@ -111,24 +111,31 @@ async fn traces_of_others_are_continued() {
 
 #[tokio::test]
 async fn a_forged_header_links_but_spends_no_more_than_its_budget() {
-    let forged = |id: u32| Request::get("/plain").header("sentry-trace", format!("{id:032x}-b0e6f15b45c36b12-1"));
-    let visit = async |trust: TrustParent| {
+    // With a flag, or with a number that is below any rate.
+    let forged = |id: u32, flag: &str| {
+        let request = Request::get("/plain").header("sentry-trace", format!("{id:032x}-b0e6f15b45c36b12{flag}"));
+        request.header("baggage", "sentry-sample_rand=0.000000")
+    };
+    let visit = async |trust: TrustParent, flag: &str| {
         let relay = Relay::start();
         let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).trust_parent(trust).build().unwrap());
         let server = service(&client).await;
         let begun = std::time::Instant::now();
         for id in 1..=300 {
-            support::request(&server, forged(id)).await;
+            support::request(&server, forged(id, flag)).await;
         }
         support::settle(&client).await;
         (relay, begun.elapsed().as_secs_f64())
     };
 
-    let (followed, seconds) = visit(TrustParent::Always).await;
-    let (ignored, _) = visit(TrustParent::Never).await;
+    let (followed, seconds) = visit(TrustParent::Always, "-1").await;
+    let (chosen, seconds_of_chosen) = visit(TrustParent::Always, "").await;
+    let (ignored, _) = visit(TrustParent::Never, "-1").await;
 
-    let sent = followed.transactions().len() as f64;
-    assert!((100.0..=101.0 + 10.0 * seconds).contains(&sent), "{sent} in {seconds} s: 100 at once and 10 a second");
+    for (relay, seconds) in [(&followed, seconds), (&chosen, seconds_of_chosen)] {
+        let sent = relay.transactions().len() as f64;
+        assert!((100.0..=101.0 + 10.0 * seconds).contains(&sent), "{sent} in {seconds} s: 100 at once and 10 a second");
+    }
     assert_eq!(ignored.transactions().len(), 0);
     assert_eq!(followed.transactions()[0]["contexts"]["trace"]["parent_span_id"], "b0e6f15b45c36b12");
 }

@@ -113,6 +113,34 @@ async fn spawned_work_finds_home() {
 }
 
 #[tokio::test]
+async fn spans_below_the_level_and_spans_entered_twice_keep_their_place() {
+    async fn handler() {
+        let own = tower_sentry::span("task", "own", async {
+            async {
+                query().await;
+                tower_sentry::span("task", "inner", async {}).await;
+            }
+            .instrument(debug_span!("below the level"))
+            .await;
+        });
+        own.await;
+        let moved = async {
+            async {}.in_current_span().await;
+            query().await;
+        };
+        tokio::spawn(moved.instrument(info_span!("moved"))).await.unwrap();
+    }
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    assert_eq!(
+        tree,
+        "GET / [http.server] ok\n  own [task] ok\n    query [function] ok\n    inner [task] ok\n  moved [function] ok\n    query [function] ok\n"
+    );
+}
+
+#[tokio::test]
 async fn levels_and_foreign_spans_leave_no_hole() {
     async fn handler() {
         async { query().await }.instrument(debug_span!("below the level")).await;
@@ -161,6 +189,8 @@ async fn cap_counts_loss() {
     let transaction = &relay.transactions()[0];
     assert_eq!(transaction["spans"].as_array().unwrap().len(), 1000);
     assert_eq!(transaction["contexts"]["trace"]["data"]["tower_sentry.dropped_spans"], 4000);
+    let stats = client.stats();
+    assert_eq!((stats.spans.captured, stats.spans.sent, stats.spans.dropped_total()), (5001, 1001, 4000));
 }
 
 #[test]

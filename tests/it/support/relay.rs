@@ -1,7 +1,6 @@
 //! A server that stands for Sentry: keeps raw bytes, parses them with code that is not ours, and can be told how to answer.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -86,6 +85,7 @@ struct State {
     answers: VecDeque<Answer>,
     default: Option<Answer>,
     connections: usize,
+    limit: Option<usize>,
 }
 
 /// The relay; it lives as long as the test.
@@ -121,10 +121,14 @@ impl Relay {
         }
     }
 
-    async fn take(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn take(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Ok(Response::default()) };
         let raw = body.to_bytes().to_vec();
+        if self.state.0.lock().unwrap().limit.is_some_and(|limit| raw.len() > limit) {
+            // An error of the service ends the connection without an answer.
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
         let mut envelope = Vec::new();
         if parts.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
             flate2::read::GzDecoder::new(raw.as_slice()).read_to_end(&mut envelope).unwrap();
@@ -166,6 +170,11 @@ impl Relay {
     /// Answers everything like this from now on.
     pub fn answer_all(&self, answer: Answer) {
         self.state.0.lock().unwrap().default = Some(answer);
+    }
+
+    /// Ends the connection of whoever sends more than this, without an answer.
+    pub fn choke_above(&self, bytes: usize) {
+        self.state.0.lock().unwrap().limit = Some(bytes);
     }
 
     pub fn received(&self) -> Vec<Received> {
