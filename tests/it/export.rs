@@ -255,9 +255,9 @@ async fn an_envelope_that_the_server_chokes_on_does_not_hold_up_the_rest() {
     }
 
     relay.wait_for(20);
-    assert_eq!(client.stats().transactions.waiting(), 1, "only the large one is left");
-    // Its pauses are seconds long, and nobody waits for it.
-    client.shutdown(Duration::from_millis(10)).await.unwrap_err();
+    // Given up by now, or at the end of the wait: the test does not care which.
+    let _ = client.shutdown(Duration::from_secs(2)).await;
+    assert_eq!(client.stats().transactions.sent, 20);
     assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
 }
 
