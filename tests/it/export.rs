@@ -250,6 +250,7 @@ async fn an_envelope_that_the_server_chokes_on_does_not_hold_up_the_rest() {
     let server = Server::start(app).await;
 
     support::get(&server, "/large").await;
+    relay.wait_for_choking();
     for number in 0..20 {
         support::get(&server, &format!("/plain/{number}")).await;
     }

@@ -244,7 +244,7 @@ fn handles_can_be_sent_and_shared() {
 
 #[tokio::test]
 async fn a_stream_of_known_length_or_with_trailers_is_delivered_and_not_cancelled() {
-    use http_body_util::BodyExt as _;
+    use hyper::body::{Bytes, Frame};
 
     let relay = Relay::start();
     let client = support::client(&relay);
@@ -256,20 +256,20 @@ async fn a_stream_of_known_length_or_with_trailers_is_delivered_and_not_cancelle
     };
     let trailed = || async {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
-        Body::new(http_body_util::Full::from("data").with_trailers(async move { Some(Ok(trailers)) }))
+        let frames = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("data"))), Ok(Frame::trailers(trailers))]);
+        Body::new(http_body_util::StreamBody::new(frames.chain(futures_util::stream::pending())))
     };
     let app = Router::new().route("/known", get(known)).route("/trailed", get(trailed)).layer(SentryLayer::new(&client));
     let server = Server::start(app).await;
 
     assert_eq!(support::get(&server, "/known").await.1, "hello world");
-    assert_eq!(support::get(&server, "/trailed").await.1, "data");
     let mut over_http2 = Http2::connect(&server).await;
     over_http2.get("/trailed").await;
-    relay.wait_for(3);
+    relay.wait_for(2);
     support::settle(&client).await;
 
     let statuses: Vec<_> = relay.transactions().iter().map(|transaction| transaction["contexts"]["trace"]["status"].clone()).collect();
-    assert_eq!(statuses, ["ok", "ok", "ok"]);
+    assert_eq!(statuses, ["ok", "ok"]);
 }
 
 #[tokio::test]

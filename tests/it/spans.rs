@@ -114,14 +114,12 @@ async fn spawned_work_finds_home() {
 
 #[tokio::test]
 async fn spans_below_the_level_and_spans_entered_twice_keep_their_place() {
+    #[instrument]
     async fn handler() {
         let own = tower_sentry::span("task", "own", async {
-            async {
-                query().await;
-                tower_sentry::span("task", "inner", async {}).await;
-            }
-            .instrument(debug_span!("below the level"))
-            .await;
+            query().instrument(debug_span!("below the level")).await;
+            let inside = async { tower_sentry::span("task", "inner", async {}).instrument(debug_span!("below the level")).await };
+            inside.instrument(info_span!("traced")).await;
         });
         own.await;
         let moved = async {
@@ -136,7 +134,7 @@ async fn spans_below_the_level_and_spans_entered_twice_keep_their_place() {
 
     assert_eq!(
         tree,
-        "GET / [http.server] ok\n  own [task] ok\n    query [function] ok\n    inner [task] ok\n  moved [function] ok\n    query [function] ok\n"
+        "GET / [http.server] ok\n  handler [function] ok\n    own [task] ok\n      query [function] ok\n      traced [function] ok\n        inner [task] ok\n    moved [function] ok\n      query [function] ok\n"
     );
 }
 

@@ -86,6 +86,7 @@ struct State {
     default: Option<Answer>,
     connections: usize,
     limit: Option<usize>,
+    choked: usize,
 }
 
 /// The relay; it lives as long as the test.
@@ -125,7 +126,10 @@ impl Relay {
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Ok(Response::default()) };
         let raw = body.to_bytes().to_vec();
-        if self.state.0.lock().unwrap().limit.is_some_and(|limit| raw.len() > limit) {
+        let is_choked = self.state.0.lock().unwrap().limit.is_some_and(|limit| raw.len() > limit);
+        if is_choked {
+            self.state.0.lock().unwrap().choked += 1;
+            self.state.1.notify_all();
             // An error of the service ends the connection without an answer.
             return Err(std::io::ErrorKind::ConnectionReset.into());
         }
@@ -175,6 +179,13 @@ impl Relay {
     /// Ends the connection of whoever sends more than this, without an answer.
     pub fn choke_above(&self, bytes: usize) {
         self.state.0.lock().unwrap().limit = Some(bytes);
+    }
+
+    /// Waits until one was too large.
+    pub fn wait_for_choking(&self) {
+        let state = self.state.0.lock().unwrap();
+        let (_state, timeout) = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.choked == 0).unwrap();
+        assert!(!timeout.timed_out());
     }
 
     pub fn received(&self) -> Vec<Received> {
