@@ -180,8 +180,9 @@ fn look_alike(name: &str) -> Option<String> {
     if !name.starts_with("SENTRY") || OURS.contains(&name) || OTHERS.contains(&name) {
         return None;
     }
-    let (distance, meant) = OURS.into_iter().map(|ours| (strsim::levenshtein(name, ours), ours)).min()?;
-    (distance <= 3).then(|| format!("{name} is not read; did you mean {meant}?"))
+    let abbreviated = OURS.into_iter().find(|ours| name.len() > "SENTRY_".len() && ours.starts_with(name)).map(|ours| (0, ours));
+    let (distance, meant) = abbreviated.or_else(|| OURS.into_iter().map(|ours| (strsim::levenshtein(name, ours), ours)).min())?;
+    (distance <= 2).then(|| format!("{name} is not read; did you mean {meant}?"))
 }
 
 #[cfg(test)]
@@ -194,6 +195,7 @@ mod tests {
             ("SENTRY_TRACE_SAMPLE_RATE", "SENTRY_TRACES_SAMPLE_RATE"),
             ("SENTRY_ENVIROMENT", "SENTRY_ENVIRONMENT"),
             ("SENTRYDSN", "SENTRY_DSN"),
+            ("SENTRY_ENV", "SENTRY_ENVIRONMENT"),
         ] {
             assert!(look_alike(name).is_some_and(|warning| warning.contains(meant)), "{name}");
         }

@@ -13,7 +13,12 @@ pub(super) fn split(path: &str) -> (Option<&str>, String) {
         None => (None, path.get(..head).unwrap_or(path)),
     };
     let parameters = path.find('<').and_then(|start| path.get(start..)).unwrap_or_default();
-    (module, format!("{head}{parameters}"))
+    // `Error` alone says nothing: `io::Error`, `serde_json::Error`.
+    let qualifier = module.filter(|_| head == "Error").and_then(|module| module.rsplit("::").find(|part| *part != "error"));
+    match qualifier {
+        Some(qualifier) => (module, format!("{qualifier}::{head}{parameters}")),
+        None => (module, format!("{head}{parameters}")),
+    }
 }
 
 /// The leading identifier of the error's `Debug`, by a writer that stops right behind it.
@@ -25,7 +30,8 @@ pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
     let mut name = Identifier(String::new());
     // The error is our own: the identifier has ended.
     let _ = contained(|| write!(name, "{error:?}"));
-    if name.0.starts_with(|first: char| first.is_alphabetic() || first == '_') { name.0 } else { "Error".to_owned() }
+    // Types begin with a capital. What `anyhow` wraps prints its message here, which is no name.
+    if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { "Error".to_owned() }
 }
 
 struct Identifier(String);
@@ -50,6 +56,7 @@ mod tests {
     #[test]
     fn paths_split_at_the_last_module() {
         assert_eq!(split("shop::cart::CartError"), (Some("shop::cart"), "CartError".to_owned()));
+        assert_eq!(split("serde_json::error::Error"), (Some("serde_json::error"), "serde_json::Error".to_owned()));
         assert_eq!(split("CartError"), (None, "CartError".to_owned()));
         assert_eq!(split("shop::Wrapped<alloc::string::String>"), (Some("shop"), "Wrapped<alloc::string::String>".to_owned()));
     }
@@ -63,6 +70,7 @@ mod tests {
 
         assert_eq!(of_debug(&parse), "ParseIntError");
         assert_eq!(of_debug(&std::io::Error::other("disk")), "io::Error");
+        assert_eq!(of_debug(&*Box::<dyn std::error::Error + Send + Sync>::from(anyhow::anyhow!("row 500 is corrupt"))), "Error");
         assert_eq!(of_debug(&*Box::<dyn std::error::Error>::from("text")), "Error");
     }
 }

@@ -46,10 +46,12 @@ fn tree(out: &mut String, transaction: &Transaction) {
     let trace = transaction.contexts.trace.as_ref();
     let status = trace.and_then(|trace| trace.status).unwrap_or_default();
     let code = trace.and_then(|trace| trace.data.get("http.response.status_code")).map(|code| format!(" {code}")).unwrap_or_default();
+    let lost = trace.and_then(|trace| trace.data.get("tower_sentry.cancelled")?.as_str());
+    let lost = lost.map(|place| format!(" {place}")).unwrap_or_default();
     let duration = duration(transaction.start_timestamp.as_nanos(), transaction.timestamp.as_nanos());
     let _ = writeln!(
         out,
-        "{} [{}] {status}{code} {duration}",
+        "{} [{}] {status}{code}{lost} {duration}",
         transaction.name,
         trace.and_then(|trace| trace.op.as_deref()).unwrap_or("default")
     );

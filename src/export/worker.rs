@@ -260,7 +260,11 @@ impl<'a> Worker<'a> {
                     // The report was refused together with what it rode on.
                     ledger.put_back(&outbound.reports);
                 }
-                if !status.is_success() && status.as_u16() != 429 {
+                if status.as_u16() == 429 {
+                    self.trouble.warn(
+                        "the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends",
+                    );
+                } else if !status.is_success() {
                     self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
                 }
                 self.keep_buffer(outbound);
@@ -357,6 +361,10 @@ impl<'a> Worker<'a> {
 
     /// The deadline of a shutdown: what is left is dropped and counted.
     fn give_up(&mut self) {
+        let left = self.shared.ledger.stats().waiting();
+        if left > 0 {
+            diagnostics::warn(&format!("{left} events and transactions were not delivered before the shutdown's deadline and are dropped"));
+        }
         self.in_flight.abort_all();
         let retry = self.retry.drain(..).map(|outbound| (outbound.category, outbound.spans));
         for (category, spans) in

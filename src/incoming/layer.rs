@@ -13,7 +13,8 @@ use crate::client::Client;
 
 /// Records every request as a transaction: put it on a router, a route, or any tower service of HTTP requests.
 ///
-/// Any position is right. Layers outside of it are not timed; to have their time told apart wrap them in a
+/// Any position is right, but for names: outside a whole `Router` its templates are out of sight, and only the layer's own
+/// [`route`](Self::route) rows can give them. Layers outside of it are not timed; to have their time told apart wrap them in a
 /// [`SpanLayer`](crate::SpanLayer) inside. Spans of `#[instrument]` functions need the [`TracingLayer`](crate::TracingLayer) as well.
 ///
 /// # Examples

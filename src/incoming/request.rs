@@ -1,7 +1,7 @@
 //! What is recorded of a request: copied as bytes, formatted only if it is sent.
 
+use http::Request;
 use http::header::HOST;
-use http::{Method, Request};
 
 use crate::protocol::TransactionSource;
 use crate::record::{HeaderFact, Record};
@@ -10,7 +10,6 @@ use crate::redaction::Redaction;
 /// Copies what is known of the request. Values of credential headers stay where they are.
 pub(super) fn describe<B>(request: &Request<B>, template: Option<&str>, redaction: &Redaction, record: &mut Record) {
     let uri = request.uri();
-    let method = known_method(request.method());
     let headers = request.headers();
     // HTTP/2 and proxies name the host in the URI, HTTP/1 in a header.
     let host = uri
@@ -24,7 +23,7 @@ pub(super) fn describe<B>(request: &Request<B>, template: Option<&str>, redactio
 
     record.has_request = true;
     record.source = TransactionSource::Route;
-    record.request.method = record.text(method.as_bytes());
+    record.request.method = record.text(request.method().as_str().as_bytes());
     record.request.scheme = record.text(uri.scheme_str().unwrap_or("http").as_bytes());
     record.request.host = record.text(host);
     record.request.path = record.text(uri.path().as_bytes());
@@ -36,20 +35,4 @@ pub(super) fn describe<B>(request: &Request<B>, template: Option<&str>, redactio
     }));
     record.name = template.map(|template| record.text(template.as_bytes()));
     record.seal_scope();
-}
-
-/// The method, or OpenTelemetry's word for one that nobody knows: anybody can make them up, and names must stay few.
-fn known_method(method: &Method) -> &str {
-    const KNOWN: [Method; 9] = [
-        Method::CONNECT,
-        Method::DELETE,
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::POST,
-        Method::PUT,
-        Method::TRACE,
-    ];
-    if KNOWN.contains(method) { method.as_str() } else { "_OTHER" }
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use percent_encoding::percent_decode_str;
+
 use super::value::value;
 use super::{Redactor, names};
 
@@ -232,16 +234,19 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     let beside = (sign.checked_sub(1).and_then(|before| bytes.get(before)), bytes.get(sign + 1));
     // `token::Kind` and `a == b` are no pairs.
     let doubled = beside.0 == bytes.get(sign) || beside.1 == bytes.get(sign);
-    if doubled || name.is_empty() || gap.len() > 3 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ')) {
+    if doubled || name.is_empty() || gap.len() > 3 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b']')) {
         return None;
     }
     // `cache.key` is one name, not a `key`; and nobody reads a name of a kilobyte.
     let before = bytes.get(name.start.saturating_sub(NAME_LIMIT)..name.start)?;
-    let dotted = before.iter().rev().take_while(|byte| **byte == b'.' || class(**byte) == TOKEN).count();
+    let dotted = before.iter().rev().take_while(|byte| matches!(**byte, b'.' | b'%') || class(**byte) == TOKEN).count();
     let name = name.start - dotted..name.end;
     let is_parameter = matches!(name.start.checked_sub(1).and_then(|before| bytes.get(before)), Some(b'?' | b'&'));
-    let text_of_name = text.get(name)?;
-    let is_secret = redactor.is_sensitive(text_of_name) || (is_parameter && names::is_sensitive_parameter(text_of_name));
+    let text_of_name = &*percent_decode_str(text.get(name)?).decode_utf8_lossy();
+    let is_secret = redactor.is_sensitive(text_of_name)
+        || (is_parameter && names::is_sensitive_parameter(text_of_name))
+        // A map of headers as `Debug` prints it.
+        || (text_of_name.contains('-') && redactor.hides_header(&text_of_name.to_ascii_lowercase()));
     if !is_secret {
         return None;
     }
@@ -300,6 +305,11 @@ mod tests {
             ("Cookie: a=1; session=2\nHost: x", "Cookie: [Filtered]\nHost: x"),
             ("see /callback?code=abc&state=1", "see /callback?code=[Filtered]&state=1"),
             ("password: swordfish", "password: [Filtered]"),
+            ("login with password=Tr0ub4dor&3 failed", "login with password=[Filtered] failed"),
+            ("password=a,b;c user=me", "password=[Filtered] user=me"),
+            ("token=abc&page=2, secret=x, n=1", "token=[Filtered]&page=2, secret=[Filtered], n=1"),
+            ("user[password]=x&api%5Fkey=y", "user[password]=[Filtered]&api%5Fkey=[Filtered]"),
+            ("{\"x-forwarded-for\": \"203.0.113.77\", \"accept\": \"*/*\"}", "{\"x-forwarded-for\": \"[Filtered]\", \"accept\": \"*/*\"}"),
             ("token: tok9", "token: [Filtered]"),
             ("{\"api_key\":\"k-1\",\"page\":2}", "{\"api_key\":\"[Filtered]\",\"page\":2}"),
             ("{\\\"api_key\\\":\\\"k-1\\\"}", "{\\\"api_key\\\":\\\"[Filtered]\\\"}"),

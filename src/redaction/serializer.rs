@@ -101,6 +101,8 @@ impl<'r, S: Serializer> Serializer for Redacting<'r, S> {
             Place::Own => Cow::Borrowed(value),
             Place::Query => url::query(self.redactor, value),
             Place::Url => url::url(self.redactor, value),
+            // A target or an address, whatever its field is called: its parameters are judged one by one.
+            _ if value.contains('?') && !value.contains(char::is_whitespace) => url::url(self.redactor, value),
             Place::Open | Place::Groups | Place::Headers => patterns::scrub(self.redactor, value),
         };
         self.inner.serialize_str(&clean)

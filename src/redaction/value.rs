@@ -55,7 +55,6 @@ fn bracketed(text: &str) -> usize {
 
 /// A value without quotes; `Some("…")`, `Password("…")` and `Key { … }` are one with what they hold.
 fn bare(text: &str) -> usize {
-    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '&' | ')' | '}' | ']' | '"' | '\'' | '<' | '>');
     let path = text.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':'))).unwrap_or(text.len());
     let after = text.get(path..).unwrap_or_default();
     let blank = after.len() - after.strip_prefix(' ').unwrap_or(after).len();
@@ -63,12 +62,35 @@ fn bare(text: &str) -> usize {
     if path > 0 && opens {
         return path + blank + after.get(blank..).map_or(0, bracketed);
     }
-    let end = text.find(ends).unwrap_or(text.len());
+    let end = end_of_word(text);
     let scheme = text.get(..end).unwrap_or_default();
     if ["bearer", "basic", "digest", "token"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         let after = text.get(end..).unwrap_or_default();
         let token = after.trim_start_matches(' ');
-        return text.len() - token.len() + token.find(ends).unwrap_or(token.len());
+        return text.len() - token.len() + end_of_word(token);
     }
     end
+}
+
+/// Where a value without blanks ends. `&`, `,` and `;` may be part of a password: they end it only before a blank or the next pair.
+fn end_of_word(text: &str) -> usize {
+    for (at, letter) in text.char_indices() {
+        let ends = match letter {
+            '&' | ',' | ';' => is_followed_by_pair(text.get(at + 1..).unwrap_or_default()),
+            ')' | '}' | ']' | '"' | '\'' | '<' | '>' => true,
+            _ => letter.is_whitespace(),
+        };
+        if ends {
+            return at;
+        }
+    }
+    text.len()
+}
+
+fn is_followed_by_pair(text: &str) -> bool {
+    let name = text
+        .find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '%' | '[' | ']')))
+        .unwrap_or(text.len());
+    let after = text.get(name..).unwrap_or_default();
+    text.is_empty() || text.starts_with(char::is_whitespace) || (name > 0 && after.starts_with(['=', ':']))
 }

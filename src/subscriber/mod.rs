@@ -7,7 +7,7 @@
 //!
 //! # When it ends
 //!
-//! When `tracing` closes it. What is still open at the end of the request ends with it, as `deadline_exceeded`.
+//! When `tracing` closes it. What is still open at the end of the request ends with it, as `ok`, or as `cancelled` where the request was.
 //!
 //! # What this layer does to others
 //!

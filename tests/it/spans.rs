@@ -175,6 +175,24 @@ async fn fields_become_attributes_and_late_ones_win() {
 }
 
 #[tokio::test]
+async fn events_name_the_span_they_were_captured_in() {
+    #[instrument]
+    async fn inside() {
+        tower_sentry::capture_message(tower_sentry::Level::Warning, "traced");
+        tower_sentry::span("task", "own", async { tower_sentry::capture_message(tower_sentry::Level::Warning, "own") }).await;
+    }
+    let (relay, client) = harness();
+    recorded(&relay, &client, Router::new().route("/", get(|| async { inside().await }))).await;
+
+    let spans = relay.transactions()[0]["spans"].as_array().unwrap().clone();
+    for (message, span) in [("traced", "inside"), ("own", "own")] {
+        let event = relay.events().into_iter().find(|event| event["logentry"]["message"] == message).unwrap();
+        let span = spans.iter().find(|other| other["description"] == span).unwrap();
+        assert_eq!(event["contexts"]["trace"]["span_id"], span["span_id"], "{message}");
+    }
+}
+
+#[tokio::test]
 async fn cap_counts_loss() {
     async fn handler() {
         for _ in 0..5000 {

@@ -25,6 +25,8 @@ fn time(record: &Record, ticks: u64) -> Timestamp {
     Timestamp::from_nanos(record.started_at.saturating_add(ticks.saturating_sub(record.start)))
 }
 
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
 /// `GET /users/{id}`, or the given name alone where there is no request.
 pub(super) fn name(record: &Record) -> String {
     let name = record.name.map(|name| record.str(name));
@@ -32,6 +34,8 @@ pub(super) fn name(record: &Record) -> String {
         return name.unwrap_or_default().into_owned();
     }
     let method = record.str(record.request.method);
+    // Anybody can make methods up, and names must stay few: OpenTelemetry's word stands for all that nobody knows.
+    let method = if METHODS.contains(&&*method) { &*method } else { "_OTHER" };
     format!("{method} {}", name.as_deref().unwrap_or("<unmatched>"))
 }
 

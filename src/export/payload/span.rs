@@ -30,7 +30,9 @@ impl Serialize for SpanPayload<'_> {
         // What is still open ends with the transaction. A clock that went back must not make the server drop all.
         let end = span.end.unwrap_or(record.end).max(span.start);
         let Understood { op, name, status, attributes } = understood;
-        let unmarked = if span.end.is_some() { SpanStatus::Ok } else { SpanStatus::DeadlineExceeded };
+        // A span that outlives the request (that of a layer around ours, say) ends with it, as the request does.
+        let is_cut = span.end.is_none() && record.response.cancelled.is_some();
+        let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         let status = status.or(span.status).unwrap_or(unmarked);
 
         let mut out = serializer.serialize_struct("Span", 10)?;

@@ -106,8 +106,16 @@ impl Serialize for RootAttributes<'_> {
                 data.serialize_entry("url.query", &record.str(query))?;
             }
             data.serialize_entry("url.scheme", &record.str(request.scheme))?;
-            if !record.bytes(request.host).is_empty() {
-                data.serialize_entry("server.address", &record.str(request.host))?;
+            let host = record.str(request.host);
+            let (address, port) = match host.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse::<u16>().ok()?))) {
+                Some((address, port)) => (address, Some(port)),
+                None => (&*host, None),
+            };
+            if !address.is_empty() {
+                data.serialize_entry("server.address", address)?;
+            }
+            if let Some(port) = port {
+                data.serialize_entry("server.port", &port)?;
             }
             if let Some(version) = request.version {
                 data.serialize_entry("network.protocol.version", version_text(version))?;
