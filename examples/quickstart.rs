@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let serving = tokio::spawn(server.into_future());
 
-    tour::send_all(address).await?;
+    tour::send_all(address, &sentry).await?;
     if !once {
         println!("serving on http://{address} until Ctrl-C");
         tokio::signal::ctrl_c().await?;
@@ -158,11 +158,13 @@ impl IntoResponse for OrderError {
 /// Requests with real credentials in headers and query, from a foreign client.
 mod tour {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use axum::body::Body;
     use axum::http::Request;
     use http_body_util::BodyExt as _;
     use hyper_util::rt::TokioIo;
+    use tower_sentry::Client;
 
     const TARGETS: [&str; 6] = [
         "/users/7?tab=orders&api_key=sk_live_4eC39HqLyjWDarjtT1zdp7dc",
@@ -173,7 +175,7 @@ mod tour {
         "/healthz",
     ];
 
-    pub(super) async fn send_all(address: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+    pub(super) async fn send_all(address: SocketAddr, sentry: &Client) -> Result<(), Box<dyn std::error::Error>> {
         for target in TARGETS {
             let stream = tokio::net::TcpStream::connect(address).await?;
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -187,6 +189,8 @@ mod tour {
                 .body(Body::empty())?;
             let response = sender.send_request(request).await?;
             response.into_body().collect().await?;
+            // One after the other, so that what is printed stands in the order of the requests.
+            sentry.flush(Duration::from_secs(5)).await?;
         }
         Ok(())
     }
