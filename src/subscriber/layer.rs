@@ -61,6 +61,9 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         let metadata = attributes.metadata();
         let Some(scope) = current::recording().filter(|_| self.takes(metadata)) else { return };
         let parent = match attributes.parent() {
@@ -81,11 +84,17 @@ where
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         let Some(scope) = self.index.get(id.into_u64()) else { return };
         encoded(|fields| values.record(fields), |fields| scope.lock().transaction.add_fields(id.into_u64(), fields));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         let metadata = event.metadata();
         let Some(scope) = current::scope().filter(|scope| self.takes(metadata) && scope.client.is_enabled()) else { return };
         encoded(|fields| event.record(fields), |fields| scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields));
@@ -97,6 +106,9 @@ where
     }
 
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         // Where something is current the span is at home: the common case, and one look at a thread-local.
         if !current::is_set_for(id.into_u64())
             && let Some(scope) = self.index.get(id.into_u64())
@@ -106,10 +118,16 @@ where
     }
 
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         current::end_loan(id.into_u64());
     }
 
     fn on_close(&self, id: Id, _: Context<'_, S>) {
+        if !current::is_used() {
+            return;
+        }
         if let Some(scope) = self.index.remove(id.into_u64()) {
             // A span that closes while its code unwinds did not end well.
             scope.lock().transaction.end_traced_span(id.into_u64(), std::thread::panicking());
