@@ -164,7 +164,6 @@ async fn hooks_come_before_redaction_and_fail_closed() {
     let client = Client::from(config.build().unwrap());
 
     let (mut canaries, harmless) = visit(&client).await;
-    canaries.retain(|secret| !relay.received().is_empty() && !secret.is_empty());
     canaries.push(put_in);
 
     assert_eq!(relay.events()[0]["tags"]["password"], "[Filtered]");
