@@ -32,6 +32,9 @@ pub(crate) fn addresses() -> Vec<usize> {
 
 /// Resolves addresses to frames, the oldest caller first; none if nothing is left to show.
 pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
+    if addresses.is_empty() {
+        return None;
+    }
     let is_first = NAMES.compare_exchange(UNREAD, READING, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     let mut frames = Vec::new();
     for address in addresses {
@@ -43,7 +46,7 @@ pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
         }
     }
     if is_first {
-        NAMES.store(if addresses.is_empty() { UNREAD } else { READ }, Ordering::Relaxed);
+        NAMES.store(READ, Ordering::Relaxed);
     }
     frames.drain(..machinery(&frames));
     if let Some(start) = frames.iter().position(|frame| frame.function.as_deref().is_some_and(in_app::is_thread_start)) {

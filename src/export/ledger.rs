@@ -127,6 +127,7 @@ impl Ledger {
         }
     }
 
+    /// Client reports have none: they count for nothing.
     fn account(&self, category: Category) -> Option<&Account> {
         let place = Category::COUNTED.iter().position(|counted| *counted == category)?;
         self.accounts.get(place)

@@ -225,9 +225,7 @@ impl<'a> Worker<'a> {
     fn dispatch(&mut self, mut outbound: Outbound) {
         let Some(project) = self.project.clone() else {
             // Without a server, what a local sink has shown is as delivered as it can be.
-            if outbound.category != Category::Internal {
-                self.shared.ledger.sent(outbound.category, outbound.spans);
-            }
+            self.shared.ledger.sent(outbound.category, outbound.spans);
             return self.keep_buffer(outbound);
         };
         let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
@@ -248,12 +246,10 @@ impl<'a> Worker<'a> {
             Outcome::Answered { status, headers } => {
                 self.backoff.succeeded();
                 self.limits.note(status, &headers, now);
-                if outbound.category != Category::Internal {
-                    match status.as_u16() {
-                        200..=299 => ledger.sent(outbound.category, outbound.spans),
-                        429 => ledger.refused(outbound.category, outbound.spans),
-                        _ => ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::SendError),
-                    }
+                match status.as_u16() {
+                    200..=299 => ledger.sent(outbound.category, outbound.spans),
+                    429 => ledger.refused(outbound.category, outbound.spans),
+                    _ => ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::SendError),
                 }
                 self.answers += 1;
                 if !status.is_success() {
@@ -276,9 +272,7 @@ impl<'a> Worker<'a> {
             }
             Outcome::Failed(reason) => {
                 self.trouble.warn(&format!("an envelope could not be sent and is dropped: {reason}"));
-                if outbound.category != Category::Internal {
-                    ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::InternalSdkError);
-                }
+                ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::InternalSdkError);
                 self.keep_buffer(outbound);
             }
         }
@@ -293,9 +287,7 @@ impl<'a> Worker<'a> {
             return self.retry.push_back(outbound);
         }
         self.shared.ledger.put_back(&outbound.reports);
-        if outbound.category != Category::Internal {
-            self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::NetworkError);
-        }
+        self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::NetworkError);
         self.keep_buffer(outbound);
     }
 
@@ -367,9 +359,7 @@ impl<'a> Worker<'a> {
         }
         self.in_flight.abort_all();
         let retry = self.retry.drain(..).map(|outbound| (outbound.category, outbound.spans));
-        for (category, spans) in
-            self.in_flight_counts.drain().map(|(_, counts)| counts).chain(retry).filter(|(category, _)| *category != Category::Internal)
-        {
+        for (category, spans) in self.in_flight_counts.drain().map(|(_, counts)| counts).chain(retry) {
             self.shared.ledger.discard_shares(category, spans, DiscardReason::NetworkError);
         }
         while let Some(item) = self.shared.queue.pop() {

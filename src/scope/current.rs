@@ -34,7 +34,7 @@ struct Own {
     seen: Option<u64>,
 }
 
-/// Whether any scope was ever entered. Where monitoring is off, every look ends here instead of at the thread-local.
+/// See [`is_used`].
 static EVER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
