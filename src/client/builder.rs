@@ -10,7 +10,7 @@ use super::config::Config;
 use super::env::{Environment, Role};
 use super::settings::Settings;
 use crate::error::Error;
-use crate::export::{BeforeSend, BeforeSendTransaction};
+use crate::export::{BeforeSend, BeforeSendTransaction, Transport};
 use crate::protocol::{Event, Transaction};
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
@@ -40,6 +40,7 @@ pub struct ConfigBuilder {
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) console: bool,
     pub(super) spotlight: Option<String>,
+    pub(super) transport: Option<Transport>,
     pub(super) panic_hook: Option<bool>,
     pub(super) debug: Option<bool>,
     pub(super) tags: BTreeMap<String, String>,
@@ -133,6 +134,9 @@ impl ConfigBuilder {
 
     /// Whether the transaction of a failed request (5xx, error captured, panic) is sent although sampling said no,
     /// at most 10 a second (burst 100). Spans are then recorded in every request, and thrown away at its end. Defaults to `true`.
+    ///
+    /// With `false` nothing is recorded of a request that is not sampled but its ids, route and URL: the events of such a request carry neither
+    /// headers nor breadcrumbs.
     pub fn keep_failed(mut self, keep: bool) -> Self {
         self.keep_failed = Some(keep);
         self
@@ -215,6 +219,29 @@ impl ConfigBuilder {
     /// Sends a copy of everything to a Spotlight sidecar at this URL. Defaults to none.
     pub fn spotlight(mut self, url: impl Into<String>) -> Self {
         self.spotlight = Some(url.into());
+        self
+    }
+
+    /// Gives every envelope to a function instead of sending it: redacted, serialised, not compressed, one call for each on the
+    /// exporter's thread. For a way out of your own (a file, a queue, a relay) and for measurements; it counts as a sink, so
+    /// everything is recorded even without a DSN. It must not block for long: nothing else is exported meanwhile. What a
+    /// function is given counts as sent; if it panics, as dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use tower_sentry::Config;
+    ///
+    /// let (envelopes, received) = mpsc::channel();
+    /// let sentry = Config::builder().transport(move |envelope| drop(envelopes.send(envelope.to_vec()))).panic_hook(false).init()?;
+    /// tower_sentry::capture_message(tower_sentry::Level::Info, "hello");
+    /// drop(sentry);
+    /// assert!(String::from_utf8(received.recv()?)?.contains("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transport(mut self, transport: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.transport = Some(Arc::new(transport));
         self
     }
 

@@ -157,12 +157,6 @@ impl Client {
         self.inner.as_ref().map(|inner| inner.exporter.take_record()).unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, record: Box<Record>) {
-        if let Some(inner) = &self.inner {
-            inner.exporter.give_back(record);
-        }
-    }
-
     pub(crate) fn submit(&self, item: Item) {
         if let Some(inner) = &self.inner {
             inner.exporter.submit(item);
@@ -234,6 +228,7 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
         dsn: settings.dsn.clone(),
         spotlight: settings.spotlight.clone(),
         console: settings.console,
+        transport: settings.transport.clone(),
         facts: Facts {
             release: settings.release.clone(),
             environment: settings.environment.clone(),

@@ -51,7 +51,7 @@ impl Settings {
         let dsn = dsn.map(|(name, text)| read_dsn(name, &text)).transpose()?;
         let by_hand = builder.spotlight.map(|text| read_url("spotlight", &text)).transpose()?;
         let spotlight = choice.of("spotlight", by_hand.map(Some), env.spotlight).and_then(|(_, url)| url);
-        let mut faults = Faults { is_on: dsn.is_some() || spotlight.is_some() || builder.console, warnings };
+        let mut faults = Faults { is_on: dsn.is_some() || spotlight.is_some() || builder.console || builder.transport.is_some(), warnings };
         faults.note(error.map_or(Ok(()), Err))?;
 
         let (name, environment) = choice.of("environment", builder.environment, env.name).unwrap_or_else(|| ("", "production".to_owned()));
@@ -87,6 +87,7 @@ impl Settings {
             shutdown_timeout: choice.or("shutdown_timeout", builder.shutdown_timeout, Duration::from_secs(2)),
             console: choice.or("console", builder.console.then_some(true), false),
             spotlight,
+            transport: builder.transport,
             panic_hook: choice.or("panic_hook", builder.panic_hook, true),
             debug: debug.is_some_and(|(_, debug)| debug),
             tags: builder.tags,

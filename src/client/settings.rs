@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::export::{BeforeSend, BeforeSendTransaction};
+use crate::export::{BeforeSend, BeforeSendTransaction, Transport};
 use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) console: bool,
     pub(crate) spotlight: Option<Url>,
+    pub(crate) transport: Option<Transport>,
     pub(crate) panic_hook: bool,
     pub(crate) debug: bool,
     pub(crate) tags: BTreeMap<String, String>,
@@ -68,7 +69,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Whether anything is recorded: there is somewhere to send to or to show.
     pub(crate) fn is_on(&self) -> bool {
-        self.dsn.is_some() || self.console || self.spotlight.is_some()
+        self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some()
     }
 }
 

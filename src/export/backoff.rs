@@ -58,4 +58,20 @@ mod tests {
         }
         assert_eq!(backoff.until(now), None);
     }
+
+    #[test]
+    fn a_closed_port_sees_at_most_ten_attempts_in_seventy_five_seconds() {
+        for _ in 0..100 {
+            let start = Instant::now();
+            let mut backoff = Backoff::default();
+            let (mut now, mut attempts) = (start, 0);
+            while now - start < Duration::from_secs(75) {
+                attempts += 1;
+                backoff.failed(now);
+                now = backoff.until(now).unwrap_or(now);
+            }
+
+            assert!((6..=10).contains(&attempts), "{attempts}");
+        }
+    }
 }

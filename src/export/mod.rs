@@ -40,6 +40,9 @@ pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
 /// A hook that may change a transaction, or drop it by returning nothing.
 pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
 
+/// Takes finished envelopes in place of the network.
+pub(crate) type Transport = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Nobody waits longer for a delivery: a year.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -48,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
     pub(crate) spotlight: Option<url::Url>,
     pub(crate) console: bool,
+    pub(crate) transport: Option<Transport>,
     pub(crate) facts: Facts,
     pub(crate) redactor: Redactor,
     pub(crate) before_send: Option<BeforeSend>,
@@ -119,11 +123,6 @@ impl Exporter {
     /// A cleared record from the pool.
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.shared.pool.take()
-    }
-
-    /// Gives a record's memory back.
-    pub(crate) fn give_back(&self, record: Box<Record>) {
-        self.shared.pool.give_back(record);
     }
 
     /// Hands an item over, or drops and counts it. Never waits.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::payload::{EventPayload, TransactionPayload, sampling_context};
+use super::payload::{EventPayload, HeaderPayload, TransactionPayload};
 use super::{BeforeSend, BeforeSendTransaction, Facts, Item, diagnostics};
 use crate::exception;
 use crate::protocol::{
@@ -95,7 +95,7 @@ impl Pipeline {
     ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
         let exceptions = exceptions(event);
         let payload = EventPayload { event, exceptions: &exceptions, facts: &self.facts };
-        let header = self.header(event.captured.event_id, &event.scope);
+        let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, facts: &self.facts };
         let Some(hook) = &self.before_send else {
             return self.write(&header, ItemType::Event, None, &payload, reports, buffer).map(|envelope| (envelope, 0));
         };
@@ -107,7 +107,7 @@ impl Pipeline {
                 *original
             }
         };
-        let header = EnvelopeHeader { event_id: Some(changed.event_id), ..header };
+        let header = HeaderPayload { event_id: changed.event_id, ..header };
         self.write(&header, ItemType::Event, None, &changed, reports, buffer).map(|envelope| (envelope, 0))
     }
 
@@ -119,7 +119,7 @@ impl Pipeline {
     ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
         let event_id = EventId::new();
         let payload = TransactionPayload { event_id, record, facts: &self.facts };
-        let header = self.header(event_id, record);
+        let header = HeaderPayload { event_id, record, facts: &self.facts };
         let count = record.spans.len();
         let Some(hook) = &self.before_send_transaction else {
             return self
@@ -134,23 +134,14 @@ impl Pipeline {
                 *original
             }
         };
-        let header = EnvelopeHeader { event_id: Some(changed.event_id), ..header };
+        let header = HeaderPayload { event_id: changed.event_id, ..header };
         let count = changed.spans.len();
         self.write(&header, ItemType::Transaction, Some(count), &changed, reports, buffer).map(|envelope| (envelope, count as u64 + 1))
     }
 
-    fn header(&self, event_id: EventId, record: &Record) -> EnvelopeHeader {
-        EnvelopeHeader {
-            event_id: Some(event_id),
-            dsn: None,
-            sdk: Some(self.facts.sdk.clone()),
-            trace: sampling_context(record, &self.facts),
-        }
-    }
-
     fn write(
         &self,
-        header: &EnvelopeHeader,
+        header: &HeaderPayload<'_>,
         kind: ItemType,
         span_count: Option<usize>,
         payload: &impl Serialize,

@@ -11,8 +11,9 @@ use super::backoff::Backoff;
 use super::http::{self, Http, Outcome};
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
-use super::{Flush, Item, Pipeline, Settings, Shared, console, diagnostics};
+use super::{Flush, Item, Pipeline, Settings, Shared, Transport, console, diagnostics};
 use crate::error::Error;
+use crate::exception;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 /// Requests that may be on the wire at once.
@@ -69,6 +70,8 @@ struct Worker<'a> {
     shared: &'a Arc<Shared>,
     pipeline: Pipeline,
     console: bool,
+    /// Stands in for the project's server.
+    transport: Option<Transport>,
     project: Option<Http>,
     spotlight: Option<Http>,
     limits: RateLimits,
@@ -94,10 +97,11 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(settings: Settings, shared: &'a Arc<Shared>) -> Result<Self, Error> {
         let Settings { connect_timeout, request_timeout, .. } = settings;
-        let project = settings.dsn.as_ref().map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
+        let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
+        let project = project.map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
         let spotlight = settings.spotlight.map(|url| Http::to_url(url, connect_timeout, request_timeout)).transpose()?;
         // Without a project, Spotlight is the server: waited for and counted like one.
-        let (project, spotlight) = if project.is_some() { (project, spotlight) } else { (spotlight, None) };
+        let (project, spotlight) = if project.is_some() || settings.transport.is_some() { (project, spotlight) } else { (spotlight, None) };
         let now = Instant::now();
         Ok(Self {
             shared,
@@ -108,6 +112,7 @@ impl<'a> Worker<'a> {
                 before_send_transaction: settings.before_send_transaction,
             },
             console: settings.console,
+            transport: settings.transport,
             project,
             spotlight,
             limits: RateLimits::default(),
@@ -184,7 +189,7 @@ impl<'a> Worker<'a> {
             self.shared.ledger.discard(&item, DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
-        let reports = if self.project.is_some() && !is_limited { self.take_reports(now) } else { Vec::new() };
+        let reports = if self.reports_losses() && !is_limited { self.take_reports(now) } else { Vec::new() };
         let buffer = self.buffers.pop().unwrap_or_default();
         match self.pipeline.seal(&mut item, reports, buffer) {
             Ok(mut outbound) => {
@@ -223,6 +228,15 @@ impl<'a> Worker<'a> {
     }
 
     fn dispatch(&mut self, mut outbound: Outbound) {
+        if let Some(transport) = &self.transport {
+            let bytes = outbound.envelope.bytes_at(SystemTime::now());
+            if exception::contained(|| transport(bytes)).is_none() {
+                self.trouble.warn("the transport function panicked; what it was given is dropped and counted");
+                self.shared.ledger.put_back(&outbound.reports);
+                self.shared.ledger.discard_shares(outbound.category, outbound.spans, DiscardReason::SendError);
+                return self.keep_buffer(outbound);
+            }
+        }
         let Some(project) = self.project.clone() else {
             // Without a server, what a local sink has shown is as delivered as it can be.
             self.shared.ledger.sent(outbound.category, outbound.spans);
@@ -304,6 +318,11 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Whether there is somebody to tell what was dropped.
+    fn reports_losses(&self) -> bool {
+        self.project.is_some() || self.transport.is_some()
+    }
+
     fn take_reports(&mut self, now: Instant) -> Vec<DiscardedEvent> {
         let rows = self.shared.ledger.take_unreported();
         if !rows.is_empty() {
@@ -313,7 +332,7 @@ impl<'a> Worker<'a> {
     }
 
     fn send_report(&mut self, now: Instant) {
-        if self.project.is_none() {
+        if !self.reports_losses() {
             return;
         }
         self.last_report = now;

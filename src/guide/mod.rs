@@ -2,3 +2,6 @@
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+#[doc = include_str!("cost.md")]
+pub mod cost {}

@@ -25,9 +25,16 @@ pin_project! {
 }
 
 impl<B: Body> ResponseBody<B> {
-    pub(super) fn new(inner: B, mut running: Running) -> Self {
-        running.body(inner.size_hint().exact(), inner.is_end_stream());
+    pub(super) fn new(inner: B, running: Running) -> Self {
         Self { inner, running }
+    }
+}
+
+impl<B> ResponseBody<B> {
+    /// The inner body if nothing is to be timed.
+    #[cfg(feature = "axum")]
+    pub(super) fn into_untimed(self) -> Result<B, Self> {
+        if matches!(self.running, Running::Off) { Ok(self.inner) } else { Err(self) }
     }
 }
 
@@ -44,6 +51,9 @@ impl<B: Body> Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        if matches!(this.running, Running::Off) {
+            return this.inner.poll_frame(cx);
+        }
         let frame = ready!(this.running.enter(|| this.inner.as_mut().poll_frame(cx)));
         match &frame {
             Some(Ok(frame)) => {

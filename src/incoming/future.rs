@@ -13,6 +13,7 @@ use super::body::ResponseBody;
 use super::capture_error::CaptureError;
 use super::layer::BodyForm;
 use super::running::Running;
+use crate::protocol::SpanStatus;
 
 pin_project! {
     /// The future of a recorded response.
@@ -46,14 +47,17 @@ where
         let this = self.project();
         match ready!(this.running.enter(|| this.inner.poll(cx))) {
             Ok(mut response) => {
-                // Without a transaction the error stays on the response: a layer further out may want it.
-                let error = match this.running {
-                    Running::Root(_) => response.extensions_mut().remove::<CaptureError>(),
-                    Running::Off | Running::Ignored(_) | Running::Nested(_) => None,
-                };
-                let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-                this.running.head(response.status(), length, error);
-                let running = std::mem::take(this.running);
+                match this.running {
+                    // Without a transaction the error stays on the response: a layer further out may want it.
+                    Running::Off | Running::Ignored(_) => {}
+                    Running::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
+                    Running::Root(root) => {
+                        let error = response.extensions_mut().remove::<CaptureError>();
+                        root.head(response.status(), error);
+                        root.body(length(&response), response.body().is_end_stream());
+                    }
+                }
+                let running = std::mem::take(this.running).into_body();
                 Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, running)))))
             }
             Err(error) => {
@@ -62,6 +66,11 @@ where
             }
         }
     }
+}
+
+/// How long the body will be, where that is known: a stream of known length (a file, a proxied answer) has it in its header only.
+fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
+    response.body().size_hint().exact().or_else(|| response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok())
 }
 
 impl<Fut, F> fmt::Debug for ResponseFuture<Fut, F> {

@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 
 use super::capture_error::CaptureError;
 use crate::protocol::SpanStatus;
-use crate::record::Parent;
-use crate::scope::{OwnSpan, Shared, current};
+use crate::record::{Parent, ResponseFacts};
+use crate::scope::{Ending, OwnSpan, Shared, current};
 
 /// What is done around each poll.
 #[derive(Debug, Default)]
@@ -37,12 +37,15 @@ pub(super) struct Root {
     was_polled: bool,
     /// True while code of the request runs; still true in `Drop` when that code panicked.
     is_inside: bool,
+    /// Where the client was lost.
+    cancelled: Option<&'static str>,
 }
 
 impl Running {
     pub(super) fn root(scope: Arc<Shared>, method: &Method) -> Self {
         let is_head = method == Method::HEAD;
-        Self::Root(Root { scope: Some(scope), is_head, status: None, expected: None, bytes: 0, was_polled: false, is_inside: false })
+        let scope = Some(scope);
+        Self::Root(Root { scope, is_head, status: None, expected: None, bytes: 0, was_polled: false, is_inside: false, cancelled: None })
     }
 
     /// Runs a part of the request with its scope current.
@@ -55,19 +58,15 @@ impl Running {
         }
     }
 
-    /// The head of the response is there. Takes the error that rides on it.
-    pub(super) fn head(&mut self, status: StatusCode, length: Option<u64>, error: Option<CaptureError>) {
+    /// What goes on while the body is polled.
+    pub(super) fn into_body(self) -> Self {
         match self {
+            // The span of a layer further in ends with the head.
+            Self::Off | Self::Nested(_) => Self::Off,
             // What an ignored request captures in its body is dropped as well.
-            Self::Off | Self::Ignored(_) => {}
-            Self::Nested(span) => {
-                span.end(SpanStatus::from_http(status.as_u16()));
-                *self = Self::Off;
-            }
-            Self::Root(root) => {
-                root.expected = length;
-                root.head(status, error);
-            }
+            Self::Ignored(ignored) => Self::Ignored(ignored),
+            Self::Root(root) if root.scope.is_none() => Self::Off,
+            Self::Root(root) => Self::Root(root),
         }
     }
 
@@ -78,18 +77,6 @@ impl Running {
             Self::Ignored(_) => *self = Self::Off,
             Self::Nested(span) => span.end(SpanStatus::InternalError),
             Self::Root(root) => root.end(SpanStatus::InternalError, true),
-        }
-    }
-
-    /// How long the body will be, where that is known, and whether it has ended already.
-    pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
-        if let Self::Root(root) = self {
-            // A stream of known length (a file, a proxied answer) has it in its header only; hyper stops polling there.
-            root.expected = expected.or(root.expected);
-            // After a handshake the connection is something else, which may live for hours.
-            if is_end || root.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
-                root.complete();
-            }
         }
     }
 
@@ -130,21 +117,30 @@ impl Root {
         result
     }
 
-    fn head(&mut self, status: StatusCode, error: Option<CaptureError>) {
+    /// The head of the response is there, perhaps with an error that rides on it.
+    pub(super) fn head(&mut self, status: StatusCode, error: Option<CaptureError>) {
         let Some(scope) = &self.scope else { return };
         self.status = Some(status);
         self.was_polled = false;
-        scope.change_record(|record| record.response.status = Some(status.as_u16()));
         if let Some(error) = error.filter(|_| self.has_failed()) {
             scope.capture(error.into_capture(), Parent::Root);
         }
-        scope.release();
+        scope.release(status.as_u16());
+    }
+
+    /// How long the body will be, where that is known, and whether it has ended already.
+    pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
+        self.expected = expected;
+        // After a handshake the connection is something else, which may live for hours.
+        if is_end || self.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
+            self.complete();
+        }
     }
 
     /// Whether the response says that the service failed.
     fn has_failed(&self) -> bool {
-        let codes = self.scope.as_ref().and_then(|scope| Some(scope.client.settings()?.failed_status_codes.clone()));
-        self.status.zip(codes).is_some_and(|(status, codes)| codes.contains(&status.as_u16()))
+        let settings = self.scope.as_ref().and_then(|scope| scope.client.settings());
+        self.status.zip(settings).is_some_and(|(status, settings)| settings.failed_status_codes.contains(&status.as_u16()))
     }
 
     fn complete(&mut self) {
@@ -154,9 +150,9 @@ impl Root {
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
         if let Some(scope) = self.scope.take() {
-            let bytes = self.bytes;
-            scope.change_record(|record| record.response.body_bytes = bytes);
-            scope.finish(status, has_failed);
+            let response =
+                ResponseFacts { status: self.status.map(|status| status.as_u16()), body_bytes: self.bytes, cancelled: self.cancelled };
+            scope.finish(Ending { status, response, has_failed });
         }
     }
 
@@ -180,7 +176,7 @@ impl Root {
                 "in_body"
             }
         };
-        scope.change_record(|record| record.response.cancelled = Some(place));
+        self.cancelled = Some(place);
         self.end(SpanStatus::Cancelled, false);
     }
 }

@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tower::Service;
 
 use super::future::ResponseFuture;
 use super::layer::BodyForm;
-use super::request;
+use super::request::{Noticed, copy_headers, describe};
 use super::route::{RouteOptions, Routes};
 use super::running::{Ignored, Running};
 use crate::client::{Client, Settings};
@@ -18,8 +18,8 @@ use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{Record, TraceFacts};
 use crate::sampling::{self, Decision, SamplingContext, TrustParent};
-use crate::scope::{Kind, OwnSpan, Shared, current};
-use crate::trace::Transaction;
+use crate::scope::{Extent, Kind, OwnSpan, Shared, current};
+use crate::trace::clock;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
 pub struct SentryService<S, F> {
@@ -52,31 +52,29 @@ impl<S, F> SentryService<S, F> {
         if options.is_ignored {
             return Running::Ignored(Ignored(Arc::new(Shared::ignored())));
         }
-        let transaction =
-            Transaction::start(self.client.take_record(), "http.server", "auto.http.tower", settings.max_spans, settings.max_breadcrumbs);
-        let scope = self.open(transaction, request, matched.or(template), options, settings);
+        let scope = Shared::open(&self.client, settings, |transaction| {
+            transaction.begin("http.server", "auto.http.tower");
+            let record = &mut transaction.record;
+            let headers = request.headers();
+            // Whether they are needed is known only after the decision if a failure is not kept, and the decision needs one of them.
+            let noticed =
+                if settings.keep_failed { copy_headers(headers, &settings.redaction, record) } else { Noticed::in_headers(headers) };
+            let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
+            let decision = self.continue_or_begin(incoming, options, settings, record);
+            let extent = Extent::of(decision, settings);
+            if !settings.keep_failed && extent != Extent::Bare {
+                copy_headers(headers, &settings.redaction, record);
+            }
+            describe(request, noticed.host, matched.or(template), record);
+            (decision, extent)
+        });
         Running::root(scope, request.method())
     }
 
-    fn open<B>(
-        &self,
-        mut transaction: Transaction,
-        request: &Request<B>,
-        template: Option<&str>,
-        options: RouteOptions,
-        settings: &Settings,
-    ) -> Arc<Shared> {
-        let record = &mut transaction.record;
-        request::describe(request, template, &settings.redaction, record);
-        let decision = self.continue_or_begin(request.headers(), options, settings, record);
-        Arc::new(Shared::new(self.client.clone(), transaction, decision))
-    }
-
-    /// Continues the trace of the headers, or begins one; decides about it.
-    fn continue_or_begin(&self, headers: &HeaderMap, options: RouteOptions, settings: &Settings, record: &mut Record) -> Decision {
+    /// Continues the trace that came in, or begins one; decides about it.
+    fn continue_or_begin(&self, incoming: Option<Incoming>, options: RouteOptions, settings: &Settings, record: &mut Record) -> Decision {
         let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
-        let incoming =
-            propagation::incoming(headers).filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
+        let incoming = incoming.filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
         let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
         let trusted = incoming.as_ref().filter(|incoming| trusts(settings.trust_parent, incoming, own_organization));
         let sample_rand = match (&incoming, trusted) {
@@ -95,7 +93,7 @@ impl<S, F> SentryService<S, F> {
             is_continued: trusted.is_some(),
             sample_rand,
         };
-        let decision = sampling::decide(context, |rate, wanted| self.client.grants(rate, wanted, record.start));
+        let decision = sampling::decide(context, |rate, wanted| self.client.grants(rate, wanted, clock::nanos(record.start)));
         record.trace = TraceFacts {
             trace_id,
             root: SpanId::new(),

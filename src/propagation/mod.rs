@@ -3,7 +3,7 @@
 mod baggage;
 mod sentry_trace;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
 
@@ -18,11 +18,15 @@ pub(crate) struct Incoming {
     pub(crate) context: Box<DynamicSamplingContext>,
 }
 
+/// As constants: looked up by a text, a name is parsed first, for each request.
+const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
 /// Reads `sentry-trace`, and `baggage` only beside it.
 pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
-    let header = headers.get("sentry-trace")?.to_str().ok()?;
+    let header = headers.get(SENTRY_TRACE)?.to_str().ok()?;
     let sentry_trace::SentryTrace { trace_id, parent, sampled } = sentry_trace::parse(header)?;
-    let lines = headers.get_all("baggage").iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
     Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines)) })
 }
 

@@ -109,7 +109,7 @@ pub struct SpanId(u64);
 impl SpanId {
     /// A new random id.
     pub fn new() -> Self {
-        Self(random_pair().0.max(1))
+        Self(random().max(1))
     }
 }
 
@@ -190,13 +190,20 @@ impl SpanId {
 }
 
 /// Writes `bytes` as hex without the formatting machinery: a transaction has three ids a span.
+#[expect(clippy::indexing_slicing, reason = "all of a byte's values, and this runs in the compiler")]
 fn hex<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in buffer.chunks_exact_mut(2).zip(bytes) {
-        if let [high, low] = pair {
-            *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or_default();
-            *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or_default();
+    const PAIRS: [[u8; 2]; 256] = {
+        let digits = b"0123456789abcdef";
+        let mut pairs = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+            byte += 1;
         }
+        pairs
+    };
+    for (pair, byte) in buffer.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
     }
     std::str::from_utf8(buffer).unwrap_or_default()
 }
@@ -216,16 +223,22 @@ fn join(high: u64, low: u64) -> u128 {
 /// 128 random bits from two generators of 64 bits each, so that ids of many processes do not meet:
 /// one generator alone has 2^64 states, and with it two processes could walk the same stretch.
 fn random_pair() -> (u64, u64) {
+    draw(|(first, second)| (first.u64(..), second.u64(..)))
+}
+
+/// 64 random bits: ids of spans need to differ within their trace only.
+fn random() -> u64 {
+    draw(|(first, _)| first.u64(..))
+}
+
+fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
     thread_local! {
         static GENERATORS: RefCell<(fastrand::Rng, fastrand::Rng)> = RefCell::new((seeded(), seeded()));
     }
     GENERATORS
-        .try_with(|pair| {
-            let mut pair = pair.borrow_mut();
-            (pair.0.u64(..), pair.1.u64(..))
-        })
+        .try_with(|pair| draw(&mut pair.borrow_mut()))
         // A thread that is being torn down has no generator left.
-        .unwrap_or_else(|_| (seeded().u64(..), seeded().u64(..)))
+        .unwrap_or_else(|_| draw(&mut (seeded(), seeded())))
 }
 
 /// The standard library's hasher is keyed by the operating system's entropy and gives new keys at each call.

@@ -49,6 +49,7 @@ impl<'a> FieldWriter<'a> {
         self.fixed(key, I64, value.cast_unsigned());
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self, key: Key<'_>, value: u64) {
         self.fixed(key, U64, value);
     }
@@ -57,11 +58,10 @@ impl<'a> FieldWriter<'a> {
         self.fixed(key, F64, value.to_bits());
     }
 
+    #[inline]
     pub(crate) fn text(&mut self, key: Key<'_>, value: &str) {
         let value = cut(value, FIELD_LIMIT);
-        self.key(key);
-        let [low, high] = u16::try_from(value.len()).unwrap_or_default().to_le_bytes();
-        self.buffer.extend_from_slice(&[TEXT, low, high]);
+        self.text_head(key, value.len());
         self.buffer.extend_from_slice(value.as_bytes());
     }
 
@@ -70,18 +70,17 @@ impl<'a> FieldWriter<'a> {
         if let Some(text) = value.as_str() {
             return self.text(key, text);
         }
-        self.key(key);
-        let head = self.buffer.len();
-        self.buffer.extend_from_slice(&[TEXT, 0, 0]);
+        self.text_head(key, 0);
         let start = self.buffer.len();
         // The error is our own, at the limit; what was written until then stays.
         let _ = Bounded { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
-        if let Some([_, l, h]) = self.buffer.get_mut(head..start) {
+        if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
             (*l, *h) = (low, high);
         }
     }
 
+    #[inline]
     fn fixed(&mut self, key: Key<'_>, tag: u8, bits: u64) {
         match key {
             Key::Index(index) => {
@@ -92,23 +91,30 @@ impl<'a> FieldWriter<'a> {
                 }
                 self.buffer.extend_from_slice(&bytes);
             }
-            Key::Name(_) => {
-                self.key(key);
+            Key::Name(name) => {
+                self.name(name);
                 self.buffer.push(tag);
                 self.buffer.extend_from_slice(&bits.to_le_bytes());
             }
         }
     }
 
-    fn key(&mut self, key: Key<'_>) {
+    #[inline]
+    fn text_head(&mut self, key: Key<'_>, len: usize) {
+        let [low, high] = u16::try_from(len).unwrap_or_default().to_le_bytes();
         match key {
-            Key::Index(index) => self.buffer.push(index),
+            Key::Index(index) => self.buffer.extend_from_slice(&[index, TEXT, low, high]),
             Key::Name(name) => {
-                let name = cut(name, u8::MAX.into());
-                self.buffer.extend_from_slice(&[NAMED, u8::try_from(name.len()).unwrap_or_default()]);
-                self.buffer.extend_from_slice(name.as_bytes());
+                self.name(name);
+                self.buffer.extend_from_slice(&[TEXT, low, high]);
             }
         }
+    }
+
+    fn name(&mut self, name: &str) {
+        let name = cut(name, u8::MAX.into());
+        self.buffer.extend_from_slice(&[NAMED, u8::try_from(name.len()).unwrap_or_default()]);
+        self.buffer.extend_from_slice(name.as_bytes());
     }
 }
 

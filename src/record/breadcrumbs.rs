@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tracing::Metadata;
 
+use super::Moment;
 use crate::protocol::Breadcrumb;
 
 /// Fields of one step beyond this are cut: a hundred of them are copied with every event.
@@ -22,8 +23,7 @@ pub(crate) enum BreadcrumbSource {
 #[derive(Clone, Debug)]
 pub(crate) struct BreadcrumbRecord {
     pub(crate) source: BreadcrumbSource,
-    /// Ticks.
-    pub(crate) at: u64,
+    pub(crate) at: Moment,
     pub(crate) fields: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Breadcrumbs {
 }
 
 impl Breadcrumbs {
-    pub(crate) fn push(&mut self, source: BreadcrumbSource, at: u64, fields: &[u8], limit: usize) {
+    pub(crate) fn push(&mut self, source: BreadcrumbSource, at: Moment, fields: &[u8], limit: usize) {
         if limit == 0 {
             return;
         }
@@ -77,18 +77,18 @@ mod tests {
     fn the_ring_keeps_the_newest_in_order() {
         let mut breadcrumbs = Breadcrumbs::default();
 
-        for at in 0..150 {
-            breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), at, b"", 100);
+        for step in 0..150 {
+            breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), Moment::default(), &[step], 100);
         }
 
-        assert_eq!(breadcrumbs.iter().map(|step| step.at).collect::<Vec<_>>(), (50..150).collect::<Vec<_>>());
+        assert_eq!(breadcrumbs.iter().map(|step| step.fields[0]).collect::<Vec<_>>(), (50..150).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_limit_of_zero_keeps_none() {
         let mut breadcrumbs = Breadcrumbs::default();
 
-        breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), 0, b"", 0);
+        breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), Moment::default(), b"", 0);
 
         assert!(breadcrumbs.is_empty());
     }

@@ -16,13 +16,14 @@ const HEADER_LIMIT: usize = 50;
 
 impl Record {
     /// Records one header; beyond fifty they are left out.
+    #[inline]
     fn header(&mut self, name: &str, value: HeaderFact<'_>) {
         // A header name is at most 64 KiB by `http`; what does not fit a byte is no header of this world.
         let Ok(name_len) = u8::try_from(name.len()) else { return };
         let (len, bytes) = match value {
             HeaderFact::Withheld => (WITHHELD, &[][..]),
             HeaderFact::Value(bytes) => {
-                let bytes = bytes.get(..bytes.len().min(HEADER_VALUE_LIMIT)).unwrap_or_default();
+                let bytes = bytes.get(..HEADER_VALUE_LIMIT).unwrap_or(bytes);
                 (u16::try_from(bytes.len()).unwrap_or_default(), bytes)
             }
         };
@@ -33,6 +34,7 @@ impl Record {
     }
 
     /// Records headers one behind the other.
+    #[inline]
     pub(crate) fn headers<'a>(&mut self, headers: impl Iterator<Item = (&'a str, HeaderFact<'a>)>) {
         let start = self.arena.len();
         for (name, value) in headers.take(HEADER_LIMIT) {

@@ -7,6 +7,7 @@ mod arena;
 mod breadcrumbs;
 mod event;
 mod headers;
+mod moment;
 mod pool;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
 pub(crate) use event::{Captured, EventRecord};
 pub(crate) use headers::HeaderFact;
+pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
 
 use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, TransactionSource, User};
@@ -49,26 +51,29 @@ pub(crate) enum Parent {
 pub(crate) enum SpanName {
     /// By its callsite.
     Callsite(&'static Metadata<'static>),
-    /// By us: the kind of work and a text in the arena.
-    Own { op: &'static str, origin: &'static str, description: Slice, inner: Inner },
+    /// By us: a row of `own_spans`.
+    Own(u32),
 }
 
-/// When a middleware's inner service worked, in ticks; zero is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Inner {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
+/// What a span of ours (not of `tracing`) is. Apart from the rows, so that those stay small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnSpanRecord {
+    pub(crate) op: &'static str,
+    pub(crate) origin: &'static str,
+    pub(crate) description: Slice,
+    /// When a middleware's inner service began and ended.
+    pub(crate) inner: (Moment, Moment),
 }
 
-/// One span. Times are ticks of the client's clock.
+/// One span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpanRecord {
     pub(crate) id: SpanId,
     pub(crate) parent: Parent,
     pub(crate) name: SpanName,
-    pub(crate) start: u64,
-    /// `None` while it is open.
-    pub(crate) end: Option<u64>,
+    pub(crate) start: Moment,
+    /// Not known while it is open.
+    pub(crate) end: Moment,
     pub(crate) fields: Slice,
     /// Set by what happened inside, where no field says otherwise.
     pub(crate) status: Option<SpanStatus>,
@@ -141,10 +146,8 @@ pub(crate) struct Record {
     /// The route template or the name a user gave; the method stands before it when `request` has one.
     pub(crate) name: Option<Slice>,
     pub(crate) source: TransactionSource,
-    /// Ticks.
-    pub(crate) start: u64,
-    /// Ticks.
-    pub(crate) end: u64,
+    pub(crate) start: Moment,
+    pub(crate) end: Moment,
     /// The same moment as `start` on the wall clock: nanoseconds since the epoch.
     pub(crate) started_at: u64,
     pub(crate) status: Option<SpanStatus>,
@@ -160,6 +163,7 @@ pub(crate) struct Record {
     /// Why it is sent although the head said no.
     pub(crate) kept: Option<&'static str>,
     pub(crate) spans: Vec<SpanRecord>,
+    pub(crate) own_spans: Vec<OwnSpanRecord>,
     pub(crate) dropped_spans: u32,
     /// Ids of `tracing` spans that are open, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
@@ -187,6 +191,7 @@ impl Record {
         self.breadcrumbs.clear();
         self.kept = None;
         self.spans.clear();
+        self.own_spans.clear();
         self.dropped_spans = 0;
         self.live.clear();
         self.late.clear();
@@ -196,6 +201,7 @@ impl Record {
         if self.arena.capacity() > 64 * 1024 {
             self.arena = Vec::new();
             self.spans = Vec::new();
+            self.own_spans = Vec::new();
             self.late = Vec::new();
         }
     }
@@ -239,14 +245,9 @@ impl Record {
     }
 
     /// Puts a text into the arena; an empty one when it is full.
+    #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
-        let bytes = bytes.get(..bytes.len().min(FIELD_LIMIT)).unwrap_or_default();
-        if self.arena.len() + bytes.len() > ARENA_LIMIT {
-            return Slice::default();
-        }
-        let start = self.arena.len();
-        self.arena.extend_from_slice(bytes);
-        slice(start, bytes.len())
+        self.fields(bytes.get(..FIELD_LIMIT).unwrap_or(bytes))
     }
 
     /// Marks what is in the arena so far as the scope's own.
@@ -255,6 +256,7 @@ impl Record {
     }
 
     /// Puts encoded fields into the arena, or drops them when it is full.
+    #[inline]
     pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
         if self.arena.len() + encoded.len() > ARENA_LIMIT {
             return Slice::default();
@@ -283,7 +285,7 @@ impl Record {
 
     /// The text of a stretch; bytes that are not UTF-8 become `U+FFFD`.
     pub(crate) fn str(&self, slice: Slice) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes(slice))
+        readable(self.bytes(slice))
     }
 
     /// All fields of a span in the order they were recorded.
@@ -301,6 +303,12 @@ impl Record {
     fn late_of(&self, span: Parent) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
         self.late.iter().filter(move |late| late.span == span).flat_map(|late| Fields::new(self.bytes(late.fields)))
     }
+}
+
+/// Bytes as text; what is not UTF-8 becomes `U+FFFD`.
+pub(crate) fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    // Asked first, since it is several times faster than looking for what to replace.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn slice(start: usize, len: usize) -> Slice {

@@ -1,14 +1,16 @@
 //! Keys of maps, read where they lie.
 
-use serde::ser::{Impossible, SerializeMap};
+use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
+use serde_json::{Error, Result};
 
+use super::json::{Map, unused};
 use super::patterns;
-use super::serializer::{Entries, unused};
+use super::place::Place;
 
-/// Reads a key where it lies, judges it and hands it on. Keys of JSON are texts.
-pub(super) struct Key<'a, 'r, S> {
-    pub(super) entries: &'a mut Entries<'r, S>,
+/// Reads a key where it lies, judges it and writes it. Keys of JSON are texts.
+pub(super) struct Key<'m, 'a, 'r> {
+    pub(super) map: &'m mut Map<'a, 'r>,
 }
 
 /// A key shorter than this cannot hide a token.
@@ -16,30 +18,44 @@ const LONG_KEY: usize = 32;
 
 macro_rules! no_key {
     ($($method:ident($($argument:ty),*)),*) => {$(
-        fn $method(self, $(_: $argument),*) -> Result<(), S::Error> {
+        fn $method(self, $(_: $argument),*) -> Result<()> {
             Err(unused())
         }
     )*};
 }
 
-impl<S: SerializeMap> Serializer for Key<'_, '_, S> {
+impl Serializer for Key<'_, '_, '_> {
     type Ok = ();
-    type Error = S::Error;
-    type SerializeSeq = Impossible<(), S::Error>;
-    type SerializeTuple = Impossible<(), S::Error>;
-    type SerializeTupleStruct = Impossible<(), S::Error>;
-    type SerializeTupleVariant = Impossible<(), S::Error>;
-    type SerializeMap = Impossible<(), S::Error>;
-    type SerializeStruct = Impossible<(), S::Error>;
-    type SerializeStructVariant = Impossible<(), S::Error>;
+    type Error = Error;
+    type SerializeSeq = Impossible<(), Error>;
+    type SerializeTuple = Impossible<(), Error>;
+    type SerializeTupleStruct = Impossible<(), Error>;
+    type SerializeTupleVariant = Impossible<(), Error>;
+    type SerializeMap = Impossible<(), Error>;
+    type SerializeStruct = Impossible<(), Error>;
+    type SerializeStructVariant = Impossible<(), Error>;
 
-    fn serialize_str(self, key: &str) -> Result<(), S::Error> {
-        self.entries.judge(key);
+    fn serialize_str(self, key: &str) -> Result<()> {
+        let Map { json, place, value_place, is_hidden, .. } = self.map;
+        (*is_hidden, *value_place) = match place {
+            Place::Headers => (json.redactor.hides_header(key), Place::of_header(key)),
+            Place::Groups => (false, Place::Open),
+            _ => (json.redactor.is_sensitive(key), Place::of_attribute(key)),
+        };
         if key.len() < LONG_KEY {
-            return self.entries.inner.serialize_key(key);
+            json.escaped(key);
+        } else {
+            json.escaped(&patterns::scrub(json.redactor, key));
         }
-        let clean = patterns::scrub(self.entries.redactor, key);
-        self.entries.inner.serialize_key(clean.as_ref())
+        Ok(())
+    }
+
+    /// A name that we gave: nothing to judge, but for what the conventions say about its value.
+    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<()> {
+        self.map.is_hidden = false;
+        self.map.value_place = Place::of_attribute(name);
+        self.map.json.plain(name);
+        Ok(())
     }
 
     no_key!(
@@ -58,53 +74,46 @@ impl<S: SerializeMap> Serializer for Key<'_, '_, S> {
         serialize_bytes(&[u8]),
         serialize_none(),
         serialize_unit(),
-        serialize_unit_struct(&'static str),
-        serialize_unit_variant(&'static str, u32, &'static str)
+        serialize_unit_struct(&'static str)
     );
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), S::Error> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), S::Error> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, _: &'static str, _: &T) -> Result<(), S::Error> {
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, _: &'static str, _: &T) -> Result<()> {
         Err(unused())
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq> {
         Err(unused())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, S::Error> {
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple> {
         Err(unused())
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct> {
         Err(unused())
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeTupleVariant, S::Error> {
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeTupleVariant> {
         Err(unused())
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap> {
         Err(unused())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, S::Error> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct> {
         Err(unused())
     }
 
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, S::Error> {
+    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant> {
         Err(unused())
     }
 }

@@ -4,10 +4,14 @@
 //! **names** (of headers, query parameters and fields) and on **shapes** (tokens, `Bearer …`, keys, cards, `user:password@` in
 //! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, `Redacted`, and transports take nothing else.
 
+mod card;
+mod escape;
+mod json;
 mod key;
+mod memory;
 mod names;
 mod patterns;
-mod serializer;
+mod place;
 mod url;
 mod value;
 
@@ -15,8 +19,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{EnvelopeHeader, ItemHeader, ItemType};
+use crate::protocol::{ItemHeader, ItemType};
 
+pub(crate) use json::OWN;
 pub(crate) use names::is_credential_header;
 pub(crate) use url::hide_parameters;
 
@@ -146,14 +151,15 @@ impl Redactor {
 
     /// Whether a header's value is replaced when PII is off: it may name a person or an address.
     pub(crate) fn hides_header(&self, name: &str) -> bool {
+        let judged = names::judge(name);
         self.rules.withholds(name)
-            || names::is_sensitive_header(name)
+            || judged.sensitive_header
+            || (!self.send_pii && judged.personal_header)
             || names::is_listed(name, &self.rules.fields)
-            || (!self.send_pii && names::is_personal_header(name))
     }
 
     /// Begins an envelope in `buffer`, which is cleared and comes back inside.
-    pub(crate) fn envelope(&self, header: &EnvelopeHeader, mut buffer: Vec<u8>) -> serde_json::Result<OpenEnvelope<'_>> {
+    pub(crate) fn envelope(&self, header: &impl Serialize, mut buffer: Vec<u8>) -> serde_json::Result<OpenEnvelope<'_>> {
         buffer.clear();
         buffer.extend_from_slice(SENT_AT.as_bytes());
         let start = buffer.len();
@@ -170,17 +176,16 @@ impl Redactor {
     }
 
     fn write(&self, value: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
-        let mut json = serde_json::Serializer::new(buffer);
-        value.serialize(serializer::Redacting::new(self, &mut json))
+        json::Json::new(self, buffer).write(value)
     }
 
     /// Whether a name means a secret even where the text around it is prose.
     fn is_surely_sensitive(&self, name: &str) -> bool {
-        names::is_surely_sensitive(name) || names::is_listed(name, &self.rules.fields)
+        names::judge(name).surely_sensitive || names::is_listed(name, &self.rules.fields)
     }
 
     fn is_sensitive(&self, name: &str) -> bool {
-        names::is_sensitive(name) || names::is_listed(name, &self.rules.fields)
+        names::judge(name).sensitive || names::is_listed(name, &self.rules.fields)
     }
 }
 
@@ -233,7 +238,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::protocol::{ClientReport, EventId, parse};
+    use crate::protocol::{ClientReport, EnvelopeHeader, EventId, parse};
 
     #[test]
     fn an_envelope_has_its_moment_and_the_length_of_each_item() {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+use super::card::card;
 use super::value::value;
 use super::{Redactor, names};
 
@@ -42,16 +43,21 @@ const OTHER: u8 = 0;
 const TOKEN: u8 = 1;
 const COLON: u8 = 2;
 const EQUALS: u8 = 3;
+/// Must be escaped in JSON.
+const ESCAPE: u8 = 4;
+const QUESTION: u8 = 5;
 
 /// What each byte is to the scan; one load a byte is what keeps it cheap.
 #[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
-const CLASSES: [u8; 256] = {
+static CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
     let mut byte = 0_u8;
     loop {
         classes[byte as usize] = match byte {
             b':' => COLON,
             b'=' => EQUALS,
+            b'"' | b'\\' | 0..=31 => ESCAPE,
+            b'?' => QUESTION,
             b'_' | b'-' | b'+' => TOKEN,
             _ if byte.is_ascii_alphanumeric() => TOKEN,
             _ => OTHER,
@@ -65,6 +71,27 @@ const CLASSES: [u8; 256] = {
 
 fn class(byte: u8) -> u8 {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(OTHER)
+}
+
+/// Whether a text is too short for any shape, names no value, and needs no escape: most words are like that.
+pub(super) fn is_harmless_word(text: &str) -> bool {
+    // The shortest shape is `-----BEGIN`; a value needs a name and a sign before it.
+    text.len() < 10 && text.bytes().all(|byte| matches!(class(byte), OTHER | TOKEN))
+}
+
+/// What one pass over a text tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scan {
+    pub(super) has_secret: bool,
+    pub(super) needs_escape: bool,
+    pub(super) has_question_mark: bool,
+}
+
+/// Looks for secrets and for what JSON must escape. Up to the first secret only.
+pub(super) fn scan(redactor: &Redactor, text: &str) -> Scan {
+    let mut scan = Scan::default();
+    scan.has_secret = next_secret(redactor, text, 0, &mut scan).is_some();
+    scan
 }
 
 /// What stands in place of a secret.
@@ -84,7 +111,7 @@ struct Secret {
 pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
     let mut out = String::new();
     let mut copied = 0;
-    while let Some(Secret { range, instead }) = next_secret(redactor, text, copied) {
+    while let Some(Secret { range, instead }) = next_secret(redactor, text, copied, &mut Scan::default()) {
         out.push_str(text.get(copied..range.start).unwrap_or_default());
         match instead {
             Instead::Value => out.push_str(redactor.placeholder()),
@@ -104,36 +131,59 @@ pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-fn next_secret(redactor: &Redactor, text: &str, from: usize) -> Option<Secret> {
+fn next_secret(redactor: &Redactor, text: &str, from: usize, scan: &mut Scan) -> Option<Secret> {
     let bytes = text.as_bytes();
-    let mut run: Option<usize> = None;
+    let mut start = from;
     let mut last_run = from..from;
-    for (at, byte) in bytes.iter().copied().enumerate().skip(from) {
-        let class = class(byte);
-        if class == TOKEN {
-            run.get_or_insert(at);
-            continue;
+    loop {
+        // From here to `at` is a run, perhaps an empty one.
+        let run = bytes.get(start..)?;
+        let len = run.iter().position(|byte| class(*byte) != TOKEN).unwrap_or(run.len());
+        let at = start + len;
+        if len >= 4
+            && let Some(secret) = in_run(redactor, text, start..at)
+        {
+            return Some(secret);
         }
-        if let Some(start) = run.take() {
-            if let Some(secret) = in_run(redactor, text, start..at) {
-                return Some(secret);
-            }
+        if len > 0 {
             last_run = start..at;
         }
+        let class = class(*bytes.get(at)?);
+        start = at + 1;
         let secret = match class {
+            OTHER => continue,
             COLON if bytes.get(at + 1..at + 3) == Some(b"//") => user_info(text, at + 3),
             COLON | EQUALS => named_value(redactor, text, last_run.clone(), at),
-            _ => None,
+            ESCAPE => {
+                scan.needs_escape = true;
+                continue;
+            }
+            _ => {
+                scan.has_question_mark = true;
+                continue;
+            }
         };
         if secret.is_some() {
             return secret;
         }
     }
-    in_run(redactor, text, run?..text.len())
 }
 
 /// A secret that begins with an unbroken run of letters, digits, `_`, `-` and `+`.
+#[inline]
 fn in_run(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
+    // Nearly every word is too short, or begins with a letter that none of the shapes begins with.
+    let len = run.len();
+    let first = *text.as_bytes().get(run.start)?;
+    let may_be_one = match first {
+        b'2'..=b'6' => len >= 4,
+        b'b' | b'B' | b'e' | b'-' => len >= 5,
+        _ => len >= 20,
+    };
+    if may_be_one || len >= redactor.rules.token_length { shape(redactor, text, run) } else { None }
+}
+
+fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
     let word = text.get(run.clone())?;
     let len = word.len();
     if len >= redactor.rules.token_length {
@@ -191,43 +241,6 @@ fn user_info(text: &str, start: usize) -> Option<Secret> {
     })
 }
 
-/// A card number at `start`: 13 to 19 digits, single blanks or dashes between, an issuer's first digits, and Luhn's sum.
-fn card(text: &str, start: usize) -> Option<Range<usize>> {
-    let mut digits = [0_u8; 19];
-    let mut count = 0;
-    let mut end = start;
-    let mut separated = false;
-    for (offset, byte) in text.as_bytes().get(start..)?.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                *digits.get_mut(count)? = byte - b'0';
-                count += 1;
-                end = start + offset + 1;
-                separated = false;
-            }
-            b' ' | b'-' if !separated && count > 0 => separated = true,
-            _ if byte.is_ascii_alphabetic() && !separated => return None,
-            _ => break,
-        }
-    }
-    let digits = digits.get(..count).filter(|digits| digits.len() >= 13)?;
-    let issuer = matches!(digits, [4, ..] | [5, 1..=5, ..] | [2, 2..=7, ..] | [3, 0 | 4 | 6..=8, ..] | [6, 0 | 5, ..]);
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| {
-            let digit = u32::from(*digit);
-            match (place % 2, digit * 2) {
-                (0, _) => digit,
-                (_, double) if double > 9 => double - 9,
-                (_, double) => double,
-            }
-        })
-        .sum();
-    (issuer && sum.is_multiple_of(10)).then_some(start..end)
-}
-
 /// The value behind `name=`, `name: ` or `"name":` where the name is secret; `name` is the run before the sign at `sign`.
 fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize) -> Option<Secret> {
     let bytes = text.as_bytes();
@@ -245,7 +258,7 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     let is_parameter = matches!(name.start.checked_sub(1).and_then(|before| bytes.get(before)), Some(b'?' | b'&'));
     let text_of_name = &*percent_decode_str(text.get(name)?).decode_utf8_lossy();
     let is_secret = redactor.is_sensitive(text_of_name)
-        || (is_parameter && names::is_sensitive_parameter(text_of_name))
+        || (is_parameter && names::judge(text_of_name).sensitive_parameter)
         // A map of headers as `Debug` prints it.
         || (text_of_name.contains('-') && redactor.hides_header(&text_of_name.to_ascii_lowercase()));
     if !is_secret {

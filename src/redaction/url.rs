@@ -1,9 +1,11 @@
 //! URLs and queries: names decide about parameters, user-info always goes.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use percent_encoding::percent_decode_str;
 
+use super::memory::Memory;
 use super::{Redactor, names, patterns};
 
 /// A query (or a form) with the values of secret parameters replaced. Order, duplicates and encoding of the rest are kept.
@@ -23,13 +25,13 @@ pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
         };
         out.push_str(name);
         out.push('=');
-        let decoded = percent_decode_str(name).decode_utf8_lossy();
-        if names::is_sensitive_parameter(&decoded) || redactor.is_sensitive(&decoded) {
+        let plain_name = decoded(name);
+        if names::judge(&plain_name).sensitive_parameter || redactor.is_sensitive(&plain_name) {
             changed |= !value.is_empty();
             out.push_str(if value.is_empty() { "" } else { redactor.placeholder() });
             continue;
         }
-        let plain = percent_decode_str(value).decode_utf8_lossy();
+        let plain = decoded(value);
         let scrubbed = patterns::scrub(redactor, &plain);
         if scrubbed == plain {
             out.push_str(value);
@@ -39,6 +41,10 @@ pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
         }
     }
     if changed { Cow::Owned(out) } else { Cow::Borrowed(query) }
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { Cow::Borrowed(text) }
 }
 
 /// A URL without its user-info and with its query redacted.
@@ -57,8 +63,13 @@ pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
 
 /// A path without the values of parameters that the route's template gives a secret name: `/reset/{token}`.
 pub(crate) fn hide_parameters<'a>(template: &str, path: &'a str) -> Cow<'a, str> {
-    let names = |segment: &str| segment.contains('{') && names::is_sensitive(segment);
-    if !template.split('/').any(names) {
+    thread_local! {
+        static HIDES: RefCell<Memory<bool>> = RefCell::default();
+    }
+    let names = |segment: &str| segment.contains('{') && names::judge(segment).sensitive;
+    let hides_any = |template: &str| template.split('/').any(names);
+    let remembered = HIDES.try_with(|hides| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any)));
+    if !remembered.ok().flatten().unwrap_or_else(|| hides_any(template)) {
         return Cow::Borrowed(path);
     }
     let mut templates = template.split('/');

@@ -112,21 +112,26 @@ impl Shared {
         event_id
     }
 
-    /// Lets the parked errors go: the response's head is there, or there will be none.
-    pub(crate) fn release(&self) {
+    /// The response's head is there: lets the parked errors go.
+    pub(crate) fn release(&self, status: u16) {
         let mut state = self.lock();
+        state.transaction.record.response.status = Some(status);
+        let parked = self.take_parked(&mut state);
+        drop(state);
+        submit(&self.client, parked);
+    }
+
+    /// The parked errors with their scope; from now on none is parked.
+    #[inline]
+    pub(super) fn take_parked(&self, state: &mut State) -> Option<Vec<Item>> {
         if state.phase == Phase::BeforeHead {
             state.phase = Phase::Open;
         }
         if state.parked.is_empty() {
-            return;
+            return None;
         }
         let parked = std::mem::take(&mut state.parked);
-        let events: Vec<_> = parked.into_iter().map(|captured| self.with_scope(captured, &state)).collect();
-        drop(state);
-        for event in events {
-            self.client.submit(Item::Event(event));
-        }
+        Some(parked.into_iter().map(|captured| Item::Event(self.with_scope(captured, state))).collect())
     }
 
     /// Gives an event its copy of the scope.
@@ -134,6 +139,16 @@ impl Shared {
         let mut scope = self.client.take_record();
         state.transaction.record.copy_scope_to(&mut scope);
         Box::new(EventRecord { captured, scope })
+    }
+}
+
+/// Hands events over, if there are any.
+#[inline]
+pub(super) fn submit(client: &Client, events: Option<Vec<Item>>) {
+    if let Some(events) = events {
+        for event in events {
+            client.submit(event);
+        }
     }
 }
 

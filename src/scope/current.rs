@@ -1,21 +1,21 @@
 //! The current scope of a thread: a swap at the begin and the end of each poll.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::state::State;
 use super::{Scope, Shared};
 use crate::record::Parent;
 
 /// What is current on a thread.
-pub(crate) struct Entered {
-    pub(crate) scope: Arc<Shared>,
+#[derive(Clone, Copy)]
+pub(crate) struct Entered<'a> {
+    pub(crate) scope: &'a Arc<Shared>,
     own: Option<Own>,
-    /// The span of `tracing` that brought the scope here, to a task that has none.
-    lent_to: Option<Loan>,
 }
 
 /// A scope that is current because a span of `tracing` was entered.
@@ -30,49 +30,124 @@ struct Loan {
 #[derive(Clone, Copy)]
 struct Own {
     span: Parent,
-    /// The Registry's current span when ours was entered: while it is still that one, ours is the innermost.
-    seen: Option<u64>,
+    /// The innermost span of `tracing` when ours was entered: while it is still that one, ours is the innermost.
+    seen: Innermost,
+}
+
+/// The innermost span of `tracing` that is entered on a thread: its id, which is never 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Innermost(u64);
+
+impl Innermost {
+    const NONE: Self = Self(0);
+    /// Below too many others: only the Registry knows.
+    const DEEP: Self = Self(u64::MAX);
+}
+
+/// What of a thread's state callbacks look at first. It has no destructor, so that a look is one load and not a call.
+struct Thread {
+    how: Cell<How>,
+    own: Cell<Option<Own>>,
+    /// Where a span has lent its scope.
+    loan: Cell<Loan>,
+    /// How many spans of `tracing` are entered.
+    depth: Cell<usize>,
+    /// Their ids. Asking the Registry for the innermost one takes 220 instructions.
+    spans: [Cell<u64>; DEPTH],
+}
+
+const DEPTH: usize = 64;
+
+/// How something came to be current.
+#[derive(Clone, Copy)]
+enum How {
+    Not,
+    /// By a poll of what records no spans: callbacks of spans are done when they see this.
+    Unrecorded,
+    Polled,
+    /// By a span of `tracing`, to a task that has none.
+    Lent,
 }
 
 /// See [`is_used`].
 static EVER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    static THREAD: Thread = const {
+        Thread {
+            how: Cell::new(How::Not),
+            own: Cell::new(None),
+            loan: Cell::new(Loan { span: 0, depth: 0 }),
+            depth: Cell::new(0),
+            spans: [const { Cell::new(0) }; DEPTH],
+        }
+    };
 }
 
 /// Runs `work` with `scope` current, and with `own` as the innermost span if given. Restores what was current, also on a panic.
 pub(crate) fn enter<R>(scope: &Arc<Shared>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Entered>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            swap(self.0.take());
-        }
-    }
-    let own = own.map(|span| Own { span, seen: registry_span() });
-    let _restore = Restore(swap(Some(Entered { scope: Arc::clone(scope), own, lent_to: None })));
+    let _outer = Outer::replace(Arc::clone(scope), own);
     work()
 }
 
-/// Puts `next` in place of what is current. Where the thread is being torn down, nothing is current any more.
-fn swap(next: Option<Entered>) -> Option<Entered> {
-    EVER.store(true, Ordering::Relaxed);
-    // What is replaced is dropped by the caller, outside the borrow: it may be the last handle of a scope.
-    CURRENT.try_with(|current| current.replace(next)).ok().flatten()
+/// What was current before; is so again when this is dropped.
+struct Outer {
+    scope: Option<Arc<Shared>>,
+    how: How,
+    own: Option<Own>,
+    depth: usize,
+}
+
+impl Outer {
+    #[inline]
+    fn replace(scope: Arc<Shared>, own: Option<Parent>) -> Self {
+        if !is_used() {
+            EVER.store(true, Ordering::Relaxed);
+        }
+        THREAD.with(|thread| {
+            let depth = thread.depth.get();
+            let own = own.map(|span| Own { span, seen: thread.innermost() });
+            let (how, own) = (thread.how.get(), thread.own.replace(own));
+            let polled = if scope.is_recording() { How::Polled } else { How::Unrecorded };
+            Self { scope: thread.swap(Some(scope), polled), how, own, depth }
+        })
+    }
+}
+
+impl Drop for Outer {
+    #[inline]
+    fn drop(&mut self) {
+        THREAD.with(|thread| {
+            let scope = thread.swap(self.scope.take(), self.how);
+            thread.own.set(self.own);
+            // A guard of a span that is held over an await leaves its span behind.
+            thread.depth.set(self.depth);
+            // Last, and outside the borrow: it may be the last handle of a scope.
+            drop(scope);
+        });
+    }
 }
 
 /// Looks at what is current. `look` must not run code of the user.
-pub(crate) fn with<R>(look: impl FnOnce(&Entered) -> R) -> Option<R> {
-    // A thread that has entered a scope sees its own store, and what others entered is not current here.
-    if !is_used() {
+#[inline]
+pub(crate) fn with<R>(look: impl FnOnce(Entered<'_>) -> R) -> Option<R> {
+    if !is_set() {
         return None;
     }
-    CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(look)).ok().flatten()
+    let own = THREAD.with(|thread| thread.own.get());
+    CURRENT.try_with(|current| Some(look(Entered { scope: current.try_borrow().ok()?.as_ref()?, own }))).ok().flatten()
+}
+
+/// Whether anything is current.
+#[inline]
+pub(crate) fn is_set() -> bool {
+    THREAD.with(|thread| !matches!(thread.how.get(), How::Not))
 }
 
 /// The current scope.
 pub(crate) fn scope() -> Option<Arc<Shared>> {
-    with(|entered| Arc::clone(&entered.scope))
+    with(|entered| Arc::clone(entered.scope))
 }
 
 /// Whether any scope was ever entered in this process. Until then a callback of `tracing` has nothing to look for; asked first in
@@ -82,123 +157,191 @@ pub(crate) fn is_used() -> bool {
     EVER.load(Ordering::Relaxed)
 }
 
-/// The current scope if its spans are recorded.
-pub(crate) fn recording() -> Option<Arc<Shared>> {
-    with(|entered| entered.scope.is_recording().then(|| Arc::clone(&entered.scope))).flatten()
+/// Whether spans may be recorded here: whoever records one looks at its scope again.
+#[inline]
+pub(crate) fn may_record() -> bool {
+    THREAD.with(|thread| matches!(thread.how.get(), How::Polled | How::Lent))
 }
 
 /// The current scope as a user's handle, with the active span.
 pub(crate) fn handle() -> Option<Scope> {
-    let (scope, own) = with(|entered| (Arc::clone(&entered.scope), entered.own))?;
-    if !scope.client.is_enabled() {
-        return Some(Scope::off());
-    }
-    let span = active(&scope, own);
-    Some(Scope::new(scope, span))
+    with(|entered| {
+        if !entered.scope.client.is_enabled() {
+            return Scope::off();
+        }
+        let known = entered.known_parent(&entered.scope.lock());
+        let span = known.unwrap_or_else(|| entered.active());
+        Scope::new(Arc::clone(entered.scope), span)
+    })
 }
 
 /// The innermost span of ours, and the scope, for whom wants to add to it.
 pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
     with(|entered| match entered.own {
-        Some(Own { span: Parent::Span(index), .. }) => Some((Arc::clone(&entered.scope), index)),
+        Some(Own { span: Parent::Span(index), .. }) => Some((Arc::clone(entered.scope), index)),
         _ => None,
     })
     .flatten()
 }
 
-/// The innermost span here, for spans and captures that do not come from `tracing`.
-fn active(scope: &Arc<Shared>, own: Option<Own>) -> Parent {
-    let climbed = tracing::dispatcher::get_default(|dispatch| {
-        let current = dispatch.current_span().id().cloned();
-        match (current, dispatch.downcast_ref::<Registry>()) {
-            (Some(id), Some(registry)) => climb(scope, own, registry.span(&id).into_iter().flat_map(|span| span.scope())),
-            _ => None,
+impl Entered<'_> {
+    /// Where a new span hangs, if that can be told without asking the Registry: nearly always.
+    #[inline]
+    fn known_parent(self, state: &State) -> Option<Parent> {
+        let innermost = THREAD.with(Thread::innermost);
+        match (self.own, innermost) {
+            (_, Innermost::DEEP) => None,
+            (Some(own), innermost) if own.seen == innermost => Some(own.span),
+            (own, Innermost::NONE) => Some(own.map_or(Parent::Root, |own| own.span)),
+            (_, Innermost(id)) => state.transaction.traced_row(id).map(Parent::Span),
         }
-    });
-    climbed.unwrap_or_else(|| own.map_or(Parent::Root, |own| own.span))
+    }
+
+    /// The innermost span here by the Registry, for spans and captures that do not come from `tracing`.
+    fn active(self) -> Parent {
+        let climbed = tracing::dispatcher::get_default(|dispatch| {
+            let current = dispatch.current_span().id().cloned();
+            match (current, dispatch.downcast_ref::<Registry>()) {
+                (Some(id), Some(registry)) => self.climb(registry.span(&id).into_iter().flat_map(|span| span.scope())),
+                _ => None,
+            }
+        });
+        climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span))
+    }
+
+    /// Where a span or event of `tracing` hangs: at the nearest recorded span of its context, else at our own, else at the root.
+    /// With the scope's state, since whoever asks goes on to change it.
+    #[inline]
+    pub(crate) fn parent<'a, 's, S>(
+        self,
+        spans: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
+    ) -> (Parent, MutexGuard<'s, State>)
+    where
+        S: LookupSpan<'a> + 'a,
+        Self: 's,
+    {
+        let state = self.scope.lock();
+        if let Some(parent) = self.known_parent(&state) {
+            return (parent, state);
+        }
+        // The Registry may close spans while it is asked.
+        drop(state);
+        let climbed = spans().and_then(|spans| self.climb(spans));
+        (climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
+    }
+
+    /// The same for an explicit parent: our own spans do not count.
+    pub(crate) fn explicit_parent<'a, S>(self, spans: Option<tracing_subscriber::registry::Scope<'a, S>>) -> Parent
+    where
+        S: LookupSpan<'a> + 'a,
+    {
+        let climbed = spans.and_then(|mut spans| spans.find_map(|span| self.scope.lock().transaction.traced_row(span.id().into_u64())));
+        climbed.map_or(Parent::Root, Parent::Span)
+    }
+
+    /// From the innermost span of `tracing` outwards to the first that is recorded, or to the one inside which our own span began.
+    fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: impl Iterator<Item = SpanRef<'a, S>>) -> Option<Parent> {
+        spans.find_map(|span| {
+            let id = span.id().into_u64();
+            match self.own {
+                Some(Own { span, seen }) if seen == Innermost(id) => Some(span),
+                _ => self.scope.lock().transaction.traced_row(id).map(Parent::Span),
+            }
+        })
+    }
 }
 
-/// From the innermost span of `tracing` outwards to the first that is recorded, or to the one inside which our own span began.
-fn climb<'a, S: LookupSpan<'a> + 'a>(scope: &Shared, own: Option<Own>, spans: impl Iterator<Item = SpanRef<'a, S>>) -> Option<Parent> {
-    let mut spans = spans.map(|span| span.id().into_u64());
-    spans.find_map(|id| match own {
-        Some(Own { span, seen: Some(seen) }) if seen == id => Some(span),
-        _ => scope.lock().transaction.traced_row(id).map(Parent::Span),
+/// Notes that a span of `tracing` was entered here. `false` if nothing is current that could be its home.
+#[inline]
+pub(crate) fn span_entered(span: u64) -> bool {
+    THREAD.with(|thread| {
+        let how = thread.how.get();
+        if matches!(how, How::Unrecorded) {
+            return true;
+        }
+        let depth = thread.depth.get();
+        if let Some(place) = thread.spans.get(depth) {
+            place.set(span);
+        }
+        thread.depth.set(depth + 1);
+        match how {
+            How::Not => false,
+            How::Unrecorded | How::Polled => true,
+            How::Lent => {
+                thread.change_loan(span, |depth| depth + 1);
+                true
+            }
+        }
     })
 }
 
-/// Where a span or event of `tracing` hangs whose contextual parent is `id`: at the nearest recorded span, else our own, else the root.
-pub(crate) fn parent<'a, S>(
-    scope: &Shared,
-    id: Option<u64>,
-    spans: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
-) -> Parent
-where
-    S: LookupSpan<'a> + 'a,
-{
-    let own = with(|entered| entered.own).flatten();
-    if let Some(own) = own.filter(|own| own.seen == id) {
-        return own.span;
-    }
-    // The parent itself is recorded nearly always: found without asking the Registry.
-    if let Some(row) = id.and_then(|id| scope.lock().transaction.traced_row(id)) {
-        return Parent::Span(row);
-    }
-    let climbed = id.and_then(|_| climb(scope, own, spans()?.skip(1)));
-    climbed.unwrap_or_else(|| own.map_or(Parent::Root, |own| own.span))
-}
-
-/// The same for an explicit parent: our own spans do not count.
-pub(crate) fn explicit_parent<'a, S>(scope: &Shared, spans: Option<tracing_subscriber::registry::Scope<'a, S>>) -> Parent
-where
-    S: LookupSpan<'a> + 'a,
-{
-    spans.and_then(|spans| climb(scope, None, spans)).unwrap_or_default()
-}
-
-/// Makes `scope` current because a span of it was entered where nothing is.
-pub(crate) fn lend(scope: &Arc<Shared>, span: u64) {
-    swap(Some(Entered { scope: Arc::clone(scope), own: None, lent_to: Some(Loan { span, depth: 1 }) }));
-}
-
-/// Whether something is current where a span is entered; if that span brought it, it counts as entered once more.
-pub(crate) fn is_set_for(span: u64) -> bool {
-    // Nearly always a request is current that no span has brought: one look.
-    match with(|entered| entered.lent_to) {
-        None => false,
-        Some(None) => true,
-        Some(Some(loan)) => {
-            if loan.span == span {
-                set_depth(loan.depth + 1);
-            }
-            true
+/// Notes that a span was left; ends its loan with the last exit.
+#[inline]
+pub(crate) fn span_exited(span: u64) {
+    THREAD.with(|thread| {
+        if matches!(thread.how.get(), How::Unrecorded) {
+            return;
         }
-    }
-}
-
-/// Ends what [`lend`] began, with the last exit of the span.
-pub(crate) fn end_loan(span: u64) {
-    match with(|entered| entered.lent_to).flatten() {
-        Some(loan) if loan.span == span && loan.depth == 1 => {
-            swap(None);
+        let innermost = thread.depth.get().wrapping_sub(1);
+        // Spans are left in the other order nearly always.
+        match thread.spans.get(innermost) {
+            Some(place) if place.get() == span => thread.depth.set(innermost),
+            _ => thread.left_out_of_order(span),
         }
-        Some(loan) if loan.span == span => set_depth(loan.depth - 1),
-        _ => {}
-    }
-}
-
-fn set_depth(depth: u32) {
-    // A thread that is being torn down has no loan.
-    let _ = CURRENT.try_with(|current| {
-        if let Ok(mut current) = current.try_borrow_mut()
-            && let Some(loan) = current.as_mut().and_then(|entered| entered.lent_to.as_mut())
-        {
-            loan.depth = depth;
+        if matches!(thread.how.get(), How::Lent) && thread.change_loan(span, |depth| depth - 1) == Some(0) {
+            thread.swap(None, How::Not);
         }
     });
 }
 
-/// The Registry's current span.
-fn registry_span() -> Option<u64> {
-    tracing::dispatcher::get_default(|dispatch| dispatch.current_span().id().map(tracing::Id::into_u64))
+impl Thread {
+    /// Puts `next` in place of what is current. Where the thread is being torn down, nothing is current any more.
+    #[inline]
+    fn swap(&self, next: Option<Arc<Shared>>, how: How) -> Option<Arc<Shared>> {
+        let replaced = CURRENT.try_with(|current| current.replace(next));
+        self.how.set(if replaced.is_ok() { how } else { How::Not });
+        replaced.ok().flatten()
+    }
+
+    #[inline]
+    fn innermost(&self) -> Innermost {
+        match self.depth.get() {
+            0 => Innermost::NONE,
+            depth => self.spans.get(depth - 1).map_or(Innermost::DEEP, |span| Innermost(span.get())),
+        }
+    }
+
+    /// How often the span that brought the scope here is entered after the change; none if another brought it.
+    fn change_loan(&self, span: u64, change: impl FnOnce(u32) -> u32) -> Option<u32> {
+        let loan = self.loan.get();
+        (loan.span == span).then(|| {
+            let depth = change(loan.depth);
+            self.loan.set(Loan { span, depth });
+            depth
+        })
+    }
+
+    #[cold]
+    fn left_out_of_order(&self, span: u64) {
+        let depth = self.depth.get();
+        let Some(entered) = self.spans.get(..depth) else {
+            // Deeper than we can see.
+            return self.depth.set(depth - 1);
+        };
+        if let Some(place) = entered.iter().rposition(|entered| entered.get() == span) {
+            for (here, next) in entered.iter().zip(entered.iter().skip(1)).skip(place) {
+                here.set(next.get());
+            }
+            self.depth.set(depth - 1);
+        }
+    }
+}
+
+/// Makes `scope` current because a span of it was entered where nothing is.
+pub(crate) fn lend(scope: Arc<Shared>, span: u64) {
+    THREAD.with(|thread| {
+        thread.own.set(None);
+        thread.loan.set(Loan { span, depth: 1 });
+        thread.swap(Some(scope), How::Lent);
+    });
 }

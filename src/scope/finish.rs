@@ -2,38 +2,67 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::capture::submit;
 use super::state::{Phase, Shared, State};
-use crate::client::Client;
 use crate::export::Item;
 use crate::protocol::{Category, DiscardReason, SpanStatus};
-use crate::record::Record;
+use crate::record::ResponseFacts;
+use crate::trace::clock;
+
+/// How the work of a scope ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) status: SpanStatus,
+    pub(crate) response: ResponseFacts,
+    /// What the response says; errors that were captured and panics count by themselves.
+    pub(crate) has_failed: bool,
+}
 
 impl Shared {
     /// Ends the transaction and hands it over if it is to be sent. The second call does nothing.
-    ///
-    /// `has_failed` is what the response says; errors that were captured and panics count by themselves.
-    pub(crate) fn finish(self: Arc<Self>, status: SpanStatus, has_failed: bool) {
-        self.release();
+    pub(crate) fn finish(mut self: Arc<Self>, ending: Ending) {
         let mut state = self.lock();
         if state.phase == Phase::Finished {
             return;
         }
+        let parked = self.take_parked(&mut state);
         state.phase = Phase::Finished;
         let was_recording = state.transaction.is_recording;
-        state.transaction.end(status);
+        state.transaction.record.response = ending.response;
+        state.transaction.end(ending.status);
         self.stop_recording();
-        let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, has_failed));
+        let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, ending.has_failed));
+        let (spans, dropped_spans) = (state.transaction.record.spans.len() as u64, state.transaction.record.dropped_spans);
         drop(state);
-        let (client, record) = self.into_record();
-        if record.dropped_spans > 0 {
-            client.discard(DiscardReason::BufferOverflow, Category::Span, record.dropped_spans.into());
+
+        let client = self.client.clone();
+        submit(&client, parked);
+        if dropped_spans > 0 {
+            client.discard(DiscardReason::BufferOverflow, Category::Span, dropped_spans.into());
         }
-        if is_sent {
-            client.submit(Item::Transaction(record));
-        } else {
+        if !is_sent {
             client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
-            client.discard(DiscardReason::SampleRate, Category::Span, record.spans.len() as u64 + 1);
-            client.give_back(record);
+            client.discard(DiscardReason::SampleRate, Category::Span, spans + 1);
+        }
+        if let Some(this) = Arc::get_mut(&mut self) {
+            this.client = crate::client::Client::off();
+            let record = &mut this.state.get_mut().unwrap_or_else(PoisonError::into_inner).transaction.record;
+            if is_sent {
+                let full = std::mem::replace(record, client.take_record());
+                client.submit(Item::Transaction(full));
+            } else {
+                record.clear();
+            }
+            return Self::put_aside(self);
+        }
+        // Somebody still has a handle: what later events of the same request need stays behind.
+        if is_sent {
+            let mut left = client.take_record();
+            let mut state = self.lock();
+            state.transaction.record.copy_scope_to(&mut left);
+            let full = std::mem::replace(&mut state.transaction.record, left);
+            drop(state);
+            client.submit(Item::Transaction(full));
         }
     }
 
@@ -45,25 +74,10 @@ impl Shared {
     fn is_kept(&self, state: &mut State, has_failed: bool) -> bool {
         let keeps = self.client.settings().is_some_and(|settings| settings.keep_failed) && !state.decision.is_final;
         let record = &mut state.transaction.record;
-        let is_kept = keeps && (has_failed || state.has_failed) && self.client.may_keep(record.end);
+        let is_kept = keeps && (has_failed || state.has_failed) && self.client.may_keep(clock::nanos(record.end));
         if is_kept {
             record.kept = Some("failed");
         }
         is_kept
-    }
-
-    /// The record; if somebody still has a handle, what later events of the same request need stays behind.
-    fn into_record(self: Arc<Self>) -> (Client, Box<Record>) {
-        match Arc::try_unwrap(self) {
-            Ok(shared) => (shared.client, shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).transaction.record),
-            Err(shared) => {
-                let mut left = shared.client.take_record();
-                let mut state = shared.lock();
-                state.transaction.record.copy_scope_to(&mut left);
-                let record = std::mem::replace(&mut state.transaction.record, left);
-                drop(state);
-                (shared.client.clone(), record)
-            }
-        }
     }
 }

@@ -20,9 +20,10 @@ use serde::Serialize;
 pub use bind::Scoped;
 pub(crate) use capture::{Capture, capture_panic};
 pub use capture::{capture_error, capture_message};
+pub(crate) use finish::Ending;
 pub(crate) use span::OwnSpan;
 pub use span::{Spanned, span};
-pub(crate) use state::{Kind, Shared};
+pub(crate) use state::{Extent, Kind, Shared};
 
 use crate::client::default_client;
 use crate::protocol::{Breadcrumb, EventId, Level, TraceId, User};

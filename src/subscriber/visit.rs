@@ -1,6 +1,6 @@
 //! Field values of `tracing` as bytes of the record.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 
@@ -11,20 +11,30 @@ use crate::record::{FieldWriter, Key};
 /// Runs `encode` with a buffer of this thread, then `use_it` with the encoded bytes.
 ///
 /// The user's `Debug` and `Display` run in `encode`, while nothing of ours is locked: they may log, and that comes right back here.
-pub(super) fn encoded<R>(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(&[u8]) -> R) -> R {
+pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(&[u8])) {
     thread_local! {
-        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    // Taken, not borrowed: a nested call gets a buffer of its own.
-    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
-    buffer.clear();
-    encode(&mut Fields(FieldWriter::new(&mut buffer)));
-    let result = use_it(&buffer);
-    // A thread that is being torn down keeps none, and one long text must not stay for ever.
-    if buffer.capacity() <= 64 * 1024 {
-        let _ = BUFFER.try_with(|slot| slot.set(buffer));
+    let mut run = Some(|buffer: &mut Vec<u8>| {
+        buffer.clear();
+        encode(&mut Fields(FieldWriter::new(buffer)));
+        use_it(buffer);
+        // One long text must not stay for ever.
+        if buffer.capacity() > 64 * 1024 {
+            *buffer = Vec::new();
+        }
+    });
+    let _ = BUFFER.try_with(|buffer| {
+        if let Ok(mut buffer) = buffer.try_borrow_mut()
+            && let Some(run) = run.take()
+        {
+            run(&mut buffer);
+        }
+    });
+    // Inside another call, or on a thread that is being torn down: with a buffer of its own.
+    if let Some(run) = run {
+        run(&mut Vec::new());
     }
-    result
 }
 
 /// Writes each field by its place in the callsite's list.

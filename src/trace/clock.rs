@@ -1,16 +1,20 @@
-//! One anchor for all times of a process.
+//! The clocks: the monotonic one for all that is measured, the wall clock once for each transaction and event.
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use crate::protocol::Timestamp;
+use crate::record::Moment;
 
-/// Nanoseconds since the anchor, on the monotonic clock.
-pub(crate) fn now() -> u64 {
-    static ANCHOR: OnceLock<Instant> = OnceLock::new();
-    let since = ANCHOR.get_or_init(Instant::now).elapsed();
-    // By hand: `as_nanos` multiplies 128 bits, and 64 bits of nanoseconds last for 584 years.
-    since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+/// Now, on the monotonic clock.
+pub(crate) fn now() -> Moment {
+    Moment::at(Instant::now())
+}
+
+/// Nanoseconds from the first call in this process to `moment`, for what counts seconds.
+pub(crate) fn nanos(moment: Moment) -> u64 {
+    static FIRST: OnceLock<Moment> = OnceLock::new();
+    moment.nanos_since(*FIRST.get_or_init(now))
 }
 
 /// Nanoseconds since the epoch, on the wall clock.

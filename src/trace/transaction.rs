@@ -4,7 +4,7 @@ use tracing::Metadata;
 
 use super::clock;
 use crate::protocol::{SpanId, SpanStatus};
-use crate::record::{BreadcrumbSource, Inner, Parent, Record, Slice, SpanName, SpanRecord};
+use crate::record::{BreadcrumbSource, Moment, OwnSpanRecord, Parent, Record, SpanName, SpanRecord};
 
 /// A transaction while it runs.
 #[derive(Debug)]
@@ -12,27 +12,27 @@ pub(crate) struct Transaction {
     pub(crate) record: Box<Record>,
     /// Whether spans are recorded.
     pub(crate) is_recording: bool,
-    spans_limit: usize,
-    breadcrumbs_limit: usize,
+    pub(crate) spans_limit: usize,
+    pub(crate) breadcrumbs_limit: usize,
 }
 
 impl Transaction {
+    /// One that has not begun and records nothing.
+    pub(crate) fn idle(record: Box<Record>) -> Self {
+        Self { record, is_recording: false, spans_limit: 0, breadcrumbs_limit: 0 }
+    }
+
     /// Begins now.
-    pub(crate) fn start(
-        mut record: Box<Record>,
-        op: &'static str,
-        origin: &'static str,
-        spans_limit: usize,
-        breadcrumbs_limit: usize,
-    ) -> Self {
+    pub(crate) fn begin(&mut self, op: &'static str, origin: &'static str) {
+        let record = &mut self.record;
         record.op = op;
         record.origin = origin;
         record.start = clock::now();
         record.started_at = clock::wall();
-        Self { record, is_recording: false, spans_limit, breadcrumbs_limit }
     }
 
     /// Begins a span; none if nothing is recorded or the limit is reached, which is counted.
+    #[inline]
     pub(crate) fn start_span(&mut self, name: SpanName, parent: Parent, fields: &[u8]) -> Option<u32> {
         if !self.is_recording {
             return None;
@@ -43,19 +43,28 @@ impl Transaction {
             return None;
         }
         let fields = self.record.fields(fields);
-        self.record.spans.push(SpanRecord { id: SpanId::new(), parent, name, start: clock::now(), end: None, fields, status: None });
+        self.record.spans.push(SpanRecord {
+            id: SpanId::new(),
+            parent,
+            name,
+            start: clock::now(),
+            end: Moment::default(),
+            fields,
+            status: None,
+        });
         u32::try_from(index).ok()
     }
 
     /// Begins a span of ours, whose description goes into the record.
     pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
-        // A span that will not be kept must not leave its text behind.
-        let is_kept = self.is_recording && self.record.spans.len() < self.spans_limit;
-        let description = if is_kept { self.record.text(description.as_bytes()) } else { Slice::default() };
-        self.start_span(SpanName::Own { op, origin, description, inner: Inner::default() }, parent, &[])
+        let index = self.start_span(SpanName::Own(u32::try_from(self.record.own_spans.len()).ok()?), parent, &[])?;
+        let description = self.record.text(description.as_bytes());
+        self.record.own_spans.push(OwnSpanRecord { op, origin, description, inner: Default::default() });
+        Some(index)
     }
 
     /// Begins a span of `tracing`, known by its id until it ends.
+    #[inline]
     pub(crate) fn start_traced_span(&mut self, id: u64, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8]) -> bool {
         let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return false };
         self.record.live.push((id, index));
@@ -63,6 +72,7 @@ impl Transaction {
     }
 
     /// Ends a span of `tracing`.
+    #[inline]
     pub(crate) fn end_traced_span(&mut self, id: u64, unwinds: bool) {
         // The youngest ends first nearly always, so the search starts there.
         let live = &mut self.record.live;
@@ -80,22 +90,24 @@ impl Transaction {
     }
 
     /// The row of a live span of `tracing`.
+    #[inline]
     pub(crate) fn traced_row(&self, id: u64) -> Option<u32> {
         self.record.live.iter().rev().find(|(live, _)| *live == id).map(|(_, index)| *index)
     }
 
+    #[inline]
     pub(crate) fn end_span(&mut self, index: u32, status: Option<SpanStatus>) {
         if let Some(span) = self.record.spans.get_mut(index as usize) {
-            span.end = Some(clock::now());
+            span.end = clock::now();
             span.status = status.or(span.status);
         }
     }
 
     /// Notes that a span's inner service begins to work, or has ended.
     pub(crate) fn mark_inner(&mut self, index: u32, ends: bool) {
-        if let Some(SpanRecord { name: SpanName::Own { inner, .. }, .. }) = self.record.spans.get_mut(index as usize) {
-            let slot = if ends { &mut inner.end } else { &mut inner.start };
-            *slot = clock::now();
+        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return };
+        if let Some(OwnSpanRecord { inner: (start, end), .. }) = self.record.own_spans.get_mut(*own as usize) {
+            *if ends { end } else { start } = clock::now();
         }
     }
 
@@ -115,7 +127,7 @@ impl Transaction {
     }
 
     pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {
-        let at = if self.breadcrumbs_limit == 0 { 0 } else { clock::now() };
+        let at = if self.breadcrumbs_limit == 0 { Moment::default() } else { clock::now() };
         self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
     }
 
@@ -133,9 +145,9 @@ mod tests {
     use super::*;
 
     fn started() -> Transaction {
-        let mut transaction = Transaction::start(Box::default(), "http.server", "auto.http.tower", 3, 100);
-        transaction.is_recording = true;
-        transaction
+        let mut transaction = Transaction::idle(Box::default());
+        transaction.begin("http.server", "auto.http.tower");
+        Transaction { is_recording: true, spans_limit: 3, ..transaction }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::http::Request;
 use axum::routing::get;
 use tower::ServiceExt as _;
 use tower_http::map_response_body::MapResponseBodyLayer;
-use tower_sentry::{Client, Config, SentryLayer, TracingLayer};
+use tower_sentry::{Client, Config, Scope, SentryLayer, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 use crate::support::{self, Relay, in_child};
@@ -141,7 +141,13 @@ fn no_form_of_a_configuration_shows_the_key() {
 /// (axum clones it per request, which is free only for a layer without any), and like every layer that watches a body to its end
 /// it gives the response a body of another type, which axum boxes.
 fn app(layered: bool, client: &Client) -> Router {
-    let router = Router::new().route("/users/{id}", get(|| async { "Jane" }));
+    let router = Router::new().route(
+        "/users/{id}",
+        get(|| async {
+            Scope::current().set_tag("plan", 7);
+            "Jane"
+        }),
+    );
     let limit = std::hint::black_box(usize::MAX);
     let nothing = MapResponseBodyLayer::new(move |body: Body| http_body_util::Limited::new(body, limit));
     if layered { router.layer(SentryLayer::new(client)) } else { router.layer(nothing) }

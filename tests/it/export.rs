@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use futures_util::future::join_all;
-use tower_sentry::protocol::DiscardReason;
+use http::Request;
+use tower::ServiceExt as _;
+use tower_sentry::protocol::{self, DiscardReason, ItemType};
 use tower_sentry::{Client, Config, Level, Scope, SentryLayer};
 
 use crate::support::{self, Answer, PATIENCE, Relay, Server};
@@ -302,4 +305,30 @@ async fn memory_that_users_fill_counts_against_the_limit_of_the_queue() {
     // Five of 200 KB fit, four are on the wire.
     assert!(overflow >= 20, "{stats:?}");
     client.shutdown(Duration::from_millis(10)).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_transport_of_ones_own_gets_every_envelope_and_may_panic() {
+    let (envelopes, received) = std::sync::mpsc::channel();
+    let mut is_first = true;
+    let calls = std::sync::Mutex::new(move |envelope: &[u8]| {
+        assert!(!std::mem::take(&mut is_first), "a fault of the user's");
+        envelopes.send(envelope.to_vec()).unwrap();
+    });
+    let transport = move |envelope: &[u8]| (calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope);
+    let client = Client::from(Config::builder().transport(transport).panic_hook(false).traces_sample_rate(1.0).build().unwrap());
+    let app = Router::new().route("/", get(|| async { "hello" })).layer(SentryLayer::new(&client));
+
+    for _ in 0..3 {
+        app.clone().oneshot(Request::get("/?token=abc").body(Body::empty()).unwrap()).await.unwrap();
+        client.flush(PATIENCE).await.unwrap();
+    }
+
+    let stats = client.stats().transactions;
+    assert_eq!((stats.captured, stats.sent, stats.dropped.as_slice()), (3, 2, &[(DiscardReason::SendError, 1)][..]));
+    let received: Vec<_> = received.try_iter().collect();
+    let kinds: Vec<_> = received.iter().flat_map(|envelope| protocol::parse(envelope).unwrap().1).map(|item| item.header.kind).collect();
+    assert_eq!(kinds, [ItemType::ClientReport, ItemType::Transaction, ItemType::Transaction], "what was lost is told");
+    let envelope = String::from_utf8(received[1].clone()).unwrap();
+    assert!(envelope.contains("\"query_string\":\"token=[Filtered]\""), "{envelope}");
 }

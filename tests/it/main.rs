@@ -19,6 +19,7 @@ mod architecture;
 mod config;
 mod errors;
 mod export;
+mod hot_path;
 mod http;
 mod privacy;
 mod protocol;

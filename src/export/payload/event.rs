@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{name_of, understand};
 use super::request::RequestPayload;
-use super::{Pairs, common_contexts, has_tags, name, tags, time};
+use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time};
 use crate::export::Facts;
 use crate::protocol::{Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, Record};
@@ -23,7 +23,7 @@ impl Serialize for EventPayload<'_> {
         let mut out = serializer.serialize_struct("Event", 18)?;
         out.serialize_field("event_id", &captured.event_id)?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
-        out.serialize_field("platform", "native")?;
+        out.serialize_field("platform", &Word("native"))?;
         out.serialize_field("level", &captured.level)?;
         if let Some(logger) = captured.logger {
             out.serialize_field("logger", logger)?;
@@ -112,7 +112,7 @@ struct Contexts<'a>(&'a EventRecord);
 impl Serialize for Contexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        contexts.serialize_entry("trace", &Trace(self.0))?;
+        contexts.serialize_entry(&Word("trace"), &Trace(self.0))?;
         common_contexts(&mut contexts, &self.0.scope)?;
         contexts.end()
     }
@@ -152,7 +152,7 @@ impl Serialize for BreadcrumbPayload<'_> {
         let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
-        out.serialize_field("category", metadata.target())?;
+        out.serialize_field("category", &Compiled(metadata.target()))?;
         if let Some((_, message)) = message {
             out.serialize_field("message", &message)?;
         }

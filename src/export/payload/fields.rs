@@ -29,7 +29,7 @@ pub(super) fn understand<'a>(
 ) -> Understood<'a> {
     let mut understood = Understood::default();
     let mut statement = None;
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut places: Option<HashMap<&str, usize>> = None;
     for (key, value) in fields {
         let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
         let text = || match value {
@@ -49,9 +49,8 @@ pub(super) fn understand<'a>(
                 let place = if attributes.len() <= FEW {
                     attributes.iter().position(|(other, _)| *other == name)
                 } else {
-                    if places.is_empty() {
-                        places.extend(attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)));
-                    }
+                    let places =
+                        places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect());
                     let next = attributes.len();
                     let place = *places.entry(name).or_insert(next);
                     (place < next).then_some(place)

@@ -4,6 +4,7 @@
 
 mod event;
 mod fields;
+mod header;
 mod request;
 mod span;
 mod transaction;
@@ -14,15 +15,17 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub(super) use event::EventPayload;
+pub(super) use header::HeaderPayload;
 pub(super) use transaction::TransactionPayload;
 
 use super::Facts;
-use crate::protocol::{DynamicSamplingContext, Timestamp};
-use crate::record::{FieldValue, Record};
+use crate::protocol::Timestamp;
+use crate::record::{FieldValue, Moment, Record};
+use crate::redaction::OWN;
 
-/// The wall-clock time of `ticks`.
-fn time(record: &Record, ticks: u64) -> Timestamp {
-    Timestamp::from_nanos(record.started_at.saturating_add(ticks.saturating_sub(record.start)))
+/// The wall-clock time of a moment.
+fn time(record: &Record, moment: Moment) -> Timestamp {
+    Timestamp::from_nanos(record.started_at.saturating_add(moment.nanos_since(record.start)))
 }
 
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
@@ -36,41 +39,7 @@ pub(super) fn name(record: &Record) -> String {
     let method = record.str(record.request.method);
     // Anybody can make methods up, and names must stay few: OpenTelemetry's word stands for all that nobody knows.
     let method = if METHODS.contains(&&*method) { &*method } else { "_OTHER" };
-    format!("{method} {}", name.as_deref().unwrap_or("<unmatched>"))
-}
-
-/// What the envelope's header says about the trace.
-pub(super) fn sampling_context(record: &Record, facts: &Facts) -> Option<DynamicSamplingContext> {
-    let trace = &record.trace;
-    if let Some(incoming) =
-        trace.incoming.as_deref().filter(|incoming| incoming.trace_id == trace.trace_id.to_string() && incoming.is_readable())
-    {
-        let mut context = incoming.clone();
-        // Kept after the fact: the parent's "no" would make the server throw it away.
-        if record.kept.is_some() {
-            context.sampled = Some("true".to_owned());
-            context.sample_rate = Some("1".to_owned());
-        }
-        return Some(context);
-    }
-    // A continued trace without a context of its own stays without one: only its head may say what it is.
-    if facts.public_key.is_empty() || trace.parent.is_some() {
-        return None;
-    }
-    let kept = record.kept.is_some();
-    let context = DynamicSamplingContext {
-        trace_id: trace.trace_id.to_string(),
-        public_key: facts.public_key.clone(),
-        sample_rate: Some(if kept { "1".to_owned() } else { trace.sample_rate.to_string() }),
-        sample_rand: Some(format!("0.{:06}", trace.sample_rand)),
-        sampled: Some((kept || trace.sampled).to_string()),
-        release: facts.release.clone(),
-        environment: Some(facts.environment.clone()),
-        transaction: Some(name(record)),
-        org_id: facts.org_id.clone(),
-        replay_id: None,
-    };
-    context.is_readable().then_some(context)
+    [method, " ", name.as_deref().unwrap_or("<unmatched>")].concat()
 }
 
 /// Serialises the pairs of an iterator as a map, once; the pairs must be cheap to make again.
@@ -120,8 +89,27 @@ impl fmt::Display for FieldValue<'_> {
     }
 }
 
+/// A word of ours: a name of an attribute, a word of the protocol. It is written as it is, neither judged nor escaped.
+#[derive(Clone, Copy)]
+struct Word(&'static str);
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit_variant("Word", 0, self.0)
+    }
+}
+
+/// A text that the compiler wrote (a module, a file): nothing that came with a request can be in it.
+struct Compiled(&'static str);
+
+impl Serialize for Compiled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(OWN, self.0)
+    }
+}
+
 /// One group of facts in `contexts`.
-struct Group(&'static [(&'static str, &'static str)]);
+struct Group(&'static [(Word, Word)]);
 
 impl Serialize for Group {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -130,20 +118,20 @@ impl Serialize for Group {
 }
 
 /// Where the process runs: what the standard library knows without asking the system.
-const OS: Group = Group(&[("name", std::env::consts::OS)]);
-const DEVICE: Group = Group(&[("arch", std::env::consts::ARCH)]);
+const OS: Group = Group(&[(Word("name"), Word(std::env::consts::OS))]);
+const DEVICE: Group = Group(&[(Word("arch"), Word(std::env::consts::ARCH))]);
 
 /// Writes the groups that every payload has, behind `trace`.
 fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::Error> {
     let taken = |name: &str| record.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
-        map.serialize_entry("os", &OS)?;
+        map.serialize_entry(&Word("os"), &OS)?;
     }
     if !taken("device") {
-        map.serialize_entry("device", &DEVICE)?;
+        map.serialize_entry(&Word("device"), &DEVICE)?;
     }
     if let Some(status) = record.response.status.filter(|_| !taken("response")) {
-        map.serialize_entry("response", &Pairs(|| std::iter::once(("status_code", status))))?;
+        map.serialize_entry(&Word("response"), &Pairs(|| std::iter::once((Word("status_code"), status))))?;
     }
     for (name, value) in record.contexts.iter().filter(|(name, _)| name != "trace") {
         map.serialize_entry(name, value)?;

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::Pairs;
 use crate::protocol::TransactionSource;
-use crate::record::{HeaderFact, Record};
+use crate::record::{HeaderFact, Record, readable};
 use crate::redaction::hide_parameters;
 
 /// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
@@ -24,7 +24,7 @@ impl Serialize for RequestPayload<'_> {
         let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), path(record));
         // A URL must have a host; where the client named none, a reserved name stands for it (RFC 2606).
         let host = if host.is_empty() { "unknown.invalid".into() } else { host };
-        request.serialize_field("url", &format_args!("{scheme}://{host}{path}"))?;
+        request.serialize_field("url", &[&*scheme, "://", &*host, &*path].concat())?;
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;
         }
@@ -42,21 +42,22 @@ pub(super) fn path(record: &Record) -> Cow<'_, str> {
     }
 }
 
-/// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key.
+/// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key. `http` keeps them together.
 fn headers(record: &Record) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-    let text = |value| match value {
-        HeaderFact::Withheld => Cow::Borrowed(WITHHELD),
-        HeaderFact::Value(bytes) => String::from_utf8_lossy(bytes),
-    };
-    // At most fifty headers, so a scan for each is cheap; `http` keeps lines of one name together.
-    record.each_header().enumerate().filter_map(move |(place, (name, value))| {
-        if record.each_header().take(place).any(|(earlier, _)| earlier == name) {
-            return None;
-        }
+    let mut lines = record.each_header().peekable();
+    std::iter::from_fn(move || {
+        let (name, value) = lines.next()?;
         let mut joined = text(value);
-        for (_, value) in record.each_header().skip(place + 1).filter(|(later, _)| *later == name) {
+        while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
             joined = Cow::Owned(format!("{joined},{}", text(value)));
         }
         Some((name, joined))
     })
+}
+
+fn text(value: HeaderFact<'_>) -> Cow<'_, str> {
+    match value {
+        HeaderFact::Withheld => Cow::Borrowed(WITHHELD),
+        HeaderFact::Value(bytes) => readable(bytes),
+    }
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::fields::{Understood, understand};
-use super::time;
+use super::{Compiled, Word, time};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Parent, Record, SpanName};
 
@@ -20,7 +20,11 @@ impl Serialize for SpanPayload<'_> {
         let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
         let metadata = match span.name {
             SpanName::Callsite(metadata) => Some(metadata),
-            SpanName::Own { .. } => None,
+            SpanName::Own(_) => None,
+        };
+        let own = match span.name {
+            SpanName::Callsite(_) => None,
+            SpanName::Own(own) => record.own_spans.get(own as usize),
         };
         let understood = understand(metadata, record.span_fields(index));
         let parent = match span.parent {
@@ -28,10 +32,10 @@ impl Serialize for SpanPayload<'_> {
             Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
         };
         // What is still open ends with the transaction. A clock that went back must not make the server drop all.
-        let end = span.end.unwrap_or(record.end).max(span.start);
+        let end = span.end.or(record.end).max(span.start);
         let Understood { op, name, status, attributes } = understood;
         // A span that outlives the request (that of a layer around ours, say) ends with it, as the request does.
-        let is_cut = span.end.is_none() && record.response.cancelled.is_some();
+        let is_cut = !span.end.is_known() && record.response.cancelled.is_some();
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         let status = status.or(span.status).unwrap_or(unmarked);
 
@@ -39,33 +43,22 @@ impl Serialize for SpanPayload<'_> {
         out.serialize_field("span_id", &span.id)?;
         out.serialize_field("parent_span_id", &parent)?;
         out.serialize_field("trace_id", &record.trace.trace_id)?;
-        match span.name {
-            SpanName::Callsite(metadata) => {
-                out.serialize_field("op", op.as_deref().unwrap_or("function"))?;
-                out.serialize_field("description", name.as_deref().unwrap_or_else(|| metadata.name()))?;
-            }
-            SpanName::Own { op: own, description, .. } => {
-                out.serialize_field("op", op.as_deref().unwrap_or(own))?;
-                out.serialize_field("description", &record.str(description))?;
-            }
+        match op.as_deref() {
+            Some(op) => out.serialize_field("op", op)?,
+            None => out.serialize_field("op", &Word(own.map_or("function", |own| own.op)))?,
+        }
+        match (own, name.as_deref(), metadata) {
+            (Some(own), ..) => out.serialize_field("description", &record.str(own.description))?,
+            (None, Some(name), _) => out.serialize_field("description", name)?,
+            (None, None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
         }
         out.serialize_field("start_timestamp", &time(record, span.start))?;
         out.serialize_field("timestamp", &time(record, end))?;
         out.serialize_field("status", &status)?;
-        out.serialize_field(
-            "origin",
-            match span.name {
-                SpanName::Callsite(_) => "auto.function.tracing",
-                SpanName::Own { origin, .. } => origin,
-            },
-        )?;
-        let times = match span.name {
-            // Told apart only where the inner service was seen to begin and to end.
-            SpanName::Own { inner, .. } if inner.start > 0 && inner.end > 0 => {
-                Some((inner.start.saturating_sub(span.start), end.saturating_sub(inner.end)))
-            }
-            _ => None,
-        };
+        out.serialize_field("origin", &Word(own.map_or("auto.function.tracing", |own| own.origin)))?;
+        // Told apart only where the inner service was seen to begin and to end.
+        let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
+        let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
         out.serialize_field("data", &Attributes { metadata, fields: &attributes, times })?;
         out.end()
     }
@@ -86,17 +79,17 @@ impl Serialize for Attributes<'_> {
             data.serialize_entry(name, value)?;
         }
         if let Some(metadata) = self.metadata {
-            data.serialize_entry("code.namespace", metadata.target())?;
+            data.serialize_entry(&Word("code.namespace"), &Compiled(metadata.target()))?;
             if let Some(file) = metadata.file() {
-                data.serialize_entry("code.file.path", file)?;
+                data.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
             }
             if let Some(line) = metadata.line() {
-                data.serialize_entry("code.line.number", &line)?;
+                data.serialize_entry(&Word("code.line.number"), &line)?;
             }
         }
         if let Some((before, after)) = self.times {
-            data.serialize_entry("middleware.before_ms", &millis(before))?;
-            data.serialize_entry("middleware.after_ms", &millis(after))?;
+            data.serialize_entry(&Word("middleware.before_ms"), &millis(before))?;
+            data.serialize_entry(&Word("middleware.after_ms"), &millis(after))?;
         }
         data.end()
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::fields::{Understood, understand};
 use super::request::{RequestPayload, path};
 use super::span::SpanPayload;
-use super::{Pairs, common_contexts, has_tags, name, tags, time};
+use super::{Pairs, Word, common_contexts, has_tags, name, tags, time};
 use crate::export::Facts;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
 use crate::record::Record;
@@ -22,8 +22,8 @@ impl Serialize for TransactionPayload<'_> {
         let Self { record, facts, .. } = self;
         let mut out = serializer.serialize_struct("Transaction", 17)?;
         out.serialize_field("event_id", &self.event_id)?;
-        out.serialize_field("type", "transaction")?;
-        out.serialize_field("platform", "native")?;
+        out.serialize_field("type", &Word("transaction"))?;
+        out.serialize_field("platform", &Word("native"))?;
         out.serialize_field("transaction", &name(record))?;
         out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         out.serialize_field("start_timestamp", &time(record, record.start))?;
@@ -56,7 +56,7 @@ struct Contexts<'a>(&'a Record);
 impl Serialize for Contexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        contexts.serialize_entry("trace", &Root(self.0))?;
+        contexts.serialize_entry(&Word("trace"), &Root(self.0))?;
         common_contexts(&mut contexts, self.0)?;
         contexts.end()
     }
@@ -76,7 +76,7 @@ impl Serialize for Root<'_> {
         }
         out.serialize_field("op", record.op)?;
         out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
-        out.serialize_field("origin", record.origin)?;
+        out.serialize_field("origin", &Word(record.origin))?;
         out.serialize_field("data", &RootAttributes(record))?;
         out.end()
     }
@@ -88,44 +88,44 @@ impl Serialize for RootAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(record) = self;
         let mut data = serializer.serialize_map(None)?;
-        data.serialize_entry("sentry.sample_rate", &record.trace.sample_rate)?;
+        data.serialize_entry(&Word("sentry.sample_rate"), &record.trace.sample_rate)?;
         if let Some(reason) = record.kept {
-            data.serialize_entry("tower_sentry.kept", reason)?;
+            data.serialize_entry(&Word("tower_sentry.kept"), reason)?;
         }
         if record.dropped_spans > 0 {
-            data.serialize_entry("tower_sentry.dropped_spans", &record.dropped_spans)?;
+            data.serialize_entry(&Word("tower_sentry.dropped_spans"), &record.dropped_spans)?;
         }
         if record.has_request {
             let request = &record.request;
-            data.serialize_entry("http.request.method", &record.str(request.method))?;
+            data.serialize_entry(&Word("http.request.method"), &record.str(request.method))?;
             if let Some(route) = record.name.filter(|_| record.source == crate::protocol::TransactionSource::Route) {
-                data.serialize_entry("http.route", &record.str(route))?;
+                data.serialize_entry(&Word("http.route"), &record.str(route))?;
             }
-            data.serialize_entry("url.path", &path(record))?;
+            data.serialize_entry(&Word("url.path"), &path(record))?;
             if let Some(query) = request.query {
-                data.serialize_entry("url.query", &record.str(query))?;
+                data.serialize_entry(&Word("url.query"), &record.str(query))?;
             }
-            data.serialize_entry("url.scheme", &record.str(request.scheme))?;
+            data.serialize_entry(&Word("url.scheme"), &record.str(request.scheme))?;
             let host = record.str(request.host);
             let (address, port) = match host.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse::<u16>().ok()?))) {
                 Some((address, port)) => (address, Some(port)),
                 None => (&*host, None),
             };
             if !address.is_empty() {
-                data.serialize_entry("server.address", address)?;
+                data.serialize_entry(&Word("server.address"), address)?;
             }
             if let Some(port) = port {
-                data.serialize_entry("server.port", &port)?;
+                data.serialize_entry(&Word("server.port"), &port)?;
             }
             if let Some(version) = request.version {
-                data.serialize_entry("network.protocol.version", version_text(version))?;
+                data.serialize_entry(&Word("network.protocol.version"), &Word(version_text(version)))?;
             }
             if let Some(status) = record.response.status {
-                data.serialize_entry("http.response.status_code", &status)?;
-                data.serialize_entry("http.response.body.size", &record.response.body_bytes)?;
+                data.serialize_entry(&Word("http.response.status_code"), &status)?;
+                data.serialize_entry(&Word("http.response.body.size"), &record.response.body_bytes)?;
             }
             if let Some(place) = record.response.cancelled {
-                data.serialize_entry("tower_sentry.cancelled", place)?;
+                data.serialize_entry(&Word("tower_sentry.cancelled"), place)?;
             }
         }
         let Understood { attributes, .. } = understand(None, record.root_fields());

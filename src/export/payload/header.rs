@@ -1,0 +1,89 @@
+//! The header of an envelope, with what the trace is sampled by.
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+use super::{Word, name};
+use crate::export::Facts;
+use crate::protocol::{DynamicSamplingContext, EventId};
+use crate::record::Record;
+
+/// The header of an envelope that holds what became of `record`.
+pub(in crate::export) struct HeaderPayload<'a> {
+    pub(in crate::export) event_id: EventId,
+    pub(in crate::export) record: &'a Record,
+    pub(in crate::export) facts: &'a Facts,
+}
+
+impl Serialize for HeaderPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { event_id, record, facts } = *self;
+        let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
+        out.serialize_field("event_id", &event_id)?;
+        out.serialize_field("sdk", &facts.sdk)?;
+        match Sampling::of(record, facts) {
+            Sampling::Unknown => {}
+            Sampling::Given(context) => out.serialize_field("trace", context)?,
+            Sampling::Kept(context) => out.serialize_field("trace", &context)?,
+            Sampling::Own => out.serialize_field("trace", &OwnSampling { record, facts })?,
+        }
+        out.end()
+    }
+}
+
+/// What the header says about the trace.
+enum Sampling<'a> {
+    /// Nothing. A continued trace without a context of its own stays without one: only its head may say what it is.
+    Unknown,
+    /// What came in, frozen.
+    Given(&'a DynamicSamplingContext),
+    /// The same, kept after the fact: the parent's "no" would make the server throw it away.
+    Kept(Box<DynamicSamplingContext>),
+    /// The trace began here.
+    Own,
+}
+
+impl<'a> Sampling<'a> {
+    fn of(record: &'a Record, facts: &Facts) -> Self {
+        let trace = &record.trace;
+        let incoming = trace.incoming.as_deref();
+        if let Some(context) = incoming.filter(|context| context.trace_id == trace.trace_id.to_string() && context.is_readable()) {
+            if record.kept.is_none() {
+                return Self::Given(context);
+            }
+            let (sample_rate, sampled) = (Some("1".to_owned()), Some("true".to_owned()));
+            return Self::Kept(Box::new(DynamicSamplingContext { sample_rate, sampled, ..context.clone() }));
+        }
+        // One member that a server cannot read makes it throw the whole away.
+        if facts.public_key.len() == 32 && trace.parent.is_none() { Self::Own } else { Self::Unknown }
+    }
+}
+
+/// The context of a trace that began here.
+struct OwnSampling<'a> {
+    record: &'a Record,
+    facts: &'a Facts,
+}
+
+impl Serialize for OwnSampling<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, facts } = self;
+        let trace = &record.trace;
+        let is_kept = record.kept.is_some();
+        let mut out = serializer.serialize_struct("DynamicSamplingContext", 9)?;
+        out.serialize_field("trace_id", &trace.trace_id)?;
+        out.serialize_field("public_key", &facts.public_key)?;
+        out.serialize_field("sample_rate", &format_args!("{}", if is_kept { 1.0 } else { trace.sample_rate }))?;
+        out.serialize_field("sample_rand", &format_args!("0.{:06}", trace.sample_rand))?;
+        out.serialize_field("sampled", &Word(if is_kept || trace.sampled { "true" } else { "false" }))?;
+        if let Some(release) = &facts.release {
+            out.serialize_field("release", release)?;
+        }
+        out.serialize_field("environment", &facts.environment)?;
+        out.serialize_field("transaction", &name(record))?;
+        if let Some(org_id) = &facts.org_id {
+            out.serialize_field("org_id", org_id)?;
+        }
+        out.end()
+    }
+}

@@ -1,0 +1,69 @@
+//! What a value is, where its place in the payload tells more than its type.
+
+/// The place of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Anything: texts are scrubbed, keys of maps are judged.
+    Open,
+    /// Only what we wrote.
+    Own,
+    /// Header values by name.
+    Headers,
+    /// A map whose own keys name groups, not values.
+    Groups,
+    Query,
+    Url,
+}
+
+impl Place {
+    /// Headers that hold a URL are read as one.
+    pub(super) fn of_header(name: &str) -> Self {
+        if matches!(name, "referer" | "origin" | "location" | "content-location") { Self::Url } else { Self::Open }
+    }
+
+    /// Attributes that the conventions define as a URL or a query.
+    pub(super) fn of_attribute(name: &str) -> Self {
+        match name {
+            "url.full" | "http.url" | "url" | "http.target" => Self::Url,
+            "url.query" | "http.query" | "query_string" => Self::Query,
+            _ => Self::Open,
+        }
+    }
+}
+
+/// The places of a struct's fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StructPlaces {
+    Contexts,
+    /// The facts that a trace is sampled by.
+    Sampling,
+    Request,
+    /// All of it is ours.
+    Own,
+    Other,
+}
+
+impl StructPlaces {
+    pub(super) fn of(name: &'static str) -> Self {
+        match name {
+            "Contexts" => Self::Contexts,
+            "DynamicSamplingContext" => Self::Sampling,
+            "Request" => Self::Request,
+            "SdkInfo" | "SdkPackage" | "SdkSettings" | "ClientReport" | "DiscardedEvent" => Self::Own,
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn field(self, field: &'static str) -> Place {
+        match (self, field) {
+            (Self::Contexts, _) | (_, "contexts") => Place::Groups,
+            (Self::Sampling, "transaction" | "release" | "environment") => Place::Open,
+            (Self::Request, "query_string") => Place::Query,
+            (Self::Request, "url") => Place::Url,
+            (Self::Request, "headers") => Place::Headers,
+            (Self::Own | Self::Sampling, _)
+            | (_, "event_id" | "trace_id" | "span_id" | "parent_span_id" | "level" | "instruction_addr" | "sdk") => Place::Own,
+            _ => Place::Open,
+        }
+    }
+}
