@@ -1,0 +1,470 @@
+//! What a request costs, in instructions and allocations over the same request without us.
+//!
+//! `cargo bench --bench overhead` prints the table; with `-- --check` it also compares it with `benches/budget.tsv`, and fails where
+//! a row is more than 2 % above its budget (10 % with another compiler than the budget's); with `-- --write` it writes that file.
+//! Instructions are counted by valgrind's callgrind, on the request's thread; those of the exporter by envelope. The reference work
+//! is an axum route with 10 headers, and a handler with 5 `#[instrument]` spans and 2 events.
+#![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::pin::pin;
+use std::process::Command;
+use std::task::{Context, Poll, Waker};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http_body::Body as _;
+use tower::Service as _;
+use tower_sentry::{Client, Config, ConfigBuilder, SentryLayer, TracingLayer};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span, instrument};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.tsv");
+
+/// Windows before the first that is counted: pools fill, buffers grow.
+const WARM_UP: usize = 4;
+const COUNTED: usize = 4;
+
+/// The rows: what is set up, and what it is compared with.
+const CASES: [Case; 14] = [
+    Case::new("recorded", Work::FiveSpans, Setup::Recorded),
+    Case::new("recorded, no spans", Work::NoSpans, Setup::Recorded),
+    Case::new("recorded, 20 spans", Work::TwentySpans, Setup::Recorded),
+    Case::new("recorded, 1,000 spans", Work::ThousandSpans, Setup::Recorded),
+    Case::new("a 500 with `error!`, recorded", Work::Failing, Setup::Recorded),
+    Case::new("rate 0: no spans, errors whole", Work::FiveSpans, Setup::ErrorsOnly),
+    Case::new("not recorded, nothing kept", Work::FiveSpans, Setup::NotRecorded),
+    Case::new("not recorded, nothing kept, boxed_body()", Work::FiveSpans, Setup::NotRecordedBoxed),
+    Case::new("not recorded, nothing kept, boxed_body(), exclusive()", Work::FiveSpans, Setup::NotRecordedExclusive),
+    Case::new("no DSN", Work::FiveSpans, Setup::Off),
+    Case::new("no DSN, boxed_body()", Work::FiveSpans, Setup::OffBoxed),
+    Case::new("5 spans outside of requests, 100 requests open", Work::Background, Setup::Recorded),
+    Case::new("the exporter, 5 spans, to the envelope's bytes", Work::FiveSpans, Setup::Export),
+    Case::new("the exporter, 20 spans, to the envelope's bytes", Work::TwentySpans, Setup::Export),
+];
+
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    work: Work,
+    setup: Setup,
+}
+
+impl Case {
+    const fn new(name: &'static str, work: Work, setup: Setup) -> Self {
+        Self { name, work, setup }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// No request at all.
+    Background,
+    NoSpans,
+    FiveSpans,
+    TwentySpans,
+    ThousandSpans,
+    Failing,
+}
+
+impl Work {
+    /// Requests between two moments in which the exporter catches up, uncounted.
+    const fn window(self) -> usize {
+        match self {
+            Self::ThousandSpans => 4,
+            _ => 64,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setup {
+    /// Neither layer.
+    Bare,
+    Recorded,
+    ErrorsOnly,
+    NotRecorded,
+    NotRecordedBoxed,
+    NotRecordedExclusive,
+    Off,
+    OffBoxed,
+    /// As `Recorded`; the exporter is counted and not the request.
+    Export,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--case", place, mode] => {
+            let (work, setup) = place
+                .split_once('/')
+                .and_then(|(case, bare)| {
+                    let case = CASES.get(case.parse::<usize>().ok()?)?;
+                    Some((case.work, if bare == "bare" { Setup::Bare } else { case.setup }))
+                })
+                .expect("a case of ours");
+            run(work, setup, mode);
+        }
+        [] => drop(table()),
+        ["--write"] => std::fs::write(BUDGET, budget_of(&table())).expect("the budget is ours to write"),
+        ["--check"] => {
+            if !check(&table()) {
+                std::process::exit(1);
+            }
+        }
+        other => {
+            eprintln!("unknown arguments {other:?}: expected none, --check or --write");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// One row of what was measured.
+#[derive(Clone, Copy)]
+struct Cost {
+    name: &'static str,
+    instructions: i64,
+    allocations: i64,
+}
+
+fn table() -> Vec<Cost> {
+    let works = CASES.iter().enumerate().map(|(place, case)| (case.work, place)).collect::<BTreeMap<_, _>>();
+    let bare: Vec<_> = works.values().map(|place| (*place, "bare")).collect();
+    let ours: Vec<_> = (0..CASES.len()).map(|place| (place, "ours")).collect();
+    let (bare, ours) = (measure_all(&bare), measure_all(&ours));
+    let mut costs = Vec::new();
+    println!("{:<60} {:>14} {:>12}", "over the bare request", "instructions", "allocations");
+    for (case, (instructions, allocations)) in CASES.iter().zip(ours) {
+        let place = works.keys().position(|work| *work == case.work).expect("each work is there");
+        let over = if case.setup == Setup::Export { (0, 0) } else { bare.get(place).copied().expect("each work was measured") };
+        let cost = Cost { name: case.name, instructions: instructions - over.0, allocations: allocations - over.1 };
+        println!("{:<60} {:>14} {:>12}", cost.name, cost.instructions, cost.allocations);
+        costs.push(cost);
+    }
+    let of = |name: &str| costs.iter().find(|cost| cost.name == name).map_or(0, |cost| cost.instructions);
+    for (name, instructions) in [
+        ("each further span, recorded", (of("recorded, 20 spans") - of("recorded")) / 15),
+        ("each of 1,000 spans, recorded", (of("recorded, 1,000 spans") - of("recorded, no spans")) / 1000),
+    ] {
+        println!("{name:<60} {instructions:>14}");
+        costs.push(Cost { name, instructions, allocations: 0 });
+    }
+    costs
+}
+
+/// Two at a time: instructions do not depend on what else the machine does.
+fn measure_all(cases: &[(usize, &str)]) -> Vec<(i64, i64)> {
+    let half = |parity: usize| cases.iter().skip(parity).step_by(2).map(|(place, side)| measure(*place, side)).collect::<Vec<_>>();
+    let (even, odd) = std::thread::scope(|scope| {
+        let odd = scope.spawn(|| half(1));
+        (half(0), odd.join().expect("a measurement ends"))
+    });
+    let mut odd = odd.into_iter();
+    even.into_iter().flat_map(|cost| [Some(cost), odd.next()]).flatten().collect()
+}
+
+/// Runs a case twice as a process of its own: under callgrind, and counting allocations.
+fn measure(place: usize, side: &str) -> (i64, i64) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let case = format!("{place}/{side}");
+    let measured = CASES.get(place).expect("a case of ours");
+    let is_export = measured.setup == Setup::Export && side == "ours";
+    let toggle = if is_export { "tower_sentry::export::pipeline::Pipeline::seal" } else { "overhead::counted" };
+    let out = std::env::temp_dir().join(format!("tower-sentry-overhead.{}.{place}.{side}", std::process::id()));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--collect-atstart=no"])
+        .arg(format!("--toggle-collect={toggle}*"))
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(&program)
+        .args(["--case", &case, "instructions"])
+        .output()
+        .expect("valgrind is installed (apt-get install valgrind)");
+    let report = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{report}");
+    drop(std::fs::remove_file(&out));
+    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind says what it collected").1;
+    let collected: i64 = collected.trim().parse().expect("a number");
+    let requests = measured.work.window() * if is_export { WARM_UP + COUNTED } else { COUNTED };
+    let output = Command::new(&program).args(["--case", &case, "allocations"]).output().expect("this program runs");
+    let allocations: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+    let requests = i64::try_from(requests).expect("a small number");
+    (collected / requests, if is_export { 0 } else { (allocations + requests / 2) / requests })
+}
+
+fn budget_of(costs: &[Cost]) -> String {
+    let mut text = format!("# instructions and allocations over the bare request\t{}\n", compiler());
+    for Cost { name, instructions, allocations } in costs {
+        writeln!(text, "{name}\t{instructions}\t{allocations}").expect("a String takes all");
+    }
+    text
+}
+
+fn check(costs: &[Cost]) -> bool {
+    let budget = std::fs::read_to_string(BUDGET).expect("there is a budget");
+    let mut lines = budget.lines();
+    let is_same_compiler = lines.next().is_some_and(|head| head.ends_with(&compiler()));
+    let percent = if is_same_compiler { 2 } else { 10 };
+    let mut is_kept = true;
+    for line in lines {
+        let mut cells = line.split('\t');
+        let (name, mut number) = (cells.next().unwrap_or_default(), || cells.next().and_then(|cell| cell.parse::<i64>().ok()).unwrap_or(0));
+        let (instructions, allocations) = (number(), number());
+        match costs.iter().find(|cost| cost.name == name) {
+            None => eprintln!("'{name}' is in the budget and was not measured"),
+            Some(cost) if cost.instructions * 100 > instructions * (100 + percent) || cost.allocations > allocations => {
+                eprintln!("'{name}' costs {} and {}, its budget is {instructions} and {allocations}", cost.instructions, cost.allocations);
+            }
+            Some(_) => continue,
+        }
+        is_kept = false;
+    }
+    println!("the budget is {} (tolerance {percent} %)", if is_kept { "kept" } else { "NOT kept" });
+    is_kept
+}
+
+fn compiler() -> String {
+    let output = Command::new("rustc").arg("--version").output().expect("a compiler built this");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The process that is measured.
+fn run(work: Work, setup: Setup, mode: &str) {
+    let (mut service, client) = set_up(work, setup);
+    let template = Template::new();
+    let open: Vec<_> = (0..if work == Work::Background { 100 } else { 0 })
+        .map(|_| {
+            let mut future = Box::pin(service.call(template.request("/open")));
+            assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            future
+        })
+        .collect();
+    let drained = || {
+        while client.stats().waiting() > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    for _ in 0..WARM_UP {
+        requests(&mut service, &template, work);
+        drained();
+    }
+    let mut allocations = 0;
+    for _ in 0..COUNTED {
+        if mode == "allocations" {
+            allocations += allocation_counter::measure(|| counted(&mut service, &template, work)).count_total;
+        } else {
+            counted(&mut service, &template, work);
+        }
+        drained();
+    }
+    drop(open);
+    if mode == "allocations" {
+        println!("{allocations}");
+    }
+}
+
+/// What callgrind counts: it looks at the name of the function.
+#[inline(never)]
+fn counted(service: &mut Router, template: &Template, work: Work) {
+    requests(service, template, work);
+}
+
+fn requests(service: &mut Router, template: &Template, work: Work) {
+    for _ in 0..work.window() {
+        if work == Work::Background {
+            background();
+        } else {
+            let status = serve(service, template.request("/users/42/orders/9001?expand=items&currency=EUR"));
+            assert_eq!(status.is_server_error(), work == Work::Failing);
+        }
+    }
+}
+
+fn set_up(work: Work, setup: Setup) -> (Router, Client) {
+    let router = router(work);
+    let config = Config::builder().panic_hook(false);
+    // Redacted and serialised like anything that is sent; the network is left out.
+    let counting = |config: ConfigBuilder| {
+        config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope| {
+            std::hint::black_box(envelope.len());
+        })
+    };
+    let config = match setup {
+        Setup::Bare => return (router, Client::default()),
+        Setup::Recorded | Setup::Export => counting(config).traces_sample_rate(1.0),
+        Setup::ErrorsOnly => counting(config).traces_sample_rate(0.0),
+        Setup::NotRecorded | Setup::NotRecordedBoxed | Setup::NotRecordedExclusive => {
+            counting(config).traces_sample_rate(0.0).keep_failed(false)
+        }
+        Setup::Off | Setup::OffBoxed => config,
+    };
+    let client = Client::from(config.build().expect("settings that are right"));
+    let tracing = TracingLayer::new(&client);
+    tracing_subscriber::registry().with(if setup == Setup::NotRecordedExclusive { tracing.exclusive() } else { tracing }).init();
+    let layer = SentryLayer::new(&client);
+    let is_boxed = matches!(setup, Setup::NotRecordedBoxed | Setup::NotRecordedExclusive | Setup::OffBoxed);
+    (if is_boxed { router.layer(layer.boxed_body()) } else { router.layer(layer) }, client)
+}
+
+/// A request with shared bytes in its headers, as hyper makes them.
+struct Template {
+    headers: HeaderMap,
+}
+
+impl Template {
+    fn new() -> Self {
+        let headers = [
+            ("host", "shop.example.com"),
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"),
+            ("accept", "application/json, text/plain, */*"),
+            ("accept-encoding", "gzip, deflate, br, zstd"),
+            ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+            ("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiIsImV4cCI6MTc2fQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"),
+            ("cookie", "sid=8f14e45fceea167a5a36dedd4bea2543; theme=dark; csrftoken=9d5ed678fe57bcca"),
+            ("referer", "https://shop.example.com/users/42"),
+            ("x-request-id", "6f1c2b1e-8a0f-4b9e-9d43-0a4b9ef0c1d2"),
+            ("x-forwarded-for", "203.0.113.7, 10.1.2.3"),
+        ];
+        let headers = headers.into_iter().map(|(name, value)| {
+            let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes())).expect("a value of ASCII");
+            (HeaderName::from_static(name), value)
+        });
+        Self { headers: headers.collect() }
+    }
+
+    fn request(&self, target: &'static str) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from_static(target);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+}
+
+/// Drives a request to the end of its body.
+#[inline(never)]
+fn serve(service: &mut Router, request: Request<Body>) -> StatusCode {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut future = pin!(service.call(request));
+    let response = loop {
+        if let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) {
+            break response;
+        }
+    };
+    let status = response.status();
+    let mut body = pin!(response.into_body());
+    while !matches!(body.as_mut().poll_frame(&mut cx), Poll::Ready(None)) {}
+    status
+}
+
+struct Order {
+    rows: u64,
+    total: f64,
+    status: &'static str,
+}
+
+fn router(work: Work) -> Router {
+    const ROUTE: &str = "/users/{id}/orders/{order}";
+    let router = Router::new().route("/open", get(|| async { std::future::pending::<()>().await }));
+    match work {
+        Work::NoSpans => router.route(ROUTE, get(no_spans)),
+        Work::FiveSpans | Work::Background => router.route(ROUTE, get(five_spans)),
+        Work::TwentySpans => router.route(ROUTE, get(twenty_spans)),
+        Work::ThousandSpans => router.route(ROUTE, get(thousand_spans)),
+        Work::Failing => router.route(ROUTE, get(failing)),
+    }
+}
+
+async fn no_spans(Path((id, order)): Path<(u64, u64)>) -> Response {
+    suspend().await;
+    std::hint::black_box((id, order));
+    answer()
+}
+
+#[instrument(name = "get_order", skip_all, fields(user.id = id, order.id = order))]
+async fn five_spans(Path((id, order)): Path<(u64, u64)>) -> Response {
+    authorize(id, "orders:read").await;
+    let found = fetch_order(id, order).await;
+    tracing::info!(rows = found.rows, status = found.status, "order loaded");
+    render(&found).await
+}
+
+#[instrument(name = "get_order", skip_all, fields(user.id = id, order.id = order))]
+async fn twenty_spans(Path((id, order)): Path<(u64, u64)>) -> Response {
+    authorize(id, "orders:read").await;
+    let mut found = fetch_order(id, order).await;
+    for next in 1..8 {
+        found = fetch_order(id, order + next).await;
+    }
+    tracing::info!(rows = found.rows, status = found.status, "order loaded");
+    render(&found).await;
+    render(&found).await
+}
+
+async fn thousand_spans(Path((id, order)): Path<(u64, u64)>) -> Response {
+    for next in 0..500 {
+        fetch_order(id, order + next).await;
+    }
+    answer()
+}
+
+#[instrument(name = "get_order", skip_all, fields(user.id = id, order.id = order))]
+async fn failing(Path((id, order)): Path<(u64, u64)>) -> Response {
+    authorize(id, "orders:read").await;
+    let found = fetch_order(id, order).await;
+    let error = std::io::Error::other("connection reset by peer");
+    tracing::error!(error = &error as &dyn std::error::Error, order.id = order, "loading the order failed");
+    render(&found).await;
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()
+}
+
+#[instrument]
+async fn authorize(user_id: u64, scope: &'static str) -> bool {
+    tracing::info!(user_id, "access granted");
+    std::hint::black_box(user_id == 42)
+}
+
+#[instrument(skip_all, fields(user_id = user, order = order, cache = "miss"))]
+async fn fetch_order(user: u64, order: u64) -> Order {
+    query("SELECT id, total, status FROM orders WHERE user_id = $1 AND id = $2", user, order).await
+}
+
+#[instrument(name = "db.query", skip_all, fields(db.system = "postgresql", db.statement = %sql, db.rows = Empty))]
+async fn query(sql: &str, user: u64, order: u64) -> Order {
+    suspend().await;
+    std::hint::black_box((user, order));
+    Span::current().record("db.rows", 1_u64);
+    Order { rows: 1, total: 129.9, status: "shipped" }
+}
+
+#[instrument(skip_all, fields(format = "json", total = order.total, status = ?order.status))]
+async fn render(order: &Order) -> Response {
+    std::hint::black_box(order.total);
+    answer()
+}
+
+fn answer() -> Response {
+    (StatusCode::OK, [("content-type", "application/json")], r#"{"id":9001,"user":42,"status":"shipped","total":129.9,"currency":"EUR"}"#)
+        .into_response()
+}
+
+/// Spans of the application that belong to no request.
+#[inline(never)]
+fn background() {
+    for _ in 0..5 {
+        let mut work = pin!(async { suspend().await }.instrument(info_span!("sweep", shard = 7_u64)));
+        let mut cx = Context::from_waker(Waker::noop());
+        while work.as_mut().poll(&mut cx).is_pending() {}
+    }
+}
+
+/// One suspension, without a runtime.
+async fn suspend() {
+    let mut has_yielded = false;
+    std::future::poll_fn(|_| if std::mem::replace(&mut has_yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
