@@ -27,9 +27,11 @@ pub struct ConfigBuilder {
     pub(super) server_name: Option<String>,
     pub(super) traces_sample_rate: Option<f64>,
     pub(super) keep_failed: Option<bool>,
+    pub(super) auto_session_tracking: Option<bool>,
     pub(super) trust_parent: Option<TrustParent>,
     pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
     pub(super) send_default_pii: Option<bool>,
+    pub(super) trusted_hops: Option<usize>,
     pub(super) redaction: Redaction,
     pub(super) max_breadcrumbs: Option<usize>,
     pub(super) max_spans: Option<usize>,
@@ -142,6 +144,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether requests are counted for release health: each is a session that went well, had an error captured, or panicked. Counts of each
+    /// minute are sent once a minute, whatever is sampled; only with a [`release`](Self::release), and not for ignored routes. An event that
+    /// `before_send` drops has been counted. Defaults to `true`.
+    pub fn auto_session_tracking(mut self, track: bool) -> Self {
+        self.auto_session_tracking = Some(track);
+        self
+    }
+
     /// How far other services' sampling decisions are followed. Defaults to [`TrustParent::Always`].
     pub fn trust_parent(mut self, trust: TrustParent) -> Self {
         self.trust_parent = Some(trust);
@@ -154,10 +164,19 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether headers that may name a person or an address (`X-Forwarded-For`, `Via`, …) are sent.
-    /// Credentials never are. Defaults to `false`.
+    /// Whether what may name a person or an address is sent: headers like `X-Forwarded-For` and `Via`, and the client's address (see
+    /// [`trusted_hops`](Self::trusted_hops)). Credentials never are. Defaults to `false`.
     pub fn send_default_pii(mut self, send: bool) -> Self {
         self.send_default_pii = Some(send);
+        self
+    }
+
+    /// How many proxies of your own stand before this service. With [`send_default_pii`](Self::send_default_pii) on, the client's address is
+    /// the one that the outermost of them saw: the entry that many places before the end of `X-Forwarded-For`. What a client writes into
+    /// that header never counts. Defaults to 0: the address at the other end of the connection, where axum's
+    /// `into_make_service_with_connect_info::<SocketAddr>()` tells it.
+    pub fn trusted_hops(mut self, proxies: usize) -> Self {
+        self.trusted_hops = Some(proxies);
         self
     }
 

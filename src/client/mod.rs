@@ -3,6 +3,7 @@
 mod builder;
 mod config;
 mod env;
+mod names;
 mod resolve;
 mod settings;
 
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 pub use builder::ConfigBuilder;
 pub use config::Config;
+use names::Names;
 pub(crate) use settings::Settings;
 
 use crate::error::{Error, FlushError};
-use crate::export::{Exporter, Facts, Item, Stats, diagnostics};
+use crate::export::{Exporter, Facts, Item, SessionEnd, Stats, diagnostics};
 use crate::protocol::{Category, DiscardReason, SdkInfo};
 use crate::record::Record;
 use crate::redaction::Redactor;
@@ -50,6 +52,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     inherited: Mutex<Budget>,
     kept: Mutex<Budget>,
+    names: Mutex<Names>,
 }
 
 impl Client {
@@ -76,6 +79,7 @@ impl Client {
                 settings: Arc::clone(settings),
                 inherited: Mutex::new(Budget::new(INHERITED.0, INHERITED.1)),
                 kept: Mutex::new(Budget::new(KEPT.0, KEPT.1)),
+                names: Mutex::default(),
             })),
         })
     }
@@ -153,13 +157,31 @@ impl Client {
         self.inner.as_ref().is_some_and(|inner| inner.kept.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
     }
 
+    /// Whether a name of the user's making may be used; `now` counts nanoseconds.
+    pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.names.lock().unwrap_or_else(PoisonError::into_inner).admit(name, now))
+    }
+
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.inner.as_ref().map(|inner| inner.exporter.take_record()).unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&self, record: Box<Record>) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.give_back(record);
+        }
     }
 
     pub(crate) fn submit(&self, item: Item) {
         if let Some(inner) = &self.inner {
             inner.exporter.submit(item);
+        }
+    }
+
+    /// Counts a request for release health.
+    pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
+        if let Some(inner) = self.inner.as_ref().filter(|inner| inner.settings.tracks_sessions()) {
+            inner.exporter.end_session(started, end);
         }
     }
 

@@ -41,9 +41,11 @@ pub(crate) struct Settings {
     pub(crate) server_name: Option<String>,
     pub(crate) traces_sample_rate: f64,
     pub(crate) keep_failed: bool,
+    pub(crate) auto_session_tracking: bool,
     pub(crate) trust_parent: TrustParent,
     pub(crate) failed_status_codes: RangeInclusive<u16>,
     pub(crate) send_default_pii: bool,
+    pub(crate) trusted_hops: usize,
     pub(crate) redaction: Arc<Redaction>,
     pub(crate) max_breadcrumbs: usize,
     pub(crate) max_spans: usize,
@@ -67,6 +69,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether requests are counted for release health.
+    pub(crate) fn tracks_sessions(&self) -> bool {
+        self.auto_session_tracking && self.release.is_some()
+    }
+
     /// Whether anything is recorded: there is somewhere to send to or to show.
     pub(crate) fn is_on(&self) -> bool {
         self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some()
@@ -89,9 +96,11 @@ impl fmt::Display for Settings {
         row("server_name", &or_none(self.server_name.clone()))?;
         row("traces_sample_rate", &self.traces_sample_rate)?;
         row("keep_failed", &on_off(self.keep_failed))?;
+        row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.trust_parent))?;
         row("failed_status_codes", &format!("{}..={}", self.failed_status_codes.start(), self.failed_status_codes.end()))?;
         row("send_default_pii", &on_off(self.send_default_pii))?;
+        row("trusted_hops", &self.trusted_hops)?;
         row("max_breadcrumbs", &self.max_breadcrumbs)?;
         row("max_spans", &self.max_spans)?;
         row("queue", &format!("{} items, {} KiB", self.queue_items, self.queue_bytes / 1024))?;

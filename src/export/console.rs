@@ -34,7 +34,7 @@ fn render(bytes: &[u8]) -> String {
                     story(&mut out, &event);
                 }
             }
-            ItemType::ClientReport | ItemType::Other => {}
+            ItemType::ClientReport | ItemType::Sessions | ItemType::Other => {}
         }
     }
     out

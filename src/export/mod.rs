@@ -16,6 +16,8 @@ mod payload;
 mod pipeline;
 mod queue;
 mod rate_limit;
+mod sessions;
+mod thread;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -26,10 +28,12 @@ use std::time::{Duration, Instant};
 
 pub use ledger::{Counts, Stats};
 pub(crate) use queue::Item;
+pub(crate) use sessions::SessionEnd;
 
 use self::ledger::Ledger;
 use self::pipeline::Pipeline;
 use self::queue::Queue;
+use self::sessions::Sessions;
 use crate::error::{Error, FlushError};
 use crate::protocol::{Category, DiscardReason, Dsn, Event, SdkInfo, Transaction};
 use crate::record::{Pool, Record};
@@ -87,6 +91,7 @@ struct Shared {
     queue: Queue,
     ledger: Ledger,
     pool: Pool,
+    sessions: Sessions,
     commands: Mutex<Vec<Flush>>,
     /// The worker is gone, whatever the reason: nobody answers any more.
     has_ended: AtomicBool,
@@ -109,13 +114,14 @@ impl Exporter {
             queue: Queue::new(settings.queue_items, settings.queue_bytes),
             ledger: Ledger::default(),
             pool: Pool::default(),
+            sessions: Sessions::default(),
             commands: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
         let of_worker = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("tower-sentry".to_owned())
-            .spawn(move || worker::run(settings, &of_worker))
+            .spawn(move || thread::run(settings, &of_worker))
             .map_err(|error| Error::exporter(format!("the exporter's thread could not be started: {error}")))?;
         Ok(Self { shared })
     }
@@ -123,6 +129,11 @@ impl Exporter {
     /// A cleared record from the pool.
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.shared.pool.take()
+    }
+
+    /// Gives a record's memory back.
+    pub(crate) fn give_back(&self, record: Box<Record>) {
+        self.shared.pool.give_back(record);
     }
 
     /// Hands an item over, or drops and counts it. Never waits.
@@ -137,6 +148,11 @@ impl Exporter {
     /// Counts what was dropped before it became an item.
     pub(crate) fn discard(&self, reason: DiscardReason, category: Category, quantity: u64) {
         self.shared.ledger.capture_and_discard(reason, category, quantity);
+    }
+
+    /// Counts a request for release health; `started` in nanoseconds since the epoch.
+    pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
+        self.shared.sessions.add(started, end);
     }
 
     /// The accounts at this moment.

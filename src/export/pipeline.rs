@@ -7,7 +7,8 @@ use super::payload::{EventPayload, HeaderPayload, TransactionPayload};
 use super::{BeforeSend, BeforeSendTransaction, Facts, Item, diagnostics};
 use crate::exception;
 use crate::protocol::{
-    Category, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, ItemType, LogEntry, Transaction,
+    Category, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, ItemType, LogEntry, SessionAggregate,
+    SessionAggregates, Transaction,
 };
 use crate::record::{EventRecord, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -72,19 +73,23 @@ impl Pipeline {
 
     /// An envelope that holds nothing but a client report.
     pub(super) fn seal_report(&self, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
+        let report = ClientReport::new(reports.clone());
+        self.seal_alone(ItemType::ClientReport, &report, Category::Internal, reports)
+    }
+
+    /// An envelope of sessions.
+    pub(super) fn seal_sessions(&self, minutes: Vec<SessionAggregate>) -> Option<Outbound> {
+        let release = self.facts.release.as_ref()?;
+        let sessions = SessionAggregates::new(minutes, release, &self.facts.environment);
+        self.seal_alone(ItemType::Sessions, &sessions, Category::Session, Vec::new())
+    }
+
+    fn seal_alone(&self, kind: ItemType, payload: &impl Serialize, category: Category, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
         let header = EnvelopeHeader { sdk: Some(self.facts.sdk.clone()), ..EnvelopeHeader::default() };
         let mut open = self.redactor.envelope(&header, Vec::new()).ok()?;
-        open.item(ItemType::ClientReport, None, &ClientReport::new(reports.clone())).ok()?;
+        open.item(kind, None, payload).ok()?;
         let envelope = open.seal();
-        Some(Outbound {
-            envelope,
-            category: Category::Internal,
-            spans: 0,
-            reports,
-            strikes: Strikes::default(),
-            added_spans: 0,
-            removed_spans: 0,
-        })
+        Some(Outbound { envelope, category, spans: 0, reports, strikes: Strikes::default(), added_spans: 0, removed_spans: 0 })
     }
 
     fn seal_event(

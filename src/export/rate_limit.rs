@@ -16,6 +16,7 @@ pub(super) struct RateLimits {
     all: Option<Instant>,
     errors: Option<Instant>,
     transactions: Option<Instant>,
+    sessions: Option<Instant>,
 }
 
 impl RateLimits {
@@ -24,6 +25,7 @@ impl RateLimits {
         let own = match category {
             Category::Error => self.errors,
             Category::Transaction => self.transactions,
+            Category::Session => self.sessions,
             // Single spans are not sent by us, and reports are never limited.
             Category::Span => None,
             Category::Internal => return false,
@@ -39,6 +41,7 @@ impl RateLimits {
                 None => &mut self.all,
                 Some(Category::Error) => &mut self.errors,
                 Some(Category::Transaction) => &mut self.transactions,
+                Some(Category::Session) => &mut self.sessions,
                 Some(Category::Span | Category::Internal) => continue,
             };
             // A shorter limit never shortens a longer one.
@@ -77,7 +80,7 @@ fn seconds(seconds: f64) -> Option<Duration> {
 }
 
 fn category(name: &str) -> Option<Category> {
-    [Category::Error, Category::Transaction, Category::Span].into_iter().find(|category| category.as_str() == name)
+    [Category::Error, Category::Transaction, Category::Span, Category::Session].into_iter().find(|category| category.as_str() == name)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The exporter's own thread: takes items from the queue, seals them, sends several at a time, keeps the accounts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,49 +23,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOKS_BEFORE_SLEEP: u32 = 50;
 /// A client report that found no envelope to ride on goes alone after this.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Sessions are counted for so long.
+const SESSIONS_EVERY: Duration = Duration::from_secs(60);
 /// The start line waits this long for somebody who listens.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Runs until the exporter is closed.
-pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
-    let _end = End { shared };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
-    };
-    match Worker::new(settings, shared) {
-        Ok(worker) => runtime.block_on(worker.run()),
-        Err(error) => refuse(&error),
-    }
-    // A name lookup may sit in a thread of its own; nobody waits for it.
-    runtime.shutdown_background();
-}
-
-fn refuse(error: &Error) {
-    diagnostics::warn(&format!("nothing will be sent: {error}"));
-}
-
-/// The end of the worker, also by a panic of ours: nothing is taken any more, what is left is counted, nobody waits in vain.
-struct End<'a> {
-    shared: &'a Shared,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.shared.queue.close();
-        while let Some(item) = self.shared.queue.pop() {
-            self.shared.ledger.discard(&item, DiscardReason::InternalSdkError);
-            self.shared.recycle(item);
-        }
-        self.shared.has_ended.store(true, Ordering::SeqCst);
-        for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // Whoever asked may have gone.
-            let _ = flush.done.try_send(0);
-        }
-    }
-}
-
-struct Worker<'a> {
+pub(super) struct Worker<'a> {
     shared: &'a Arc<Shared>,
     pipeline: Pipeline,
     console: bool,
@@ -85,6 +47,7 @@ struct Worker<'a> {
     copies: JoinSet<()>,
     flushes: Vec<Flush>,
     last_report: Instant,
+    last_sessions: Instant,
     empty_looks: u32,
     /// The memory of sent envelopes, for the next ones.
     buffers: Vec<Vec<u8>>,
@@ -95,7 +58,7 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(settings: Settings, shared: &'a Arc<Shared>) -> Result<Self, Error> {
+    pub(super) fn new(settings: Settings, shared: &'a Arc<Shared>) -> Result<Self, Error> {
         let Settings { connect_timeout, request_timeout, .. } = settings;
         let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
         let project = project.map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
@@ -123,6 +86,7 @@ impl<'a> Worker<'a> {
             copies: JoinSet::new(),
             flushes: Vec::new(),
             last_report: now,
+            last_sessions: now,
             empty_looks: 0,
             buffers: Vec::new(),
             start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
@@ -131,7 +95,8 @@ impl<'a> Worker<'a> {
         })
     }
 
-    async fn run(mut self) {
+    /// Runs until the exporter is closed.
+    pub(super) async fn run(mut self) {
         loop {
             self.announce();
             self.take_commands();
@@ -162,7 +127,7 @@ impl<'a> Worker<'a> {
 
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
-        while self.has_room(now) {
+        while self.has_room(now) && !self.is_called() {
             if let Some(outbound) = self.next_retry() {
                 self.dispatch(outbound);
                 continue;
@@ -175,6 +140,20 @@ impl<'a> Worker<'a> {
         if due && self.has_room(now) && self.retry.is_empty() {
             self.send_report(now);
         }
+        let due = now.duration_since(self.last_sessions) >= SESSIONS_EVERY || !self.flushes.is_empty();
+        if due && self.has_room(now) && !self.limits.is_closed(Category::Session, now) && !self.shared.sessions.is_empty() {
+            self.last_sessions = now;
+            if let Some(sessions) = self.pipeline.seal_sessions(self.shared.sessions.take()).filter(|_| self.reports_losses()) {
+                self.dispatch(sessions);
+            }
+        }
+    }
+
+    /// Whether somebody waits for an answer now: a transport of the user's may take its time, and with one there is always room.
+    fn is_called(&self) -> bool {
+        let is_late = || self.flushes.iter().any(|flush| flush.deadline <= Instant::now());
+        let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.transport.is_some() && (has_commands() || is_late())
     }
 
     /// Whether one more attempt may begin: a server that does not answer gets one probe at a time, after a pause.
@@ -348,7 +327,11 @@ impl<'a> Worker<'a> {
             return false;
         }
         let now = Instant::now();
-        let is_done = self.shared.queue.is_empty() && self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty();
+        let is_done = self.shared.queue.is_empty()
+            && (self.shared.sessions.is_empty() || !self.has_room(now))
+            && self.retry.is_empty()
+            && self.in_flight.is_empty()
+            && self.copies.is_empty();
         let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
         let stats = self.shared.ledger.stats();
         // Copies that a development server does not take are nobody's loss.

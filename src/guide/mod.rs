@@ -5,3 +5,6 @@ pub mod architecture {}
 
 #[doc = include_str!("cost.md")]
 pub mod cost {}
+
+#[doc = include_str!("requests.md")]
+pub mod requests {}

@@ -1,9 +1,10 @@
 //! All that names axum.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 
 use ::axum::body::Body;
-use ::axum::extract::{FromRequestParts, MatchedPath, Request};
+use ::axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
 use ::axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use ::axum::routing::IntoMakeService;
 use bytes::Bytes;
@@ -15,6 +16,11 @@ use super::capture_error::CaptureError;
 use super::layer::{BodyForm, Boxed};
 use super::service::SentryService;
 use crate::scope::Scope;
+
+/// The address at the other end of the connection, where `into_make_service_with_connect_info` has put it.
+pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+}
 
 /// The template of the route that the router chose.
 pub(super) fn matched_path(extensions: &Extensions) -> Option<&str> {

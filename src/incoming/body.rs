@@ -59,7 +59,7 @@ impl<B: Body> Body for ResponseBody<B> {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 // Trailers are the last frame; some servers never ask for another.
-                this.running.frame(bytes, frame.is_trailers() || this.inner.is_end_stream());
+                this.running.frame(bytes, frame.trailers_ref(), frame.is_trailers() || this.inner.is_end_stream());
             }
             Some(Err(_)) => this.running.body_error(),
             None => this.running.complete(),

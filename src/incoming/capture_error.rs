@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::client::default_client;
 use crate::exception;
-use crate::protocol::Exception;
+use crate::protocol::{EventId, Exception};
 use crate::scope::{Capture, current};
 
 /// Tells the layer why a response failed: the error's whole chain, with the place where this was made.
@@ -39,6 +39,7 @@ pub struct CaptureError {
 }
 
 struct Inner {
+    event_id: EventId,
     chain: Vec<Exception>,
     addresses: Vec<usize>,
 }
@@ -60,13 +61,26 @@ impl CaptureError {
         let is_heard = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
         let (chain, addresses) =
             if is_heard { (exception::chain(error, type_name), exception::addresses()) } else { (Vec::new(), Vec::new()) };
-        Self { inner: Arc::new(Inner { chain, addresses }) }
+        // The same failure may have been captured already: then that event is the one that is sent.
+        let known = current::with(|entered| entered.scope.known_failure(&chain)).flatten();
+        let event_id = if is_heard { known.unwrap_or_else(EventId::new) } else { EventId::nil() };
+        Self { inner: Arc::new(Inner { event_id, chain, addresses }) }
+    }
+
+    /// The id of the event that this error becomes, for the body of the response (`problem+json`, say). Nil while monitoring is off.
+    ///
+    /// The event is sent if the response counts as failed.
+    pub fn event_id(&self) -> EventId {
+        self.inner.event_id
     }
 
     pub(super) fn into_capture(self) -> Capture {
-        let Inner { chain, addresses } =
-            Arc::try_unwrap(self.inner).unwrap_or_else(|shared| Inner { chain: shared.chain.clone(), addresses: shared.addresses.clone() });
-        Capture::response(chain, addresses)
+        let Inner { event_id, chain, addresses } = Arc::try_unwrap(self.inner).unwrap_or_else(|shared| Inner {
+            event_id: shared.event_id,
+            chain: shared.chain.clone(),
+            addresses: shared.addresses.clone(),
+        });
+        Capture::response(event_id, chain, addresses)
     }
 }
 

@@ -53,7 +53,7 @@ where
                     Running::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
                     Running::Root(root) => {
                         let error = response.extensions_mut().remove::<CaptureError>();
-                        root.head(response.status(), error);
+                        root.head(response.status(), response.headers_mut(), error);
                         root.body(length(&response), response.body().is_end_stream());
                     }
                 }

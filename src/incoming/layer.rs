@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower::Layer;
 
 use super::body::ResponseBody;
-use super::route::{RouteOptions, Routes};
+use super::route::RouteOptions;
+use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
 
@@ -38,7 +41,7 @@ use crate::client::Client;
 #[must_use = "a layer does nothing until a service is wrapped in it"]
 pub struct SentryLayer<F = Generic> {
     client: Client,
-    routes: Arc<Routes>,
+    rules: Arc<Rules>,
     form: PhantomData<fn() -> F>,
 }
 
@@ -48,7 +51,7 @@ impl SentryLayer {
     /// Clones of one `Config` share one exporter, which starts here if it was not running. Where the exporter cannot start, nothing is
     /// recorded and one warning says so.
     pub fn new(client: impl Into<Client>) -> Self {
-        Self { client: client.into(), routes: Arc::default(), form: PhantomData }
+        Self { client: client.into(), rules: Arc::default(), form: PhantomData }
     }
 
     /// The same layer with `axum::body::Body` in its responses: for the outside of a whole `Router` that is handed to `axum::serve`, and for
@@ -70,7 +73,7 @@ impl SentryLayer {
     /// ```
     #[cfg(feature = "axum")]
     pub fn boxed_body(self) -> SentryLayer<Boxed> {
-        SentryLayer { client: self.client, routes: self.routes, form: PhantomData }
+        SentryLayer { client: self.client, rules: self.rules, form: PhantomData }
     }
 }
 
@@ -80,7 +83,62 @@ impl<F> SentryLayer<F> {
     /// A row with the method goes before one without. Where the router's own template is known the row must equal it; else the
     /// raw path is matched, which also gives the transaction its name. A template that cannot be read is left out with a warning.
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
-        Arc::make_mut(&mut self.routes).add(route.as_ref(), options);
+        Arc::make_mut(&mut self.rules).routes.add(route.as_ref(), options);
+        self
+    }
+
+    /// Names requests whose route is not known: the layer stands outside of the router, or there is none. What the function returns is
+    /// the whole name; `None` leaves the request to be `GET <unmatched>`. It runs in each such request and should be quick.
+    ///
+    /// At most 1,000 different names an hour are used, the others become `<overflow>`: a name is a row on the server for ever, so ids do
+    /// not belong in one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// let layer = SentryLayer::new(config).name(|request| {
+    ///     let action = request.headers().get("x-amz-target")?.to_str().ok()?;
+    ///     Some(format!("{} {action}", request.method()))
+    /// });
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.rules).name = Some(Arc::new(name));
+        self
+    }
+
+    /// Which response codes count as a failure of this service, for requests of this layer. Defaults to the
+    /// [client's](crate::client::ConfigBuilder::failed_status_codes).
+    pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
+        Arc::make_mut(&mut self.rules).failed_status_codes = Some(codes);
+        self
+    }
+
+    /// For how long a body is waited for. A stream that goes on for longer (server-sent events, a large download) ends its transaction with
+    /// the first frame after this time, marked with the attribute `tower_sentry.cut`; errors further on in it still know their request.
+    /// Defaults to 15 minutes.
+    pub fn max_duration(mut self, limit: Duration) -> Self {
+        Arc::make_mut(&mut self.rules).max_duration = Some(limit);
+        self
+    }
+
+    /// Tells the caller the id of the trace in a response header of this name, such as `x-trace-id`. One that the application has set stays.
+    pub fn trace_header(mut self, name: impl AsRef<str>) -> Self {
+        Arc::make_mut(&mut self.rules).echo.trace = Echo::header(name.as_ref());
+        self
+    }
+
+    /// Tells the caller the id of the request's first error in a response header of this name, such as `x-error-id`, so that it can be asked for.
+    pub fn event_header(mut self, name: impl AsRef<str>) -> Self {
+        Arc::make_mut(&mut self.rules).echo.event = Echo::header(name.as_ref());
+        self
+    }
+
+    /// Tells browsers the trace in a `Server-Timing` header, from which Sentry's SDK for JavaScript continues it.
+    pub fn server_timing(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).echo.server_timing = true;
         self
     }
 
@@ -101,19 +159,19 @@ impl<S, F> Layer<S> for SentryLayer<F> {
     type Service = SentryService<S, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SentryService::new(inner, self.client.clone(), Arc::clone(&self.routes))
+        SentryService::new(inner, self.client.clone(), Arc::clone(&self.rules))
     }
 }
 
 impl<F> Clone for SentryLayer<F> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), routes: Arc::clone(&self.routes), form: PhantomData }
+        Self { client: self.client.clone(), rules: Arc::clone(&self.rules), form: PhantomData }
     }
 }
 
 impl<F> fmt::Debug for SentryLayer<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SentryLayer").field("client", &self.client).field("routes", &self.routes).finish_non_exhaustive()
+        f.debug_struct("SentryLayer").field("client", &self.client).field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 

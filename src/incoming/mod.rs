@@ -3,8 +3,8 @@
 //! # When a transaction starts
 //!
 //! Before the inner service is called, so that no span of the inner stack is older. Its name is the route template where the layer
-//! can see it (`GET /users/{id}`): from axum's `MatchedPath`, or from the layer's own [`route`](SentryLayer::route) table; else
-//! `GET <unmatched>`. It is never a raw path. A second `SentryLayer` further in becomes a child span.
+//! can see it (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own [`route`](SentryLayer::route) table, or from
+//! a [`RouteNameLayer`] inside of the router; else what the [`name`](SentryLayer::name) function says; else `GET <unmatched>`. It is never a raw path. A second `SentryLayer` further in becomes a child span.
 //!
 //! # When it ends
 //!
@@ -25,14 +25,21 @@ mod future;
 mod layer;
 mod request;
 mod route;
+#[cfg(feature = "axum")]
+mod route_name;
+mod rules;
 mod running;
 mod service;
 mod span_layer;
+mod status;
 
 pub use body::ResponseBody;
 pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
 pub use layer::{BodyForm, Boxed, Generic, SentryLayer};
 pub use route::RouteOptions;
+#[cfg(feature = "axum")]
+pub use route_name::{RouteNameLayer, RouteNameService};
+pub use rules::RequestHead;
 pub use service::SentryService;
 pub use span_layer::{Marked, MarkedFuture, SpanFuture, SpanLayer, SpanService};

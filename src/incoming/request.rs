@@ -1,8 +1,9 @@
 //! What is known of a request at its start, as bytes of the record. Nothing is formatted here.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::{HeaderMap, Request};
 
-use crate::protocol::TransactionSource;
 use crate::record::{HeaderFact, Record};
 use crate::redaction::Redaction;
 
@@ -48,7 +49,7 @@ pub(super) fn copy_headers<'a>(headers: &'a HeaderMap, redaction: &Redaction, re
 }
 
 /// Copies what is known of the request but for its headers.
-pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, template: Option<&str>, record: &mut Record) {
+pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mut Record) {
     let uri = request.uri();
     // HTTP/2 and proxies name the host in the URI, HTTP/1 in a header.
     let host = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
@@ -56,13 +57,64 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, template: O
     let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
 
     record.has_request = true;
-    record.source = TransactionSource::Route;
     record.request.method = record.text(request.method().as_str().as_bytes());
     record.request.scheme = record.text(uri.scheme_str().unwrap_or("http").as_bytes());
     record.request.host = record.text(host);
     record.request.path = record.text(uri.path().as_bytes());
     record.request.query = uri.query().map(|query| record.text(query.as_bytes()));
     record.request.version = Some(request.version());
-    record.name = template.map(|template| record.text(template.as_bytes()));
-    record.seal_scope();
+}
+
+/// Whom the request comes from: what the outermost of our own proxies saw, or the peer where there is none.
+///
+/// `hops` counts the proxies that are ours. Each appends the address it was called from to `X-Forwarded-For`, so the one that counts
+/// stands that many places before the end; what stands before it anybody can have written.
+pub(super) fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
+    if hops == 0 {
+        return peer;
+    }
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let chain: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    match chain.len().checked_sub(hops) {
+        Some(place) => chain.get(place).and_then(|text| address(text)),
+        // Fewer than there should be: the request came past some of the proxies.
+        None => chain.first().map_or(peer, |text| address(text)),
+    }
+}
+
+/// An address, perhaps with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    text.parse().ok().or_else(|| bare.parse().ok()).or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_what_our_own_proxies_wrote_counts() {
+        let rows = [
+            (0, "203.0.113.7", Some("10.0.0.1")),
+            (1, "203.0.113.7", Some("203.0.113.7")),
+            (1, "6.6.6.6, 203.0.113.7", Some("203.0.113.7")),
+            (2, "6.6.6.6, 203.0.113.7, 10.0.0.2", Some("203.0.113.7")),
+            (2, "203.0.113.7", Some("203.0.113.7")),
+            (1, "", None),
+            (1, "2001:db8::1", Some("2001:db8::1")),
+            (1, "[2001:db8::1]:4711", Some("2001:db8::1")),
+            (1, "203.0.113.7:4711", Some("203.0.113.7")),
+            (1, "unknown", None),
+        ];
+
+        for (hops, line, expected) in rows {
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-for", HeaderValue::from_static(line));
+            let found = client_address(&headers, "10.0.0.1".parse().ok(), hops);
+            assert_eq!(found, expected.and_then(|text| text.parse().ok()), "{hops} {line}");
+        }
+        assert_eq!(client_address(&HeaderMap::new(), "10.0.0.1".parse().ok(), 1), "10.0.0.1".parse().ok());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use http::Method;
 
@@ -16,11 +17,12 @@ use crate::export::diagnostics;
 ///
 /// let always = RouteOptions::new().sample_rate(1.0);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "options do nothing until they are given to `SentryLayer::route`"]
 pub struct RouteOptions {
     pub(super) sample_rate: Option<f64>,
     pub(super) is_ignored: bool,
+    pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
 }
 
 impl RouteOptions {
@@ -35,6 +37,21 @@ impl RouteOptions {
     /// with a warning when the layer is built. Defaults to the client's rate.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate);
+        self
+    }
+
+    /// Which response codes count as a failure of the service on this route. Defaults to the layer's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::incoming::RouteOptions;
+    ///
+    /// // A route that must be found: whoever asks for what is not there was sent by us.
+    /// let strict = RouteOptions::new().failed_status_codes(404..=599);
+    /// ```
+    pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
+        self.failed_status_codes = Some(codes);
         self
     }
 
@@ -112,8 +129,8 @@ impl Routes {
             None => self.by_path.at(path).ok().map(|found| *found.value),
         };
         let Some(row) = place.and_then(|place| self.rows.get(place)) else { return (RouteOptions::default(), None) };
-        let of_method = row.by_method.iter().find(|(other, _)| other == method).map(|(_, options)| *options);
-        (of_method.or(row.any).unwrap_or_default(), Some(row.template.as_str()))
+        let of_method = row.by_method.iter().find(|(other, _)| other == method).map(|(_, options)| options);
+        (of_method.or(row.any.as_ref()).cloned().unwrap_or_default(), Some(row.template.as_str()))
     }
 }
 

@@ -1,13 +1,18 @@
 //! A request while it is served: its scope is current in each poll, and its transaction ends exactly once.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::capture_error::CaptureError;
+use super::rules::Rules;
+use super::status::Outcome;
 use crate::protocol::SpanStatus;
 use crate::record::{Parent, ResponseFacts};
 use crate::scope::{Ending, OwnSpan, Shared, current};
+use crate::trace::clock;
 
 /// What is done around each poll.
 #[derive(Debug, Default)]
@@ -26,26 +31,39 @@ pub(super) enum Running {
 pub(super) struct Ignored(pub(super) Arc<Shared>);
 
 /// The transaction of a request.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(super) struct Root {
-    /// None once it has ended.
+    /// None once nothing more can happen in it.
     scope: Option<Arc<Shared>>,
+    /// The transaction was handed over while the body goes on.
+    has_ended: bool,
     is_head: bool,
-    status: Option<StatusCode>,
+    rules: Arc<Rules>,
+    /// Status codes that count as a failure of the service.
+    failed: RangeInclusive<u16>,
+    outcome: Outcome,
     /// The body's length where it is known from the start.
     expected: Option<u64>,
-    bytes: u64,
+    response: ResponseFacts,
     was_polled: bool,
     /// True while code of the request runs; still true in `Drop` when that code panicked.
     is_inside: bool,
-    /// Where the client was lost.
-    cancelled: Option<&'static str>,
 }
 
 impl Running {
-    pub(super) fn root(scope: Arc<Shared>, method: &Method) -> Self {
-        let is_head = method == Method::HEAD;
-        let scope = Some(scope);
-        Self::Root(Root { scope, is_head, status: None, expected: None, bytes: 0, was_polled: false, is_inside: false, cancelled: None })
+    pub(super) fn root(scope: Arc<Shared>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) -> Self {
+        Self::Root(Root {
+            scope: Some(scope),
+            has_ended: false,
+            is_head: method == Method::HEAD,
+            rules,
+            failed,
+            outcome: Outcome::default(),
+            expected: None,
+            response: ResponseFacts::default(),
+            was_polled: false,
+            is_inside: false,
+        })
     }
 
     /// Runs a part of the request with its scope current.
@@ -81,13 +99,9 @@ impl Running {
     }
 
     /// A frame of the body was handed on.
-    pub(super) fn frame(&mut self, bytes: u64, is_end: bool) {
+    pub(super) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
         if let Self::Root(root) = self {
-            root.bytes += bytes;
-            // `is_end_stream` may turn true with the last data frame; hyper then never polls again.
-            if is_end {
-                root.complete();
-            }
+            root.frame(bytes, trailers, is_end);
         }
     }
 
@@ -118,65 +132,106 @@ impl Root {
     }
 
     /// The head of the response is there, perhaps with an error that rides on it.
-    pub(super) fn head(&mut self, status: StatusCode, error: Option<CaptureError>) {
+    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
         let Some(scope) = &self.scope else { return };
-        self.status = Some(status);
+        self.outcome.head(status.as_u16(), headers);
         self.was_polled = false;
         if let Some(error) = error.filter(|_| self.has_failed()) {
+            // First: where too many are parked, the event goes at once.
+            scope.note_status(status.as_u16());
             scope.capture(error.into_capture(), Parent::Root);
         }
         scope.release(status.as_u16());
+        if !self.rules.echo.is_silent() {
+            let (trace, root, sampled, event) = scope.ids();
+            self.rules.echo.write(trace, root, sampled, event, headers);
+        }
     }
 
     /// How long the body will be, where that is known, and whether it has ended already.
     pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.expected = expected;
         // After a handshake the connection is something else, which may live for hours.
-        if is_end || self.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
+        if is_end || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
             self.complete();
         }
     }
 
+    fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
+        if let Some(trailers) = trailers {
+            self.outcome.trailers(trailers);
+        }
+        self.response.body_bytes += bytes;
+        self.response.frames = self.response.frames.saturating_add(1);
+        let is_first = self.response.frames == 1;
+        if is_first {
+            self.response.first_byte = clock::now();
+        }
+        // `is_end_stream` may turn true with the last data frame; hyper then never polls again.
+        if is_end {
+            return self.complete();
+        }
+        if !is_first && !self.has_ended && self.is_too_long() {
+            self.cut();
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        let passed = self.scope.as_ref().map_or(0, |scope| clock::now().nanos_since(scope.start));
+        u128::from(passed) > self.rules.max_duration().as_nanos()
+    }
+
     /// Whether the response says that the service failed.
     fn has_failed(&self) -> bool {
-        let settings = self.scope.as_ref().and_then(|scope| scope.client.settings());
-        self.status.zip(settings).is_some_and(|(status, settings)| settings.failed_status_codes.contains(&status.as_u16()))
+        self.outcome.has_failed(&self.failed)
+    }
+
+    /// A stream that may go on for hours: the transaction ends here, while what happens in the stream still belongs to the request.
+    fn cut(&mut self) {
+        self.has_ended = true;
+        self.response.is_cut = true;
+        if let Some(scope) = &self.scope {
+            Arc::clone(scope).finish(self.ending(self.outcome.status(), self.has_failed()));
+        }
     }
 
     fn complete(&mut self) {
-        let status = self.status.map_or(SpanStatus::Unknown, |status| SpanStatus::from_http(status.as_u16()));
-        self.end(status, self.has_failed());
+        self.end(self.outcome.status(), self.has_failed());
     }
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
-        if let Some(scope) = self.scope.take() {
-            let response =
-                ResponseFacts { status: self.status.map(|status| status.as_u16()), body_bytes: self.bytes, cancelled: self.cancelled };
-            scope.finish(Ending { status, response, has_failed });
+        if let Some(scope) = self.scope.take()
+            && !self.has_ended
+        {
+            scope.finish(self.ending(status, has_failed));
         }
+    }
+
+    fn ending(&self, status: SpanStatus, has_failed: bool) -> Ending {
+        let response = ResponseFacts { status: self.outcome.http, grpc_status: self.outcome.grpc, ..self.response };
+        Ending { status, response, has_failed }
     }
 
     /// The future or the body was dropped before its end, or so it seems.
     fn abandoned(&mut self) {
         let Some(scope) = &self.scope else { return };
         if self.is_inside {
-            scope.mark_failed();
+            scope.mark_crashed();
             return self.end(SpanStatus::InternalError, true);
         }
-        let place = match self.status {
+        let place = match self.outcome.http {
             None => "before_headers",
             Some(status) => {
                 // axum drops the bodies of HEAD responses outside of us, and tests drop responses unread.
-                let needs_none =
-                    self.is_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+                let needs_none = self.is_head || matches!(status, 100..=199 | 204 | 304);
                 let is_unread = !self.was_polled && (needs_none || self.expected.is_some());
-                if is_unread || self.expected.is_some_and(|expected| self.bytes >= expected) {
+                if is_unread || self.expected.is_some_and(|expected| self.response.body_bytes >= expected) {
                     return self.complete();
                 }
                 "in_body"
             }
         };
-        self.cancelled = Some(place);
+        self.response.cancelled = Some(place);
         self.end(SpanStatus::Cancelled, false);
     }
 }
@@ -187,18 +242,18 @@ impl Drop for Root {
     }
 }
 
-impl std::fmt::Debug for Root {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Root")
-            .field("status", &self.status)
-            .field("bytes", &self.bytes)
-            .field("has_ended", &self.scope.is_none())
+            .field("outcome", &self.outcome)
+            .field("response", &self.response)
+            .field("has_ended", &(self.has_ended || self.scope.is_none()))
             .finish_non_exhaustive()
     }
 }
 
-impl std::fmt::Debug for Ignored {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ignored")
     }
 }

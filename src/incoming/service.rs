@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -10,10 +11,11 @@ use tower::Service;
 
 use super::future::ResponseFuture;
 use super::layer::BodyForm;
-use super::request::{Noticed, copy_headers, describe};
-use super::route::{RouteOptions, Routes};
+use super::request::{Noticed, client_address, copy_headers, describe};
+use super::rules::{RequestHead, Rules};
 use super::running::{Ignored, Running};
 use crate::client::{Client, Settings};
+use crate::exception;
 use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{Record, TraceFacts};
@@ -25,13 +27,13 @@ use crate::trace::clock;
 pub struct SentryService<S, F> {
     inner: S,
     client: Client,
-    routes: Arc<Routes>,
+    rules: Arc<Rules>,
     form: PhantomData<fn() -> F>,
 }
 
 impl<S, F> SentryService<S, F> {
-    pub(super) fn new(inner: S, client: Client, routes: Arc<Routes>) -> Self {
-        Self { inner, client, routes, form: PhantomData }
+    pub(super) fn new(inner: S, client: Client, rules: Arc<Rules>) -> Self {
+        Self { inner, client, rules, form: PhantomData }
     }
 
     fn begin<B>(&self, request: &Request<B>) -> Running {
@@ -48,7 +50,7 @@ impl<S, F> SentryService<S, F> {
             }
         }
         let matched = matched_path(request);
-        let (options, template) = self.routes.find(request.method(), matched, request.uri().path());
+        let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
         if options.is_ignored {
             return Running::Ignored(Ignored(Arc::new(Shared::ignored())));
         }
@@ -60,19 +62,39 @@ impl<S, F> SentryService<S, F> {
             let noticed =
                 if settings.keep_failed { copy_headers(headers, &settings.redaction, record) } else { Noticed::in_headers(headers) };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
-            let decision = self.continue_or_begin(incoming, options, settings, record);
+            let decision = self.continue_or_begin(incoming, options.sample_rate, settings, record);
             let extent = Extent::of(decision, settings);
             if !settings.keep_failed && extent != Extent::Bare {
                 copy_headers(headers, &settings.redaction, record);
             }
-            describe(request, noticed.host, matched.or(template), record);
+            describe(request, noticed.host, record);
+            if settings.send_default_pii {
+                record.request.client = client_address(headers, peer(request), settings.trusted_hops);
+            }
+            match matched.or(template) {
+                Some(template) => record.name_by_route(template),
+                None => self.name(request, record),
+            }
+            record.seal_scope();
             (decision, extent)
         });
-        Running::root(scope, request.method())
+        let failed =
+            options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref()).unwrap_or(&settings.failed_status_codes);
+        Running::root(scope, request.method(), Arc::clone(&self.rules), failed.clone())
+    }
+
+    /// Asks the user's function where the route is not known.
+    fn name<B>(&self, request: &Request<B>, record: &mut Record) {
+        let Some(name) = &self.rules.name else { return };
+        // A panic of theirs is not to end the request.
+        if let Some(Some(name)) = exception::contained(|| name(&RequestHead::of(request))) {
+            let is_admitted = self.client.admits_name(&name, clock::nanos(record.start));
+            record.name_by_user(if is_admitted { &name } else { "<overflow>" });
+        }
     }
 
     /// Continues the trace that came in, or begins one; decides about it.
-    fn continue_or_begin(&self, incoming: Option<Incoming>, options: RouteOptions, settings: &Settings, record: &mut Record) -> Decision {
+    fn continue_or_begin(&self, incoming: Option<Incoming>, route_rate: Option<f64>, settings: &Settings, record: &mut Record) -> Decision {
         let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
         let incoming = incoming.filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
         let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
@@ -87,7 +109,7 @@ impl<S, F> SentryService<S, F> {
             (Some(_), None) => sampling::sample_rand(TraceId::new()),
         };
         let context = SamplingContext {
-            route_rate: options.sample_rate,
+            route_rate,
             rate: settings.traces_sample_rate,
             parent: trusted.and_then(|trusted| trusted.sampled),
             is_continued: trusted.is_some(),
@@ -113,6 +135,16 @@ fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&st
         TrustParent::Never => false,
         TrustParent::SameOrganization => own_organization.is_some() && incoming.context.org_id.as_deref() == own_organization,
     }
+}
+
+#[cfg(feature = "axum")]
+fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
+    super::axum::peer(request.extensions())
+}
+
+#[cfg(not(feature = "axum"))]
+fn peer<B>(_: &Request<B>) -> Option<IpAddr> {
+    None
 }
 
 #[cfg(feature = "axum")]
@@ -149,7 +181,7 @@ where
 
 impl<S: Clone, F> Clone for SentryService<S, F> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), client: self.client.clone(), routes: Arc::clone(&self.routes), form: PhantomData }
+        Self { inner: self.inner.clone(), client: self.client.clone(), rules: Arc::clone(&self.rules), form: PhantomData }
     }
 }
 

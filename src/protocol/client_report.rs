@@ -17,6 +17,8 @@ pub enum Category {
     Transaction,
     /// Spans: the children of a transaction and the transaction itself.
     Span,
+    /// Sessions. They are counts already, and not counted again.
+    Session,
     /// Client reports. Never limited, never counted.
     Internal,
 }
@@ -30,6 +32,7 @@ impl Category {
         match self {
             Self::Error => "error",
             Self::Transaction => "transaction",
+            Self::Session => "session",
             Self::Span => "span",
             Self::Internal => "internal",
         }

@@ -57,6 +57,8 @@ pub enum ItemType {
     ClientReport,
     /// An error, a panic or a message.
     Event,
+    /// Sessions by minute.
+    Sessions,
     /// A transaction.
     Transaction,
     /// Anything this crate does not send.

@@ -26,9 +26,14 @@ pub(crate) struct Captured {
 impl Captured {
     /// Whether `other` tells of the same failure: the same messages in the same order, from the outermost on.
     pub(crate) fn is_same_failure(&self, other: &Self) -> bool {
+        self.tells_of(&other.exceptions)
+    }
+
+    /// The same for a chain that has not been captured yet.
+    pub(crate) fn tells_of(&self, chain: &[Exception]) -> bool {
         !self.exceptions.is_empty()
-            && self.exceptions.len() == other.exceptions.len()
-            && self.exceptions.iter().zip(&other.exceptions).all(|(a, b)| a.value == b.value)
+            && self.exceptions.len() == chain.len()
+            && self.exceptions.iter().zip(chain).all(|(ours, theirs)| ours.value == theirs.value)
     }
 
     /// Takes over what `other` knows better; this event's id stays.

@@ -37,8 +37,11 @@ impl Record {
     #[inline]
     pub(crate) fn headers<'a>(&mut self, headers: impl Iterator<Item = (&'a str, HeaderFact<'a>)>) {
         let start = self.arena.len();
-        for (name, value) in headers.take(HEADER_LIMIT) {
-            self.header(name, value);
+        // All are walked through: the caller looks at them on the way, and proxies put theirs at the end.
+        for (place, (name, value)) in headers.enumerate() {
+            if place < HEADER_LIMIT {
+                self.header(name, value);
+            }
         }
         self.request.headers = slice(start, self.arena.len() - start);
     }

@@ -11,6 +11,7 @@ mod moment;
 mod pool;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::Version;
 use serde_json::Value;
@@ -124,6 +125,8 @@ pub(crate) struct RequestFacts {
     pub(crate) path: Slice,
     pub(crate) query: Option<Slice>,
     pub(crate) version: Option<Version>,
+    /// Whom it comes from. Only while PII is on.
+    pub(crate) client: Option<IpAddr>,
     headers: Slice,
 }
 
@@ -131,10 +134,18 @@ pub(crate) struct RequestFacts {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResponseFacts {
     pub(crate) status: Option<u16>,
+    /// The code of gRPC, out of the head or the trailers.
+    pub(crate) grpc_status: Option<u8>,
     /// Bytes of the body that were handed on.
     pub(crate) body_bytes: u64,
+    /// Frames of the body that were handed on.
+    pub(crate) frames: u32,
+    /// When the first frame was handed on.
+    pub(crate) first_byte: Moment,
     /// Where the client was lost: `before_headers` or `in_body`.
     pub(crate) cancelled: Option<&'static str>,
+    /// The transaction was ended while the body went on.
+    pub(crate) is_cut: bool,
 }
 
 /// All that is known of one request or job.
@@ -232,7 +243,12 @@ impl Record {
 
     /// About how many bytes the record holds.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.arena.len() + self.spans.len() * size_of::<SpanRecord>() + self.breadcrumbs.size() + self.given
+        size_of::<Self>()
+            + self.arena.len()
+            + self.spans.len() * size_of::<SpanRecord>()
+            + self.own_spans.len() * size_of::<OwnSpanRecord>()
+            + self.breadcrumbs.size()
+            + self.given
     }
 
     /// Takes room for something a user gives; `false` if the request holds too much of that already.
@@ -248,6 +264,18 @@ impl Record {
     #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
         self.fields(bytes.get(..FIELD_LIMIT).unwrap_or(bytes))
+    }
+
+    /// Names the transaction by the template of its route.
+    pub(crate) fn name_by_route(&mut self, template: &str) {
+        self.name = Some(self.text(template.as_bytes()));
+        self.source = TransactionSource::Route;
+    }
+
+    /// Names the transaction as the user says.
+    pub(crate) fn name_by_user(&mut self, name: &str) {
+        self.name = Some(self.text(name.as_bytes()));
+        self.source = TransactionSource::Custom;
     }
 
     /// Marks what is in the arena so far as the scope's own.

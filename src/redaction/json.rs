@@ -37,9 +37,12 @@ impl<'r> Json<'r> {
     fn judged(&mut self, text: &str, place: Place) {
         match place {
             Place::Own => return self.escaped(text),
+            Place::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
+                return self.out.extend_from_slice(text.as_bytes());
+            }
             Place::Query => return self.escaped(&url::query(self.redactor, text)),
             Place::Url => return self.escaped(&url::url(self.redactor, text)),
-            Place::Open | Place::Groups | Place::Headers => {}
+            Place::Digits | Place::Open | Place::Groups | Place::Headers => {}
         }
         if patterns::is_harmless_word(text) {
             return self.plain(text);
@@ -149,7 +152,7 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
 
     /// A word of the protocol.
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
-        self.json.plain(variant);
+        self.json.escaped(variant);
         Ok(())
     }
 
@@ -190,8 +193,12 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Struct<'a, 'r>> {
+        // What `serde_json` makes of a number where some crate of the application has switched `arbitrary_precision` on.
+        if name == "$serde_json::private::Number" {
+            return Ok(Struct { json: self.json, places: None, is_first: true });
+        }
         self.json.out.push(b'{');
-        Ok(Struct { json: self.json, places: StructPlaces::of(name), is_first: true })
+        Ok(Struct { json: self.json, places: Some(StructPlaces::of(name)), is_first: true })
     }
 
     fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant> {
@@ -242,7 +249,8 @@ impl SerializeTuple for List<'_, '_> {
 /// Structs of ours.
 pub(super) struct Struct<'a, 'r> {
     json: &'a mut Json<'r>,
-    places: StructPlaces,
+    /// None is a number in disguise.
+    places: Option<StructPlaces>,
     is_first: bool,
 }
 
@@ -251,15 +259,18 @@ impl SerializeStruct for Struct<'_, '_> {
     type Error = Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+        let Some(places) = self.places else { return value.serialize(Value { json: self.json, place: Place::Digits }) };
         let out = &mut *self.json.out;
         out.extend_from_slice(if std::mem::take(&mut self.is_first) { b"\"" } else { b",\"" });
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        value.serialize(Value { json: self.json, place: self.places.field(name) })
+        value.serialize(Value { json: self.json, place: places.field(name) })
     }
 
     fn end(self) -> Result<()> {
-        self.json.out.push(b'}');
+        if self.places.is_some() {
+            self.json.out.push(b'}');
+        }
         Ok(())
     }
 }

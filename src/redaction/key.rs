@@ -50,9 +50,9 @@ impl Serializer for Key<'_, '_, '_> {
         Ok(())
     }
 
-    /// A name that we gave: nothing to judge, but for what the conventions say about its value.
+    /// A name that we gave: only a rule of the user's can hide it, and conventions say what its value is.
     fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<()> {
-        self.map.is_hidden = false;
+        self.map.is_hidden = self.map.place != Place::Groups && self.map.json.redactor.is_hidden_by_user(name);
         self.map.value_place = Place::of_attribute(name);
         self.map.json.plain(name);
         Ok(())

@@ -184,6 +184,11 @@ impl Redactor {
         names::judge(name).surely_sensitive || names::is_listed(name, &self.rules.fields)
     }
 
+    /// Whether a rule of the user's hides a name.
+    fn is_hidden_by_user(&self, name: &str) -> bool {
+        names::is_listed(name, &self.rules.fields)
+    }
+
     fn is_sensitive(&self, name: &str) -> bool {
         names::judge(name).sensitive || names::is_listed(name, &self.rules.fields)
     }

@@ -5,6 +5,8 @@
 pub(super) enum Place {
     /// Anything: texts are scrubbed, keys of maps are judged.
     Open,
+    /// A number as text.
+    Digits,
     /// Only what we wrote.
     Own,
     /// Header values by name.

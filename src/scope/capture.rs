@@ -55,8 +55,8 @@ impl Capture {
     }
 
     /// An error that came with a response.
-    pub(crate) fn response(exceptions: Vec<Exception>, addresses: Vec<usize>) -> Self {
-        Self { exceptions, addresses, ..Self::new(Level::Error, "auto.http.tower") }
+    pub(crate) fn response(event_id: EventId, exceptions: Vec<Exception>, addresses: Vec<usize>) -> Self {
+        Self { event_id, exceptions, addresses, ..Self::new(Level::Error, "auto.http.tower") }
     }
 
     fn new(level: Level, mechanism: &'static str) -> Self {
@@ -95,12 +95,17 @@ impl Shared {
         let is_failure = capture.level >= Level::Error;
         let mut state = self.lock();
         state.has_failed |= is_failure;
+        state.has_error |= is_failure && !capture.exceptions.is_empty();
+        state.has_crashed |= is_failure && !capture.handled;
         let captured = capture.into_captured(state.transaction.span_id(span));
         if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
             known.merge(captured);
             return known.event_id;
         }
         let event_id = captured.event_id;
+        if is_failure {
+            state.first_error.get_or_insert(event_id);
+        }
         let parks = !at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
         if parks {
             state.parked.push(captured);
@@ -110,6 +115,16 @@ impl Shared {
         drop(state);
         self.client.submit(Item::Event(event));
         event_id
+    }
+
+    /// The event that waits here and tells of the same failure.
+    pub(crate) fn known_failure(&self, chain: &[Exception]) -> Option<EventId> {
+        self.lock().parked.iter().find(|known| known.tells_of(chain)).map(|known| known.event_id)
+    }
+
+    /// The response's status is known.
+    pub(crate) fn note_status(&self, status: u16) {
+        self.lock().transaction.record.response.status = Some(status);
     }
 
     /// The response's head is there: lets the parked errors go.

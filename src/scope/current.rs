@@ -40,8 +40,15 @@ struct Innermost(u64);
 
 impl Innermost {
     const NONE: Self = Self(0);
-    /// Below too many others: only the Registry knows.
-    const DEEP: Self = Self(u64::MAX);
+
+    /// Below too many others: only the Registry knows which it is.
+    const fn deep(depth: usize) -> Self {
+        Self(u64::MAX - depth as u64)
+    }
+
+    const fn is_deep(self) -> bool {
+        self.0 > u64::MAX - (1 << 32)
+    }
 }
 
 /// What of a thread's state callbacks look at first. It has no destructor, so that a look is one load and not a call.
@@ -121,8 +128,8 @@ impl Drop for Outer {
         THREAD.with(|thread| {
             let scope = thread.swap(self.scope.take(), self.how);
             thread.own.set(self.own);
-            // A guard of a span that is held over an await leaves its span behind.
-            thread.depth.set(self.depth);
+            // A guard of a span that is held over an await leaves its span behind; one that was left inside is gone.
+            thread.depth.set(self.depth.min(thread.depth.get()));
             // Last, and outside the borrow: it may be the last handle of a scope.
             drop(scope);
         });
@@ -190,8 +197,8 @@ impl Entered<'_> {
     fn known_parent(self, state: &State) -> Option<Parent> {
         let innermost = THREAD.with(Thread::innermost);
         match (self.own, innermost) {
-            (_, Innermost::DEEP) => None,
             (Some(own), innermost) if own.seen == innermost => Some(own.span),
+            (_, innermost) if innermost.is_deep() => None,
             (own, Innermost::NONE) => Some(own.map_or(Parent::Root, |own| own.span)),
             (_, Innermost(id)) => state.transaction.traced_row(id).map(Parent::Span),
         }
@@ -307,7 +314,7 @@ impl Thread {
     fn innermost(&self) -> Innermost {
         match self.depth.get() {
             0 => Innermost::NONE,
-            depth => self.spans.get(depth - 1).map_or(Innermost::DEEP, |span| Innermost(span.get())),
+            depth => self.spans.get(depth - 1).map_or_else(|| Innermost::deep(depth), |span| Innermost(span.get())),
         }
     }
 

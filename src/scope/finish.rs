@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::capture::submit;
 use super::state::{Phase, Shared, State};
-use crate::export::Item;
+use crate::export::{Item, SessionEnd};
 use crate::protocol::{Category, DiscardReason, SpanStatus};
 use crate::record::ResponseFacts;
 use crate::trace::clock;
@@ -16,6 +16,16 @@ pub(crate) struct Ending {
     pub(crate) response: ResponseFacts,
     /// What the response says; errors that were captured and panics count by themselves.
     pub(crate) has_failed: bool,
+}
+
+impl State {
+    fn session(&self) -> SessionEnd {
+        match (self.has_crashed, self.has_error) {
+            (true, _) => SessionEnd::Crashed,
+            (false, true) => SessionEnd::Errored,
+            (false, false) => SessionEnd::Exited,
+        }
+    }
 }
 
 impl Shared {
@@ -32,10 +42,13 @@ impl Shared {
         state.transaction.end(ending.status);
         self.stop_recording();
         let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, ending.has_failed));
+        let session = state.session();
+        let started_at = state.transaction.record.started_at;
         let (spans, dropped_spans) = (state.transaction.record.spans.len() as u64, state.transaction.record.dropped_spans);
         drop(state);
 
         let client = self.client.clone();
+        client.end_session(started_at, session);
         submit(&client, parked);
         if dropped_spans > 0 {
             client.discard(DiscardReason::BufferOverflow, Category::Span, dropped_spans.into());
@@ -55,20 +68,24 @@ impl Shared {
             }
             return Self::put_aside(self);
         }
-        // Somebody still has a handle: what later events of the same request need stays behind.
+        // Somebody still has a handle: what later events of the same request need stays behind, and no more.
+        let mut left = client.take_record();
+        let mut state = self.lock();
+        state.transaction.record.copy_scope_to(&mut left);
+        let full = std::mem::replace(&mut state.transaction.record, left);
+        drop(state);
         if is_sent {
-            let mut left = client.take_record();
-            let mut state = self.lock();
-            state.transaction.record.copy_scope_to(&mut left);
-            let full = std::mem::replace(&mut state.transaction.record, left);
-            drop(state);
             client.submit(Item::Transaction(full));
+        } else {
+            client.give_back(full);
         }
     }
 
     /// Marks that code of the request panicked.
-    pub(crate) fn mark_failed(&self) {
-        self.lock().has_failed = true;
+    pub(crate) fn mark_crashed(&self) {
+        let mut state = self.lock();
+        state.has_failed = true;
+        state.has_crashed = true;
     }
 
     fn is_kept(&self, state: &mut State, has_failed: bool) -> bool {

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::capture::Parked;
 use crate::client::{Client, Settings};
-use crate::record::Record;
+use crate::protocol::{EventId, SpanId, TraceId};
+use crate::record::{Moment, Record};
 use crate::sampling::Decision;
 use crate::trace::Transaction;
 
 /// A scope. No code of the user runs while its state is locked: not a `Debug`, not a `Display`, not a hook.
 pub(crate) struct Shared {
     pub(crate) client: Client,
+    /// When the transaction began.
+    pub(crate) start: Moment,
     /// The same as the transaction's own flag, to be read without the lock by every span that is not recorded.
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
@@ -28,6 +31,12 @@ pub(crate) struct State {
     pub(super) parked: Vec<Parked>,
     /// An error was captured, or code panicked.
     pub(super) has_failed: bool,
+    /// An error was captured, with its chain: a message does not count for release health.
+    pub(super) has_error: bool,
+    /// Code panicked, whoever caught it.
+    pub(super) has_crashed: bool,
+    /// The first error that was captured.
+    pub(super) first_error: Option<EventId>,
 }
 
 /// What a scope belongs to, for a layer that finds one.
@@ -88,6 +97,7 @@ impl Shared {
             let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             let (decision, extent) = begin(&mut state.transaction);
             let transaction = &mut state.transaction;
+            this.start = transaction.record.start;
             transaction.is_recording = extent == Extent::Spans;
             transaction.spans_limit = settings.max_spans;
             transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.max_breadcrumbs };
@@ -96,6 +106,9 @@ impl Shared {
             state.decision = decision;
             state.phase = Phase::BeforeHead;
             state.has_failed = false;
+            state.has_error = false;
+            state.has_crashed = false;
+            state.first_error = None;
         }
         scope
     }
@@ -122,8 +135,17 @@ impl Shared {
             phase: Phase::Open,
             parked: Vec::new(),
             has_failed: false,
+            has_error: false,
+            has_crashed: false,
+            first_error: None,
         };
-        Self { client: Client::off(), recording: AtomicBool::new(false), takes_breadcrumbs: false, state: Mutex::new(state) }
+        Self {
+            client: Client::off(),
+            start: Moment::default(),
+            recording: AtomicBool::new(false),
+            takes_breadcrumbs: false,
+            state: Mutex::new(state),
+        }
     }
 
     /// Puts a scope aside for the next request of this thread. Its record has been taken or cleared.
@@ -150,6 +172,13 @@ impl Shared {
             Phase::Finished => Kind::Finished,
             Phase::BeforeHead | Phase::Open => Kind::Live,
         }
+    }
+
+    /// What a caller may be told: the trace, its root here, the decision, and the first error of the request.
+    pub(crate) fn ids(&self) -> (TraceId, SpanId, bool, Option<EventId>) {
+        let state = self.lock();
+        let trace = &state.transaction.record.trace;
+        (trace.trace_id, trace.root, trace.sampled, state.first_error)
     }
 
     /// Whether spans are recorded.

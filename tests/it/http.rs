@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Body;
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::Path;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
@@ -14,10 +15,15 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tower::util::option_layer;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
+use tower_http::normalize_path::NormalizePathLayer;
+use tower_http::services::ServeDir;
 use tower_http::timeout::TimeoutLayer;
-use tower_sentry::incoming::RouteOptions;
-use tower_sentry::{Config, SentryLayer};
+use tower_http::trace::TraceLayer;
+use tower_sentry::incoming::{Boxed, RouteOptions};
+use tower_sentry::{Client, Config, SentryLayer};
 
 use crate::support::{self, Http2, PATIENCE, Relay, Server};
 
@@ -56,6 +62,7 @@ fn shape(mut transaction: Value) -> Value {
     for name in ["event_id", "start_timestamp", "timestamp"] {
         transaction[name] = Value::Null;
     }
+    transaction["contexts"]["trace"]["data"]["tower_sentry.first_byte_ms"] = Value::Null;
     for name in ["trace_id", "span_id"] {
         transaction["contexts"]["trace"][name] = Value::Null;
     }
@@ -127,7 +134,7 @@ async fn a_second_layer_is_a_span_and_never_a_second_transaction() {
     for rate in [1.0, 0.0] {
         let relay = Relay::start();
         let config = support::config(&relay).traces_sample_rate(rate).build().unwrap();
-        let client = tower_sentry::Client::from(&config);
+        let client = Client::from(&config);
         let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&config)).layer(SentryLayer::new(&config));
         let server = Server::start(app).await;
 
@@ -235,7 +242,7 @@ async fn a_body_dropped_in_the_middle_is_cancelled_and_an_unread_one_of_known_le
 #[test]
 fn handles_can_be_sent_and_shared() {
     fn check<T: Clone + Send + Sync + std::fmt::Debug + 'static>() {}
-    check::<tower_sentry::Client>();
+    check::<Client>();
     check::<Config>();
     check::<tower_sentry::Scope>();
     check::<SentryLayer>();
@@ -321,4 +328,232 @@ async fn an_ignored_route_is_silent_to_the_end_of_its_body() {
 
     let places: Vec<_> = relay.events().iter().map(|event| event["transaction"].clone()).collect();
     assert_eq!(places, ["GET /loud", "GET /loud"]);
+}
+
+/// Every place a layer can have, with what a request to it is called.
+fn stacks(client: &Client) -> Vec<(&'static str, Router, &'static str, &'static str)> {
+    let sentry = || SentryLayer::new(client);
+    let boxed = || SentryLayer::new(client).boxed_body();
+    let plain = || Router::new().route("/users/{id}", get(|| async { "Jane" }));
+    let calm = |_: tower::BoxError| async { StatusCode::SERVICE_UNAVAILABLE };
+    let shed = || ServiceBuilder::new().layer(HandleErrorLayer::new(calm)).load_shed().buffer::<axum::extract::Request>(64);
+    let late = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, PATIENCE);
+    let normal = |router: Router| Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(router));
+    let user = "GET /users/{id}";
+    vec![
+        ("outermost", plain().layer(TraceLayer::new_for_http()).layer(CatchPanicLayer::new()).layer(sentry()), "/users/7", user),
+        ("innermost", plain().layer(sentry()).layer(late()).layer(CompressionLayer::new()), "/users/7", user),
+        ("route_layer", plain().route_layer(sentry()), "/users/7", user),
+        ("a method router", Router::new().route("/users/{id}", get(|| async { "Jane" }).layer(sentry())), "/users/7", user),
+        ("nested", Router::new().nest("/api", plain().layer(sentry())), "/api/users/7", "GET /api/users/{id}"),
+        ("merged", Router::new().merge(plain().layer(sentry())), "/users/7", user),
+        ("twice", plain().layer(sentry()).layer(sentry()), "/users/7", user),
+        ("around TraceLayer", plain().layer(TraceLayer::new_for_http()).layer(sentry()), "/users/7", user),
+        ("inside TraceLayer", plain().layer(sentry()).layer(TraceLayer::new_for_http()), "/users/7", user),
+        ("around CatchPanicLayer", plain().layer(CatchPanicLayer::new()).layer(sentry()), "/users/7", user),
+        ("inside CatchPanicLayer", plain().layer(sentry()).layer(CatchPanicLayer::new()), "/users/7", user),
+        ("around TimeoutLayer", plain().layer(late()).layer(sentry()), "/users/7", user),
+        ("inside TimeoutLayer", plain().layer(sentry()).layer(late()), "/users/7", user),
+        ("around CompressionLayer", plain().layer(CompressionLayer::new()).layer(sentry()), "/users/7", user),
+        ("inside CompressionLayer", plain().layer(sentry()).layer(CompressionLayer::new()), "/users/7", user),
+        ("around load shed and buffer", plain().layer(shed()).layer(sentry()), "/users/7", user),
+        ("inside load shed and buffer", plain().layer(sentry()).layer(shed()), "/users/7", user),
+        ("NormalizePath around the router", normal(plain().layer(sentry())), "/users/7/", user),
+        ("option_layer", plain().layer(option_layer(Some(boxed()))), "/users/7", user),
+        ("option_layer of none", plain().layer(option_layer(None::<SentryLayer<Boxed>>)).layer(sentry()), "/users/7", user),
+        (
+            "nest_service",
+            Router::new().nest_service("/files", ServeDir::new("tests")).layer(sentry()),
+            "/files/golden/boot.txt",
+            "GET <unmatched>",
+        ),
+        ("fallback", Router::new().fallback(|| async { "fallback" }).layer(sentry()), "/anything", "GET <unmatched>"),
+    ]
+}
+
+#[test]
+fn every_position_no_leak() {
+    if support::in_child("http::every_position_no_leak", &[]) {
+        return;
+    }
+    support::subscribe();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (names, received) = std::sync::mpsc::channel();
+    let keep = Config::builder().panic_hook(false).traces_sample_rate(1.0).before_send_transaction(move |transaction| {
+        names.send((transaction.name.clone(), transaction.spans.len())).unwrap();
+        Some(transaction)
+    });
+    let client = Client::from(keep.transport(|_| ()).queue_items(100_000).queue_bytes(usize::MAX).build().unwrap());
+
+    let _guard = runtime.enter();
+    for (place, app, path, name) in stacks(&client) {
+        let visit = |count: usize| {
+            runtime.block_on(async {
+                for number in 1..=count {
+                    let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+                    assert_eq!(response.status(), 200, "{place}");
+                    axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+                    // Few enough at once that as many buffers are on their way in each round.
+                    if number % 100 == 0 {
+                        client.flush(PATIENCE).await.unwrap();
+                    }
+                }
+            });
+        };
+        visit(200);
+        let grown = allocation_counter::measure(|| visit(1000)).bytes_current;
+        let seen: Vec<_> = received.try_iter().collect();
+        assert_eq!(seen.len(), 1200, "{place}: one transaction each");
+        assert!(seen.iter().all(|(seen, _)| seen == name), "{place}: {:?}", seen.first());
+        assert!(seen.iter().all(|(_, spans)| *spans == usize::from(place == "twice")), "{place}: a second layer is a span");
+        assert!(grown < 64 * 1024, "{place}: {grown} bytes more are alive after 1,000 requests");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_position_over_sockets() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let mut expected = Vec::new();
+    for (place, app, path, name) in stacks(&client) {
+        let server = Server::start(app).await;
+        assert_eq!(support::get(&server, path).await.0, 200, "{place}");
+        let mut over_http2 = Http2::connect(&server).await;
+        assert_eq!(over_http2.get(path).await, 200, "{place}");
+        expected.extend([name, name]);
+    }
+    support::settle(&client).await;
+
+    let transactions = relay.transactions();
+    let mut seen: Vec<_> = transactions.iter().map(|transaction| transaction["transaction"].as_str().unwrap()).collect();
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+    for transaction in &transactions {
+        let trace = &transaction["contexts"]["trace"];
+        assert_eq!((&trace["status"], &trace["data"]["http.response.status_code"]), (&"ok".into(), &200.into()), "{transaction}");
+    }
+}
+
+#[tokio::test]
+async fn status_table() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).queue_items(2000).build().unwrap());
+    let answer = |Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap() };
+    let strict = RouteOptions::new().failed_status_codes(404..=404);
+    let layer = SentryLayer::new(&client).failed_status_codes(500..=501).route("/strict/{code}", strict);
+    let app = Router::new().route("/{code}", get(answer)).route("/strict/{code}", get(answer)).layer(layer);
+
+    for code in 100..600 {
+        let request = Request::get(format!("/{code}")).body(Body::empty()).unwrap();
+        drop(app.clone().oneshot(request).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let by_code = relay.transactions().into_iter().map(|transaction| {
+        let trace = &transaction["contexts"]["trace"];
+        (trace["data"]["http.response.status_code"].as_u64().unwrap(), trace["status"].as_str().unwrap().to_owned())
+    });
+    let by_code: std::collections::BTreeMap<_, _> = by_code.collect();
+    assert_eq!(by_code.len(), 500);
+    let expected = |code| match code {
+        100..=399 => "ok",
+        401 => "unauthenticated",
+        403 => "permission_denied",
+        404 => "not_found",
+        409 => "already_exists",
+        413 => "failed_precondition",
+        429 => "resource_exhausted",
+        499 => "cancelled",
+        400..=498 => "invalid_argument",
+        501 => "unimplemented",
+        503 => "unavailable",
+        504 => "deadline_exceeded",
+        _ => "internal_error",
+    };
+    for (code, status) in by_code {
+        assert_eq!(status, expected(code), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn which_codes_failed_is_for_the_layer_and_the_route_to_say() {
+    let relay = Relay::start();
+    // Only what failed is kept.
+    let client = Client::from(support::config(&relay).traces_sample_rate(1e-12).build().unwrap());
+    let answer = |Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap() };
+    let strict = RouteOptions::new().failed_status_codes(404..=404);
+    let layer = SentryLayer::new(&client).failed_status_codes(500..=501).route("/strict/{code}", strict);
+    let app = Router::new().route("/{code}", get(answer)).route("/strict/{code}", get(answer)).layer(layer);
+
+    for path in ["/500", "/501", "/502", "/404", "/strict/404", "/strict/500"] {
+        drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let kept = relay.transactions();
+    let paths: std::collections::BTreeSet<_> =
+        kept.iter().map(|transaction| transaction["contexts"]["trace"]["data"]["url.path"].as_str().unwrap()).collect();
+    assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["/500", "/501", "/strict/404"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_in_is_bounded_and_readable() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let server = Server::start(Router::new().fallback(|| async { "ok" }).layer(SentryLayer::new(&client))).await;
+    let many = (0..90).map(|number| format!("x-h{number}: v\r\n")).collect::<String>();
+    let long = "a".repeat(100 * 1024);
+    let requests: [Vec<u8>; 8] = [
+        b"GET /%ff%00%e2%80%ae HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET /\xc3\x28\xa0\xff HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET / HTTP/1.1\r\nhost: x\r\nx-odd: \xff\xfe\xc3\x28\r\n\r\n".to_vec(),
+        b"CONNECT shop.example:443 HTTP/1.1\r\nhost: shop.example:443\r\n\r\n".to_vec(),
+        b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        format!("GET /many HTTP/1.1\r\nhost: x\r\n{many}\r\n").into_bytes(),
+        format!("GET /long HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n").into_bytes(),
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "p".repeat(60_000)).into_bytes(),
+    ];
+
+    for request in &requests {
+        let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(request).await.unwrap();
+        let mut answer = [0; 12];
+        // hyper refuses some of these by itself; what it lets through is ours.
+        assert!(socket.read(&mut answer).await.unwrap() > 0);
+    }
+    support::settle(&client).await;
+
+    let received = relay.received();
+    assert!(received.len() >= 5, "{}", received.len());
+    for transaction in relay.transactions() {
+        let headers = transaction["request"]["headers"].as_object().unwrap();
+        assert!(headers.len() <= 50 && headers.values().all(|value| value.as_str().unwrap().len() <= 1100));
+        assert!(transaction.to_string().len() < 64 * 1024, "{}", transaction.to_string().len());
+    }
+}
+
+#[tokio::test]
+async fn a_trace_behind_the_fiftieth_header_is_continued() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    let mut request = Request::get("/");
+    for number in 0..60 {
+        request = request.header(format!("x-{number}"), "v");
+    }
+    let request = request.header("host", "shop.example").header("sentry-trace", "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1");
+
+    drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+    support::settle(&client).await;
+
+    let transaction = &relay.transactions()[0];
+    assert_eq!(transaction["contexts"]["trace"]["trace_id"], "771a43a4192642f0b136d5159a501700");
+    assert_eq!(
+        (&transaction["request"]["url"], transaction["request"]["headers"].as_object().unwrap().len()),
+        (&"http://shop.example/".into(), 50)
+    );
 }

@@ -16,13 +16,17 @@
 )]
 
 mod architecture;
+mod body;
 mod config;
 mod errors;
 mod export;
 mod hot_path;
 mod http;
+mod ids;
+mod names;
 mod privacy;
 mod protocol;
+mod release;
 mod sampling;
 mod shutdown;
 mod spans;

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
+use serde_json::Value;
 use tower_sentry::redaction::Redaction;
 use tower_sentry::{Client, Scope, SentryLayer, User};
 use tracing::{info, instrument};
@@ -138,6 +139,26 @@ async fn an_own_rule_is_what_hides_an_own_header() {
 }
 
 #[tokio::test]
+async fn an_own_rule_hides_what_we_name_ourselves_with_and_without_a_hook() {
+    let rules = || Redaction::default().field("url.path").field("server.address");
+    for hooked in [false, true] {
+        let relay = Relay::start();
+        let mut config = support::config(&relay).redaction(rules());
+        if hooked {
+            config = config.before_send_transaction(Some);
+        }
+        let client = Client::from(config.build().unwrap());
+        let app = Router::new().route("/reset/{id}", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+
+        support::get(&Server::start(app).await, "/reset/abc").await;
+        support::settle(&client).await;
+
+        let data = &relay.transactions()[0]["contexts"]["trace"]["data"];
+        assert_eq!((&data["url.path"], &data["server.address"]), (&"[Filtered]".into(), &"[Filtered]".into()), "with a hook: {hooked}");
+    }
+}
+
+#[tokio::test]
 async fn placeholders_are_settable() {
     let relay = Relay::start();
     let rules = Redaction::default().placeholder("[REDACTED]").token_placeholder("[LONG]").header("x-internal-thing");
@@ -191,4 +212,32 @@ async fn what_a_hook_drops_is_counted() {
     let mut reported = relay.reported();
     reported.sort();
     assert_eq!(reported, [("before_send".into(), "error".into(), 1), ("before_send".into(), "span".into(), 2)]);
+}
+
+#[tokio::test]
+async fn trusted_proxy() {
+    use axum::extract::ConnectInfo;
+    use axum::routing::get;
+    use std::net::SocketAddr;
+
+    let forged = "6.6.6.6, 203.0.113.7";
+    let rows = [(false, 1, None), (true, 0, Some("192.0.2.9")), (true, 1, Some("203.0.113.7")), (true, 2, Some("6.6.6.6"))];
+    for (pii, hops, expected) in rows {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).send_default_pii(pii).trusted_hops(hops).build().unwrap());
+        let capture = || async { tower_sentry::capture_message(tower_sentry::Level::Error, "noted").to_string() };
+        let app = Router::new().route("/", get(capture)).layer(SentryLayer::new(&client));
+        let mut request = axum::extract::Request::get("/").header("x-forwarded-for", forged).body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 9], 4711))));
+
+        drop(tower::ServiceExt::oneshot(app, request).await.unwrap());
+        support::settle(&client).await;
+
+        let expected = expected.map_or(Value::Null, Value::from);
+        let (transaction, event) = (&relay.transactions()[0], &relay.events()[0]);
+        assert_eq!((&transaction["user"]["ip_address"], &event["user"]["ip_address"]), (&expected, &expected), "PII {pii}, {hops} hops");
+        assert_eq!(transaction["contexts"]["trace"]["data"]["client.address"], expected);
+        let leaves = transaction.to_string().contains("203.0.113.7");
+        assert_eq!(leaves, pii, "no address leaves while PII is off");
+    }
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::get;
-use tower_sentry::{Client, Level, SentryLayer};
+use tower_sentry::{Client, Config, Level, SentryLayer};
 
 use crate::support::{self, Answer, Relay, Server, in_child};
 
@@ -85,4 +85,29 @@ impl std::task::Wake for Unpark {
     fn wake(self: std::sync::Arc<Self>) {
         self.0.unpark();
     }
+}
+
+#[tokio::test]
+async fn a_slow_transport_is_not_called_again_after_the_shutdown() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    // Each call waits until the test lets it go.
+    let transport = move |_: &[u8]| {
+        let _ = held.lock().unwrap().recv();
+    };
+    let client = Client::from(Config::builder().transport(transport).panic_hook(false).traces_sample_rate(1.0).build().unwrap());
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    for _ in 0..10 {
+        drop(tower::ServiceExt::oneshot(app.clone(), Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
+    }
+
+    release.send(()).unwrap();
+    let late = client.shutdown(Duration::from_millis(200)).await.unwrap_err();
+    // The call that was under way when the time was over ends now.
+    drop(release);
+    client.flush(support::PATIENCE).await.unwrap();
+
+    let stats = client.stats().transactions;
+    assert!(late.to_string().contains('9'), "{late}");
+    assert_eq!((stats.captured, stats.sent, stats.dropped_total()), (10, 2, 8), "{stats:?}");
 }

@@ -258,3 +258,52 @@ async fn other_layers_see_what_they_saw_before() {
 
     assert_eq!(seen.0.load(std::sync::atomic::Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn a_kind_of_work_with_odd_letters_is_readable_all_the_same() {
+    let (relay, client) = harness();
+    let handler = || tower_sentry::span("say \"hi\"\n", "greeting", async {});
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    assert_eq!(tree, "GET / [http.server] ok\n  greeting [say \"hi\"\n] ok\n");
+}
+
+#[tokio::test]
+async fn our_own_spans_are_parents_however_deep() {
+    fn nested(depth: u32, work: &mut dyn FnMut()) {
+        match depth {
+            0 => work(),
+            _ => info_span!("level").in_scope(|| nested(depth - 1, work)),
+        }
+    }
+    let handler = || async {
+        nested(70, &mut || {
+            let own = tower_sentry::span("function", "own", async {
+                info_span!("inner").in_scope(|| ());
+                tower_sentry::span("function", "second", async {}).await;
+            });
+            futures_util::FutureExt::now_or_never(own).unwrap();
+        });
+    };
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let indent = |name: &str| tree.lines().find(|line| line.contains(name)).unwrap().find(|letter| letter != ' ').unwrap() / 2;
+    assert_eq!((indent("own ["), indent("inner ["), indent("second [")), (71, 72, 72), "{tree}");
+}
+
+#[tokio::test]
+async fn a_guard_that_is_dropped_in_a_nested_scope_is_gone() {
+    let handler = || async {
+        let guard = info_span!("left").entered();
+        Scope::current().enter(|| drop(guard));
+        info_span!("after").in_scope(|| ());
+    };
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    assert_eq!(tree, "GET / [http.server] ok\n  left [function] ok\n  after [function] ok\n");
+}

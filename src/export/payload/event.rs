@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{name_of, understand};
 use super::request::RequestPayload;
-use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time};
+use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, Record};
@@ -54,8 +54,8 @@ impl Serialize for EventPayload<'_> {
         if record.has_request {
             out.serialize_field("request", &RequestPayload(record))?;
         }
-        if let Some(user) = &record.user {
-            out.serialize_field("user", user)?;
+        if let Some(user) = user(record) {
+            out.serialize_field("user", &*user)?;
         }
         out.serialize_field("contexts", &Contexts(self.event))?;
         if has_tags(record, facts) {

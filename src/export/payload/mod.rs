@@ -9,6 +9,7 @@ mod request;
 mod span;
 mod transaction;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::ser::SerializeMap;
@@ -19,7 +20,7 @@ pub(super) use header::HeaderPayload;
 pub(super) use transaction::TransactionPayload;
 
 use super::Facts;
-use crate::protocol::Timestamp;
+use crate::protocol::{Timestamp, User};
 use crate::record::{FieldValue, Moment, Record};
 use crate::redaction::OWN;
 
@@ -148,6 +149,19 @@ fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a s
         .filter(move |(name, _)| !own(name))
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .chain(record.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str())))
+}
+
+/// The user, with the address the request came from where that is known.
+fn user(record: &Record) -> Option<Cow<'_, User>> {
+    let user = record.user.as_deref();
+    match record.request.client {
+        Some(client) if user.is_none_or(|user| user.ip_address.is_none()) => {
+            let mut user = user.cloned().unwrap_or_default();
+            user.ip_address = Some(client.to_string());
+            Some(Cow::Owned(user))
+        }
+        _ => user.map(Cow::Borrowed),
+    }
 }
 
 fn has_tags(record: &Record, facts: &Facts) -> bool {

@@ -45,7 +45,7 @@ impl Serialize for SpanPayload<'_> {
         out.serialize_field("trace_id", &record.trace.trace_id)?;
         match op.as_deref() {
             Some(op) => out.serialize_field("op", op)?,
-            None => out.serialize_field("op", &Word(own.map_or("function", |own| own.op)))?,
+            None => out.serialize_field("op", own.map_or("function", |own| own.op))?,
         }
         match (own, name.as_deref(), metadata) {
             (Some(own), ..) => out.serialize_field("description", &record.str(own.description))?,
@@ -97,6 +97,6 @@ impl Serialize for Attributes<'_> {
 
 /// Milliseconds with microseconds.
 #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
-fn millis(nanos: u64) -> f64 {
+pub(super) fn millis(nanos: u64) -> f64 {
     (nanos / 1_000) as f64 / 1e3
 }

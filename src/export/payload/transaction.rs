@@ -1,15 +1,15 @@
 //! A transaction from its record.
 
-use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::fields::{Understood, understand};
 use super::request::{RequestPayload, path};
-use super::span::SpanPayload;
-use super::{Pairs, Word, common_contexts, has_tags, name, tags, time};
+use super::span::{SpanPayload, millis};
+use super::{Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
-use crate::record::Record;
+use crate::record::{HeaderFact, Record, readable};
 
 pub(in crate::export) struct TransactionPayload<'a> {
     pub(in crate::export) event_id: EventId,
@@ -43,8 +43,8 @@ impl Serialize for TransactionPayload<'_> {
         if record.has_request {
             out.serialize_field("request", &RequestPayload(record))?;
         }
-        if let Some(user) = &record.user {
-            out.serialize_field("user", user)?;
+        if let Some(user) = user(record) {
+            out.serialize_field("user", &*user)?;
         }
         out.serialize_field("spans", &Spans(record))?;
         out.end()
@@ -120,13 +120,21 @@ impl Serialize for RootAttributes<'_> {
             if let Some(version) = request.version {
                 data.serialize_entry(&Word("network.protocol.version"), &Word(version_text(version)))?;
             }
-            if let Some(status) = record.response.status {
-                data.serialize_entry(&Word("http.response.status_code"), &status)?;
-                data.serialize_entry(&Word("http.response.body.size"), &record.response.body_bytes)?;
+            for (name, value) in record.each_header() {
+                match (name, value) {
+                    ("content-length", HeaderFact::Value(size)) => {
+                        if let Some(size) = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok()) {
+                            data.serialize_entry(&Word("http.request.body.size"), &size)?;
+                        }
+                    }
+                    ("user-agent", HeaderFact::Value(agent)) => data.serialize_entry(&Word("user_agent.original"), &readable(agent))?,
+                    _ => {}
+                }
             }
-            if let Some(place) = record.response.cancelled {
-                data.serialize_entry(&Word("tower_sentry.cancelled"), place)?;
+            if let Some(client) = request.client {
+                data.serialize_entry(&Word("client.address"), &format_args!("{client}"))?;
             }
+            response(&mut data, record)?;
         }
         let Understood { attributes, .. } = understand(None, record.root_fields());
         for (name, value) in attributes {
@@ -134,6 +142,29 @@ impl Serialize for RootAttributes<'_> {
         }
         data.end()
     }
+}
+
+/// What is known of the response.
+fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Error> {
+    let response = &record.response;
+    if let Some(status) = response.status {
+        data.serialize_entry(&Word("http.response.status_code"), &status)?;
+        data.serialize_entry(&Word("http.response.body.size"), &response.body_bytes)?;
+        data.serialize_entry(&Word("tower_sentry.body_frames"), &response.frames)?;
+    }
+    if let Some(code) = response.grpc_status {
+        data.serialize_entry(&Word("rpc.grpc.status_code"), &code)?;
+    }
+    if response.first_byte.is_known() {
+        data.serialize_entry(&Word("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
+    }
+    if let Some(place) = response.cancelled {
+        data.serialize_entry(&Word("tower_sentry.cancelled"), &Word(place))?;
+    }
+    if response.is_cut {
+        data.serialize_entry(&Word("tower_sentry.cut"), &true)?;
+    }
+    Ok(())
 }
 
 fn version_text(version: ::http::Version) -> &'static str {

@@ -79,6 +79,12 @@ impl Http2 {
         Self { sender }
     }
 
+    /// The head of a response; the body is left to be read.
+    pub async fn open(&mut self, path: &str) -> hyper::Response<hyper::body::Incoming> {
+        let request = Request::get(format!("http://shop.example{path}")).body(Body::empty()).unwrap();
+        self.sender.send_request(request).await.unwrap()
+    }
+
     pub async fn get(&mut self, path: &str) -> StatusCode {
         let request = Request::get(format!("http://shop.example{path}")).body(Body::empty()).unwrap();
         let response = self.sender.send_request(request).await.unwrap();

@@ -1,0 +1,47 @@
+//! How many names transactions may have: each is a row on the server for ever.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
+/// Names a function of the user may give in an hour.
+const NAMES: usize = 1000;
+const HOUR: u64 = 60 * 60 * 1_000_000_000;
+
+/// The names of the present hour, as hashes: a name may be long.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    since: u64,
+}
+
+impl Names {
+    /// Whether the name is known or there is room for it; `now` counts nanoseconds.
+    pub(super) fn admit(&mut self, name: &str, now: u64) -> bool {
+        if now.saturating_sub(self.since) >= HOUR {
+            self.seen.clear();
+            self.since = now;
+        }
+        let hash = self.hasher.hash_one(name);
+        if self.seen.len() < NAMES {
+            self.seen.insert(hash);
+        }
+        self.seen.contains(&hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_names_an_hour() {
+        let mut names = Names::default();
+        let mut admitted = |from: u64, now| (from..from + 5000).filter(|number| names.admit(&format!("name {number}"), now)).count();
+
+        assert_eq!(admitted(0, 1), 1000);
+        assert_eq!(admitted(0, HOUR - 1), 1000, "the known ones stay");
+        assert_eq!(admitted(5000, HOUR - 1), 0);
+        assert_eq!(admitted(5000, HOUR + 1), 1000, "a new hour");
+    }
+}

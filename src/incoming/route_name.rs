@@ -1,0 +1,70 @@
+//! The inner hook: names a request from inside of the router, where its template is known.
+
+use std::task::{Context, Poll};
+
+use ::axum::extract::MatchedPath;
+use http::Request;
+use tower::{Layer, Service};
+
+use crate::scope::current;
+
+/// Names the current request by the template of its route, for a [`SentryLayer`](crate::SentryLayer) that stands outside of the whole
+/// `Router` and cannot see templates. Put it on the router with `route_layer`; it costs a look at a thread-local.
+///
+/// Rates and other options by route cannot wait for it: they are decided when the request arrives, by the layer's own
+/// [`route`](crate::SentryLayer::route) rows.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower::Layer;
+/// use tower_sentry::incoming::RouteNameLayer;
+/// use tower_sentry::{Config, SentryLayer};
+///
+/// let config = Config::builder().build()?;
+/// let app: Router = Router::new().route("/users/{id}", get(|| async { "Jane" })).route_layer(RouteNameLayer);
+/// let service = SentryLayer::new(config).boxed_body().layer(app).into_make_service();
+/// # Ok::<(), tower_sentry::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "it has nothing to say")]
+pub struct RouteNameLayer;
+
+impl<S> Layer<S> for RouteNameLayer {
+    type Service = RouteNameService<S>;
+
+    fn layer(&self, inner: S) -> RouteNameService<S> {
+        RouteNameService { inner }
+    }
+}
+
+/// A service that names its requests. Made by [`RouteNameLayer`].
+#[derive(Clone, Debug)]
+pub struct RouteNameService<S> {
+    inner: S,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteNameService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        if let Some(template) = request.extensions().get::<MatchedPath>() {
+            current::with(|entered| {
+                let mut state = entered.scope.lock();
+                let record = &mut state.transaction.record;
+                // A name that is there already was seen by the layer itself, or given by its user.
+                if record.has_request && record.name.is_none() {
+                    record.name_by_route(template.as_str());
+                }
+            });
+        }
+        self.inner.call(request)
+    }
+}

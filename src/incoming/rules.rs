@@ -1,0 +1,116 @@
+//! What a layer was told, shared by its services.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+
+use super::route::Routes;
+use crate::export::diagnostics;
+use crate::protocol::{EventId, SpanId, TraceId};
+
+/// A function of the user that names requests.
+type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
+
+#[derive(Clone, Default)]
+pub(super) struct Rules {
+    pub(super) routes: Routes,
+    pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
+    pub(super) max_duration: Option<Duration>,
+    pub(super) name: Option<Namer>,
+    pub(super) echo: Echo,
+}
+
+impl Rules {
+    /// A body that goes on for longer is not waited for.
+    pub(super) fn max_duration(&self) -> Duration {
+        self.max_duration.unwrap_or(Duration::from_secs(15 * 60))
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("routes", &self.routes).field("echo", &self.echo).finish_non_exhaustive()
+    }
+}
+
+/// The head of a request, for functions that name it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    pub(super) fn of<B>(request: &'a Request<B>) -> Self {
+        Self { method: request.method(), uri: request.uri(), headers: request.headers(), extensions: request.extensions() }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The target.
+    pub fn uri(&self) -> &'a Uri {
+        self.uri
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// What layers further out and the server have put beside the request.
+    pub fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+}
+
+/// What the caller is told about the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Echo {
+    pub(super) trace: Option<HeaderName>,
+    pub(super) event: Option<HeaderName>,
+    pub(super) server_timing: bool,
+}
+
+impl Echo {
+    /// The name of a header, or none with a warning.
+    pub(super) fn header(name: &str) -> Option<HeaderName> {
+        let parsed = name.parse().ok();
+        if parsed.is_none() {
+            diagnostics::warn(&format!("'{name}' is no name of a header; the response goes without it"));
+        }
+        parsed
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.trace.is_none() && self.event.is_none() && !self.server_timing
+    }
+
+    /// Puts the ids into the response's head. What the application has put there stays.
+    pub(super) fn write(&self, trace: TraceId, root: SpanId, sampled: bool, event: Option<EventId>, headers: &mut HeaderMap) {
+        let mut put = |name: &HeaderName, text: String| {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.entry(name).or_insert(value);
+            }
+        };
+        if let Some(name) = &self.trace {
+            put(name, trace.to_string());
+        }
+        if let (Some(name), Some(event)) = (&self.event, event) {
+            put(name, event.to_string());
+        }
+        if self.server_timing {
+            let text = format!("sentry-trace;desc=\"{trace}-{root}-{}\"", u8::from(sampled));
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.append("server-timing", value);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How a response says that it went, and whether that is a failure of this service.
+
+use std::ops::RangeInclusive;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
+
+use crate::protocol::SpanStatus;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The codes of gRPC, in its order: `google/rpc/code.proto`.
+const GRPC: [SpanStatus; 17] = [
+    SpanStatus::Ok,
+    SpanStatus::Cancelled,
+    SpanStatus::Unknown,
+    SpanStatus::InvalidArgument,
+    SpanStatus::DeadlineExceeded,
+    SpanStatus::NotFound,
+    SpanStatus::AlreadyExists,
+    SpanStatus::PermissionDenied,
+    SpanStatus::ResourceExhausted,
+    SpanStatus::FailedPrecondition,
+    SpanStatus::Aborted,
+    SpanStatus::OutOfRange,
+    SpanStatus::Unimplemented,
+    SpanStatus::InternalError,
+    SpanStatus::Unavailable,
+    SpanStatus::DataLoss,
+    SpanStatus::Unauthenticated,
+];
+
+/// What the head and the trailers say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// Whether the response is one of gRPC, whose HTTP status is always 200.
+    is_grpc: bool,
+    pub(super) http: Option<u16>,
+    pub(super) grpc: Option<u8>,
+}
+
+impl Outcome {
+    pub(super) fn head(&mut self, status: u16, headers: &HeaderMap) {
+        self.http = Some(status);
+        self.is_grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        // A call that failed at once has its status in the head.
+        self.trailers(headers);
+    }
+
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.is_grpc
+            && let Some(code) = trailers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok())
+        {
+            self.grpc = Some(code);
+        }
+    }
+
+    pub(super) fn status(self) -> SpanStatus {
+        match (self.grpc, self.http) {
+            // A code that the table does not know is `unknown`, as gRPC's documents say.
+            (Some(code), _) => GRPC.get(usize::from(code)).copied().unwrap_or(SpanStatus::Unknown),
+            (None, Some(code)) => SpanStatus::from_http(code),
+            (None, None) => SpanStatus::Unknown,
+        }
+    }
+
+    /// Whether it is this service that failed. Of gRPC's codes these are the ones that OpenTelemetry counts as errors of a server.
+    pub(super) fn has_failed(self, failed: &RangeInclusive<u16>) -> bool {
+        self.http.is_some_and(|code| failed.contains(&code)) || matches!(self.grpc, Some(2 | 4 | 12 | 13 | 14 | 15 | 17..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_grpc_count_only_in_its_responses() {
+        let headers = |kind: &str, code: &str| {
+            HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a value")), (GRPC_STATUS, code.parse().expect("a value"))])
+        };
+        let rows = [
+            ("application/grpc", "0", Some(0), SpanStatus::Ok, false),
+            ("application/grpc+proto", "5", Some(5), SpanStatus::NotFound, false),
+            ("application/grpc-web", "14", Some(14), SpanStatus::Unavailable, true),
+            ("application/grpc", "99", Some(99), SpanStatus::Unknown, true),
+            ("application/grpc", "x", None, SpanStatus::Ok, false),
+            ("application/json", "13", None, SpanStatus::Ok, false),
+        ];
+
+        for (kind, code, grpc, status, has_failed) in rows {
+            let mut outcome = Outcome::default();
+            outcome.head(200, &headers(kind, code));
+            assert_eq!((outcome.grpc, outcome.status(), outcome.has_failed(&(500..=599))), (grpc, status, has_failed), "{kind} {code}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The end of a request is the end of its body.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::get;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::{Layer as _, ServiceExt as _};
+use tower_sentry::{Level, SentryLayer};
+use tracing::info_span;
+
+use crate::support::{self, Http2, Relay, Server};
+
+fn trace(relay: &Relay, name: &str) -> Value {
+    let transactions = relay.transactions();
+    let found = transactions.iter().find(|transaction| transaction["transaction"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {transactions:?}"))["contexts"]["trace"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streaming_is_timed() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let streamed = || async {
+        // The time between frames is what is measured here, so time has to pass.
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        ticks.tick().await;
+        let frames = stream::unfold((ticks, 0), |(mut ticks, sent)| async move {
+            if sent > 0 {
+                ticks.tick().await;
+            }
+            (sent < 10).then(|| (Ok::<_, Infallible>("0123456789"), (ticks, sent + 1)))
+        });
+        Body::from_stream(frames)
+    };
+    let app = Router::new()
+        .route("/streamed", get(streamed))
+        .route("/known", get(|| async { "0123456789" }))
+        .route("/empty", get(|| async { StatusCode::NO_CONTENT }))
+        .layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    for path in ["/streamed", "/known", "/empty"] {
+        support::get(&server, path).await;
+    }
+    support::settle(&client).await;
+
+    let of = |name: &str| {
+        let data = trace(&relay, name)["data"].clone();
+        (data["http.response.body.size"].as_u64(), data["tower_sentry.body_frames"].as_u64(), data["tower_sentry.first_byte_ms"].as_f64())
+    };
+    let (bytes, frames, first_byte) = of("GET /streamed");
+    assert_eq!((bytes, frames), (Some(100), Some(10)));
+    let transactions = relay.transactions();
+    let streamed = transactions.iter().find(|transaction| transaction["transaction"] == "GET /streamed").unwrap();
+    let total = (streamed["timestamp"].as_f64().unwrap() - streamed["start_timestamp"].as_f64().unwrap()) * 1000.0;
+    assert!(total >= 180.0 && first_byte.is_some_and(|first| first < total - 150.0), "{total} ms, the first byte after {first_byte:?}");
+    assert_eq!((of("GET /known").0, of("GET /known").1), (Some(10), Some(1)));
+    assert_eq!(of("GET /empty"), (Some(0), Some(0), None));
+}
+
+#[tokio::test]
+async fn hints_are_those_of_the_body() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    for (given, exact, is_end) in [
+        (Body::from("hello"), Some(5), false),
+        (Body::empty(), Some(0), true),
+        (Body::from_stream(stream::iter([Ok::<_, Infallible>("a")])), None, false),
+    ] {
+        let given = std::sync::Mutex::new(Some(given));
+        let inner = tower::service_fn(|_: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(given.lock().unwrap().take().unwrap())))
+        });
+
+        let body = SentryLayer::new(&client).layer(inner).oneshot(Request::new(())).await.unwrap().into_body();
+
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (exact, is_end));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn context_in_stream() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let talks = |name: &'static str| {
+        move || async move {
+            tower_sentry::Scope::current().set_tag("who", name);
+            let words = stream::iter(0..3).then(move |word| async move {
+                tokio::task::yield_now().await;
+                info_span!("chunk", word).in_scope(|| tower_sentry::capture_message(Level::Error, format!("{name} {word}")));
+                Ok::<_, Infallible>("word ")
+            });
+            Body::from_stream(words)
+        }
+    };
+    let app = Router::new().route("/ann", get(talks("ann"))).route("/ben", get(talks("ben"))).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    let visits = (0..20).map(|number| support::get(&server, if number % 2 == 0 { "/ann" } else { "/ben" }));
+    futures_util::future::join_all(visits).await;
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!(events.len(), 60);
+    for event in &events {
+        let who = event["logentry"]["message"].as_str().unwrap().split(' ').next().unwrap().to_owned();
+        assert_eq!((&event["tags"]["who"], &event["transaction"]), (&Value::from(who.clone()), &Value::from(format!("GET /{who}"))));
+    }
+    let transactions = relay.transactions();
+    assert!(
+        transactions.iter().all(|transaction| transaction["spans"].as_array().unwrap().len() == 3),
+        "spans of the stream are the request's"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_stream_is_cut_and_its_errors_still_know_it() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let events = || async {
+        let words = stream::iter(0..4).map(|word| {
+            if word == 3 {
+                tower_sentry::capture_message(Level::Error, "late");
+            }
+            Ok::<_, Infallible>("word ")
+        });
+        Body::from_stream(words)
+    };
+    let app = Router::new().route("/events", get(events)).layer(SentryLayer::new(&client).max_duration(Duration::ZERO));
+    let server = Server::start(app).await;
+
+    let (_, text) = support::get(&server, "/events").await;
+    support::settle(&client).await;
+
+    assert_eq!(text, "word word word word ");
+    assert_eq!(relay.transactions().len(), 1, "one transaction, however long the stream");
+    let trace = trace(&relay, "GET /events");
+    assert_eq!(
+        (&trace["status"], &trace["data"]["tower_sentry.cut"], &trace["data"]["tower_sentry.body_frames"]),
+        (&"ok".into(), &true.into(), &2.into())
+    );
+    let late = &relay.events()[0];
+    assert_eq!((&late["transaction"], &late["contexts"]["trace"]["trace_id"]), (&"GET /events".into(), &trace["trace_id"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn abort_is_told_apart() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let before = {
+        let arrived = arrived.clone();
+        move || async move {
+            arrived.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }
+    };
+    let within = move || async move {
+        let frames = stream::iter([Ok::<_, Infallible>("first")]).chain(stream::pending());
+        arrived.send(()).unwrap();
+        Body::from_stream(frames)
+    };
+    let app = Router::new().route("/before", get(before)).route("/within", get(within)).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+
+    for path in ["/before", "/within"] {
+        let mut over_http1 = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        tokio::io::AsyncWriteExt::write_all(&mut over_http1, head.as_bytes()).await.unwrap();
+        arrivals.recv().await.unwrap();
+        if path == "/within" {
+            let mut byte = [0; 1];
+            tokio::io::AsyncReadExt::read_exact(&mut over_http1, &mut byte).await.unwrap();
+        }
+        drop(over_http1);
+
+        let mut over_http2 = Http2::connect(&server).await;
+        let request = tokio::spawn(async move { over_http2.open(path).await.into_body().frame().await });
+        arrivals.recv().await.unwrap();
+        if path == "/before" {
+            request.abort();
+        }
+        // The body is dropped after its first frame.
+        drop(request.await);
+    }
+    let received = tokio::task::spawn_blocking(move || {
+        relay.wait_for(4);
+        relay
+    });
+    let relay = received.await.unwrap();
+
+    let mut seen: Vec<_> = relay
+        .transactions()
+        .iter()
+        .map(|transaction| {
+            let trace = &transaction["contexts"]["trace"];
+            format!(
+                "{} {} {} {}",
+                transaction["transaction"],
+                trace["status"],
+                trace["data"]["tower_sentry.cancelled"],
+                trace["data"]["http.response.status_code"]
+            )
+        })
+        .collect();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            r#""GET /before" "cancelled" "before_headers" null"#,
+            r#""GET /before" "cancelled" "before_headers" null"#,
+            r#""GET /within" "cancelled" "in_body" 200"#,
+            r#""GET /within" "cancelled" "in_body" 200"#,
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_complete_response_is_never_cancelled() {
+    let relay = Relay::start();
+    let client = tower_sentry::Client::from(support::config(&relay).queue_items(20_000).queue_bytes(usize::MAX).build().unwrap());
+    let streamed = || async { Body::from_stream(stream::iter([Ok::<_, Infallible>("a"), Ok("b")])) };
+    let trailed = || async {
+        let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
+        let frames =
+            stream::iter([Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from("data"))), Ok(hyper::body::Frame::trailers(trailers))]);
+        Body::new(http_body_util::StreamBody::new(frames))
+    };
+    let app = Router::new()
+        .route("/known", get(|| async { "hello" }))
+        .route("/streamed", get(streamed))
+        .route("/trailed", get(trailed))
+        .route("/none", get(|| async { StatusCode::NOT_MODIFIED }))
+        .layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+    let paths = ["/known", "/streamed", "/trailed", "/none"];
+
+    let over_http2 = Http2::connect(&server).await;
+    for batch in 0..20 {
+        let visits = (0..500).map(|number| {
+            let mut connection = over_http2.clone();
+            let path = paths[(batch + number) % 4];
+            async move { connection.get(path).await }
+        });
+        futures_util::future::join_all(visits).await;
+    }
+    client.flush(support::PATIENCE).await.unwrap();
+
+    let statuses: std::collections::BTreeSet<_> =
+        relay.transactions().iter().map(|transaction| transaction["contexts"]["trace"]["status"].to_string()).collect();
+    assert_eq!((client.stats().transactions.sent, statuses.into_iter().collect::<Vec<_>>()), (10_000, vec!["\"ok\"".to_owned()]));
+}
+
+#[tokio::test]
+async fn grpc_tells_in_its_trailers_how_it_went() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let answers = |code: Option<&'static str>, in_head: bool| {
+        move || async move {
+            let status = code.map(|code| ("grpc-status".parse().unwrap(), code.parse().unwrap()));
+            let trailers = HeaderMap::from_iter(status.clone());
+            let frames =
+                [Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from("message"))), Ok(hyper::body::Frame::trailers(trailers))];
+            let body = if in_head { Body::empty() } else { Body::new(http_body_util::StreamBody::new(stream::iter(frames))) };
+            let mut response = Response::new(body);
+            response.headers_mut().insert("content-type", "application/grpc+proto".parse().unwrap());
+            if in_head {
+                response.headers_mut().extend(status);
+            }
+            response
+        }
+    };
+    let app = Router::new()
+        .route("/fine", get(answers(Some("0"), false)))
+        .route("/missing", get(answers(Some("5"), false)))
+        .route("/broken", get(answers(Some("13"), false)))
+        .route("/refused", get(answers(Some("7"), true)))
+        .layer(SentryLayer::new(&client));
+
+    for path in ["/fine", "/missing", "/broken", "/refused"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    support::settle(&client).await;
+
+    let of = |name: &str| {
+        let trace = trace(&relay, name);
+        format!("{} {}", trace["status"].as_str().unwrap(), trace["data"]["rpc.grpc.status_code"])
+    };
+    let seen = ["GET /fine", "GET /missing", "GET /broken", "GET /refused"].map(of);
+    assert_eq!(seen, ["ok 0", "not_found 5", "internal_error 13", "permission_denied 7"]);
+}

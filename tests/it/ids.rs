@@ -1,0 +1,62 @@
+//! Ids for the caller: what a client is told is what the server knows.
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tower_sentry::{CaptureError, SentryLayer};
+
+use crate::support::{self, Relay};
+
+/// `problem+json` with the id of the event.
+fn problem() -> Response {
+    let error = CaptureError::new(std::io::Error::other("the disk is full"));
+    let body = Json(json!({"title": "storage", "instance": error.event_id()}));
+    (StatusCode::INTERNAL_SERVER_ERROR, error, body).into_response()
+}
+
+#[tokio::test]
+async fn all() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let twice = || async {
+        tower_sentry::capture_error(&std::io::Error::other("the disk is full"));
+        problem()
+    };
+    let own = || async { [("x-trace-id", "mine")] };
+    let layer = SentryLayer::new(&client).trace_header("x-trace-id").event_header("x-error-id").event_header("x-error-id").server_timing();
+    let app = Router::new()
+        .route("/fine", get(|| async { "ok" }))
+        .route("/fails", get(|| async { problem() }))
+        .route("/twice", get(twice))
+        .route("/own", get(own))
+        .layer(layer);
+
+    let mut answers = Vec::new();
+    for path in ["/fine", "/fails", "/twice", "/own"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (trace, error, timing) = (header("x-trace-id"), header("x-error-id"), header("server-timing").unwrap());
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        let instance = serde_json::from_slice::<Value>(&body).ok().and_then(|body| body["instance"].as_str().map(str::to_owned));
+        answers.push((path, trace, error, timing, instance));
+    }
+    support::settle(&client).await;
+
+    let transactions = relay.transactions();
+    let events = relay.events();
+    assert_eq!(events.len(), 2, "captured and returned is one event");
+    for (path, trace, error, timing, instance) in answers {
+        let context =
+            &transactions.iter().find(|transaction| transaction["transaction"] == format!("GET {path}")).unwrap()["contexts"]["trace"];
+        let known = context["trace_id"].as_str().unwrap();
+        assert_eq!(trace.as_deref(), Some(if path == "/own" { "mine" } else { known }), "{path}");
+        assert_eq!(timing, format!("sentry-trace;desc=\"{known}-{}-1\"", context["span_id"].as_str().unwrap()));
+        let event =
+            events.iter().find(|event| event["transaction"] == format!("GET {path}")).map(|event| event["event_id"].as_str().unwrap());
+        assert_eq!((error.as_deref(), instance.as_deref()), (event, event), "{path}");
+    }
+}

@@ -1,0 +1,124 @@
+//! What a transaction is called: few names, and the right ones.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::{any, get};
+use http::{Method, Request};
+use tower::{Layer as _, Service, ServiceExt as _};
+use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
+use tower_sentry::{Client, Config, SentryLayer};
+
+use crate::support::PATIENCE;
+
+/// A client that keeps the names and sources of what it sends.
+fn named() -> (Client, std::sync::mpsc::Receiver<(String, String)>) {
+    let (names, received) = std::sync::mpsc::channel();
+    let transport = move |envelope: &[u8]| {
+        for item in tower_sentry::protocol::parse(envelope).unwrap().1 {
+            let payload: serde_json::Value = serde_json::from_slice(item.payload).unwrap();
+            if payload["type"] == "transaction" {
+                let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+                names.send((text(&payload["transaction"]), text(&payload["transaction_info"]["source"]))).unwrap();
+            }
+        }
+    };
+    let config =
+        Config::builder().transport(transport).panic_hook(false).traces_sample_rate(1.0).queue_items(200_000).queue_bytes(usize::MAX);
+    (Client::from(config.build().unwrap()), received)
+}
+
+async fn visit<S, B>(service: &S, client: &Client, requests: impl IntoIterator<Item = (Method, String)>)
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    for (method, target) in requests {
+        let request = Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+        drop(service.clone().oneshot(request).await.unwrap());
+    }
+    client.flush(PATIENCE).await.unwrap();
+}
+
+fn gets(targets: impl IntoIterator<Item = &'static str>) -> Vec<(Method, String)> {
+    targets.into_iter().map(|target| (Method::GET, target.to_owned())).collect()
+}
+
+fn rows(received: &std::sync::mpsc::Receiver<(String, String)>) -> String {
+    let rows: BTreeSet<_> = received.try_iter().collect();
+    rows.into_iter().fold(String::new(), |mut text, (name, source)| {
+        writeln!(text, "{name} ({source})").unwrap();
+        text
+    })
+}
+
+#[tokio::test]
+async fn route_template() {
+    let (client, received) = named();
+    let items = Router::new().route("/{item}", get(|| async { "item" })).route("/", get(|| async { "items" }));
+    let users = Router::new().route("/{id}", get(|| async { "user" })).nest("/{id}/items", items);
+    let merged = Router::new().route("/health/{probe}", get(|| async { "ok" }));
+    let app = Router::new()
+        .nest("/users", users)
+        .merge(merged)
+        .route("/files/{*path}", get(|| async { "file" }))
+        .layer(SentryLayer::new(&client));
+
+    visit(&app, &client, (0..10_000).map(|id| (Method::GET, format!("/users/{id}")))).await;
+    visit(&app, &client, gets(["/users/7/items/9", "/users/7/items", "/health/live", "/files/a/b.css"])).await;
+
+    assert_eq!(
+        rows(&received),
+        "GET /files/{*path} (route)\nGET /health/{probe} (route)\nGET /users/{id} (route)\nGET /users/{id}/items (route)\nGET /users/{id}/items/{item} (route)\n"
+    );
+}
+
+#[tokio::test]
+async fn unmatched_folds() {
+    let (client, received) = named();
+    let app = Router::new().route("/known", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "BREW", "PROPFIND"];
+
+    let random = (0..10_000).map(|path| (methods[path % methods.len()].parse().unwrap(), format!("/{path}/{}", path * 7919)));
+    visit(&app, &client, random).await;
+
+    let rows = rows(&received);
+    assert_eq!(rows.lines().count(), 10, "{rows}");
+    assert!(rows.contains("_OTHER <unmatched> (route)\n") && rows.contains("PATCH <unmatched> (route)\n"), "{rows}");
+}
+
+#[tokio::test]
+async fn a_hook_inside_of_the_router_names_for_a_layer_outside() {
+    let (client, received) = named();
+    let app = Router::new()
+        .route("/users/{id}", get(|| async { "user" }))
+        .nest_service("/assets", any(|| async { "asset" }))
+        .route_layer(RouteNameLayer);
+    let service = SentryLayer::new(&client).route("/assets/{*rest}", RouteOptions::new()).boxed_body().layer(app);
+
+    visit(&service, &client, gets(["/users/7", "/assets/app.css", "/nowhere"])).await;
+
+    assert_eq!(rows(&received), "GET /assets/{*rest} (route)\nGET /users/{id} (route)\nGET <unmatched> (route)\n");
+}
+
+#[tokio::test]
+async fn a_function_names_at_most_a_thousand() {
+    let (client, received) = named();
+    let layer = SentryLayer::new(&client).name(|request| match request.uri().path() {
+        "/panics" => panic!("a fault of the user's"),
+        "/nothing" => None,
+        path => Some(format!("rpc {path}")),
+    });
+    let service = layer.layer(tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+
+    visit(&service, &client, gets(["/panics", "/nothing", "/first"])).await;
+    assert_eq!(rows(&received), "GET <unmatched> (route)\nrpc /first (custom)\n");
+
+    visit(&service, &client, (0..20_000).map(|path| (Method::GET, format!("/{path}")))).await;
+    let names: BTreeSet<_> = received.try_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 1000, "the first is one of them");
+    assert!(names.contains("<overflow>"));
+}

@@ -1,0 +1,81 @@
+//! Release health: each request is a session.
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::Request;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_sentry::{Client, Config, Level, SentryLayer};
+
+use crate::support::{self, Relay};
+
+fn app(client: &Client) -> Router {
+    let errs = || async { tower_sentry::capture_error(&std::io::Error::other("noted")).to_string() };
+    let says = || async { tower_sentry::capture_message(Level::Error, "only a message").to_string() };
+    let crash = || async {
+        let crashes = std::hint::black_box(true);
+        assert!(!crashes, "a crash");
+        "never"
+    };
+    Router::new()
+        .route("/fine", get(|| async { "ok" }))
+        .route("/errs", get(errs))
+        .route("/says", get(says))
+        .route("/crash", get(crash))
+        .route("/healthz", get(|| async { "ok" }))
+        .layer(CatchPanicLayer::new())
+        .layer(SentryLayer::new(client).ignore(["/healthz"]))
+}
+
+/// The sessions that arrived, all minutes together: went well, errored, crashed.
+fn counted(relay: &Relay) -> (u64, u64, u64) {
+    let mut sum = (0, 0, 0);
+    for payload in relay.payloads("sessions") {
+        assert_eq!(payload["attrs"], serde_json::json!({"release": "shop@1.4.0", "environment": "production"}));
+        for minute in payload["aggregates"].as_array().unwrap() {
+            let count = |name: &str| minute.get(name).and_then(Value::as_u64).unwrap_or(0);
+            assert!(minute["started"].as_str().unwrap().ends_with(":00Z"), "{minute}");
+            sum = (sum.0 + count("exited"), sum.1 + count("errored"), sum.2 + count("crashed"));
+        }
+    }
+    sum
+}
+
+#[test]
+fn sessions() {
+    if support::in_child("release::sessions", &[]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let relay = Relay::start();
+    // Nothing is sampled: sessions are counted all the same.
+    let config = Config::builder().dsn(relay.dsn()).release("shop@1.4.0").traces_sample_rate(0.0);
+    let guard = config.init().unwrap();
+
+    runtime.block_on(async {
+        let app = app(&guard);
+        let paths = ["/fine"; 97].into_iter().chain(["/says"; 3]).chain(["/errs"; 5]).chain(["/crash"; 3]).chain(["/healthz"; 10]);
+        for path in paths {
+            drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+        }
+        support::settle(&guard).await;
+    });
+
+    assert_eq!(counted(&relay), (100, 5, 3));
+}
+
+#[tokio::test]
+async fn without_a_release_or_when_off_there_are_none() {
+    let relay = Relay::start();
+    let nameless = support::client(&relay);
+    let silent = Client::from(support::config(&relay).release("shop@1.4.0").auto_session_tracking(false).build().unwrap());
+
+    for client in [&nameless, &silent] {
+        drop(app(client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap());
+        support::settle(client).await;
+    }
+
+    assert_eq!((relay.transactions().len(), relay.payloads("sessions").len()), (2, 0));
+}
