@@ -109,6 +109,13 @@ impl<F> SentryLayer<F> {
         self
     }
 
+    /// Names requests by their handler instead of their route: by the first span of each, which is the handler where that is an `#[instrument]`
+    /// function (`shop::orders::show`). Needs the [`TracingLayer`](crate::TracingLayer); a request without a span keeps the name of its route.
+    pub fn name_by_handler(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).names_by_handler = true;
+        self
+    }
+
     /// Which response codes count as a failure of this service, for requests of this layer. Defaults to the
     /// [client's](crate::client::ConfigBuilder::failed_status_codes).
     pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {

@@ -20,6 +20,7 @@ pub(super) struct Rules {
     pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
+    pub(super) names_by_handler: bool,
     pub(super) echo: Echo,
 }
 

@@ -200,9 +200,8 @@ impl Root {
     }
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
-        if let Some(scope) = self.scope.take()
-            && !self.has_ended
-        {
+        // After a cut this does nothing: a scope ends its transaction once.
+        if let Some(scope) = self.scope.take() {
             scope.finish(self.ending(status, has_failed));
         }
     }

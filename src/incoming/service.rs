@@ -75,6 +75,7 @@ impl<S, F> SentryService<S, F> {
                 Some(template) => record.name_by_route(template),
                 None => self.name(request, record),
             }
+            record.is_named_by_handler = self.rules.names_by_handler;
             record.seal_scope();
             (decision, extent)
         });

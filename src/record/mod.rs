@@ -157,6 +157,8 @@ pub(crate) struct Record {
     /// The route template or the name a user gave; the method stands before it when `request` has one.
     pub(crate) name: Option<Slice>,
     pub(crate) source: TransactionSource,
+    /// The first span of the request names it: the handler, nearly always.
+    pub(crate) is_named_by_handler: bool,
     pub(crate) start: Moment,
     pub(crate) end: Moment,
     /// The same moment as `start` on the wall clock: nanoseconds since the epoch.
@@ -191,6 +193,7 @@ impl Record {
         self.trace.parent = None;
         self.name = None;
         self.source = TransactionSource::Route;
+        self.is_named_by_handler = false;
         self.status = None;
         self.has_request = false;
         self.request = RequestFacts::default();
@@ -276,6 +279,26 @@ impl Record {
     pub(crate) fn name_by_user(&mut self, name: &str) {
         self.name = Some(self.text(name.as_bytes()));
         self.source = TransactionSource::Custom;
+    }
+
+    /// Names the transaction by its handler.
+    fn name_by_handler(&mut self, handler: &Metadata<'_>) {
+        let Slice { start, len } = self.text(handler.target().as_bytes());
+        let (colons, name) = (self.text(b"::"), self.text(handler.name().as_bytes()));
+        self.name = Some(Slice { start, len: len + colons.len + name.len });
+        self.source = TransactionSource::View;
+        self.is_named_by_handler = false;
+    }
+
+    /// A span begins; if it is to name the transaction, it does.
+    #[inline]
+    pub(crate) fn begin_span(&mut self, span: SpanRecord) {
+        if self.is_named_by_handler
+            && let (Parent::Root, SpanName::Callsite(handler)) = (span.parent, span.name)
+        {
+            self.name_by_handler(handler);
+        }
+        self.spans.push(span);
     }
 
     /// Marks what is in the arena so far as the scope's own.

@@ -43,7 +43,7 @@ impl Transaction {
             return None;
         }
         let fields = self.record.fields(fields);
-        self.record.spans.push(SpanRecord {
+        self.record.begin_span(SpanRecord {
             id: SpanId::new(),
             parent,
             name,

@@ -300,3 +300,20 @@ async fn grpc_tells_in_its_trailers_how_it_went() {
     let seen = ["GET /fine", "GET /missing", "GET /broken", "GET /refused"].map(of);
     assert_eq!(seen, ["ok 0", "not_found 5", "internal_error 13", "permission_denied 7"]);
 }
+
+#[tokio::test]
+async fn a_handshake_ends_the_transaction() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let upgrade = tower::service_fn(|_: Request<Body>| async {
+        let open = Body::from_stream(stream::pending::<Result<&'static str, Infallible>>());
+        Ok::<_, Infallible>(Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).body(open).unwrap())
+    });
+
+    let response = SentryLayer::new(&client).layer(upgrade).oneshot(Request::get("/socket").body(Body::empty()).unwrap()).await.unwrap();
+
+    assert_eq!(client.stats().transactions.captured, 1, "while the connection is open");
+    drop(response);
+    support::settle(&client).await;
+    assert_eq!(relay.transactions()[0]["contexts"]["trace"]["status"], "ok");
+}

@@ -122,3 +122,24 @@ async fn a_function_names_at_most_a_thousand() {
     assert_eq!(names.len(), 1000, "the first is one of them");
     assert!(names.contains("<overflow>"));
 }
+
+#[tokio::test]
+async fn a_handler_names_by_its_path() {
+    #[tracing::instrument]
+    async fn show() -> &'static str {
+        inner().await
+    }
+    #[tracing::instrument]
+    async fn inner() -> &'static str {
+        tower_sentry::capture_message(tower_sentry::Level::Error, "noted");
+        "user"
+    }
+    crate::support::subscribe();
+    let (client, received) = named();
+    let app = Router::new().route("/users/{id}", get(show)).route("/plain", get(|| async { "plain" }));
+    let app = app.layer(SentryLayer::new(&client).name_by_handler());
+
+    visit(&app, &client, gets(["/users/7", "/plain"])).await;
+
+    assert_eq!(rows(&received), "GET /plain (route)\nit::names::show (view)\n");
+}

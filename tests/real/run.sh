@@ -43,7 +43,7 @@ until_up() {
     sleep 0.2
   done
   say "nobody answers at $1"
-  tail -20 "$home"/*.log >&2
+  tail -n 20 "$home"/*.log >&2
   return 1
 }
 
@@ -84,5 +84,13 @@ SENTRY_DSN="http://$key@127.0.0.1:$bugsink_port/1" cargo run --quiet --example q
 say "sending the tour to the recorder"
 SENTRY_DSN="http://$key@127.0.0.1:$recorder_port/1" cargo run --quiet --example quickstart -- --once 2>"$home/quickstart.log"
 
+say "calling every situation with curl"
+rm -rf "$recorded-situations"
+"$home/relay/bin/python" tests/real/record.py "$((recorder_port + 1))" "$recorded-situations" >>"$home/recorder.log" 2>&1 &
+servers+=($!)
+until_up "http://127.0.0.1:$((recorder_port + 1))/"
+tests/real/situations.sh "http://$key@127.0.0.1:$((recorder_port + 1))/1"
+
 "$home/bugsink/bin/python" tests/real/check_bugsink.py "http://127.0.0.1:$bugsink_port" "$token"
 "$home/relay/bin/python" tests/real/check_relay.py "$recorded"
+"$home/relay/bin/python" tests/real/check_situations.py "$recorded-situations"

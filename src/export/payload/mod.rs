@@ -34,7 +34,7 @@ const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 /// `GET /users/{id}`, or the given name alone where there is no request.
 pub(super) fn name(record: &Record) -> String {
     let name = record.name.map(|name| record.str(name));
-    if !record.has_request || record.source == crate::protocol::TransactionSource::Custom {
+    if !record.has_request || record.source != crate::protocol::TransactionSource::Route {
         return name.unwrap_or_default().into_owned();
     }
     let method = record.str(record.request.method);

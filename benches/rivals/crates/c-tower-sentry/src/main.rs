@@ -32,17 +32,23 @@ fn main() {
         }
         let client = Arc::new(Client::from(config.build().unwrap()));
         if a.get("trc", "1") == "1" {
-            tracing_subscriber::registry().with(if a.is("exclusive") { TracingLayer::new(&*client).exclusive() } else { TracingLayer::new(&*client) }).init();
+            tracing_subscriber::registry()
+                .with(if a.is("exclusive") { TracingLayer::new(&*client).exclusive() } else { TracingLayer::new(&*client) })
+                .init();
         }
         let router = app_tracing::router(a.variant);
-        let router = if a.is("body") { router.layer(SentryLayer::new(&*client).boxed_body()) } else { router.layer(SentryLayer::new(&*client)) };
+        let router =
+            if a.is("body") { router.layer(SentryLayer::new(&*client).boxed_body()) } else { router.layer(SentryLayer::new(&*client)) };
         let mut contender = harness::Contender::new(router);
         // waits until the exporter has taken everything, so that its memory is back in the pool
         let drained = Arc::clone(&client);
         contender.flush = Box::new(move || {
-            while drained.stats().waiting() > 0 { std::thread::sleep(std::time::Duration::from_millis(1)); }
+            while drained.stats().waiting() > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
         });
-        contender.report = Box::new(move || format!("envelopes={} bytes={} {:?}", ENVELOPES.load(Relaxed), BYTES.load(Relaxed), client.stats()));
+        contender.report =
+            Box::new(move || format!("envelopes={} bytes={} {:?}", ENVELOPES.load(Relaxed), BYTES.load(Relaxed), client.stats()));
         contender
     })
 }

@@ -34,16 +34,22 @@ fn note(size: usize) {
 }
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, l: Layout) -> *mut u8 {
-        if ON.load(Relaxed) { note(l.size()) }
+        if ON.load(Relaxed) {
+            note(l.size())
+        }
         unsafe { System.alloc(l) }
     }
     unsafe fn alloc_zeroed(&self, l: Layout) -> *mut u8 {
-        if ON.load(Relaxed) { note(l.size()) }
+        if ON.load(Relaxed) {
+            note(l.size())
+        }
         unsafe { System.alloc_zeroed(l) }
     }
     unsafe fn realloc(&self, p: *mut u8, l: Layout, n: usize) -> *mut u8 {
         // a growth counts as one allocation of the new size
-        if ON.load(Relaxed) { note(n) }
+        if ON.load(Relaxed) {
+            note(n)
+        }
         unsafe { System.realloc(p, l, n) }
     }
     unsafe fn dealloc(&self, p: *mut u8, l: Layout) {
@@ -53,7 +59,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-pub struct AllocCount { pub t_allocs: u64, pub t_bytes: u64, pub allocs: u64, pub bytes: u64 }
+pub struct AllocCount {
+    pub t_allocs: u64,
+    pub t_bytes: u64,
+    pub allocs: u64,
+    pub bytes: u64,
+}
 pub fn count_allocs(f: impl FnOnce()) -> AllocCount {
     let s = (T_ALLOCS.get(), T_BYTES.get(), ALLOCS.load(Relaxed), BYTES.load(Relaxed));
     ON.store(true, Relaxed);
@@ -69,17 +80,39 @@ pub fn count_allocs(f: impl FnOnce()) -> AllocCount {
 
 // ---------------------------------------------------------------- arguments
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Variant { S0, S0e2, S5, S20, Err }
+pub enum Variant {
+    S0,
+    S0e2,
+    S5,
+    S20,
+    Err,
+}
 impl Variant {
     pub fn parse(s: &str) -> Self {
-        match s { "s0" => Self::S0, "s0e2" => Self::S0e2, "s5" => Self::S5, "s20" => Self::S20, "err" => Self::Err,
-            _ => panic!("variant: s0|s0e2|s5|s20|err") }
+        match s {
+            "s0" => Self::S0,
+            "s0e2" => Self::S0e2,
+            "s5" => Self::S5,
+            "s20" => Self::S20,
+            "err" => Self::Err,
+            _ => panic!("variant: s0|s0e2|s5|s20|err"),
+        }
     }
 }
-pub struct Args { pub mode: String, pub variant: Variant, pub n: usize, pub port: u16, pub cfg: HashMap<String, String> }
+pub struct Args {
+    pub mode: String,
+    pub variant: Variant,
+    pub n: usize,
+    pub port: u16,
+    pub cfg: HashMap<String, String>,
+}
 impl Args {
-    pub fn get<'a>(&'a self, k: &str, default: &'a str) -> &'a str { self.cfg.get(k).map_or(default, |s| s.as_str()) }
-    pub fn is(&self, k: &str) -> bool { self.get(k, "0") == "1" }
+    pub fn get<'a>(&'a self, k: &str, default: &'a str) -> &'a str {
+        self.cfg.get(k).map_or(default, |s| s.as_str())
+    }
+    pub fn is(&self, k: &str) -> bool {
+        self.get(k, "0") == "1"
+    }
 }
 pub fn parse_args() -> Args {
     let mut a = Args { mode: "once".into(), variant: Variant::S5, n: 1000, port: 0, cfg: HashMap::new() };
@@ -91,10 +124,12 @@ pub fn parse_args() -> Args {
             "--variant" => a.variant = Variant::parse(&v()),
             "--n" => a.n = v().parse().unwrap(),
             "--port" => a.port = v().parse().unwrap(),
-            "--cfg" => for kv in v().split(',').filter(|s| !s.is_empty()) {
-                let (k, v) = kv.split_once('=').unwrap_or((kv, "1"));
-                a.cfg.insert(k.into(), v.into());
-            },
+            "--cfg" => {
+                for kv in v().split(',').filter(|s| !s.is_empty()) {
+                    let (k, v) = kv.split_once('=').unwrap_or((kv, "1"));
+                    a.cfg.insert(k.into(), v.into());
+                }
+            }
             _ => panic!("unknown argument {k}"),
         }
     }
@@ -110,12 +145,17 @@ pub struct Contender {
     pub report: Box<dyn FnMut() -> String>,
 }
 impl Contender {
-    pub fn new(router: Router) -> Self { Self { router, flush: Box::new(|| {}), report: Box::new(String::new) } }
+    pub fn new(router: Router) -> Self {
+        Self { router, flush: Box::new(|| {}), report: Box::new(String::new) }
+    }
 }
 
 // ---------------------------------------------------------------- request template
 pub const ROUTE: &str = "/users/{id}/orders/{order}";
-pub struct Template { headers: HeaderMap, uri: Uri }
+pub struct Template {
+    headers: HeaderMap,
+    uri: Uri,
+}
 impl Template {
     pub fn new(extra: &[(&'static str, &str)]) -> Self {
         let mut headers = HeaderMap::new();
@@ -155,7 +195,9 @@ pub fn drive(router: &mut Router, req: Request<Body>) -> u16 {
     let fut = <Router as Service<Request<Body>>>::call(router, req);
     let mut fut = pin!(fut);
     let resp: Response<Body> = loop {
-        if let Poll::Ready(r) = fut.as_mut().poll(&mut cx) { break r.unwrap() }
+        if let Poll::Ready(r) = fut.as_mut().poll(&mut cx) {
+            break r.unwrap();
+        }
     };
     let status = resp.status().as_u16();
     let mut body = pin!(resp.into_body());
@@ -170,11 +212,15 @@ pub fn drive(router: &mut Router, req: Request<Body>) -> u16 {
 
 /// Yields to the executor once: one suspension per `db.query` span.
 pub struct YieldOnce(bool);
-pub fn yield_once() -> YieldOnce { YieldOnce(false) }
+pub fn yield_once() -> YieldOnce {
+    YieldOnce(false)
+}
 impl Future for YieldOnce {
     type Output = ();
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 { return Poll::Ready(()) }
+        if self.0 {
+            return Poll::Ready(());
+        }
         self.0 = true;
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -190,7 +236,10 @@ pub fn bench_loop(c: &mut Contender, t: &Template, n: usize, want: u16) {
         let s = drive(&mut c.router, t.make());
         assert_eq!(s, want);
         k += 1;
-        if k == WINDOW { k = 0; (c.flush)() }
+        if k == WINDOW {
+            k = 0;
+            (c.flush)()
+        }
     }
 }
 
@@ -198,12 +247,18 @@ pub fn bench_loop(c: &mut Contender, t: &Template, n: usize, want: u16) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C-unwind" fn measured_loop(c: &mut Contender, t: &Template, n: usize, want: u16) {
-    for _ in 0..n { assert_eq!(drive(&mut c.router, t.make()), want); }
+    for _ in 0..n {
+        assert_eq!(drive(&mut c.router, t.make()), want);
+    }
 }
 
 pub fn vm(field: &str) -> u64 {
-    std::fs::read_to_string("/proc/self/status").unwrap().lines()
-        .find(|l| l.starts_with(field)).and_then(|l| l.split_whitespace().nth(1)).map_or(0, |v| v.parse().unwrap())
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .lines()
+        .find(|l| l.starts_with(field))
+        .and_then(|l| l.split_whitespace().nth(1))
+        .map_or(0, |v| v.parse().unwrap())
 }
 
 pub fn main(build: impl FnOnce(&Args) -> Contender) {
@@ -222,16 +277,30 @@ pub fn main(build: impl FnOnce(&Args) -> Contender) {
     let want = if a.variant == Variant::Err { 500 } else { 200 };
     match a.mode.as_str() {
         // one request; print facts (used to check that a contender really works)
-        "once" => { for _ in 0..a.n.min(10) { drive(&mut c.router, t.make()); } (c.flush)(); println!("{}", (c.report)()) }
+        "once" => {
+            for _ in 0..a.n.min(10) {
+                drive(&mut c.router, t.make());
+            }
+            (c.flush)();
+            println!("{}", (c.report)())
+        }
         // callgrind: run.sh runs it with N and 2N and takes the difference
         // handing on what was finished happens between the windows, uncollected
         "cg" => {
             bench_loop(&mut c, &t, 256, want);
-            for _ in 0..a.n / WINDOW { measured_loop(&mut c, &t, WINDOW, want); (c.flush)(); }
+            for _ in 0..a.n / WINDOW {
+                measured_loop(&mut c, &t, WINDOW, want);
+                (c.flush)();
+            }
             eprintln!("{}", (c.report)())
         }
         // request building alone, to subtract
-        "cgreq" => { for _ in 0..a.n { std::hint::black_box(t.make()); } std::hint::black_box(&mut c); }
+        "cgreq" => {
+            for _ in 0..a.n {
+                std::hint::black_box(t.make());
+            }
+            std::hint::black_box(&mut c);
+        }
         "alloc" => {
             bench_loop(&mut c, &t, 1024, want);
             let r = count_allocs(|| bench_loop(&mut c, &t, a.n, want));
@@ -243,12 +312,17 @@ pub fn main(build: impl FnOnce(&Args) -> Contender) {
             bench_loop(&mut c, &t, 4096, want);
             println!("ready");
             let mut line = String::new();
-            while { line.clear(); std::io::stdin().read_line(&mut line).unwrap() > 0 } {
+            while {
+                line.clear();
+                std::io::stdin().read_line(&mut line).unwrap() > 0
+            } {
                 let w: usize = line.trim().parse().unwrap();
                 let mut ns = Vec::with_capacity(w);
                 for _ in 0..w {
                     let t0 = Instant::now();
-                    for _ in 0..WINDOW { drive(&mut c.router, t.make()); }
+                    for _ in 0..WINDOW {
+                        drive(&mut c.router, t.make());
+                    }
                     ns.push(t0.elapsed().as_nanos() as f64 / WINDOW as f64);
                     (c.flush)();
                 }
