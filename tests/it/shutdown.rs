@@ -105,7 +105,8 @@ async fn a_slow_transport_is_not_called_again_after_the_shutdown() {
     let late = client.shutdown(Duration::from_millis(200)).await.unwrap_err();
     // The call that was under way when the time was over ends now.
     drop(release);
-    client.flush(support::PATIENCE).await.unwrap();
+    // Waits for the end, which may still have to say that something was left.
+    let _ = client.flush(support::PATIENCE).await;
 
     let stats = client.stats().transactions;
     assert!(late.to_string().contains('9'), "{late}");

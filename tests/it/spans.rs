@@ -280,7 +280,8 @@ async fn our_own_spans_are_parents_however_deep() {
     let handler = || async {
         nested(70, &mut || {
             let own = tower_sentry::span("function", "own", async {
-                info_span!("inner").in_scope(|| ());
+                let innermost = tower_sentry::span("function", "innermost", async {});
+                info_span!("inner").in_scope(|| futures_util::FutureExt::now_or_never(innermost).unwrap());
                 tower_sentry::span("function", "second", async {}).await;
             });
             futures_util::FutureExt::now_or_never(own).unwrap();
@@ -291,15 +292,17 @@ async fn our_own_spans_are_parents_however_deep() {
     let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
 
     let indent = |name: &str| tree.lines().find(|line| line.contains(name)).unwrap().find(|letter| letter != ' ').unwrap() / 2;
-    assert_eq!((indent("own ["), indent("inner ["), indent("second [")), (71, 72, 72), "{tree}");
+    assert_eq!((indent("own ["), indent("inner ["), indent("innermost ["), indent("second [")), (71, 72, 73, 72), "{tree}");
 }
 
 #[tokio::test]
 async fn a_guard_that_is_dropped_in_a_nested_scope_is_gone() {
     let handler = || async {
-        let guard = info_span!("left").entered();
+        let span = info_span!("left");
+        let guard = span.clone().entered();
         Scope::current().enter(|| drop(guard));
         info_span!("after").in_scope(|| ());
+        drop(span);
     };
     let (relay, client) = harness();
 
