@@ -27,6 +27,8 @@ use crate::sampling::Budget;
 const INHERITED: (f64, f64) = (10.0, 100.0);
 /// Requests a second that are kept although the head said no, and at once.
 const KEPT: (f64, f64) = (10.0, 100.0);
+/// Events a second that say no more than that a response failed, and at once: an outage must not become a flood.
+const FAILURES: (f64, f64) = (10.0, 100.0);
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
 ///
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
     inherited: Mutex<Budget>,
     kept: Mutex<Budget>,
     names: Mutex<Names>,
+    failures: Mutex<Budget>,
 }
 
 impl Client {
@@ -80,6 +83,7 @@ impl Client {
                 inherited: Mutex::new(Budget::new(INHERITED.0, INHERITED.1)),
                 kept: Mutex::new(Budget::new(KEPT.0, KEPT.1)),
                 names: Mutex::default(),
+                failures: Mutex::new(Budget::new(FAILURES.0, FAILURES.1)),
             })),
         })
     }
@@ -155,6 +159,11 @@ impl Client {
     /// Takes one from the budget of requests that are kept after the fact.
     pub(crate) fn may_keep(&self, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.kept.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
+    }
+
+    /// Takes one from the budget of events that tell only of a failed response.
+    pub(crate) fn may_tell_of_failure(&self, now: u64) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.failures.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
     }
 
     /// Whether a name of the user's making may be used; `now` counts nanoseconds.

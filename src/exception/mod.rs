@@ -76,6 +76,14 @@ fn message(error: &dyn Error) -> String {
     }
 }
 
+/// What a value's `Debug` shows, up to the length of a message.
+pub(crate) fn shown(value: &dyn fmt::Debug) -> String {
+    let mut text = Bounded { text: String::new(), limit: MESSAGE_LIMIT };
+    // An error of the writer is our own, at the limit.
+    let _ = contained(|| write!(text, "{value:?}"));
+    text.text
+}
+
 /// Runs code of the user that may panic: a `Display`, a hook. The panic hook reports nothing of what happens in here.
 pub(crate) fn contained<T>(code: impl FnOnce() -> T) -> Option<T> {
     let before = CONTAINED.try_with(|contained| contained.replace(true)).unwrap_or(true);

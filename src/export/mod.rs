@@ -103,6 +103,10 @@ struct Flush {
     close: bool,
     /// How many items must be sent or dropped until it is done.
     settled: u64,
+    /// The sessions counted so far are on their way.
+    took_sessions: bool,
+    /// What was dropped so far is told.
+    took_report: bool,
     /// Answered with the number of items that are left.
     done: mpsc::SyncSender<u64>,
 }
@@ -172,7 +176,14 @@ impl Exporter {
             self.shared.queue.close();
         }
         let settled = self.stats().captured();
-        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush { deadline, close, settled, done });
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush {
+            deadline,
+            close,
+            settled,
+            took_sessions: false,
+            took_report: false,
+            done,
+        });
         self.shared.queue.wake();
         // Looked at after the command is in the list: a worker that ends later answers it.
         if self.shared.has_ended.load(Ordering::SeqCst) {

@@ -171,7 +171,7 @@ mod tests {
             event_id: EventId::new(),
             at: 0,
             level: Level::Error,
-            logger: None,
+            log: None,
             message: None,
             exceptions: Vec::new(),
             mechanism: "generic",

@@ -127,6 +127,8 @@ impl<'a> Worker<'a> {
 
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
+        // First: one small envelope a minute, which a backlog must not keep.
+        self.send_sessions(now);
         while self.has_room(now) && !self.is_called() {
             if let Some(outbound) = self.next_retry() {
                 self.dispatch(outbound);
@@ -136,16 +138,28 @@ impl<'a> Worker<'a> {
             self.empty_looks = 0;
             self.take_item(item, now);
         }
-        let due = now.duration_since(self.last_report) >= REPORT_EVERY || !self.flushes.is_empty();
-        if due && self.has_room(now) && self.retry.is_empty() {
+        let is_asked = self.shared.queue.is_empty() && self.flushes.iter().any(|flush| !flush.took_report);
+        let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
+        if (is_due || is_asked) && self.has_room(now) && self.retry.is_empty() {
+            self.flushes.iter_mut().for_each(|flush| flush.took_report = true);
             self.send_report(now);
         }
-        let due = now.duration_since(self.last_sessions) >= SESSIONS_EVERY || !self.flushes.is_empty();
-        if due && self.has_room(now) && !self.limits.is_closed(Category::Session, now) && !self.shared.sessions.is_empty() {
-            self.last_sessions = now;
-            if let Some(sessions) = self.pipeline.seal_sessions(self.shared.sessions.take()).filter(|_| self.reports_losses()) {
-                self.dispatch(sessions);
-            }
+    }
+
+    /// Sends the sessions of the last minute, or those that a flush asks for; once for each, since they are counted on.
+    fn send_sessions(&mut self, now: Instant) {
+        let is_asked = self.flushes.iter().any(|flush| !flush.took_sessions);
+        let is_due = now.duration_since(self.last_sessions) >= SESSIONS_EVERY;
+        if !(is_asked || is_due) || !self.has_room(now) {
+            return;
+        }
+        self.flushes.iter_mut().for_each(|flush| flush.took_sessions = true);
+        if self.shared.sessions.is_empty() || self.limits.is_closed(Category::Session, now) {
+            return;
+        }
+        self.last_sessions = now;
+        if let Some(sessions) = self.pipeline.seal_sessions(self.shared.sessions.take()).filter(|_| self.reports_losses()) {
+            self.dispatch(sessions);
         }
     }
 
@@ -327,11 +341,7 @@ impl<'a> Worker<'a> {
             return false;
         }
         let now = Instant::now();
-        let is_done = self.shared.queue.is_empty()
-            && (self.shared.sessions.is_empty() || !self.has_room(now))
-            && self.retry.is_empty()
-            && self.in_flight.is_empty()
-            && self.copies.is_empty();
+        let is_done = self.shared.queue.is_empty() && self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty();
         let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
         let stats = self.shared.ledger.stats();
         // Copies that a development server does not take are nobody's loss.
@@ -340,9 +350,10 @@ impl<'a> Worker<'a> {
             self.give_up();
         }
         let settled = stats.captured() - stats.waiting();
+        let sends_sessions = self.in_flight_counts.values().any(|(category, _)| *category == Category::Session);
         self.flushes.retain(|flush| {
             // Under traffic the queue may never be empty: what came after the call does not count.
-            let is_flushed = is_done || !flush.close && settled >= flush.settled;
+            let is_flushed = is_done || !flush.close && settled >= flush.settled && flush.took_sessions && !sends_sessions;
             let over = closes || is_flushed || flush.deadline <= now;
             if over {
                 // Whoever asked may have gone.

@@ -19,7 +19,7 @@ use crate::scope::Scope;
 
 /// The address at the other end of the connection, where `into_make_service_with_connect_info` has put it.
 pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
 /// The template of the route that the router chose.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
 use crate::exception;
@@ -39,6 +40,8 @@ pub struct CaptureError {
 }
 
 struct Inner {
+    /// An error that is cloned (a cached answer, say) is an event of its own in each response but the first.
+    is_reported: AtomicBool,
     event_id: EventId,
     chain: Vec<Exception>,
     addresses: Vec<usize>,
@@ -62,9 +65,9 @@ impl CaptureError {
         let (chain, addresses) =
             if is_heard { (exception::chain(error, type_name), exception::addresses()) } else { (Vec::new(), Vec::new()) };
         // The same failure may have been captured already: then that event is the one that is sent.
-        let known = current::with(|entered| entered.scope.known_failure(&chain)).flatten();
-        let event_id = if is_heard { known.unwrap_or_else(EventId::new) } else { EventId::nil() };
-        Self { inner: Arc::new(Inner { event_id, chain, addresses }) }
+        let announced = || current::with(|entered| entered.scope.announce(&chain)).unwrap_or_else(EventId::new);
+        let event_id = if is_heard { announced() } else { EventId::nil() };
+        Self { inner: Arc::new(Inner { event_id, chain, addresses, is_reported: AtomicBool::new(false) }) }
     }
 
     /// The id of the event that this error becomes, for the body of the response (`problem+json`, say). Nil while monitoring is off.
@@ -75,12 +78,9 @@ impl CaptureError {
     }
 
     pub(super) fn into_capture(self) -> Capture {
-        let Inner { event_id, chain, addresses } = Arc::try_unwrap(self.inner).unwrap_or_else(|shared| Inner {
-            event_id: shared.event_id,
-            chain: shared.chain.clone(),
-            addresses: shared.addresses.clone(),
-        });
-        Capture::response(event_id, chain, addresses)
+        let Inner { event_id, chain, addresses, is_reported } = &*self.inner;
+        let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
+        Capture::response(event_id, chain.clone(), addresses.clone())
     }
 }
 

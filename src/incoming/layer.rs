@@ -16,7 +16,8 @@ use crate::client::Client;
 
 /// Records every request as a transaction: put it on a router, a route, or any tower service of HTTP requests.
 ///
-/// Any position is right, but for names: outside a whole `Router` its templates are out of sight, and only the layer's own
+/// What is set on a layer counts for the requests whose transaction is its own: of two layers that is the outer one's. Any position is
+/// right, but for names: outside a whole `Router` its templates are out of sight, and only the layer's own
 /// [`route`](Self::route) rows can give them. Layers outside of it are not timed; to have their time told apart wrap them in a
 /// [`SpanLayer`](crate::SpanLayer) inside. Spans of `#[instrument]` functions need the [`TracingLayer`](crate::TracingLayer) as well.
 ///
@@ -88,7 +89,8 @@ impl<F> SentryLayer<F> {
     }
 
     /// Names requests whose route is not known: the layer stands outside of the router, or there is none. What the function returns is
-    /// the whole name; `None` leaves the request to be `GET <unmatched>`. It runs in each such request and should be quick.
+    /// the whole name; `None` leaves the request to be `GET <unmatched>`. It runs in each such request and should be quick. Where a
+    /// [`RouteNameLayer`](super::RouteNameLayer) further in finds a route, that is the name after all.
     ///
     /// At most 1,000 different names an hour are used, the others become `<overflow>`: a name is a row on the server for ever, so ids do
     /// not belong in one.
@@ -109,8 +111,9 @@ impl<F> SentryLayer<F> {
         self
     }
 
-    /// Names requests by their handler instead of their route: by the first span of each, which is the handler where that is an `#[instrument]`
-    /// function (`shop::orders::show`). Needs the [`TracingLayer`](crate::TracingLayer); a request without a span keeps the name of its route.
+    /// Names requests by their handler instead of their route: by the outermost span of each, which is the handler where that is an `#[instrument]`
+    /// function (`shop::orders::show`). Spans of `SpanLayer` and of tower-http's `TraceLayer` do not count; an instrumented extractor or
+    /// middleware does, and names the request if it comes first. Needs the [`TracingLayer`](crate::TracingLayer); a request without a span keeps the name of its route.
     pub fn name_by_handler(mut self) -> Self {
         Arc::make_mut(&mut self.rules).names_by_handler = true;
         self

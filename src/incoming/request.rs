@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 
 use crate::record::{HeaderFact, Record};
 use crate::redaction::Redaction;
@@ -73,25 +73,27 @@ pub(super) fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: us
     if hops == 0 {
         return peer;
     }
-    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-    let chain: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    match chain.len().checked_sub(hops) {
-        Some(place) => chain.get(place).and_then(|text| address(text)),
-        // Fewer than there should be: the request came past some of the proxies.
-        None => chain.first().map_or(peer, |text| address(text)),
+    // As bytes: one odd letter of the client's must not make the rest of the line unreadable.
+    let lines = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+    let chain: Vec<&[u8]> =
+        lines.flat_map(|line| line.split(|byte| *byte == b',')).filter(|entry| !entry.trim_ascii().is_empty()).collect();
+    if chain.is_empty() {
+        return peer;
     }
+    // Fewer than there should be: the request came past some of the proxies, and nobody knows who wrote what.
+    let place = chain.len().checked_sub(hops)?;
+    address(std::str::from_utf8(chain.get(place)?).ok()?.trim())
 }
 
-/// An address, perhaps with a port.
+/// An address, perhaps with a port. An IPv4 address in the form of IPv6 is one of IPv4.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    text.parse().ok().or_else(|| bare.parse().ok()).or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+    let address = text.parse().ok().or_else(|| bare.parse().ok()).or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -101,8 +103,9 @@ mod tests {
             (1, "203.0.113.7", Some("203.0.113.7")),
             (1, "6.6.6.6, 203.0.113.7", Some("203.0.113.7")),
             (2, "6.6.6.6, 203.0.113.7, 10.0.0.2", Some("203.0.113.7")),
-            (2, "203.0.113.7", Some("203.0.113.7")),
-            (1, "", None),
+            (2, "203.0.113.7", None),
+            (1, "", Some("10.0.0.1")),
+            (1, "::ffff:203.0.113.7", Some("203.0.113.7")),
             (1, "2001:db8::1", Some("2001:db8::1")),
             (1, "[2001:db8::1]:4711", Some("2001:db8::1")),
             (1, "203.0.113.7:4711", Some("203.0.113.7")),
@@ -115,6 +118,11 @@ mod tests {
             let found = client_address(&headers, "10.0.0.1".parse().ok(), hops);
             assert_eq!(found, expected.and_then(|text| text.parse().ok()), "{hops} {line}");
         }
+        let odd = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-forwarded-for"),
+            HeaderValue::from_bytes(b"\xff, 203.0.113.7").expect("bytes"),
+        )]);
+        assert_eq!(client_address(&odd, "10.0.0.1".parse().ok(), 1), "203.0.113.7".parse().ok());
         assert_eq!(client_address(&HeaderMap::new(), "10.0.0.1".parse().ok(), 1), "10.0.0.1".parse().ok());
     }
 }

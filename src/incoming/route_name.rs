@@ -59,8 +59,8 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteNameService<S> {
             current::with(|entered| {
                 let mut state = entered.scope.lock();
                 let record = &mut state.transaction.record;
-                // A name that is there already was seen by the layer itself, or given by its user.
-                if record.has_request && record.name.is_none() {
+                // A route that is known already was seen by the layer itself.
+                if record.has_request && record.route.is_none() {
                     record.name_by_route(template.as_str());
                 }
             });

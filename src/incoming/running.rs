@@ -42,6 +42,8 @@ pub(super) struct Root {
     /// Status codes that count as a failure of the service.
     failed: RangeInclusive<u16>,
     outcome: Outcome,
+    /// An error that rides on a call of gRPC, which tells in its trailers whether it failed.
+    waiting: Option<CaptureError>,
     /// The body's length where it is known from the start.
     expected: Option<u64>,
     response: ResponseFacts,
@@ -59,6 +61,7 @@ impl Running {
             rules,
             failed,
             outcome: Outcome::default(),
+            waiting: None,
             expected: None,
             response: ResponseFacts::default(),
             was_polled: false,
@@ -94,7 +97,7 @@ impl Running {
             Self::Off => {}
             Self::Ignored(_) => *self = Self::Off,
             Self::Nested(span) => span.end(SpanStatus::InternalError),
-            Self::Root(root) => root.end(SpanStatus::InternalError, true),
+            Self::Root(root) => root.fail("failed without a response"),
         }
     }
 
@@ -115,7 +118,7 @@ impl Running {
     /// The body failed.
     pub(super) fn body_error(&mut self) {
         if let Self::Root(root) = self {
-            root.end(SpanStatus::InternalError, true);
+            root.fail("failed in the body of its response");
         }
     }
 }
@@ -136,10 +139,15 @@ impl Root {
         let Some(scope) = &self.scope else { return };
         self.outcome.head(status.as_u16(), headers);
         self.was_polled = false;
-        if let Some(error) = error.filter(|_| self.has_failed()) {
+        if self.outcome.is_open() {
+            self.waiting = error;
+        } else if let Some(error) = error.filter(|_| self.has_failed()) {
             // First: where too many are parked, the event goes at once.
             scope.note_status(status.as_u16());
             scope.capture(error.into_capture(), Parent::Root);
+        } else if self.has_failed() {
+            scope.note_status(status.as_u16());
+            scope.capture_failure(&format!("answered {}", status.as_u16()));
         }
         scope.release(status.as_u16());
         if !self.rules.echo.is_silent() {
@@ -186,6 +194,14 @@ impl Root {
         self.outcome.has_failed(&self.failed)
     }
 
+    /// The service or its body returned an error, of which we know no more than that.
+    fn fail(&mut self, what: &str) {
+        if let Some(scope) = &self.scope {
+            scope.capture_failure(what);
+        }
+        self.end(SpanStatus::InternalError, true);
+    }
+
     /// A stream that may go on for hours: the transaction ends here, while what happens in the stream still belongs to the request.
     fn cut(&mut self) {
         self.has_ended = true;
@@ -196,6 +212,10 @@ impl Root {
     }
 
     fn complete(&mut self) {
+        self.outcome.end();
+        if let Some((scope, error)) = self.scope.as_ref().zip(self.waiting.take()).filter(|_| self.has_failed()) {
+            scope.capture(error.into_capture(), Parent::Root);
+        }
         self.end(self.outcome.status(), self.has_failed());
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::protocol::SpanStatus;
 
@@ -42,7 +42,11 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn head(&mut self, status: u16, headers: &HeaderMap) {
         self.http = Some(status);
-        self.is_grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        // gRPC-Web has its status within the last frame of data, which is not read.
+        self.is_grpc = headers
+            .get(CONTENT_TYPE)
+            .map(HeaderValue::as_bytes)
+            .is_some_and(|kind| kind.strip_prefix(b"application/grpc").is_some_and(|rest| !rest.starts_with(b"-web")));
         // A call that failed at once has its status in the head.
         self.trailers(headers);
     }
@@ -52,6 +56,18 @@ impl Outcome {
             && let Some(code) = trailers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok())
         {
             self.grpc = Some(code);
+        }
+    }
+
+    /// Whether it is not told yet how a call of gRPC went.
+    pub(super) fn is_open(self) -> bool {
+        self.is_grpc && self.grpc.is_none()
+    }
+
+    /// The body has ended: a call that has told nothing until here is unknown, as gRPC's documents say.
+    pub(super) fn end(&mut self) {
+        if self.is_open() && self.http == Some(200) {
+            self.grpc = Some(2);
         }
     }
 
@@ -82,7 +98,8 @@ mod tests {
         let rows = [
             ("application/grpc", "0", Some(0), SpanStatus::Ok, false),
             ("application/grpc+proto", "5", Some(5), SpanStatus::NotFound, false),
-            ("application/grpc-web", "14", Some(14), SpanStatus::Unavailable, true),
+            ("application/grpc-web", "14", None, SpanStatus::Ok, false),
+            ("application/grpc", "14", Some(14), SpanStatus::Unavailable, true),
             ("application/grpc", "99", Some(99), SpanStatus::Unknown, true),
             ("application/grpc", "x", None, SpanStatus::Ok, false),
             ("application/json", "13", None, SpanStatus::Ok, false),

@@ -1,7 +1,20 @@
 //! An error, a panic or a message on its way to the exporter.
 
-use super::Record;
+use tracing::Metadata;
+
+use super::{FieldValue, Fields, Record};
 use crate::protocol::{EventId, Exception, Level, SpanId};
+
+/// A shorter text may stand in a log by chance.
+const MENTIONED: usize = 4;
+
+/// An event of `tracing`.
+#[derive(Debug)]
+pub(crate) struct LogRecord {
+    pub(crate) metadata: &'static Metadata<'static>,
+    /// Its fields, encoded.
+    pub(crate) fields: Vec<u8>,
+}
 
 /// What was captured, before its scope is joined to it.
 #[derive(Debug)]
@@ -10,7 +23,8 @@ pub(crate) struct Captured {
     /// Nanoseconds since the epoch.
     pub(crate) at: u64,
     pub(crate) level: Level,
-    pub(crate) logger: Option<&'static str>,
+    /// The event of `tracing` it came with.
+    pub(crate) log: Option<LogRecord>,
     pub(crate) message: Option<String>,
     /// Outermost first; the wire wants it the other way round.
     pub(crate) exceptions: Vec<Exception>,
@@ -25,8 +39,17 @@ pub(crate) struct Captured {
 
 impl Captured {
     /// Whether `other` tells of the same failure: the same messages in the same order, from the outermost on.
+    ///
+    /// An error that was logged as text is the one whose own text stands in that log.
     pub(crate) fn is_same_failure(&self, other: &Self) -> bool {
-        self.tells_of(&other.exceptions)
+        self.tells_of(&other.exceptions) || self.mentions(&other.exceptions) || other.mentions(&self.exceptions)
+    }
+
+    fn mentions(&self, chain: &[Exception]) -> bool {
+        let text = chain.first().and_then(|outermost| outermost.value.as_deref()).filter(|text| text.len() >= MENTIONED);
+        let Some((log, text)) = self.log.as_ref().filter(|_| self.exceptions.is_empty()).zip(text) else { return false };
+        let in_fields = || Fields::new(&log.fields).any(|(_, value)| matches!(value, FieldValue::Text(field) if field.contains(text)));
+        self.message.as_ref().is_some_and(|message| message.contains(text)) || in_fields()
     }
 
     /// The same for a chain that has not been captured yet.
@@ -40,6 +63,17 @@ impl Captured {
     pub(crate) fn merge(&mut self, other: Self) {
         if self.addresses.is_empty() {
             self.addresses = other.addresses;
+        }
+        if self.exceptions.is_empty() {
+            self.exceptions = other.exceptions;
+            self.mechanism = other.mechanism;
+            self.handled = other.handled;
+            self.message = self.message.take().or(other.message);
+            return;
+        }
+        if self.log.is_none() {
+            self.log = other.log;
+            self.message = self.message.take().or(other.message);
         }
         // `CaptureError` knows the type where a borrowed error has only its `Debug` text.
         if let (Some(ours), Some(theirs)) = (self.exceptions.first_mut(), other.exceptions.into_iter().next())
@@ -68,5 +102,6 @@ impl EventRecord {
             + message.as_ref().map_or(0, String::len)
             + exceptions.iter().map(|exception| size_of::<Exception>() + text(exception)).sum::<usize>()
             + addresses.len() * size_of::<usize>()
+            + self.captured.log.as_ref().map_or(0, |log| log.fields.len())
     }
 }

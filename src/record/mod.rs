@@ -8,6 +8,7 @@ mod breadcrumbs;
 mod event;
 mod headers;
 mod moment;
+mod naming;
 mod pool;
 
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ use tracing::Metadata;
 
 pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
-pub(crate) use event::{Captured, EventRecord};
+pub(crate) use event::{Captured, EventRecord, LogRecord};
 pub(crate) use headers::HeaderFact;
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
@@ -154,8 +155,10 @@ pub(crate) struct Record {
     pub(crate) trace: TraceFacts,
     pub(crate) op: &'static str,
     pub(crate) origin: &'static str,
-    /// The route template or the name a user gave; the method stands before it when `request` has one.
+    /// What the transaction is called: its route (the method is put before it), or as `source` says.
     pub(crate) name: Option<Slice>,
+    /// The template of the route, whatever the name is: it tells which parameters of the path are secret.
+    pub(crate) route: Option<Slice>,
     pub(crate) source: TransactionSource,
     /// The first span of the request names it: the handler, nearly always.
     pub(crate) is_named_by_handler: bool,
@@ -192,6 +195,7 @@ impl Record {
         self.trace.incoming = None;
         self.trace.parent = None;
         self.name = None;
+        self.route = None;
         self.source = TransactionSource::Route;
         self.is_named_by_handler = false;
         self.status = None;
@@ -242,6 +246,7 @@ impl Record {
         target.scope_end = target.arena.len();
         // A name that was set late lies behind the scope's part.
         target.name = self.name.map(|name| target.text(self.bytes(name)));
+        target.route = self.route.map(|route| target.text(self.bytes(route)));
     }
 
     /// About how many bytes the record holds.
@@ -267,38 +272,6 @@ impl Record {
     #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
         self.fields(bytes.get(..FIELD_LIMIT).unwrap_or(bytes))
-    }
-
-    /// Names the transaction by the template of its route.
-    pub(crate) fn name_by_route(&mut self, template: &str) {
-        self.name = Some(self.text(template.as_bytes()));
-        self.source = TransactionSource::Route;
-    }
-
-    /// Names the transaction as the user says.
-    pub(crate) fn name_by_user(&mut self, name: &str) {
-        self.name = Some(self.text(name.as_bytes()));
-        self.source = TransactionSource::Custom;
-    }
-
-    /// Names the transaction by its handler.
-    fn name_by_handler(&mut self, handler: &Metadata<'_>) {
-        let Slice { start, len } = self.text(handler.target().as_bytes());
-        let (colons, name) = (self.text(b"::"), self.text(handler.name().as_bytes()));
-        self.name = Some(Slice { start, len: len + colons.len + name.len });
-        self.source = TransactionSource::View;
-        self.is_named_by_handler = false;
-    }
-
-    /// A span begins; if it is to name the transaction, it does.
-    #[inline]
-    pub(crate) fn begin_span(&mut self, span: SpanRecord) {
-        if self.is_named_by_handler
-            && let (Parent::Root, SpanName::Callsite(handler)) = (span.parent, span.name)
-        {
-            self.name_by_handler(handler);
-        }
-        self.spans.push(span);
     }
 
     /// Marks what is in the arena so far as the scope's own.

@@ -7,8 +7,8 @@ use super::{Scope, current};
 use crate::client::{Client, default_client};
 use crate::exception;
 use crate::export::Item;
-use crate::protocol::{EventId, Exception, Level, SpanId};
-use crate::record::{Captured, EventRecord, Parent};
+use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId, TransactionSource};
+use crate::record::{Captured, EventRecord, LogRecord, Parent};
 use crate::trace::clock;
 
 /// Errors that wait in one request; the next ones go at once.
@@ -26,6 +26,7 @@ pub(crate) struct Capture {
     mechanism: &'static str,
     handled: bool,
     addresses: Vec<usize>,
+    log: Option<LogRecord>,
     /// The process may be about to die: nothing is parked.
     at_once: bool,
 }
@@ -54,6 +55,11 @@ impl Capture {
         }
     }
 
+    /// An event of a log, perhaps with the chain of an error.
+    pub(crate) fn log(log: LogRecord, message: Option<String>, exceptions: Vec<Exception>) -> Self {
+        Self { log: Some(log), message, exceptions, ..Self::new(Level::Error, "tracing") }
+    }
+
     /// An error that came with a response.
     pub(crate) fn response(event_id: EventId, exceptions: Vec<Exception>, addresses: Vec<usize>) -> Self {
         Self { event_id, exceptions, addresses, ..Self::new(Level::Error, "auto.http.tower") }
@@ -68,6 +74,7 @@ impl Capture {
             mechanism,
             handled: true,
             addresses: Vec::new(),
+            log: None,
             at_once: false,
         }
     }
@@ -77,7 +84,7 @@ impl Capture {
             event_id: self.event_id,
             at: clock::wall(),
             level: self.level,
-            logger: None,
+            log: self.log,
             message: self.message,
             exceptions: self.exceptions,
             mechanism: self.mechanism,
@@ -85,6 +92,14 @@ impl Capture {
             addresses: self.addresses,
             span,
         }
+    }
+}
+
+impl State {
+    fn announced_id(&self, chain: &[Exception]) -> Option<EventId> {
+        let is_it =
+            |values: &[Option<String>]| values.len() == chain.len() && values.iter().zip(chain).all(|(ours, theirs)| *ours == theirs.value);
+        self.announced.iter().find(|(values, _)| !chain.is_empty() && is_it(values)).map(|(_, id)| *id)
     }
 }
 
@@ -97,7 +112,12 @@ impl Shared {
         state.has_failed |= is_failure;
         state.has_error |= is_failure && !capture.exceptions.is_empty();
         state.has_crashed |= is_failure && !capture.handled;
-        let captured = capture.into_captured(state.transaction.span_id(span));
+        let mut captured = capture.into_captured(state.transaction.span_id(span));
+        if let Some(announced) = state.announced_id(&captured.exceptions) {
+            captured.event_id = announced;
+            // Once: another request may be answered with a clone of the same error.
+            state.announced.retain(|(_, id)| *id != announced);
+        }
         if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
             known.merge(captured);
             return known.event_id;
@@ -117,9 +137,40 @@ impl Shared {
         event_id
     }
 
-    /// The event that waits here and tells of the same failure.
-    pub(crate) fn known_failure(&self, chain: &[Exception]) -> Option<EventId> {
-        self.lock().parked.iter().find(|known| known.tells_of(chain)).map(|known| known.event_id)
+    /// Captures that the response says the service failed, where nothing has said why. At most ten a
+    /// second, then counted as dropped.
+    pub(crate) fn capture_failure(&self, what: &str) {
+        let state = self.lock();
+        if state.first_error.is_some() {
+            return;
+        }
+        let record = &state.transaction.record;
+        let method = record.str(record.request.method);
+        let name = record.name.map_or_else(|| "<unmatched>".into(), |name| record.str(name));
+        let message = match record.source {
+            TransactionSource::Route => [&*method, " ", &*name, " ", what].concat(),
+            _ => [&*name, " ", what].concat(),
+        };
+        let now = clock::nanos(clock::now());
+        drop(state);
+        if !self.client.may_tell_of_failure(now) {
+            return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
+        }
+        self.capture(Capture { message: Some(message), ..Capture::new(Level::Error, "auto.http.tower") }, Parent::Root);
+    }
+
+    /// The id of the event that a failure will be, for whoever tells it before it is captured.
+    pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
+        let mut state = self.lock();
+        let parked = state.parked.iter().find(|known| known.tells_of(chain)).map(|known| known.event_id);
+        if let Some(known) = parked.or_else(|| state.announced_id(chain)) {
+            return known;
+        }
+        let event_id = EventId::new();
+        if state.announced.len() < PARKED_LIMIT {
+            state.announced.push((chain.iter().map(|exception| exception.value.clone()).collect(), event_id));
+        }
+        event_id
     }
 
     /// The response's status is known.
@@ -204,6 +255,11 @@ pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
 /// ```
 pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
     Scope::current().capture_message(level, message)
+}
+
+/// Captures what belongs to no request.
+pub(crate) fn capture_outside(client: Client, capture: Capture) {
+    Shared::detached(client).capture(capture, Parent::Root);
 }
 
 /// Captures for a process that has no request here: with `client`, or the current scope where there is one.

@@ -41,13 +41,9 @@ struct Innermost(u64);
 impl Innermost {
     const NONE: Self = Self(0);
 
-    /// Below too many others: only the Registry knows which it is.
+    /// Below too many others: only the Registry knows which it is. No span has such an id.
     const fn deep(depth: usize) -> Self {
         Self(u64::MAX - depth as u64)
-    }
-
-    const fn is_deep(self) -> bool {
-        self.0 > u64::MAX - (1 << 32)
     }
 }
 
@@ -198,7 +194,6 @@ impl Entered<'_> {
         let innermost = THREAD.with(Thread::innermost);
         match (self.own, innermost) {
             (Some(own), innermost) if own.seen == innermost => Some(own.span),
-            (_, innermost) if innermost.is_deep() => None,
             (own, Innermost::NONE) => Some(own.map_or(Parent::Root, |own| own.span)),
             (_, Innermost(id)) => state.transaction.traced_row(id).map(Parent::Span),
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use bind::Scoped;
-pub(crate) use capture::{Capture, capture_panic};
+pub(crate) use capture::{Capture, capture_outside, capture_panic};
 pub use capture::{capture_error, capture_message};
 pub(crate) use finish::Ending;
 pub(crate) use span::OwnSpan;

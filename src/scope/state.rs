@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(super) has_error: bool,
     /// Code panicked, whoever caught it.
     pub(super) has_crashed: bool,
+    /// Ids that were told before their errors were captured: the messages of the chain, and the id.
+    pub(super) announced: Vec<(Vec<Option<String>>, EventId)>,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
 }
@@ -109,6 +111,7 @@ impl Shared {
             state.has_error = false;
             state.has_crashed = false;
             state.first_error = None;
+            state.announced.clear();
         }
         scope
     }
@@ -137,6 +140,7 @@ impl Shared {
             has_failed: false,
             has_error: false,
             has_crashed: false,
+            announced: Vec::new(),
             first_error: None,
         };
         Self {

@@ -9,10 +9,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::failure;
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
 use crate::record::BreadcrumbSource;
+use crate::scope::capture_outside;
 use crate::scope::current::{self, Entered};
 
 /// Makes spans of `tracing` (`#[instrument]`, `info_span!`) spans of the current request's transaction, and events its breadcrumbs.
@@ -34,6 +36,7 @@ use crate::scope::current::{self, Entered};
 pub struct TracingLayer {
     level: Level,
     is_exclusive: bool,
+    captures_errors: bool,
     index: Index,
     /// Weak: a subscriber lives as long as the process, and the last handle's drop delivers.
     client: WeakClient,
@@ -42,13 +45,20 @@ pub struct TracingLayer {
 impl TracingLayer {
     /// A layer for spans and events of level INFO and above.
     pub fn new(client: impl Into<Client>) -> Self {
-        Self { level: Level::INFO, is_exclusive: false, index: Index::new(), client: client.into().downgrade() }
+        Self { level: Level::INFO, is_exclusive: false, captures_errors: true, index: Index::new(), client: client.into().downgrade() }
     }
 
     /// Sets the level from which on spans and events are recorded. Defaults to `Level::INFO`.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
+        self
+    }
+
+    /// Whether events of level ERROR are captured, beside being breadcrumbs. Defaults to `true`.
+    #[must_use]
+    pub fn error_events(mut self, capture: bool) -> Self {
+        self.captures_errors = capture;
         self
     }
 
@@ -119,7 +129,9 @@ where
     #[inline]
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if current::is_set() && self.takes(event.metadata()) {
-            Self::note(event, &context);
+            self.note(event, &context);
+        } else if *event.metadata().level() == Level::ERROR {
+            self.capture_outside(event);
         }
     }
 
@@ -176,7 +188,7 @@ impl TracingLayer {
 
     /// Makes a breadcrumb of the event; one of level ERROR says that the span around it failed.
     #[inline(never)]
-    fn note<S>(event: &Event<'_>, context: &Context<'_, S>)
+    fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -192,13 +204,32 @@ impl TracingLayer {
                 },
             );
         }
-        if *metadata.level() == Level::ERROR {
-            current::with(|entered| {
-                if entered.scope.is_recording() {
-                    let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
-                    state.transaction.fail_span(span);
-                }
-            });
+        if *metadata.level() != Level::ERROR {
+            return;
+        }
+        let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
+        let capture = if captures { failure::capture(event) } else { None };
+        current::with(|entered| {
+            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            state.transaction.fail_span(span);
+            drop(state);
+            if let Some(capture) = capture {
+                entered.scope.capture(capture, span);
+            }
+        });
+    }
+
+    /// Captures an error that no request has.
+    #[inline(never)]
+    fn capture_outside(&self, event: &Event<'_>) {
+        if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) {
+            return;
+        }
+        let client = self.client.upgrade();
+        if client.is_enabled()
+            && let Some(capture) = failure::capture(event)
+        {
+            capture_outside(client, capture);
         }
     }
 
@@ -221,10 +252,11 @@ impl TracingLayer {
 
 impl fmt::Debug for TracingLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { level, is_exclusive, index, client } = self;
+        let Self { level, is_exclusive, captures_errors, index, client } = self;
         f.debug_struct("TracingLayer")
             .field("level", level)
             .field("is_exclusive", is_exclusive)
+            .field("captures_errors", captures_errors)
             .field("index", index)
             .field("client", client)
             .finish()

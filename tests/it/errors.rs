@@ -228,3 +228,145 @@ async fn late_events_of_a_finished_request_still_know_it() {
     assert_eq!(event["request"]["url"], "http://shop.example/late");
     assert_eq!(event["contexts"]["trace"]["trace_id"], relay.transactions()[0]["contexts"]["trace"]["trace_id"]);
 }
+
+/// What one request of each kind captures: the events' level, message and types, in the order they came.
+async fn captured(app: impl Fn(&tower_sentry::Client) -> Router) -> Vec<String> {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let server = Server::start(app(&client)).await;
+    support::get(&server, "/orders/7").await;
+    support::settle(&client).await;
+    let shown = |event: &Value| {
+        assert_eq!((&event["transaction"], &event["request"]["method"]), (&"GET /orders/{id}".into(), &"GET".into()));
+        let values = event["exception"]["values"].as_array().cloned().unwrap_or_default();
+        let types: Vec<_> = values.iter().map(|value| value["type"].as_str().unwrap()).collect();
+        format!("{} {} {}", event["level"].as_str().unwrap(), event["logentry"]["message"].as_str().unwrap_or("-"), types.join(" < "))
+    };
+    let mut events: Vec<_> = relay.events().iter().map(shown).collect();
+    // Several are on their way at once.
+    events.sort_unstable();
+    events
+}
+
+#[tokio::test]
+async fn each_failure_is_one_event() {
+    use axum::response::IntoResponse as _;
+    use http::StatusCode;
+    use tower_http::trace::TraceLayer;
+
+    const CHAIN: &str = "io::Error < PaymentError < OrderError";
+    let plain = || async { StatusCode::INTERNAL_SERVER_ERROR };
+    let logged = || async {
+        let error = order_error();
+        tracing::error!(error = &error as &dyn std::error::Error, order = 7, "placing the order failed");
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let as_text = || async {
+        tracing::error!("placing the order failed: {}", order_error());
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let three_times = || async {
+        let error = order_error();
+        tracing::error!("placing the order failed: {error}");
+        tower_sentry::capture_error(&error);
+        tracing::error!(error = &error as &dyn std::error::Error, "once more");
+        (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(error)).into_response()
+    };
+    #[tracing::instrument(err)]
+    async fn instrumented() -> Result<(), OrderError> {
+        Err(order_error())
+    }
+    let by_instrument = || async {
+        let Err(error) = instrumented().await else { return StatusCode::OK.into_response() };
+        (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(error)).into_response()
+    };
+    let fine_after_all = || async {
+        tracing::error!("the cache is gone");
+        StatusCode::OK
+    };
+    let two = || async {
+        tracing::error!("the cache is gone");
+        tower_sentry::capture_error(&order_error());
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let refused = || async { StatusCode::NOT_FOUND };
+    let on = |handler: axum::routing::MethodRouter| {
+        move |client: &tower_sentry::Client| Router::new().route("/orders/{id}", handler.clone()).layer(SentryLayer::new(client))
+    };
+    let traced = |handler: axum::routing::MethodRouter| {
+        move |client: &tower_sentry::Client| {
+            let inside = Router::new().route("/orders/{id}", handler.clone()).layer(TraceLayer::new_for_http());
+            inside.layer(SentryLayer::new(client)).layer(TraceLayer::new_for_http())
+        }
+    };
+
+    assert_eq!(captured(on(get(plain))).await, ["error GET /orders/{id} answered 500 "]);
+    assert_eq!(captured(on(get(logged))).await, [format!("error placing the order failed {CHAIN}")]);
+    assert_eq!(captured(on(get(as_text))).await, ["error placing the order failed: the order could not be placed "]);
+    assert_eq!(captured(on(get(three_times))).await, [format!("error placing the order failed: the order could not be placed {CHAIN}")]);
+    assert_eq!(captured(on(get(by_instrument))).await, [format!("error the order could not be placed {CHAIN}")]);
+    assert_eq!(captured(on(get(fine_after_all))).await, ["error the cache is gone "]);
+    assert_eq!(captured(on(get(two))).await, [format!("error - {CHAIN}"), "error the cache is gone ".to_owned()]);
+    assert!(captured(on(get(refused))).await.is_empty());
+    assert_eq!(captured(traced(get(plain))).await, ["error GET /orders/{id} answered 500 "]);
+    assert_eq!(captured(traced(get(three_times))).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_of_a_log_has_its_fields_and_its_place() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let handler = || async {
+        tracing::error!(order = 7, password = "hunter2", "placing failed");
+        "kept the old one"
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+
+    support::get(&Server::start(app).await, "/").await;
+    support::settle(&client).await;
+
+    let event = &relay.events()[0];
+    let fields = &event["contexts"]["fields"];
+    assert_eq!((&event["logger"], &fields["order"], &fields["password"]), (&"it::errors".into(), &7.into(), &"[Filtered]".into()));
+    assert!(fields["code.file.path"].as_str().unwrap().ends_with("errors.rs") && fields["code.line.number"].is_number());
+    assert_eq!(event["exception"]["values"].as_array().map_or(0, Vec::len), 0);
+}
+
+#[tokio::test]
+async fn an_outage_is_no_flood() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().route("/", get(|| async { StatusCode::SERVICE_UNAVAILABLE })).layer(SentryLayer::new(&client));
+
+    for _ in 0..500 {
+        let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+        drop(tower::ServiceExt::oneshot(app.clone(), request).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let errors = client.stats().errors;
+    assert!((100..130).contains(&errors.sent), "{errors:?}");
+    assert_eq!(errors.captured, 500, "the rest is counted");
+}
+
+#[test]
+fn an_error_outside_of_requests_has_the_tags_of_the_process() {
+    if in_child("errors::an_error_outside_of_requests_has_the_tags_of_the_process", &[]) {
+        return;
+    }
+    use tracing_subscriber::prelude::*;
+    let relay = Relay::start();
+    let guard = support::config(&relay).tag("process", "worker").init().unwrap();
+    tracing_subscriber::registry().with(tower_sentry::TracingLayer::new(&guard)).init();
+
+    tracing::error!(error = &order_error() as &dyn std::error::Error, "the nightly run failed");
+    tracing::warn!("only a warning");
+    drop(guard);
+
+    let events = relay.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!((&events[0]["tags"]["process"], &events[0]["logentry"]["message"]), (&"worker".into(), &"the nightly run failed".into()));
+    assert_eq!((chain(&events[0]).len(), events[0].get("request")), (3, None));
+}

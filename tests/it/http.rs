@@ -557,3 +557,17 @@ async fn a_trace_behind_the_fiftieth_header_is_continued() {
         (&"http://shop.example/".into(), 50)
     );
 }
+
+#[tokio::test]
+async fn a_header_that_is_sent_twice_is_one_attribute() {
+    let (envelopes, received) = std::sync::mpsc::channel();
+    let transport = move |envelope: &[u8]| envelopes.send(String::from_utf8(envelope.to_vec()).unwrap()).unwrap();
+    let client = Client::from(Config::builder().transport(transport).panic_hook(false).traces_sample_rate(1.0).build().unwrap());
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    let request = Request::get("/").header("user-agent", "one").header("user-agent", "two").body(Body::empty()).unwrap();
+
+    drop(app.oneshot(request).await.unwrap());
+    client.flush(PATIENCE).await.unwrap();
+
+    assert_eq!(received.recv().unwrap().matches("user_agent.original").count(), 1);
+}

@@ -60,3 +60,47 @@ async fn all() {
         assert_eq!((error.as_deref(), instance.as_deref()), (event, event), "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_id_that_was_told_first_is_the_events() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let told_first = || async {
+        let error = std::io::Error::other("the disk is full");
+        let told = CaptureError::new(std::io::Error::other("the disk is full"));
+        let id = told.event_id();
+        assert_eq!(tower_sentry::capture_error(&error), id);
+        (StatusCode::INTERNAL_SERVER_ERROR, told, id.to_string()).into_response()
+    };
+    let app = Router::new().route("/", get(told_first)).layer(SentryLayer::new(&client));
+
+    let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    let told = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+    support::settle(&client).await;
+
+    let sent: Vec<_> = relay.events().iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(sent, [String::from_utf8(told.to_vec()).unwrap()]);
+}
+
+#[tokio::test]
+async fn an_error_that_is_cloned_is_an_event_in_each_response() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let cached = std::sync::Arc::new(std::sync::OnceLock::new());
+    let answer = move || {
+        let cached = std::sync::Arc::clone(&cached);
+        async move {
+            let error: &CaptureError = cached.get_or_init(|| CaptureError::new(std::io::Error::other("the disk is full")));
+            (StatusCode::INTERNAL_SERVER_ERROR, error.clone()).into_response()
+        }
+    };
+    let app = Router::new().route("/", get(answer)).layer(SentryLayer::new(&client));
+
+    for _ in 0..3 {
+        drop(app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let ids: std::collections::BTreeSet<_> = relay.events().iter().map(|event| event["event_id"].to_string()).collect();
+    assert_eq!(ids.len(), 3);
+}

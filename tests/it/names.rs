@@ -97,11 +97,14 @@ async fn a_hook_inside_of_the_router_names_for_a_layer_outside() {
         .route("/users/{id}", get(|| async { "user" }))
         .nest_service("/assets", any(|| async { "asset" }))
         .route_layer(RouteNameLayer);
-    let service = SentryLayer::new(&client).route("/assets/{*rest}", RouteOptions::new()).boxed_body().layer(app);
+    let layer = || SentryLayer::new(&client).route("/assets/{*rest}", RouteOptions::new()).boxed_body();
+    let targets = || gets(["/users/7", "/assets/app.css", "/nowhere"]);
 
-    visit(&service, &client, gets(["/users/7", "/assets/app.css", "/nowhere"])).await;
-
+    visit(&layer().layer(app.clone()), &client, targets()).await;
     assert_eq!(rows(&received), "GET /assets/{*rest} (route)\nGET /users/{id} (route)\nGET <unmatched> (route)\n");
+
+    visit(&layer().name(|_| Some("by the function".to_owned())).layer(app), &client, targets()).await;
+    assert_eq!(rows(&received), "GET /assets/{*rest} (route)\nGET /users/{id} (route)\nby the function (custom)\n");
 }
 
 #[tokio::test]
@@ -137,7 +140,9 @@ async fn a_handler_names_by_its_path() {
     crate::support::subscribe();
     let (client, received) = named();
     let app = Router::new().route("/users/{id}", get(show)).route("/plain", get(|| async { "plain" }));
-    let app = app.layer(SentryLayer::new(&client).name_by_handler());
+    // Other middleware may stand between, as a span or with one of its own.
+    let app = app.layer(tower_sentry::SpanLayer::new("middleware.cors", tower_http::cors::CorsLayer::permissive()));
+    let app = app.layer(tower_http::trace::TraceLayer::new_for_http()).layer(SentryLayer::new(&client).name_by_handler());
 
     visit(&app, &client, gets(["/users/7", "/plain"])).await;
 

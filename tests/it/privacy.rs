@@ -241,3 +241,31 @@ async fn trusted_proxy() {
         assert_eq!(leaves, pii, "no address leaves while PII is off");
     }
 }
+
+#[tokio::test]
+async fn a_secret_parameter_is_hidden_whatever_the_request_is_called() {
+    #[instrument(skip_all)]
+    async fn reset() -> http::StatusCode {
+        http::StatusCode::INTERNAL_SERVER_ERROR
+    }
+    support::subscribe();
+    let routes = || Router::new().route("/reset/{token}", get(reset));
+    for by_handler in [true, false] {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+        let layer = SentryLayer::new(&client);
+        let app = if by_handler {
+            routes().layer(layer.name_by_handler())
+        } else {
+            let hook = routes().route_layer(tower_sentry::incoming::RouteNameLayer);
+            Router::new().fallback_service(tower::Layer::layer(&layer.name(|_| Some("named".to_owned())), hook))
+        };
+
+        support::get(&Server::start(app).await, "/reset/hunter2pass").await;
+        support::settle(&client).await;
+
+        let (transaction, event) = (relay.transactions()[0].to_string(), relay.events()[0].to_string());
+        assert!(transaction.contains("/reset/[Filtered]") && event.contains("/reset/[Filtered]"), "{transaction}");
+        assert!(!transaction.contains("hunter2pass") && !event.contains("hunter2pass"), "{transaction}\n{event}");
+    }
+}

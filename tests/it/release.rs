@@ -79,3 +79,30 @@ async fn without_a_release_or_when_off_there_are_none() {
 
     assert_eq!((relay.transactions().len(), relay.payloads("sessions").len()), (2, 0));
 }
+
+#[tokio::test]
+async fn sessions_that_the_server_refuses_hold_up_no_shutdown() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").build().unwrap());
+    relay.answer_all(support::Answer::status(429));
+    let visit = || async { drop(app(&client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap()) };
+    visit().await;
+    client.flush(support::PATIENCE).await.unwrap();
+    visit().await;
+
+    let start = std::time::Instant::now();
+    client.shutdown(support::PATIENCE).await.unwrap();
+
+    assert!(start.elapsed() < support::PATIENCE / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_the_sessions_it_sends() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").traces_sample_rate(0.0).build().unwrap());
+
+    drop(app(&client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap());
+    client.flush(support::PATIENCE).await.unwrap();
+
+    assert_eq!(counted(&relay), (1, 0, 0));
+}

@@ -8,7 +8,7 @@ use super::request::RequestPayload;
 use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{Exception, Level, Timestamp, TransactionInfo};
-use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, Record};
+use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, LogRecord, Record};
 
 pub(in crate::export) struct EventPayload<'a> {
     pub(in crate::export) event: &'a EventRecord,
@@ -25,8 +25,8 @@ impl Serialize for EventPayload<'_> {
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
         out.serialize_field("platform", &Word("native"))?;
         out.serialize_field("level", &captured.level)?;
-        if let Some(logger) = captured.logger {
-            out.serialize_field("logger", logger)?;
+        if let Some(log) = &captured.log {
+            out.serialize_field("logger", &Compiled(log.metadata.target()))?;
         }
         let name = name(record);
         if !name.is_empty() {
@@ -113,8 +113,33 @@ impl Serialize for Contexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
         contexts.serialize_entry(&Word("trace"), &Trace(self.0))?;
+        if let Some(log) = &self.0.captured.log {
+            contexts.serialize_entry(&Word("fields"), &LogFields(log))?;
+        }
         common_contexts(&mut contexts, &self.0.scope)?;
         contexts.end()
+    }
+}
+
+/// The fields of a log, but for its message, and where it stands in the code.
+struct LogFields<'a>(&'a LogRecord);
+
+impl Serialize for LogFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(LogRecord { metadata, fields }) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in understand(Some(metadata), Fields::new(fields)).attributes {
+            if name != "message" {
+                map.serialize_entry(name, &value)?;
+            }
+        }
+        if let Some(file) = metadata.file() {
+            map.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
+        }
+        if let Some(line) = metadata.line() {
+            map.serialize_entry(&Word("code.line.number"), &line)?;
+        }
+        map.end()
     }
 }
 

@@ -6,7 +6,6 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Pairs;
-use crate::protocol::TransactionSource;
 use crate::record::{HeaderFact, Record, readable};
 use crate::redaction::hide_parameters;
 
@@ -36,7 +35,7 @@ impl Serialize for RequestPayload<'_> {
 /// The path of the request, but for parameters whose names in the route say that they are secret.
 pub(super) fn path(record: &Record) -> Cow<'_, str> {
     let path = record.str(record.request.path);
-    match record.name.filter(|_| record.source == TransactionSource::Route) {
+    match record.route {
         Some(template) => Cow::Owned(hide_parameters(&record.str(template), &path).into_owned()),
         None => path,
     }

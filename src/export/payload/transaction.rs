@@ -98,7 +98,7 @@ impl Serialize for RootAttributes<'_> {
         if record.has_request {
             let request = &record.request;
             data.serialize_entry(&Word("http.request.method"), &record.str(request.method))?;
-            if let Some(route) = record.name.filter(|_| record.source == crate::protocol::TransactionSource::Route) {
+            if let Some(route) = record.route {
                 data.serialize_entry(&Word("http.route"), &record.str(route))?;
             }
             data.serialize_entry(&Word("url.path"), &path(record))?;
@@ -120,14 +120,18 @@ impl Serialize for RootAttributes<'_> {
             if let Some(version) = request.version {
                 data.serialize_entry(&Word("network.protocol.version"), &Word(version_text(version)))?;
             }
+            // The first line of each: JSON must not repeat a key.
+            let (mut has_length, mut has_agent) = (false, false);
             for (name, value) in record.each_header() {
                 match (name, value) {
-                    ("content-length", HeaderFact::Value(size)) => {
+                    ("content-length", HeaderFact::Value(size)) if !std::mem::replace(&mut has_length, true) => {
                         if let Some(size) = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok()) {
                             data.serialize_entry(&Word("http.request.body.size"), &size)?;
                         }
                     }
-                    ("user-agent", HeaderFact::Value(agent)) => data.serialize_entry(&Word("user_agent.original"), &readable(agent))?,
+                    ("user-agent", HeaderFact::Value(agent)) if !std::mem::replace(&mut has_agent, true) => {
+                        data.serialize_entry(&Word("user_agent.original"), &readable(agent))?;
+                    }
                     _ => {}
                 }
             }

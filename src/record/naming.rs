@@ -1,0 +1,55 @@
+//! What a transaction is called: by its route, by its user, or by its handler.
+
+use tracing::Metadata;
+
+use super::{Parent, Record, Slice, SpanName, SpanRecord};
+use crate::protocol::TransactionSource;
+
+impl Record {
+    /// Names the transaction by the template of its route.
+    pub(crate) fn name_by_route(&mut self, template: &str) {
+        self.name = Some(self.text(template.as_bytes()));
+        self.route = self.name;
+        self.source = TransactionSource::Route;
+    }
+
+    /// Names the transaction as the user says.
+    pub(crate) fn name_by_user(&mut self, name: &str) {
+        self.name = Some(self.text(name.as_bytes()));
+        self.source = TransactionSource::Custom;
+    }
+
+    /// Names the transaction by its handler.
+    fn name_by_handler(&mut self, handler: &Metadata<'_>) {
+        let Slice { start, len } = self.text(handler.target().as_bytes());
+        let (colons, name) = (self.text(b"::"), self.text(handler.name().as_bytes()));
+        self.name = Some(Slice { start, len: len + colons.len + name.len });
+        self.source = TransactionSource::View;
+        self.is_named_by_handler = false;
+    }
+
+    /// A span begins; if it is to name the transaction, it does.
+    #[inline]
+    pub(crate) fn begin_span(&mut self, span: SpanRecord) {
+        if self.is_named_by_handler
+            && let SpanName::Callsite(handler) = span.name
+            && self.is_outermost(span.parent)
+            // That of `TraceLayer` is the request, not its handler.
+            && !handler.target().starts_with("tower_http::")
+        {
+            self.name_by_handler(handler);
+        }
+        self.spans.push(span);
+    }
+
+    /// Whether there is nothing but middleware above.
+    fn is_outermost(&self, mut parent: Parent) -> bool {
+        while let Parent::Span(index) = parent {
+            match self.spans.get(index as usize) {
+                Some(SpanRecord { name: SpanName::Own(_), parent: above, .. }) => parent = *above,
+                _ => return false,
+            }
+        }
+        true
+    }
+}
