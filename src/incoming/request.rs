@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, Request};
 
+use crate::propagation;
 use crate::record::{HeaderFact, Record};
 use crate::redaction::Redaction;
 
@@ -26,11 +27,10 @@ impl<'a> Noticed<'a> {
     }
 
     fn look_at(&mut self, name: &str, value: &'a [u8]) {
-        match name {
-            "host" => self.host = self.host.or(Some(value)),
-            "sentry-trace" => self.has_trace = true,
-            _ => {}
+        if name == "host" {
+            self.host = self.host.or(Some(value));
         }
+        self.has_trace |= propagation::is_trace_header(name);
     }
 }
 

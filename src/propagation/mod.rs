@@ -2,9 +2,11 @@
 
 mod baggage;
 mod sentry_trace;
+mod traceparent;
 
 use http::{HeaderMap, HeaderName};
 
+use self::sentry_trace::SentryTrace;
 use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
 
 /// What an incoming request says about the trace it belongs to.
@@ -20,12 +22,19 @@ pub(crate) struct Incoming {
 
 /// As constants: looked up by a text, a name is parsed first, for each request.
 const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-/// Reads `sentry-trace`, and `baggage` only beside it.
+/// Whether a header may say something about the trace.
+pub(crate) fn is_trace_header(name: &str) -> bool {
+    matches!(name, "sentry-trace" | "traceparent")
+}
+
+/// Reads `sentry-trace`, or `traceparent` where that is absent or unusable, and `baggage` only beside one of them.
 pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
-    let header = headers.get(SENTRY_TRACE)?.to_str().ok()?;
-    let sentry_trace::SentryTrace { trace_id, parent, sampled } = sentry_trace::parse(header)?;
+    let read = |name, parse: fn(&str) -> Option<SentryTrace>| parse(headers.get(name)?.to_str().ok()?);
+    let SentryTrace { trace_id, parent, sampled } =
+        read(SENTRY_TRACE, sentry_trace::parse).or_else(|| read(TRACEPARENT, traceparent::parse))?;
     let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
     Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines)) })
 }
@@ -42,6 +51,19 @@ mod tests {
         headers.insert("baggage", HeaderValue::from_static("sentry-trace_id=771a43a4192642f0b136d5159a501700"));
 
         assert_eq!(incoming(&headers), None);
+    }
+
+    #[test]
+    fn a_traceparent_counts_where_sentry_trace_does_not() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static("00-771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-01"));
+        let of = |headers: &HeaderMap| incoming(headers).map(|incoming| (incoming.trace_id.to_string(), incoming.sampled));
+
+        assert_eq!(of(&headers), Some(("771a43a4192642f0b136d5159a501700".to_owned(), Some(true))));
+        headers.insert("sentry-trace", HeaderValue::from_static("nonsense"));
+        assert_eq!(of(&headers), Some(("771a43a4192642f0b136d5159a501700".to_owned(), Some(true))));
+        headers.insert("sentry-trace", HeaderValue::from_static("0123456789abcdef0123456789abcdef-b0e6f15b45c36b12-0"));
+        assert_eq!(of(&headers), Some(("0123456789abcdef0123456789abcdef".to_owned(), Some(false))));
     }
 
     #[test]

@@ -317,3 +317,31 @@ async fn a_handshake_ends_the_transaction() {
     support::settle(&client).await;
     assert_eq!(relay.transactions()[0]["contexts"]["trace"]["status"], "ok");
 }
+
+#[tokio::test]
+async fn an_error_on_a_call_of_grpc_waits_for_the_trailers() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let answers = |code: &'static str| {
+        move || async move {
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
+            let frames =
+                [Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from("message"))), Ok(hyper::body::Frame::trailers(trailers))];
+            let mut response = Response::new(Body::new(http_body_util::StreamBody::new(stream::iter(frames))));
+            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            response.extensions_mut().insert(tower_sentry::CaptureError::new(std::io::Error::other("the disk is full")));
+            response
+        }
+    };
+    let app = Router::new().route("/fine", get(answers("0"))).route("/broken", get(answers("13"))).layer(SentryLayer::new(&client));
+
+    for path in ["/fine", "/broken"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    support::settle(&client).await;
+
+    let events: Vec<_> =
+        relay.events().iter().map(|event| (event["transaction"].clone(), event["exception"]["values"][0]["value"].clone())).collect();
+    assert_eq!(events, [("GET /broken".into(), "the disk is full".into())]);
+}

@@ -52,3 +52,23 @@ assert panic["value"].startswith("the shelf is empty"), panic["value"]
 own = [frame["function"] for frame in panic["stacktrace"]["frames"] if frame.get("in_app")]
 assert any("crash" in function for function in own), own
 check("panic", panic["mechanism"], {"type": "panic", "handled": False, "exception_id": 0})
+
+# The situations: each failure that nobody explains is an issue of its own, with one event for each version of HTTP.
+messages = {}
+for issue in get("issues/?project=2")["results"]:
+    found = get(f"events/?issue={issue['id']}")["results"]
+    if issue["calculated_type"] == "panic":
+        messages["panic"] = messages.get("panic", 0) + len(found)
+    else:
+        messages[get(f"events/{found[0]['id']}/")["data"]["logentry"]["message"]] = len(found)
+check(
+    "situations",
+    messages,
+    {
+        "panic": 4,
+        "GET /broken failed in the body of its response": 2,
+        "GET /late answered 504": 2,
+        "GET /status/{code} answered 500": 2,
+        "GET /status/{code} answered 503": 2,
+    },
+)

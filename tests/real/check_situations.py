@@ -1,8 +1,9 @@
-"""What arrived of the situations, against the guide's table: check_situations.py FOLDER"""
+"""What arrived of the situations, through Sentry's own normaliser, against the guide's table: check_situations.py FOLDER"""
 import collections
-import json
 import pathlib
 import sys
+
+from normalise import items, normalise
 
 # url.path: name, source, status, status code, attributes
 SITUATIONS = {
@@ -33,14 +34,14 @@ EVENTS = 2 * (2 + 4)
 seen = collections.defaultdict(list)
 sessions = events = 0
 for file in pathlib.Path(sys.argv[1]).iterdir():
-    lines = file.read_bytes().split(b"\n")
-    kind, payload = json.loads(lines[1])["type"], json.loads(lines[2])
-    if kind == "transaction":
-        seen[payload["contexts"]["trace"]["data"]["url.path"]].append(payload)
-    elif kind == "sessions":
-        sessions += sum(sum(count for name, count in minute.items() if name != "started") for minute in payload["aggregates"])
-    elif kind == "event":
-        events += 1
+    for header, item, payload in items(file.read_bytes()):
+        if item["type"] == "sessions":
+            sessions += sum(sum(count for name, count in minute.items() if name != "started") for minute in payload["aggregates"])
+        elif item["type"] in ("event", "transaction"):
+            normalise(header, payload)
+            events += item["type"] == "event"
+            if item["type"] == "transaction":
+                seen[payload["contexts"]["trace"]["data"]["url.path"]].append(payload)
 seen.pop("/empty")
 assert set(seen) == set(SITUATIONS), set(seen) ^ set(SITUATIONS)
 for path, (name, source, status, code, attributes) in SITUATIONS.items():
@@ -56,4 +57,4 @@ for path, (name, source, status, code, attributes) in SITUATIONS.items():
         assert ("tower_sentry.cancelled" in data) == (status == "cancelled"), path
     assert versions == {"1.1", "2"} and len(seen[path]) == 2, f"{path}: {versions}, {len(seen[path])} transactions"
 assert events == EVENTS, f"{events} events"
-print(f"situations: {len(SITUATIONS)} of them as the guide says, over HTTP/1.1 and HTTP/2; {sessions} sessions")
+print(f"situations: {len(SITUATIONS)} of them as the guide says, over HTTP/1.1 and HTTP/2; {events} events, {sessions} sessions")

@@ -10,6 +10,7 @@ python=${PYTHON:-python3}
 bugsink_port=${BUGSINK_PORT:-18110}
 recorder_port=${RECORDER_PORT:-18111}
 key=b0951e0000004000800000000000cafe
+situations_key=b0951e0000004000800000000000beef
 mkdir -p "$home"
 
 say() { echo "real servers: $*" >&2; }
@@ -64,6 +65,7 @@ from projects.models import Project
 from teams.models import Team
 team = Team.objects.create(name="tests")
 Project.objects.create(id=1, name="quickstart", slug="quickstart", team=team, sentry_key=uuid.UUID("$key"))
+Project.objects.create(id=2, name="situations", slug="situations", team=team, sentry_key=uuid.UUID("$situations_key"))
 print(AuthToken.create_full_access(token=uuid.uuid4().hex + "00000000").token)
 PY
 )
@@ -90,6 +92,7 @@ rm -rf "$recorded-situations"
 servers+=($!)
 until_up "http://127.0.0.1:$((recorder_port + 1))/"
 tests/real/situations.sh "http://$key@127.0.0.1:$((recorder_port + 1))/1"
+tests/real/situations.sh "http://$situations_key@127.0.0.1:$bugsink_port/2"
 
 "$home/bugsink/bin/python" tests/real/check_bugsink.py "http://127.0.0.1:$bugsink_port" "$token"
 "$home/relay/bin/python" tests/real/check_relay.py "$recorded"
