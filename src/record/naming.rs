@@ -33,9 +33,8 @@ impl Record {
     pub(crate) fn begin_span(&mut self, span: SpanRecord) {
         if self.is_named_by_handler
             && let SpanName::Callsite(handler) = span.name
+            && !is_middleware(span.name)
             && self.is_outermost(span.parent)
-            // That of `TraceLayer` is the request, not its handler.
-            && !handler.target().starts_with("tower_http::")
         {
             self.name_by_handler(handler);
         }
@@ -46,10 +45,18 @@ impl Record {
     fn is_outermost(&self, mut parent: Parent) -> bool {
         while let Parent::Span(index) = parent {
             match self.spans.get(index as usize) {
-                Some(SpanRecord { name: SpanName::Own(_), parent: above, .. }) => parent = *above,
+                Some(above) if is_middleware(above.name) => parent = above.parent,
                 _ => return false,
             }
         }
         true
+    }
+}
+
+/// Spans of `SpanLayer` and `span`, and that of tower-http's `TraceLayer`: it is the request, not its handler.
+fn is_middleware(name: SpanName) -> bool {
+    match name {
+        SpanName::Callsite(metadata) => metadata.target().starts_with("tower_http::"),
+        SpanName::Own(_) => true,
     }
 }

@@ -142,7 +142,9 @@ async fn a_handler_names_by_its_path() {
     let app = Router::new().route("/users/{id}", get(show)).route("/plain", get(|| async { "plain" }));
     // Other middleware may stand between, as a span or with one of its own.
     let app = app.layer(tower_sentry::SpanLayer::new("middleware.cors", tower_http::cors::CorsLayer::permissive()));
-    let app = app.layer(tower_http::trace::TraceLayer::new_for_http()).layer(SentryLayer::new(&client).name_by_handler());
+    let span = tower_http::trace::DefaultMakeSpan::new().level(tracing::Level::INFO);
+    let traced = tower_http::trace::TraceLayer::new_for_http().make_span_with(span);
+    let app = app.layer(traced).layer(SentryLayer::new(&client).name_by_handler());
 
     visit(&app, &client, gets(["/users/7", "/plain"])).await;
 

@@ -1,5 +1,7 @@
 //! Release health: each request is a session.
 
+use std::time::{Duration, Instant};
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
@@ -90,7 +92,7 @@ async fn sessions_that_the_server_refuses_hold_up_no_shutdown() {
     client.flush(support::PATIENCE).await.unwrap();
     visit().await;
 
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     client.shutdown(support::PATIENCE).await.unwrap();
 
     assert!(start.elapsed() < support::PATIENCE / 2, "{:?}", start.elapsed());
@@ -101,8 +103,36 @@ async fn a_flush_waits_for_the_sessions_it_sends() {
     let relay = Relay::start();
     let client = Client::from(support::config(&relay).release("shop@1.4.0").traces_sample_rate(0.0).build().unwrap());
 
+    relay.answer_all(support::Answer::Late(Duration::from_millis(300)));
     drop(app(&client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap());
+    let start = Instant::now();
     client.flush(support::PATIENCE).await.unwrap();
 
     assert_eq!(counted(&relay), (1, 0, 0));
+    assert!(start.elapsed() >= Duration::from_millis(300), "until the server has answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_under_traffic_sends_sessions_once() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").traces_sample_rate(0.0).build().unwrap());
+    relay.answer_all(support::Answer::Late(Duration::from_millis(100)));
+    let app = app(&client);
+    let traffic = tokio::spawn(async move {
+        loop {
+            drop(app.clone().oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+    });
+
+    // Not before there is some.
+    while client.stats().transactions.captured == 0 {
+        tokio::task::yield_now().await;
+    }
+    let start = Instant::now();
+    client.shutdown(support::PATIENCE).await.unwrap();
+    traffic.abort();
+
+    assert!(start.elapsed() < support::PATIENCE / 2, "{:?}", start.elapsed());
+    assert_eq!(relay.payloads("sessions").len(), 1);
 }
