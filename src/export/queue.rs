@@ -173,6 +173,7 @@ mod tests {
             level: Level::Error,
             log: None,
             message: None,
+            follows_name: false,
             exceptions: Vec::new(),
             mechanism: "generic",
             handled: true,

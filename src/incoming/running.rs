@@ -42,7 +42,9 @@ pub(super) struct Root {
     /// Status codes that count as a failure of the service.
     failed: RangeInclusive<u16>,
     outcome: Outcome,
-    /// An error that rides on a call of gRPC, which tells in its trailers whether it failed.
+    /// A call of gRPC tells in its trailers whether it failed.
+    awaits_trailers: bool,
+    /// An error that rides on such a call.
     waiting: Option<CaptureError>,
     /// The body's length where it is known from the start.
     expected: Option<u64>,
@@ -61,6 +63,7 @@ impl Running {
             rules,
             failed,
             outcome: Outcome::default(),
+            awaits_trailers: false,
             waiting: None,
             expected: None,
             response: ResponseFacts::default(),
@@ -140,6 +143,7 @@ impl Root {
         self.outcome.head(status.as_u16(), headers);
         self.was_polled = false;
         if self.outcome.is_open() {
+            self.awaits_trailers = true;
             self.waiting = error;
         } else if let Some(error) = error.filter(|_| self.has_failed()) {
             // First: where too many are parked, the event goes at once.
@@ -147,7 +151,7 @@ impl Root {
             scope.capture(error.into_capture(), Parent::Root);
         } else if self.has_failed() {
             scope.note_status(status.as_u16());
-            scope.capture_failure(&format!("answered {}", status.as_u16()));
+            scope.capture_failure(self.outcome.told());
         }
         scope.release(status.as_u16());
         if !self.rules.echo.is_silent() {
@@ -197,7 +201,7 @@ impl Root {
     /// The service or its body returned an error, of which we know no more than that.
     fn fail(&mut self, what: &str) {
         if let Some(scope) = &self.scope {
-            scope.capture_failure(what);
+            scope.capture_failure(what.to_owned());
         }
         self.end(SpanStatus::InternalError, true);
     }
@@ -213,8 +217,11 @@ impl Root {
 
     fn complete(&mut self) {
         self.outcome.end();
-        if let Some((scope, error)) = self.scope.as_ref().zip(self.waiting.take()).filter(|_| self.has_failed()) {
-            scope.capture(error.into_capture(), Parent::Root);
+        if let Some(scope) = self.scope.as_ref().filter(|_| self.awaits_trailers && self.has_failed()) {
+            match self.waiting.take() {
+                Some(error) => drop(scope.capture(error.into_capture(), Parent::Root)),
+                None => scope.capture_failure(self.outcome.told()),
+            }
         }
         self.end(self.outcome.status(), self.has_failed());
     }

@@ -71,6 +71,15 @@ impl Outcome {
         }
     }
 
+    /// In words, for an event of its own.
+    pub(super) fn told(self) -> String {
+        match (self.grpc, self.http) {
+            (Some(code), _) => format!("answered with status {code} of gRPC"),
+            (None, Some(code)) => format!("answered {code}"),
+            (None, None) => "gave no answer".to_owned(),
+        }
+    }
+
     pub(super) fn status(self) -> SpanStatus {
         match (self.grpc, self.http) {
             // A code that the table does not know is `unknown`, as gRPC's documents say.

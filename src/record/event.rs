@@ -26,6 +26,8 @@ pub(crate) struct Captured {
     /// The event of `tracing` it came with.
     pub(crate) log: Option<LogRecord>,
     pub(crate) message: Option<String>,
+    /// The message goes on where the transaction's name ends, which only the exporter puts together.
+    pub(crate) follows_name: bool,
     /// Outermost first; the wire wants it the other way round.
     pub(crate) exceptions: Vec<Exception>,
     /// How the outermost was caught.

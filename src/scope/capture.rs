@@ -7,7 +7,7 @@ use super::{Scope, current};
 use crate::client::{Client, default_client};
 use crate::exception;
 use crate::export::Item;
-use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId, TransactionSource};
+use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId};
 use crate::record::{Captured, EventRecord, LogRecord, Parent};
 use crate::trace::clock;
 
@@ -22,6 +22,8 @@ pub(crate) struct Capture {
     event_id: EventId,
     level: Level,
     message: Option<String>,
+    /// The message goes on where the transaction's name ends.
+    follows_name: bool,
     exceptions: Vec<Exception>,
     mechanism: &'static str,
     handled: bool,
@@ -70,6 +72,7 @@ impl Capture {
             event_id: EventId::new(),
             level,
             message: None,
+            follows_name: false,
             exceptions: Vec::new(),
             mechanism,
             handled: true,
@@ -86,6 +89,7 @@ impl Capture {
             level: self.level,
             log: self.log,
             message: self.message,
+            follows_name: self.follows_name,
             exceptions: self.exceptions,
             mechanism: self.mechanism,
             handled: self.handled,
@@ -139,24 +143,15 @@ impl Shared {
 
     /// Captures that the response says the service failed, where nothing has said why. At most ten a
     /// second, then counted as dropped.
-    pub(crate) fn capture_failure(&self, what: &str) {
-        let state = self.lock();
-        if state.first_error.is_some() {
+    pub(crate) fn capture_failure(&self, what: String) {
+        if self.lock().first_error.is_some() {
             return;
         }
-        let record = &state.transaction.record;
-        let method = record.str(record.request.method);
-        let name = record.name.map_or_else(|| "<unmatched>".into(), |name| record.str(name));
-        let message = match record.source {
-            TransactionSource::Route => [&*method, " ", &*name, " ", what].concat(),
-            _ => [&*name, " ", what].concat(),
-        };
-        let now = clock::nanos(clock::now());
-        drop(state);
-        if !self.client.may_tell_of_failure(now) {
+        if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
-        self.capture(Capture { message: Some(message), ..Capture::new(Level::Error, "auto.http.tower") }, Parent::Root);
+        let capture = Capture { message: Some(what), follows_name: true, ..Capture::new(Level::Error, "auto.http.tower") };
+        self.capture(capture, Parent::Root);
     }
 
     /// The id of the event that a failure will be, for whoever tells it before it is captured.

@@ -299,6 +299,8 @@ async fn grpc_tells_in_its_trailers_how_it_went() {
     };
     let seen = ["GET /fine", "GET /missing", "GET /broken", "GET /refused"].map(of);
     assert_eq!(seen, ["ok 0", "not_found 5", "internal_error 13", "permission_denied 7"]);
+    let messages: Vec<_> = relay.events().iter().map(|event| event["logentry"]["message"].clone()).collect();
+    assert_eq!(messages, ["GET /broken answered with status 13 of gRPC"]);
 }
 
 #[tokio::test]

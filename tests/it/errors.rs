@@ -335,6 +335,19 @@ async fn an_event_of_a_log_has_its_fields_and_its_place() {
 }
 
 #[tokio::test]
+async fn a_method_that_somebody_made_up_is_in_no_message() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().fallback(|| async { StatusCode::BAD_GATEWAY }).layer(SentryLayer::new(&client));
+    let request = http::Request::builder().method("BREW-4711").uri("/x").body(axum::body::Body::empty()).unwrap();
+
+    drop(tower::ServiceExt::oneshot(app, request).await.unwrap());
+    support::settle(&client).await;
+
+    assert_eq!(relay.events()[0]["logentry"]["message"], "_OTHER <unmatched> answered 502");
+}
+
+#[tokio::test]
 async fn an_outage_is_no_flood() {
     let relay = Relay::start();
     let client = support::client(&relay);

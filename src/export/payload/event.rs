@@ -42,7 +42,11 @@ impl Serialize for EventPayload<'_> {
         out.serialize_field("environment", &facts.environment)?;
         out.serialize_field("sdk", &facts.sdk)?;
         if let Some(message) = &captured.message {
-            out.serialize_field("logentry", &Message(message))?;
+            if captured.follows_name {
+                out.serialize_field("logentry", &Message(&[&*name, " ", message].concat()))?;
+            } else {
+                out.serialize_field("logentry", &Message(message))?;
+            }
         }
         if !exceptions.is_empty() {
             out.serialize_field("exception", &Values(|| exceptions.iter()))?;
