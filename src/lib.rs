@@ -43,7 +43,10 @@
 // In the order of the way of the data, from the edges to the wire.
 mod init;
 
+pub mod html;
 pub mod incoming;
+pub mod job;
+pub mod outgoing;
 mod panic_hook;
 mod subscriber;
 
@@ -55,7 +58,7 @@ mod trace;
 mod export;
 
 mod exception;
-mod propagation;
+pub mod propagation;
 mod record;
 pub mod redaction;
 mod sampling;

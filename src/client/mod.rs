@@ -17,9 +17,9 @@ use names::Names;
 pub(crate) use settings::Settings;
 
 use crate::error::{Error, FlushError};
-use crate::export::{Exporter, Facts, Item, SessionEnd, Stats, diagnostics};
+use crate::export::{Exporter, Facts, Item, SessionEnd, Stats, diagnostics, is_security};
 use crate::protocol::{Category, DiscardReason, SdkInfo};
-use crate::record::Record;
+use crate::record::{LogLine, Record};
 use crate::redaction::Redactor;
 use crate::sampling::Budget;
 
@@ -187,6 +187,20 @@ impl Client {
         }
     }
 
+    /// Writes an event of `tracing` to the file of security events.
+    pub(crate) fn write_security_log(&self, line: LogLine) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.write_security_log(Box::new(line));
+        }
+    }
+
+    /// What is done with events of this target.
+    pub(crate) fn keeps_logs_of(&self, target: &str) -> KeepsLogs {
+        let Some(settings) = self.settings() else { return KeepsLogs::default() };
+        let writes = settings.security_log.as_ref().is_some_and(|log| is_security(log, target));
+        KeepsLogs { sends: settings.enable_logs, writes }
+    }
+
     /// Counts a request for release health.
     pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
         if let Some(inner) = self.inner.as_ref().filter(|inner| inner.settings.tracks_sessions()) {
@@ -216,6 +230,15 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("is_enabled", &self.is_enabled()).finish_non_exhaustive()
     }
+}
+
+/// What is done with events of `tracing` beside breadcrumbs and errors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeepsLogs {
+    /// They are sent as structured logs.
+    pub(crate) sends: bool,
+    /// They are written to the file of security events, whatever their level.
+    pub(crate) writes: bool,
 }
 
 /// A client that does not keep the exporter alive.
@@ -269,6 +292,9 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
             public_key: settings.dsn.as_ref().map(|dsn| dsn.public_key().to_owned()).unwrap_or_default(),
             org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),
         },
+        ignored: settings.ignored.clone(),
+        security_log: settings.security_log.clone(),
+        enable_logs: settings.enable_logs,
         redactor: Redactor::new(Arc::clone(&settings.redaction), settings.send_default_pii),
         before_send: settings.before_send.clone(),
         before_send_transaction: settings.before_send_transaction.clone(),

@@ -1,5 +1,6 @@
 //! From what was set by hand and what the environment says to every setting, checked.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use super::builder::ConfigBuilder;
 use super::env::{Environment, checked_rate};
 use super::settings::{Settings, Source};
 use crate::error::Error;
+use crate::export::SecurityLog;
+use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::sampling::TrustParent;
 
@@ -51,7 +54,10 @@ impl Settings {
         let dsn = dsn.map(|(name, text)| read_dsn(name, &text)).transpose()?;
         let by_hand = builder.spotlight.map(|text| read_url("spotlight", &text)).transpose()?;
         let spotlight = choice.of("spotlight", by_hand.map(Some), env.spotlight).and_then(|(_, url)| url);
-        let mut faults = Faults { is_on: dsn.is_some() || spotlight.is_some() || builder.console || builder.transport.is_some(), warnings };
+        let mut faults = Faults {
+            is_on: dsn.is_some() || spotlight.is_some() || builder.console || builder.transport.is_some() || builder.security_log.is_some(),
+            warnings,
+        };
         faults.note(error.map_or(Ok(()), Err))?;
 
         let (name, environment) = choice.of("environment", builder.environment, env.name).unwrap_or_else(|| ("", "production".to_owned()));
@@ -64,6 +70,11 @@ impl Settings {
         let traces_sample_rate = checked_rate(name, rate)?;
         let send_default_pii = choice.of("send_default_pii", builder.send_default_pii, env.send_default_pii);
         let debug = choice.of("debug", builder.debug, env.debug);
+        choice.of("security_log", builder.security_log.as_ref(), None);
+        let security_log = builder.security_log.map(|path| security_log(path, builder.security_target)).transpose()?;
+        choice.of("trace_propagation_targets", Some(()).filter(|()| !builder.trace_propagation_targets.is_empty()), None);
+        let targets = builder.trace_propagation_targets.iter().map(|text| read_target(text)).collect::<Result<_, _>>();
+        let trace_propagation_targets = targets?;
         // One row shows both.
         choice.of("queue", builder.queue_items.or(builder.queue_bytes), None);
 
@@ -76,10 +87,16 @@ impl Settings {
             keep_failed: choice.or("keep_failed", builder.keep_failed, true),
             auto_session_tracking: choice.or("auto_session_tracking", builder.auto_session_tracking, true),
             trust_parent: choice.or("trust_parent", builder.trust_parent, TrustParent::default()),
+            trace_propagation_targets,
+            propagate_traceparent: choice.or("propagate_traceparent", builder.propagate_traceparent, false),
             failed_status_codes: choice.or("failed_status_codes", builder.failed_status_codes, 500..=599),
             send_default_pii: send_default_pii.is_some_and(|(_, send)| send),
             trusted_hops: choice.or("trusted_hops", builder.trusted_hops, 0),
             redaction: Arc::new(builder.redaction),
+            ignored: builder.ignored,
+            max_attachment_size: choice.or("max_attachment_size", builder.max_attachment_size, 1024 * 1024),
+            enable_logs: choice.or("enable_logs", builder.enable_logs, false),
+            security_log,
             max_breadcrumbs: choice.or("max_breadcrumbs", builder.max_breadcrumbs, 100),
             max_spans: choice.or("max_spans", builder.max_spans, 1000),
             queue_items: builder.queue_items.unwrap_or(1000),
@@ -115,6 +132,20 @@ impl Faults {
         self.warnings.extend(checked.err().map(|error| error.to_string()));
         Ok(())
     }
+}
+
+/// Where security events go. The folder must be there: a file that nobody can write is found out too late.
+fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !folder.is_dir() || path.is_dir() {
+        return Err(Error::setting(format!("security_log: expected a file in a folder that exists, found '{}'", path.display())));
+    }
+    Ok(SecurityLog { path, target: target.unwrap_or_else(|| "security".to_owned()), max_bytes: 10 * 1024 * 1024 })
+}
+
+fn read_target(text: &str) -> Result<Target, Error> {
+    let expected = "a host, `*.host`, `*`, or a URL's beginning";
+    text.parse().map_err(|()| Error::setting(format!("trace_propagation_targets: expected {expected}, found '{text}'")))
 }
 
 fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::export::{BeforeSend, BeforeSendTransaction, Transport};
+use crate::export::{BeforeSend, BeforeSendTransaction, IgnoredErrors, SecurityLog, Transport};
+use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
@@ -43,10 +44,16 @@ pub(crate) struct Settings {
     pub(crate) keep_failed: bool,
     pub(crate) auto_session_tracking: bool,
     pub(crate) trust_parent: TrustParent,
+    pub(crate) trace_propagation_targets: Arc<[Target]>,
+    pub(crate) propagate_traceparent: bool,
     pub(crate) failed_status_codes: RangeInclusive<u16>,
     pub(crate) send_default_pii: bool,
     pub(crate) trusted_hops: usize,
     pub(crate) redaction: Arc<Redaction>,
+    pub(crate) ignored: IgnoredErrors,
+    pub(crate) max_attachment_size: usize,
+    pub(crate) enable_logs: bool,
+    pub(crate) security_log: Option<SecurityLog>,
     pub(crate) max_breadcrumbs: usize,
     pub(crate) max_spans: usize,
     pub(crate) queue_items: usize,
@@ -76,7 +83,7 @@ impl Settings {
 
     /// Whether anything is recorded: there is somewhere to send to or to show.
     pub(crate) fn is_on(&self) -> bool {
-        self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some()
+        self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
     }
 }
 
@@ -98,11 +105,17 @@ impl fmt::Display for Settings {
         row("keep_failed", &on_off(self.keep_failed))?;
         row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.trust_parent))?;
+        let targets: Vec<_> = self.trace_propagation_targets.iter().map(ToString::to_string).collect();
+        row("trace_propagation_targets", &or_none(Some(targets.join(", ")).filter(|targets| !targets.is_empty())))?;
+        row("propagate_traceparent", &on_off(self.propagate_traceparent))?;
         row("failed_status_codes", &format!("{}..={}", self.failed_status_codes.start(), self.failed_status_codes.end()))?;
         row("send_default_pii", &on_off(self.send_default_pii))?;
         row("trusted_hops", &self.trusted_hops)?;
         row("max_breadcrumbs", &self.max_breadcrumbs)?;
         row("max_spans", &self.max_spans)?;
+        row("max_attachment_size", &format!("{} KiB", self.max_attachment_size / 1024))?;
+        row("enable_logs", &on_off(self.enable_logs))?;
+        row("security_log", &or_none(self.security_log.as_ref().map(|log| log.path.display().to_string())))?;
         row("queue", &format!("{} items, {} KiB", self.queue_items, self.queue_bytes / 1024))?;
         row("connect_timeout", &format!("{:?}", self.connect_timeout))?;
         row("request_timeout", &format!("{:?}", self.request_timeout))?;

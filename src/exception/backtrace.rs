@@ -48,6 +48,11 @@ pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
     if is_first {
         NAMES.store(READ, Ordering::Relaxed);
     }
+    tidy(frames)
+}
+
+/// Takes away what nobody wants to read, and turns the rest the wire's way round: the oldest caller first. None if nothing is left.
+pub(super) fn tidy(mut frames: Vec<Frame>) -> Option<Stacktrace> {
     frames.drain(..machinery(&frames));
     if let Some(start) = frames.iter().position(|frame| frame.function.as_deref().is_some_and(in_app::is_thread_start)) {
         frames.truncate(start);
@@ -68,7 +73,7 @@ fn machinery(frames: &[Frame]) -> usize {
         if place > end + GAP {
             break;
         }
-        if frame.function.as_deref().is_some_and(in_app::is_machinery) {
+        if frame.function.as_deref().is_some_and(|function| in_app::is_machinery(function) && !in_app::is_thread_start(function)) {
             end = place + 1;
         }
     }

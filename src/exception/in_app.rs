@@ -30,9 +30,12 @@ const LIBRARIES: [&str; 24] = [
 
 /// Whether the frame belongs to the application: not a library by name, nor by the path it was compiled from.
 pub(super) fn is_in_app(function: &str, path: Option<&str>) -> bool {
-    let foreign =
-        path.is_some_and(|path| path.contains("/.cargo/registry/") || path.contains("/.cargo/git/") || path.starts_with("/rustc/"));
-    function.contains("::") && !foreign && !LIBRARIES.contains(&krate(function))
+    function.contains("::") && path.is_none_or(is_own_path) && !LIBRARIES.contains(&krate(function))
+}
+
+/// Whether a file may be the application's own.
+pub(super) fn is_own_path(path: &str) -> bool {
+    !(path.contains("/.cargo/registry/") || path.contains("/.cargo/git/") || path.starts_with("/rustc/"))
 }
 
 /// The path before a function's own name: `shop::cart` of `shop::cart::load::{{closure}}`.

@@ -1,7 +1,11 @@
 //! Errors as Sentry wants them: a chain of types and messages, and the frames of the place where it began.
 
 mod backtrace;
+mod grouping;
+pub(crate) mod images;
 mod in_app;
+pub(crate) mod source;
+pub(crate) mod text;
 mod type_name;
 
 use std::cell::Cell;
@@ -10,6 +14,7 @@ use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use backtrace::{addresses, stacktrace};
+pub(crate) use grouping::fingerprint;
 
 use crate::protocol::{Exception, Level, Mechanism};
 
@@ -82,6 +87,15 @@ pub(crate) fn shown(value: &dyn fmt::Debug) -> String {
     // An error of the writer is our own, at the limit.
     let _ = contained(|| write!(text, "{value:?}"));
     text.text
+}
+
+/// A text of the user's making, up to a limit of bytes; none if making it panicked.
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+pub(crate) fn limited(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
+    let mut limited = Bounded { text: String::new(), limit };
+    // An error of the writer is our own, at the limit.
+    let _ = contained(|| limited.write_fmt(text))?;
+    Some(limited.text)
 }
 
 /// Runs code of the user that may panic: a `Display`, a hook. The panic hook reports nothing of what happens in here.

@@ -34,7 +34,17 @@ fn render(bytes: &[u8]) -> String {
                     story(&mut out, &event);
                 }
             }
-            ItemType::ClientReport | ItemType::Sessions | ItemType::Other => {}
+            ItemType::Log => {
+                if let Ok(logs) = serde_json::from_slice(item.payload) {
+                    lines(&mut out, &logs);
+                }
+            }
+            ItemType::Attachment
+            | ItemType::CheckIn
+            | ItemType::ClientReport
+            | ItemType::Feedback
+            | ItemType::Sessions
+            | ItemType::Other => {}
         }
     }
     out
@@ -84,6 +94,14 @@ fn children(out: &mut String, transaction: &Transaction, parent: SpanId, indent:
             children(out, transaction, span.span_id, indent);
             indent.truncate(kept);
         }
+    }
+}
+
+/// Structured logs, one a line.
+fn lines(out: &mut String, logs: &serde_json::Value) {
+    for log in logs["items"].as_array().into_iter().flatten() {
+        let text = |name: &str| visible(log[name].as_str().unwrap_or_default());
+        let _ = writeln!(out, "log {} {}", text("level"), text("body"));
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Item;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 const CATEGORIES: usize = Category::COUNTED.len();
@@ -25,25 +24,21 @@ struct Account {
 }
 
 impl Ledger {
-    pub(super) fn capture(&self, item: &Item) {
-        for (category, quantity) in shares(item.category(), item.spans()) {
+    pub(super) fn capture(&self, load: Load) {
+        for (category, quantity) in load.shares() {
             self.add(category, |account| &account.captured, quantity);
         }
     }
 
-    pub(super) fn discard(&self, item: &Item, reason: DiscardReason) {
-        self.discard_shares(item.category(), item.spans(), reason);
-    }
-
-    /// An item of `category` with `spans` spans was accepted by the server.
-    pub(super) fn sent(&self, category: Category, spans: u64) {
-        for (category, quantity) in shares(category, spans) {
+    /// The server has accepted it.
+    pub(super) fn sent(&self, load: Load) {
+        for (category, quantity) in load.shares() {
             self.add(category, |account| &account.sent, quantity);
         }
     }
 
-    pub(super) fn discard_shares(&self, category: Category, spans: u64, reason: DiscardReason) {
-        for (category, quantity) in shares(category, spans) {
+    pub(super) fn discard(&self, load: Load, reason: DiscardReason) {
+        for (category, quantity) in load.shares() {
             self.drop_counted(reason, category, quantity, true);
         }
     }
@@ -59,8 +54,8 @@ impl Ledger {
     }
 
     /// The server said "too many": it counts these itself, so no report repeats them.
-    pub(super) fn refused(&self, category: Category, spans: u64) {
-        for (category, quantity) in shares(category, spans) {
+    pub(super) fn refused(&self, load: Load) {
+        for (category, quantity) in load.shares() {
             self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false);
         }
     }
@@ -105,7 +100,15 @@ impl Ledger {
                 .collect();
             Counts { captured: account.captured.load(Ordering::Relaxed), sent: account.sent.load(Ordering::Relaxed), dropped }
         };
-        Stats { errors: counts(Category::Error), transactions: counts(Category::Transaction), spans: counts(Category::Span) }
+        Stats {
+            errors: counts(Category::Error),
+            transactions: counts(Category::Transaction),
+            spans: counts(Category::Span),
+            attachment_bytes: counts(Category::Attachment),
+            check_ins: counts(Category::Monitor),
+            feedback: counts(Category::Feedback),
+            logs: counts(Category::LogItem),
+        }
     }
 
     fn drop_counted(&self, reason: DiscardReason, category: Category, quantity: u64, report: bool) {
@@ -134,9 +137,30 @@ impl Ledger {
     }
 }
 
-/// A transaction counts under `transaction`, and its spans under their own category.
-fn shares(category: Category, spans: u64) -> impl Iterator<Item = (Category, u64)> {
-    std::iter::once((category, 1)).chain((spans > 0).then_some((Category::Span, spans)))
+/// What an item, or an envelope of several, counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) category: Category,
+    pub(super) quantity: u64,
+    /// Of a transaction: its children and its root.
+    pub(super) spans: u64,
+    /// Of an event: its files. Of logs: all of them.
+    pub(super) bytes: u64,
+}
+
+impl Load {
+    /// One item of a category that counts for nothing else.
+    pub(super) const fn one(category: Category) -> Self {
+        Self { category, quantity: 1, spans: 0, bytes: 0 }
+    }
+
+    /// A transaction counts under `transaction`, and its spans under their own category; so do bytes.
+    fn shares(self) -> impl Iterator<Item = (Category, u64)> {
+        let of_bytes = if self.category == Category::LogItem { Category::LogByte } else { Category::Attachment };
+        [(self.category, self.quantity), (Category::Span, self.spans), (of_bytes, self.bytes)]
+            .into_iter()
+            .filter(|(_, quantity)| *quantity > 0)
+    }
 }
 
 /// The accounts of a client at one moment.
@@ -149,17 +173,30 @@ pub struct Stats {
     pub transactions: Counts,
     /// Spans, the transactions' roots included.
     pub spans: Counts,
+    /// Files that ride on events, in bytes.
+    pub attachment_bytes: Counts,
+    /// Check-ins of cron jobs.
+    pub check_ins: Counts,
+    /// What users say.
+    pub feedback: Counts,
+    /// Structured logs.
+    pub logs: Counts,
 }
 
 impl Stats {
-    /// Events and transactions there ever were.
+    /// Items there ever were.
     pub(super) fn captured(&self) -> u64 {
-        self.errors.captured + self.transactions.captured
+        self.items().map(|counts| counts.captured).sum()
     }
 
-    /// Events and transactions that are neither delivered nor dropped yet.
+    /// Events, transactions, check-ins, logs and feedback that are neither delivered nor dropped yet.
     pub fn waiting(&self) -> u64 {
-        self.errors.waiting() + self.transactions.waiting()
+        self.items().map(Counts::waiting).sum()
+    }
+
+    /// What is handed over by itself; spans and files ride on it.
+    fn items(&self) -> impl Iterator<Item = &Counts> {
+        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs].into_iter()
     }
 }
 
@@ -194,12 +231,13 @@ mod tests {
     #[test]
     fn every_item_ends_in_one_column() {
         let ledger = Ledger::default();
+        let transaction = Load { spans: 1, ..Load::one(Category::Transaction) };
         for _ in 0..3 {
-            ledger.capture(&Item::Transaction(Box::default()));
+            ledger.capture(transaction);
         }
-        ledger.sent(Category::Transaction, 1);
-        ledger.discard_shares(Category::Transaction, 1, DiscardReason::SendError);
-        ledger.refused(Category::Transaction, 1);
+        ledger.sent(transaction);
+        ledger.discard(transaction, DiscardReason::SendError);
+        ledger.refused(transaction);
         ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 5);
 
         let stats = ledger.stats();
@@ -211,7 +249,7 @@ mod tests {
     #[test]
     fn a_report_leaves_out_what_the_server_counts_and_comes_back_when_lost() {
         let ledger = Ledger::default();
-        ledger.refused(Category::Error, 0);
+        ledger.refused(Load::one(Category::Error));
         ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 2);
 
         let rows = ledger.take_unreported();

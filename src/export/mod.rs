@@ -9,13 +9,18 @@
 
 mod backoff;
 mod console;
+mod delivery;
 pub(crate) mod diagnostics;
 mod http;
+mod ignore;
+mod item;
 mod ledger;
+mod logs;
 mod payload;
 mod pipeline;
 mod queue;
 mod rate_limit;
+mod security_log;
 mod sessions;
 mod thread;
 mod worker;
@@ -26,17 +31,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+pub(crate) use ignore::IgnoredErrors;
+pub(crate) use item::Item;
 pub use ledger::{Counts, Stats};
-pub(crate) use queue::Item;
+pub(crate) use payload::name as name_of;
+pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
+pub(crate) use thread::is_exporter;
 
 use self::ledger::Ledger;
 use self::pipeline::Pipeline;
 use self::queue::Queue;
+use self::security_log::SecurityQueue;
 use self::sessions::Sessions;
 use crate::error::{Error, FlushError};
 use crate::protocol::{Category, DiscardReason, Dsn, Event, SdkInfo, Transaction};
-use crate::record::{Pool, Record};
+use crate::record::{LogLine, Pool, Record};
 use crate::redaction::Redactor;
 
 /// A hook that may change an event, or drop it by returning nothing.
@@ -46,6 +56,20 @@ pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transa
 
 /// Takes finished envelopes in place of the network.
 pub(crate) type Transport = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Whether any client of the process keeps logs. Asked for each event of `tracing`.
+static LOGS_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether any client of the process keeps logs.
+#[inline]
+pub(crate) fn are_logs_wanted() -> bool {
+    LOGS_WANTED.load(Ordering::Relaxed)
+}
+
+/// Whether an event of this target is one of security.
+pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
+    ignore::is_below(target, &log.target)
+}
 
 /// Nobody waits longer for a delivery: a year.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -58,6 +82,10 @@ pub(crate) struct Settings {
     pub(crate) transport: Option<Transport>,
     pub(crate) facts: Facts,
     pub(crate) redactor: Redactor,
+    pub(crate) ignored: IgnoredErrors,
+    pub(crate) security_log: Option<SecurityLog>,
+    /// Structured logs are sent.
+    pub(crate) enable_logs: bool,
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
     pub(crate) connect_timeout: Duration,
@@ -92,6 +120,7 @@ struct Shared {
     ledger: Ledger,
     pool: Pool,
     sessions: Sessions,
+    security: SecurityQueue,
     commands: Mutex<Vec<Flush>>,
     /// The worker is gone, whatever the reason: nobody answers any more.
     has_ended: AtomicBool,
@@ -114,11 +143,15 @@ struct Flush {
 impl Exporter {
     /// Starts the thread. Slow things (TLS roots, the HTTP client) happen on it.
     pub(crate) fn start(settings: Settings) -> Result<Self, Error> {
+        if settings.enable_logs || settings.security_log.is_some() {
+            LOGS_WANTED.store(true, Ordering::Relaxed);
+        }
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.queue_items, settings.queue_bytes),
             ledger: Ledger::default(),
             pool: Pool::default(),
             sessions: Sessions::default(),
+            security: SecurityQueue::default(),
             commands: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
@@ -142,11 +175,18 @@ impl Exporter {
 
     /// Hands an item over, or drops and counts it. Never waits.
     pub(crate) fn submit(&self, item: Item) {
-        self.shared.ledger.capture(&item);
+        self.shared.ledger.capture(item.load());
         for dropped in self.shared.queue.push(item) {
-            self.shared.ledger.discard(&dropped, DiscardReason::QueueOverflow);
+            let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
+            self.shared.ledger.discard(dropped.load(), reason);
             self.shared.recycle(dropped);
         }
+    }
+
+    /// Hands a line over for the file of security events. Never waits.
+    pub(crate) fn write_security_log(&self, line: Box<LogLine>) {
+        self.shared.security.push(line);
+        self.shared.queue.wake();
     }
 
     /// Counts what was dropped before it became an item.
@@ -205,6 +245,7 @@ impl Shared {
         match item {
             Item::Event(event) => self.pool.give_back(event.scope),
             Item::Transaction(record) => self.pool.give_back(record),
+            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
         }
     }
 }

@@ -3,19 +3,21 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::payload::{EventPayload, HeaderPayload, TransactionPayload};
-use super::{BeforeSend, BeforeSendTransaction, Facts, Item, diagnostics};
+use super::ledger::Load;
+use super::payload::{self, EventPayload, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
+use super::{BeforeSend, BeforeSendTransaction, Facts, IgnoredErrors, Item, diagnostics};
 use crate::exception;
 use crate::protocol::{
-    Category, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, ItemType, LogEntry, SessionAggregate,
-    SessionAggregates, Transaction,
+    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
+    ItemType, LogEntry, SessionAggregate, SessionAggregates, Transaction,
 };
-use crate::record::{EventRecord, Record};
+use crate::record::{EventRecord, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
 
 pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
+    pub(super) ignored: IgnoredErrors,
     pub(super) before_send: Option<BeforeSend>,
     pub(super) before_send_transaction: Option<BeforeSendTransaction>,
 }
@@ -24,8 +26,7 @@ pub(super) struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) envelope: Redacted<SealedEnvelope>,
-    pub(super) category: Category,
-    pub(super) spans: u64,
+    pub(super) load: Load,
     /// The rows of the client report inside.
     pub(super) reports: Vec<DiscardedEvent>,
     /// What has become of it so far.
@@ -44,6 +45,12 @@ pub(super) struct Strikes {
     pub(super) answers: u64,
 }
 
+impl Outbound {
+    fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
+        Self { envelope, load, reports, strikes: Strikes::default(), added_spans: 0, removed_spans: 0 }
+    }
+}
+
 impl Pipeline {
     /// Turns an item into an envelope, with a client report beside it when there is something to report.
     pub(super) fn seal(
@@ -52,23 +59,37 @@ impl Pipeline {
         reports: Vec<DiscardedEvent>,
         buffer: Vec<u8>,
     ) -> Result<Outbound, (DiscardReason, Vec<DiscardedEvent>)> {
-        let before = item.spans();
+        let before = item.load();
         let sealed = match item {
-            Item::Event(event) => self.seal_event(event, &reports, buffer),
+            Item::Event(event) => self.seal_event(event, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Transaction(record) => self.seal_transaction(record, &reports, buffer),
+            Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
+            Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
+            Item::Log(line) => self.write_logs(std::slice::from_ref(line), buffer).map(|envelope| (envelope, 0)),
         };
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
                 envelope,
-                category: item.category(),
-                spans,
+                load: Load { spans, ..before },
                 reports,
                 strikes: Strikes::default(),
-                added_spans: spans.saturating_sub(before),
-                removed_spans: before.saturating_sub(spans),
+                added_spans: spans.saturating_sub(before.spans),
+                removed_spans: before.spans.saturating_sub(spans),
             }),
             Err(reason) => Err((reason, reports)),
         }
+    }
+
+    /// An envelope of logs; at most a hundred.
+    pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Option<Outbound> {
+        let envelope = self.write_logs(lines, buffer).ok()?;
+        let bytes = lines.iter().map(|line| line.size() as u64).sum();
+        Some(Outbound::new(envelope, Load { quantity: lines.len() as u64, bytes, ..Load::one(Category::LogItem) }, Vec::new()))
+    }
+
+    /// A log as a line of a file.
+    pub(super) fn line(&self, line: &LogLine) -> Option<Redacted<Vec<u8>>> {
+        self.redactor.line(&LinePayload(line)).ok()
     }
 
     /// An envelope that holds nothing but a client report.
@@ -85,11 +106,44 @@ impl Pipeline {
     }
 
     fn seal_alone(&self, kind: ItemType, payload: &impl Serialize, category: Category, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
-        let header = EnvelopeHeader { sdk: Some(self.facts.sdk.clone()), ..EnvelopeHeader::default() };
-        let mut open = self.redactor.envelope(&header, Vec::new()).ok()?;
+        let mut open = self.redactor.envelope(&self.plain_header(None), Vec::new()).ok()?;
         open.item(kind, None, payload).ok()?;
-        let envelope = open.seal();
-        Some(Outbound { envelope, category, spans: 0, reports, strikes: Strikes::default(), added_spans: 0, removed_spans: 0 })
+        Some(Outbound::new(open.seal(), Load::one(category), reports))
+    }
+
+    /// A header that says nothing of a trace.
+    fn plain_header(&self, event_id: Option<EventId>) -> EnvelopeHeader {
+        EnvelopeHeader { event_id, sdk: Some(self.facts.sdk.clone()), ..EnvelopeHeader::default() }
+    }
+
+    fn seal_check_in(
+        &self,
+        check_in: &mut CheckIn,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        check_in.release.clone_from(&self.facts.release);
+        check_in.environment = Some(self.facts.environment.clone());
+        self.write(&self.plain_header(None), reports, buffer, |open| open.item(ItemType::CheckIn, None, &*check_in))
+    }
+
+    fn seal_feedback(
+        &self,
+        feedback: &mut FeedbackEvent,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        feedback.release.clone_from(&self.facts.release);
+        feedback.environment = Some(self.facts.environment.clone());
+        feedback.sdk = Some(self.facts.sdk.clone());
+        let header = self.plain_header(Some(feedback.event_id));
+        self.write(&header, reports, buffer, |open| open.item(ItemType::Feedback, None, &*feedback))
+    }
+
+    fn write_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        const MEDIA_TYPE: &str = "application/vnd.sentry.items.log+json";
+        let payload = LogsPayload { lines, facts: &self.facts };
+        self.write(&self.plain_header(None), &[], buffer, |open| open.container(ItemType::Log, lines.len(), MEDIA_TYPE, &payload))
     }
 
     fn seal_event(
@@ -97,23 +151,35 @@ impl Pipeline {
         event: &mut EventRecord,
         reports: &[DiscardedEvent],
         buffer: Vec<u8>,
-    ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
-        let exceptions = exceptions(event);
-        let payload = EventPayload { event, exceptions: &exceptions, facts: &self.facts };
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        if self.ignored.contains(event) {
+            return Err(DiscardReason::EventProcessor);
+        }
+        let Resolved { exceptions, images, fingerprint } = resolve(event);
+        let fingerprint = fingerprint.as_deref().unwrap_or_default();
+        let payload = EventPayload { event, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
         let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, facts: &self.facts };
+        let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
+        let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
         let Some(hook) = &self.before_send else {
-            return self.write(&header, ItemType::Event, None, &payload, reports, buffer).map(|envelope| (envelope, 0));
+            return self.write(&header, reports, buffer, |open| {
+                open.item(ItemType::Event, None, &payload)?;
+                attach(open)
+            });
         };
-        let changed = match through(hook.as_ref(), &payload)? {
-            Hooked::Kept(changed) => *changed,
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+            Hooked::Kept(changed) => (*changed, false),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
                 bare_event(&mut original);
-                *original
+                (*original, true)
             }
         };
         let header = HeaderPayload { event_id: changed.event_id, ..header };
-        self.write(&header, ItemType::Event, None, &changed, reports, buffer).map(|envelope| (envelope, 0))
+        self.write(&header, reports, buffer, |open| {
+            open.item(ItemType::Event, None, &changed)?;
+            if has_panicked { Ok(()) } else { attach(open) }
+        })
     }
 
     fn seal_transaction(
@@ -127,9 +193,8 @@ impl Pipeline {
         let header = HeaderPayload { event_id, record, facts: &self.facts };
         let count = record.spans.len();
         let Some(hook) = &self.before_send_transaction else {
-            return self
-                .write(&header, ItemType::Transaction, Some(count), &payload, reports, buffer)
-                .map(|envelope| (envelope, count as u64 + 1));
+            let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
+            return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
         };
         let changed = match through(hook.as_ref(), &payload)? {
             Hooked::Kept(changed) => *changed,
@@ -141,20 +206,19 @@ impl Pipeline {
         };
         let header = HeaderPayload { event_id: changed.event_id, ..header };
         let count = changed.spans.len();
-        self.write(&header, ItemType::Transaction, Some(count), &changed, reports, buffer).map(|envelope| (envelope, count as u64 + 1))
+        let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
+        self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
     }
 
     fn write(
         &self,
-        header: &HeaderPayload<'_>,
-        kind: ItemType,
-        span_count: Option<usize>,
-        payload: &impl Serialize,
+        header: &impl Serialize,
         reports: &[DiscardedEvent],
         buffer: Vec<u8>,
+        items: impl FnOnce(&mut OpenEnvelope<'_>) -> serde_json::Result<()>,
     ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         let written = self.redactor.envelope(header, buffer).and_then(|mut open: OpenEnvelope<'_>| {
-            open.item(kind, span_count, payload)?;
+            items(&mut open)?;
             // Behind the event: a receiver may stop reading at a type it does not know.
             if !reports.is_empty() {
                 open.item(ItemType::ClientReport, None, &ClientReport::new(reports.to_vec()))?;
@@ -208,6 +272,8 @@ fn bare_event(event: &mut Event) {
     event.request = None;
     event.user = None;
     event.tags.clear();
+    event.extra.clear();
+    event.fingerprint.clear();
     event.contexts.other.clear();
     if let Some(trace) = &mut event.contexts.trace {
         trace.data.clear();
@@ -229,14 +295,28 @@ fn bare_transaction(transaction: &mut Transaction) {
     }
 }
 
-/// The chain as the wire wants it: innermost first, each with its mechanism, frames on the outermost.
-fn exceptions(event: &mut EventRecord) -> Vec<Exception> {
+/// What is found out about an event on the exporter's thread.
+struct Resolved {
+    /// Innermost first, as the wire wants it, each with its mechanism; frames on the outermost.
+    exceptions: Vec<Exception>,
+    images: DebugMeta,
+    fingerprint: Option<Vec<String>>,
+}
+
+fn resolve(event: &mut EventRecord) -> Resolved {
     let captured = &mut event.captured;
     let mut chain = std::mem::take(&mut captured.exceptions);
     exception::mechanisms(&mut chain, captured.mechanism, captured.handled);
     if let Some(outermost) = chain.first_mut() {
-        outermost.stacktrace = exception::stacktrace(&captured.addresses);
+        // The trace inside of an error shows where it was made; ours, where it was captured.
+        let inside = captured.backtrace.take().and_then(|backtrace| exception::text::read(&backtrace.text()?));
+        outermost.stacktrace = inside.or_else(|| exception::stacktrace(&captured.addresses));
+        if let Some(trace) = &mut outermost.stacktrace {
+            exception::source::add(trace);
+        }
     }
+    let fingerprint = exception::fingerprint(&chain, &payload::name(&event.scope));
     chain.reverse();
-    chain
+    let images = DebugMeta { images: exception::images::of(&chain) };
+    Resolved { exceptions: chain, images, fingerprint }
 }

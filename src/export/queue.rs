@@ -6,39 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::protocol::Category;
-use crate::record::{EventRecord, Record};
+use super::Item;
+use super::item::Class;
 
-/// What is handed over.
-#[derive(Debug)]
-pub(crate) enum Item {
-    Event(Box<EventRecord>),
-    Transaction(Box<Record>),
-}
-
-impl Item {
-    pub(crate) fn category(&self) -> Category {
-        match self {
-            Self::Event(_) => Category::Error,
-            Self::Transaction(_) => Category::Transaction,
-        }
-    }
-
-    /// How many spans count with it: a transaction's children and its root.
-    pub(crate) fn spans(&self) -> u64 {
-        match self {
-            Self::Event(_) => 0,
-            Self::Transaction(record) => record.spans.len() as u64 + 1,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Event(event) => event.size(),
-            Self::Transaction(record) => record.size(),
-        }
-    }
-}
+/// Logs that may wait: the protocol's own limit. They do not count as items.
+const LOGS_LIMIT: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -56,6 +28,7 @@ struct State {
     /// Errors leave first.
     errors: VecDeque<(usize, Item)>,
     transactions: VecDeque<(usize, Item)>,
+    logs: VecDeque<(usize, Item)>,
     bytes: usize,
     closed: bool,
 }
@@ -65,8 +38,25 @@ impl State {
         self.errors.len() + self.transactions.len()
     }
 
-    fn of(&mut self, category: Category) -> &mut VecDeque<(usize, Item)> {
-        if category == Category::Error { &mut self.errors } else { &mut self.transactions }
+    fn is_empty(&self) -> bool {
+        self.len() == 0 && self.logs.is_empty()
+    }
+
+    fn of(&mut self, class: Class) -> &mut VecDeque<(usize, Item)> {
+        match class {
+            Class::Urgent => &mut self.errors,
+            Class::Transactions => &mut self.transactions,
+            Class::Logs => &mut self.logs,
+        }
+    }
+
+    /// The oldest of those that give way to a class; what does not free an item frees bytes.
+    fn give_way(&mut self, class: Class, lacks_bytes: bool) -> Option<(usize, Item)> {
+        if class == Class::Logs {
+            return None;
+        }
+        let log = if lacks_bytes { self.logs.pop_front() } else { None };
+        log.or_else(|| if class == Class::Urgent { self.transactions.pop_front() } else { None })
     }
 }
 
@@ -84,14 +74,19 @@ impl Queue {
     /// Takes the item, and gives back what had to go: the item itself, or the oldest transactions when an error needs their place.
     pub(super) fn push(&self, item: Item) -> Vec<Item> {
         let size = item.size();
-        let category = item.category();
+        let class = item.class();
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || (class == Class::Logs && state.logs.len() >= LOGS_LIMIT) {
             return vec![item];
         }
         let mut evicted = Vec::new();
-        while state.len() >= self.items_limit || state.bytes + size > self.bytes_limit {
-            let oldest = if category == Category::Error && size <= self.bytes_limit { state.transactions.pop_front() } else { None };
+        loop {
+            let lacks_bytes = state.bytes + size > self.bytes_limit;
+            let lacks_room = class != Class::Logs && state.len() >= self.items_limit;
+            if !lacks_bytes && !lacks_room {
+                break;
+            }
+            let oldest = if size <= self.bytes_limit { state.give_way(class, lacks_bytes) } else { None };
             let Some((freed, oldest)) = oldest else {
                 evicted.push(item);
                 return evicted;
@@ -100,7 +95,7 @@ impl Queue {
             evicted.push(oldest);
         }
         state.bytes += size;
-        state.of(category).push_back((size, item));
+        state.of(class).push_back((size, item));
         drop(state);
         if self.asleep.load(Ordering::Relaxed) {
             self.wake();
@@ -108,13 +103,10 @@ impl Queue {
         evicted
     }
 
-    /// The oldest error, else the oldest transaction.
+    /// The oldest error, else the oldest transaction, else the oldest log.
     pub(super) fn pop(&self) -> Option<Item> {
         let mut state = self.lock();
-        let (size, item) = match state.errors.pop_front() {
-            Some(error) => error,
-            None => state.transactions.pop_front()?,
-        };
+        let (size, item) = state.errors.pop_front().or_else(|| state.transactions.pop_front()).or_else(|| state.logs.pop_front())?;
         state.bytes -= size;
         Some(item)
     }
@@ -130,13 +122,13 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().len() == 0
+        self.lock().is_empty()
     }
 
     /// Says that from now on a push must wake the worker; `false` if there is something to do already.
     pub(super) fn fall_asleep(&self) -> bool {
         let state = self.lock();
-        let asleep = state.len() == 0;
+        let asleep = state.is_empty();
         // Under the lock: a push that comes later sees the flag.
         self.asleep.store(asleep, Ordering::Relaxed);
         asleep
@@ -155,8 +147,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{EventId, Level, SpanId};
-    use crate::record::Captured;
+    use crate::protocol::{Category, EventId, Level, SpanId};
+    use crate::record::{Captured, EventRecord};
 
     fn transaction() -> Item {
         Item::Transaction(Box::default())
@@ -178,7 +170,9 @@ mod tests {
             mechanism: "generic",
             handled: true,
             addresses: Vec::new(),
+            backtrace: None,
             span: SpanId::new(),
+            nested: None,
         };
         Item::Event(Box::new(EventRecord { captured, scope: Box::default() }))
     }

@@ -1,5 +1,6 @@
 //! The server's "not now": read from every response, kept per category, on the monotonic clock.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, StatusCode};
@@ -13,39 +14,28 @@ const UNSPECIFIED: Duration = Duration::from_secs(60);
 /// Until when nothing of a category is sent.
 #[derive(Debug, Default)]
 pub(super) struct RateLimits {
-    all: Option<Instant>,
-    errors: Option<Instant>,
-    transactions: Option<Instant>,
-    sessions: Option<Instant>,
+    /// Without a category: all of them.
+    until: HashMap<Option<Category>, Instant>,
 }
+
+/// Categories that a server may close. Single spans and files are not sent by themselves, and reports are never limited.
+const LIMITED: [Category; 6] =
+    [Category::Error, Category::Transaction, Category::Session, Category::Monitor, Category::Feedback, Category::LogItem];
 
 impl RateLimits {
     /// Whether the category is closed at `now`.
     pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
-        let own = match category {
-            Category::Error => self.errors,
-            Category::Transaction => self.transactions,
-            Category::Session => self.sessions,
-            // Single spans are not sent by us, and reports are never limited.
-            Category::Span => None,
-            Category::Internal => return false,
-        };
-        [self.all, own].into_iter().flatten().any(|until| now < until)
+        let is_over = |limit| self.until.get(&limit).is_none_or(|until| now >= *until);
+        category != Category::Internal && !(is_over(None) && is_over(Some(category)))
     }
 
     /// Takes in what a response says.
     pub(super) fn note(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
         for (limit, duration) in limits(status, headers) {
             let until = now + duration.min(LONGEST);
-            let slot = match limit {
-                None => &mut self.all,
-                Some(Category::Error) => &mut self.errors,
-                Some(Category::Transaction) => &mut self.transactions,
-                Some(Category::Session) => &mut self.sessions,
-                Some(Category::Span | Category::Internal) => continue,
-            };
             // A shorter limit never shortens a longer one.
-            *slot = Some(slot.map_or(until, |old| old.max(until)));
+            let slot = self.until.entry(limit).or_insert(until);
+            *slot = until.max(*slot);
         }
     }
 }
@@ -80,7 +70,7 @@ fn seconds(seconds: f64) -> Option<Duration> {
 }
 
 fn category(name: &str) -> Option<Category> {
-    [Category::Error, Category::Transaction, Category::Span, Category::Session].into_iter().find(|category| category.as_str() == name)
+    LIMITED.into_iter().find(|category| category.as_str() == name)
 }
 
 #[cfg(test)]
@@ -110,9 +100,10 @@ mod tests {
             limits.note(status, &headers, now);
 
             let expected = |name: &str| case["limits"][name].as_f64().map(|seconds| now + Duration::from_secs_f64(seconds));
-            assert_eq!(limits.all, expected("*"), "{case}");
-            assert_eq!(limits.errors, expected("error"), "{case}");
-            assert_eq!(limits.transactions, expected("transaction"), "{case}");
+            let of = |category| limits.until.get(&category).copied();
+            assert_eq!(of(None), expected("*"), "{case}");
+            assert_eq!(of(Some(Category::Error)), expected("error"), "{case}");
+            assert_eq!(of(Some(Category::Transaction)), expected("transaction"), "{case}");
         }
     }
 

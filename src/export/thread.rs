@@ -1,5 +1,6 @@
 //! The exporter's own thread, with a runtime of its own.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -11,7 +12,8 @@ use crate::protocol::DiscardReason;
 /// Runs until the exporter is closed.
 pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
     let _end = End { shared };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    mark();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
     };
@@ -21,6 +23,19 @@ pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
     }
     // A name lookup may sit in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
+}
+
+thread_local! {
+    static IS_EXPORTER: Cell<bool> = const { Cell::new(false) };
+}
+
+fn mark() {
+    IS_EXPORTER.with(|is_exporter| is_exporter.set(true));
+}
+
+/// Whether this thread belongs to an exporter: what its HTTP client logs would make the next envelope, and that the one after it.
+pub(crate) fn is_exporter() -> bool {
+    IS_EXPORTER.with(Cell::get)
 }
 
 fn refuse(error: &Error) {
@@ -36,7 +51,7 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.shared.queue.close();
         while let Some(item) = self.shared.queue.pop() {
-            self.shared.ledger.discard(&item, DiscardReason::InternalSdkError);
+            self.shared.ledger.discard(item.load(), DiscardReason::InternalSdkError);
             self.shared.recycle(item);
         }
         self.shared.has_ended.store(true, Ordering::SeqCst);

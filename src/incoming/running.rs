@@ -235,7 +235,7 @@ impl Root {
 
     fn ending(&self, status: SpanStatus, has_failed: bool) -> Ending {
         let response = ResponseFacts { status: self.outcome.http, grpc_status: self.outcome.grpc, ..self.response };
-        Ending { status, response, has_failed }
+        Ending { status, response, has_failed, is_session: true }
     }
 
     /// The future or the body was dropped before its end, or so it seems.

@@ -14,13 +14,11 @@ use super::layer::BodyForm;
 use super::request::{Noticed, client_address, copy_headers, describe};
 use super::rules::{RequestHead, Rules};
 use super::running::{Ignored, Running};
-use crate::client::{Client, Settings};
+use crate::client::Client;
 use crate::exception;
-use crate::propagation::{self, Incoming};
-use crate::protocol::{SpanId, TraceId};
-use crate::record::{Record, TraceFacts};
-use crate::sampling::{self, Decision, SamplingContext, TrustParent};
-use crate::scope::{Extent, Kind, OwnSpan, Shared, current};
+use crate::propagation;
+use crate::record::Record;
+use crate::scope::{Extent, Kind, OwnSpan, Shared, continue_or_begin, current};
 use crate::trace::clock;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
@@ -62,7 +60,7 @@ impl<S, F> SentryService<S, F> {
             let noticed =
                 if settings.keep_failed { copy_headers(headers, &settings.redaction, record) } else { Noticed::in_headers(headers) };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
-            let decision = self.continue_or_begin(incoming, options.sample_rate, settings, record);
+            let decision = continue_or_begin(&self.client, incoming, options.sample_rate, record);
             let extent = Extent::of(decision, settings);
             if !settings.keep_failed && extent != Extent::Bare {
                 copy_headers(headers, &settings.redaction, record);
@@ -92,49 +90,6 @@ impl<S, F> SentryService<S, F> {
             let is_admitted = self.client.admits_name(&name, clock::nanos(record.start));
             record.name_by_user(if is_admitted { &name } else { "<overflow>" });
         }
-    }
-
-    /// Continues the trace that came in, or begins one; decides about it.
-    fn continue_or_begin(&self, incoming: Option<Incoming>, route_rate: Option<f64>, settings: &Settings, record: &mut Record) -> Decision {
-        let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
-        let incoming = incoming.filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
-        let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
-        let trusted = incoming.as_ref().filter(|incoming| trusts(settings.trust_parent, incoming, own_organization));
-        let sample_rand = match (&incoming, trusted) {
-            (None, _) => sampling::sample_rand(trace_id),
-            (_, Some(trusted)) => {
-                let given = trusted.context.sample_rand.as_deref().and_then(sampling::parse_sample_rand);
-                given.unwrap_or_else(|| sampling::sample_rand(trace_id))
-            }
-            // The id is somebody's choice as well: a number of our own.
-            (Some(_), None) => sampling::sample_rand(TraceId::new()),
-        };
-        let context = SamplingContext {
-            route_rate,
-            rate: settings.traces_sample_rate,
-            parent: trusted.and_then(|trusted| trusted.sampled),
-            is_continued: trusted.is_some(),
-            sample_rand,
-        };
-        let decision = sampling::decide(context, |rate, wanted| self.client.grants(rate, wanted, clock::nanos(record.start)));
-        record.trace = TraceFacts {
-            trace_id,
-            root: SpanId::new(),
-            parent: incoming.as_ref().map(|incoming| incoming.parent),
-            sampled: decision.sampled,
-            sample_rate: decision.rate,
-            sample_rand,
-            incoming: incoming.map(|incoming| incoming.context),
-        };
-        decision
-    }
-}
-
-fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&str>) -> bool {
-    match policy {
-        TrustParent::Always => true,
-        TrustParent::Never => false,
-        TrustParent::SameOrganization => own_organization.is_some() && incoming.context.org_id.as_deref() == own_organization,
     }
 }
 

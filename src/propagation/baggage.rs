@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 use crate::protocol::DynamicSamplingContext;
 
 /// W3C Baggage allows this much in total; what lies behind it is not read.
-const BYTES_LIMIT: usize = 8192;
-const MEMBERS_LIMIT: usize = 64;
+pub(super) const BYTES_LIMIT: usize = 8192;
+pub(super) const MEMBERS_LIMIT: usize = 64;
 
 /// Reads Sentry's members of all lines; others' are not kept, since they must not travel on with our requests.
 #[expect(single_use_lifetimes, reason = "an anonymous lifetime in `impl Trait` is unstable")]

@@ -1,12 +1,20 @@
-//! Trace headers of other services. Everything in them is hostile until parsed: lengths and counts are capped first.
+//! How a trace goes from one service to the next: `sentry-trace`, `baggage` and W3C's `traceparent`, in the headers of a request, a message or a job.
+//!
+//! What comes in is hostile until parsed: lengths and counts are capped first.
 
 mod baggage;
+mod carrier;
+mod outgoing;
 mod sentry_trace;
+mod target;
 mod traceparent;
 
 use http::{HeaderMap, HeaderName};
 
+pub use self::carrier::Carrier;
+pub(crate) use self::outgoing::Outgoing;
 use self::sentry_trace::SentryTrace;
+pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
 
 /// What an incoming request says about the trace it belongs to.
@@ -37,6 +45,15 @@ pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
         read(SENTRY_TRACE, sentry_trace::parse).or_else(|| read(TRACEPARENT, traceparent::parse))?;
     let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
     Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines)) })
+}
+
+/// The same for anything that carries a trace.
+pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incoming> {
+    let read = |name, parse: fn(&str) -> Option<SentryTrace>| parse(&carrier.get(name)?);
+    let SentryTrace { trace_id, parent, sampled } =
+        read("sentry-trace", sentry_trace::parse).or_else(|| read("traceparent", traceparent::parse))?;
+    let lines = carrier.get("baggage");
+    Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines.as_deref().into_iter())) })
 }
 
 #[cfg(test)]

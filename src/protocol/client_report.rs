@@ -17,22 +17,38 @@ pub enum Category {
     Transaction,
     /// Spans: the children of a transaction and the transaction itself.
     Span,
+    /// Files that ride on events, in bytes.
+    Attachment,
     /// Sessions. They are counts already, and not counted again.
     Session,
+    /// Check-ins of cron jobs.
+    Monitor,
+    /// What users say.
+    Feedback,
+    /// Structured logs.
+    LogItem,
+    /// The same, in bytes.
+    LogByte,
     /// Client reports. Never limited, never counted.
     Internal,
 }
 
 impl Category {
     /// All that are counted.
-    pub const COUNTED: [Self; 3] = [Self::Error, Self::Transaction, Self::Span];
+    pub const COUNTED: [Self; 8] =
+        [Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
 
     /// The word the protocol uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Transaction => "transaction",
+            Self::Attachment => "attachment",
             Self::Session => "session",
+            Self::Monitor => "monitor",
+            Self::Feedback => "feedback",
+            Self::LogItem => "log_item",
+            Self::LogByte => "log_byte",
             Self::Span => "span",
             Self::Internal => "internal",
         }
@@ -46,8 +62,10 @@ impl Category {
 pub enum DiscardReason {
     /// A `before_send*` hook returned nothing, or panicked.
     BeforeSend,
-    /// A buffer in memory was full: more spans than a transaction may have.
+    /// A buffer in memory was full: more spans than a transaction may have, a file that is too large.
     BufferOverflow,
+    /// A rule of the user's says that such an error is none.
+    EventProcessor,
     /// Serialising or compressing failed.
     InternalSdkError,
     /// The server could not be reached, up to the shutdown.
@@ -64,9 +82,10 @@ pub enum DiscardReason {
 
 impl DiscardReason {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BeforeSend,
         Self::BufferOverflow,
+        Self::EventProcessor,
         Self::InternalSdkError,
         Self::NetworkError,
         Self::QueueOverflow,

@@ -53,10 +53,18 @@ impl ItemHeader {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ItemType {
+    /// A file that belongs to an event.
+    Attachment,
+    /// A run of a cron job has begun or ended.
+    CheckIn,
     /// Counts of what was dropped.
     ClientReport,
     /// An error, a panic or a message.
     Event,
+    /// What a user says.
+    Feedback,
+    /// Structured logs.
+    Log,
     /// Sessions by minute.
     Sessions,
     /// A transaction.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::exception::Values;
-use super::{Breadcrumb, Contexts, EventId, Exception, Level, Request, SdkInfo, Timestamp, TransactionInfo, User};
+use super::{Breadcrumb, Contexts, DebugMeta, EventId, Exception, Level, Request, SdkInfo, Timestamp, TransactionInfo, User};
 
 /// An error, a panic or a message, with what is known about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,12 @@ pub struct Event {
     /// Facts to search by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// The binaries that frames lie in.
+    #[serde(default, skip_serializing_if = "DebugMeta::is_empty")]
+    pub debug_meta: DebugMeta,
+    /// Further facts, which cannot be searched by.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
     /// What the server groups by; empty means its own rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingerprint: Vec<String>,

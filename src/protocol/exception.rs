@@ -99,6 +99,15 @@ pub struct Frame {
     /// The column, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colno: Option<u32>,
+    /// The line of code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_line: Option<String>,
+    /// Those before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pre_context: Vec<String>,
+    /// Those behind it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_context: Vec<String>,
     /// Whether it is the application's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_app: Option<bool>,

@@ -6,14 +6,18 @@
 //! [`Event`] and [`Transaction`] are what the hooks [`before_send`](crate::ConfigBuilder::before_send) and
 //! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive and may change.
 
+mod attachment;
 mod breadcrumb;
+mod check_in;
 mod client_report;
 mod contexts;
+mod debug_meta;
 mod dsc;
 mod dsn;
 mod envelope;
 mod event;
 mod exception;
+mod feedback;
 mod ids;
 mod level;
 mod request;
@@ -24,9 +28,12 @@ mod timestamp;
 mod transaction;
 mod user;
 
+pub use attachment::Attachment;
 pub use breadcrumb::Breadcrumb;
+pub use check_in::{CheckIn, CheckInContexts, CheckInStatus, CheckInTrace, IntervalUnit, Monitor, Schedule};
 pub use client_report::{Category, ClientReport, DiscardReason, DiscardedEvent};
 pub use contexts::{Contexts, TraceContext};
+pub use debug_meta::{DebugImage, DebugMeta};
 pub use dsc::DynamicSamplingContext;
 pub use dsn::{Dsn, InvalidDsn};
 pub use envelope::{
@@ -34,6 +41,7 @@ pub use envelope::{
 };
 pub use event::{Event, LogEntry};
 pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
+pub use feedback::{Feedback, FeedbackContexts, FeedbackEvent, FeedbackTrace};
 pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
 pub use request::Request;

@@ -1,9 +1,12 @@
 //! An error, a panic or a message on its way to the exporter.
 
+use std::fmt;
+use std::sync::Arc;
+
 use tracing::Metadata;
 
-use super::{FieldValue, Fields, Record};
-use crate::protocol::{EventId, Exception, Level, SpanId};
+use super::{FieldValue, Fields, Record, ScopeData};
+use crate::protocol::{EventId, Exception, Level, SpanId, TraceId};
 
 /// A shorter text may stand in a log by chance.
 const MENTIONED: usize = 4;
@@ -14,6 +17,32 @@ pub(crate) struct LogRecord {
     pub(crate) metadata: &'static Metadata<'static>,
     /// Its fields, encoded.
     pub(crate) fields: Vec<u8>,
+}
+
+/// An event of `tracing` as a structured log.
+#[derive(Debug)]
+pub(crate) struct LogLine {
+    /// Nanoseconds since the epoch.
+    pub(crate) at: u64,
+    pub(crate) log: LogRecord,
+    pub(crate) trace_id: TraceId,
+    /// The span that was active.
+    pub(crate) span: Option<SpanId>,
+    pub(crate) user: Option<String>,
+}
+
+impl LogLine {
+    /// About how many bytes it holds; never none.
+    pub(crate) fn size(&self) -> usize {
+        self.log.fields.len().max(1) + self.user.as_ref().map_or(0, String::len)
+    }
+}
+
+/// An error that holds a stack trace, which stable Rust shows as text only. The text is made by the exporter: that resolves names, which takes
+/// milliseconds.
+pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
+    /// The text, up to a limit; none where no trace was taken.
+    fn text(&self) -> Option<String>;
 }
 
 /// What was captured, before its scope is joined to it.
@@ -35,8 +64,12 @@ pub(crate) struct Captured {
     pub(crate) handled: bool,
     /// Return addresses, innermost call first; resolved by the exporter.
     pub(crate) addresses: Vec<usize>,
+    /// A stack trace inside of the error.
+    pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
     /// The span that was active.
     pub(crate) span: SpanId,
+    /// What is set in the nested scope it was captured in.
+    pub(crate) nested: Option<Box<ScopeData>>,
 }
 
 impl Captured {
@@ -66,6 +99,8 @@ impl Captured {
         if self.addresses.is_empty() {
             self.addresses = other.addresses;
         }
+        self.backtrace = self.backtrace.take().or(other.backtrace);
+        self.nested = self.nested.take().or(other.nested);
         if self.exceptions.is_empty() {
             self.exceptions = other.exceptions;
             self.mechanism = other.mechanism;
@@ -96,6 +131,11 @@ pub(crate) struct EventRecord {
 }
 
 impl EventRecord {
+    /// How many bytes of files ride on it; an empty file counts as one, by the protocol.
+    pub(crate) fn attached(&self) -> u64 {
+        self.scope.set.rare().map_or(0, |rare| rare.attachments.iter().map(|file| file.bytes.len().max(1) as u64).sum())
+    }
+
     /// About how many bytes the event holds.
     pub(crate) fn size(&self) -> usize {
         let Captured { message, exceptions, addresses, .. } = &self.captured;

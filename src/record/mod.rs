@@ -10,28 +10,26 @@ mod headers;
 mod moment;
 mod naming;
 mod pool;
+mod scope_data;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::Version;
-use serde_json::Value;
 use tracing::Metadata;
 
 pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
-pub(crate) use event::{Captured, EventRecord, LogRecord};
+pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord};
 pub(crate) use headers::HeaderFact;
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
+pub(crate) use scope_data::ScopeData;
 
-use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, TransactionSource, User};
+use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, TransactionSource};
 
 /// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
 const ARENA_LIMIT: usize = 1 << 20;
-
-/// What a user gives beyond this in one request (tags, contexts, breadcrumbs by hand) is left out: servers keep 8 KiB of a context.
-const GIVEN_LIMIT: usize = 256 * 1024;
 
 /// A stretch of the record's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,6 +160,8 @@ pub(crate) struct Record {
     pub(crate) source: TransactionSource,
     /// The first span of the request names it: the handler, nearly always.
     pub(crate) is_named_by_handler: bool,
+    /// Somebody named it while it ran.
+    is_named_by_hand: bool,
     pub(crate) start: Moment,
     pub(crate) end: Moment,
     /// The same moment as `start` on the wall clock: nanoseconds since the epoch.
@@ -170,11 +170,8 @@ pub(crate) struct Record {
     pub(crate) has_request: bool,
     pub(crate) request: RequestFacts,
     pub(crate) response: ResponseFacts,
-    pub(crate) user: Option<Box<User>>,
-    pub(crate) tags: Vec<(Cow<'static, str>, String)>,
-    pub(crate) contexts: Vec<(String, Value)>,
-    /// About how many bytes a user has given: tags, contexts, the user, breadcrumbs by hand.
-    given: usize,
+    /// What users set.
+    pub(crate) set: ScopeData,
     pub(crate) breadcrumbs: Breadcrumbs,
     /// Why it is sent although the head said no.
     pub(crate) kept: Option<&'static str>,
@@ -198,14 +195,12 @@ impl Record {
         self.route = None;
         self.source = TransactionSource::Route;
         self.is_named_by_handler = false;
+        self.is_named_by_hand = false;
         self.status = None;
         self.has_request = false;
         self.request = RequestFacts::default();
         self.response = ResponseFacts::default();
-        self.user = None;
-        self.tags.clear();
-        self.contexts.clear();
-        self.given = 0;
+        self.set.clear();
         self.breadcrumbs.clear();
         self.kept = None;
         self.spans.clear();
@@ -237,10 +232,7 @@ impl Record {
         target.has_request = self.has_request;
         target.request = self.request.clone();
         target.response = self.response;
-        target.user.clone_from(&self.user);
-        target.tags.extend(self.tags.iter().cloned());
-        target.given = self.given;
-        target.contexts.extend(self.contexts.iter().cloned());
+        self.set.copy_to(&mut target.set);
         target.breadcrumbs = self.breadcrumbs.clone();
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
         target.scope_end = target.arena.len();
@@ -256,16 +248,7 @@ impl Record {
             + self.spans.len() * size_of::<SpanRecord>()
             + self.own_spans.len() * size_of::<OwnSpanRecord>()
             + self.breadcrumbs.size()
-            + self.given
-    }
-
-    /// Takes room for something a user gives; `false` if the request holds too much of that already.
-    pub(crate) fn grant(&mut self, bytes: usize) -> bool {
-        let is_granted = self.given + bytes <= GIVEN_LIMIT;
-        if is_granted {
-            self.given += bytes;
-        }
-        is_granted
+            + self.set.size()
     }
 
     /// Puts a text into the arena; an empty one when it is full.

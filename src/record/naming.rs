@@ -8,15 +8,31 @@ use crate::protocol::TransactionSource;
 impl Record {
     /// Names the transaction by the template of its route.
     pub(crate) fn name_by_route(&mut self, template: &str) {
-        self.name = Some(self.text(template.as_bytes()));
-        self.route = self.name;
-        self.source = TransactionSource::Route;
+        let template = self.text(template.as_bytes());
+        self.route = Some(template);
+        if !self.is_named_by_hand {
+            self.name = Some(template);
+            self.source = TransactionSource::Route;
+        }
     }
 
     /// Names the transaction as the user says.
     pub(crate) fn name_by_user(&mut self, name: &str) {
         self.name = Some(self.text(name.as_bytes()));
         self.source = TransactionSource::Custom;
+    }
+
+    /// Names the transaction by the kind of its job.
+    pub(crate) fn name_by_task(&mut self, name: &str) {
+        self.name = Some(self.text(name.as_bytes()));
+        self.source = TransactionSource::Task;
+    }
+
+    /// Names the transaction in the middle of its work: nothing that comes later names it again.
+    pub(crate) fn name_by_hand(&mut self, name: &str) {
+        self.name_by_user(name);
+        self.is_named_by_handler = false;
+        self.is_named_by_hand = true;
     }
 
     /// Names the transaction by its handler.

@@ -42,7 +42,7 @@ impl<'r> Json<'r> {
             }
             Place::Query => return self.escaped(&url::query(self.redactor, text)),
             Place::Url => return self.escaped(&url::url(self.redactor, text)),
-            Place::Digits | Place::Open | Place::Groups | Place::Headers => {}
+            Place::Digits | Place::Open | Place::Groups | Place::Headers | Place::Typed => {}
         }
         if patterns::is_harmless_word(text) {
             return self.plain(text);
@@ -296,7 +296,11 @@ impl SerializeMap for Map<'_, '_> {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.json.out.push(b':');
         if self.is_hidden {
+            // A server throws values away whose type is not beside them.
+            let is_typed = self.place == Place::Typed;
+            self.json.out.extend_from_slice(if is_typed { b"{\"type\":\"string\",\"value\":" } else { b"" });
             self.json.escaped(self.json.redactor.placeholder());
+            self.json.out.extend_from_slice(if is_typed { b"}" } else { b"" });
             return Ok(());
         }
         value.serialize(Value { json: self.json, place: self.value_place })

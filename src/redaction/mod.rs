@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{ItemHeader, ItemType};
+use crate::protocol::{Attachment, ItemType};
 
 pub(crate) use json::OWN;
 pub(crate) use names::is_credential_header;
@@ -139,6 +139,12 @@ impl Redacted<SealedEnvelope> {
     }
 }
 
+impl Redacted<Vec<u8>> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Redactor {
     pub(crate) fn new(rules: Arc<Redaction>, send_pii: bool) -> Self {
         Self { rules, send_pii }
@@ -175,6 +181,14 @@ impl Redactor {
         Ok(OpenEnvelope { redactor: self, bytes: buffer })
     }
 
+    /// A line of a file.
+    pub(crate) fn line(&self, value: &impl Serialize) -> serde_json::Result<Redacted<Vec<u8>>> {
+        let mut buffer = Vec::new();
+        self.write(value, &mut buffer)?;
+        buffer.push(b'\n');
+        Ok(Redacted(buffer))
+    }
+
     fn write(&self, value: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
         json::Json::new(self, buffer).write(value)
     }
@@ -194,6 +208,28 @@ impl Redactor {
     }
 }
 
+/// The line before an item.
+#[derive(Serialize)]
+struct Header<'a> {
+    #[serde(rename = "type")]
+    kind: ItemType,
+    length: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+}
+
+impl Header<'_> {
+    const fn of(kind: ItemType) -> Self {
+        Self { kind, length: 0, span_count: None, item_count: None, content_type: None, filename: None }
+    }
+}
+
 /// An envelope that still takes items.
 #[derive(Debug)]
 pub(crate) struct OpenEnvelope<'a> {
@@ -204,12 +240,40 @@ pub(crate) struct OpenEnvelope<'a> {
 impl OpenEnvelope<'_> {
     /// Adds an item. After an error the envelope is as it was before.
     pub(crate) fn item(&mut self, kind: ItemType, span_count: Option<usize>, payload: &impl Serialize) -> serde_json::Result<()> {
+        self.add(Header { span_count, ..Header::of(kind) }, |redactor, bytes| redactor.write(payload, bytes))
+    }
+
+    /// Adds a container of several items of one kind, which must say how many.
+    pub(crate) fn container(&mut self, kind: ItemType, count: usize, media_type: &str, payload: &impl Serialize) -> serde_json::Result<()> {
+        let header = Header { item_count: Some(count), content_type: Some(media_type), ..Header::of(kind) };
+        self.add(header, |redactor, bytes| redactor.write(payload, bytes))
+    }
+
+    /// Adds a file: JSON is judged by names and shapes, another text by shapes. Bytes that are no text stay as they are.
+    pub(crate) fn attachment(&mut self, file: &Attachment) -> serde_json::Result<()> {
+        let Attachment { filename, content_type, bytes: content } = file;
+        let filename = patterns::scrub(self.redactor, filename);
+        let header = Header { filename: Some(&filename), content_type: content_type.as_deref(), ..Header::of(ItemType::Attachment) };
+        self.add(header, |redactor, bytes| {
+            match (serde_json::from_slice::<serde_json::Value>(content), std::str::from_utf8(content)) {
+                (Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))), _) => redactor.write(&json, bytes)?,
+                (_, Ok(text)) => bytes.extend_from_slice(patterns::scrub(redactor, text).as_bytes()),
+                (_, Err(_)) => bytes.extend_from_slice(content),
+            }
+            Ok(())
+        })
+    }
+
+    fn add(
+        &mut self,
+        mut header: Header<'_>,
+        write: impl FnOnce(&Redactor, &mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> serde_json::Result<()> {
         let before = self.bytes.len();
         self.bytes.push(b'\n');
         let start = self.bytes.len();
-        let written = self.redactor.write(payload, &mut self.bytes).and_then(|()| {
-            let mut header = ItemHeader::new(kind, self.bytes.len() - start);
-            header.span_count = span_count;
+        let written = write(self.redactor, &mut self.bytes).and_then(|()| {
+            header.length = self.bytes.len() - start;
             serde_json::to_vec(&header)
         });
         match written {

@@ -13,6 +13,8 @@ pub(super) enum Place {
     Headers,
     /// A map whose own keys name groups, not values.
     Groups,
+    /// A map whose values have their type beside them.
+    Typed,
     Query,
     Url,
 }
@@ -59,12 +61,24 @@ impl StructPlaces {
     pub(super) fn field(self, field: &'static str) -> Place {
         match (self, field) {
             (Self::Contexts, _) | (_, "contexts") => Place::Groups,
+            (_, "attributes") => Place::Typed,
             (Self::Sampling, "transaction" | "release" | "environment") => Place::Open,
             (Self::Request, "query_string") => Place::Query,
             (Self::Request, "url") => Place::Url,
             (Self::Request, "headers") => Place::Headers,
             (Self::Own | Self::Sampling, _)
-            | (_, "event_id" | "trace_id" | "span_id" | "parent_span_id" | "level" | "instruction_addr" | "sdk") => Place::Own,
+            | (
+                _,
+                "event_id"
+                | "trace_id"
+                | "span_id"
+                | "parent_span_id"
+                | "level"
+                | "instruction_addr"
+                | "sdk"
+                | "check_in_id"
+                | "associated_event_id",
+            ) => Place::Own,
             _ => Place::Open,
         }
     }

@@ -1,14 +1,15 @@
 //! Errors and messages: captured once, parked until the response says how it went, merged when they tell of the same failure.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use super::state::{Phase, Shared, State};
-use super::{Scope, current};
+use super::{Scope, current, nested};
 use crate::client::{Client, default_client};
 use crate::exception;
 use crate::export::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId};
-use crate::record::{Captured, EventRecord, LogRecord, Parent};
+use crate::record::{Backtrace, Captured, EventRecord, LogRecord, Parent};
 use crate::trace::clock;
 
 /// Errors that wait in one request; the next ones go at once.
@@ -28,6 +29,7 @@ pub(crate) struct Capture {
     mechanism: &'static str,
     handled: bool,
     addresses: Vec<usize>,
+    backtrace: Option<Arc<dyn Backtrace>>,
     log: Option<LogRecord>,
     /// The process may be about to die: nothing is parked.
     at_once: bool,
@@ -63,8 +65,18 @@ impl Capture {
     }
 
     /// An error that came with a response.
-    pub(crate) fn response(event_id: EventId, exceptions: Vec<Exception>, addresses: Vec<usize>) -> Self {
-        Self { event_id, exceptions, addresses, ..Self::new(Level::Error, "auto.http.tower") }
+    pub(crate) fn response(
+        event_id: EventId,
+        exceptions: Vec<Exception>,
+        addresses: Vec<usize>,
+        backtrace: Option<Arc<dyn Backtrace>>,
+    ) -> Self {
+        Self { event_id, exceptions, addresses, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
+    }
+
+    /// What a piece of work returned: nobody in it has handled that.
+    pub(crate) fn work(exceptions: Vec<Exception>, mechanism: &'static str) -> Self {
+        Self { exceptions, handled: false, ..Self::new(Level::Error, mechanism) }
     }
 
     fn new(level: Level, mechanism: &'static str) -> Self {
@@ -77,6 +89,7 @@ impl Capture {
             mechanism,
             handled: true,
             addresses: Vec::new(),
+            backtrace: None,
             log: None,
             at_once: false,
         }
@@ -94,7 +107,9 @@ impl Capture {
             mechanism: self.mechanism,
             handled: self.handled,
             addresses: self.addresses,
+            backtrace: self.backtrace,
             span,
+            nested: None,
         }
     }
 }
@@ -112,11 +127,12 @@ impl Shared {
     pub(crate) fn capture(&self, capture: Capture, span: Parent) -> EventId {
         let at_once = capture.at_once;
         let is_failure = capture.level >= Level::Error;
+        let nested = nested::of(self).map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
         state.has_failed |= is_failure;
         state.has_error |= is_failure && !capture.exceptions.is_empty();
         state.has_crashed |= is_failure && !capture.handled;
-        let mut captured = capture.into_captured(state.transaction.span_id(span));
+        let mut captured = Captured { nested, ..capture.into_captured(state.transaction.span_id(span)) };
         if let Some(announced) = state.announced_id(&captured.exceptions) {
             captured.event_id = announced;
             // Once: another request may be answered with a clone of the same error.
@@ -196,9 +212,12 @@ impl Shared {
     }
 
     /// Gives an event its copy of the scope.
-    fn with_scope(&self, captured: Captured, state: &State) -> Box<EventRecord> {
+    fn with_scope(&self, mut captured: Captured, state: &State) -> Box<EventRecord> {
         let mut scope = self.client.take_record();
         state.transaction.record.copy_scope_to(&mut scope);
+        if let Some(nested) = captured.nested.take() {
+            scope.set = *nested;
+        }
         Box::new(EventRecord { captured, scope })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Ending {
     pub(crate) response: ResponseFacts,
     /// What the response says; errors that were captured and panics count by themselves.
     pub(crate) has_failed: bool,
+    /// A request counts for release health; a job is nobody's session.
+    pub(crate) is_session: bool,
 }
 
 impl State {
@@ -48,7 +50,9 @@ impl Shared {
         drop(state);
 
         let client = self.client.clone();
-        client.end_session(started_at, session);
+        if ending.is_session {
+            client.end_session(started_at, session);
+        }
         submit(&client, parked);
         if dropped_spans > 0 {
             client.discard(DiscardReason::BufferOverflow, Category::Span, dropped_spans.into());

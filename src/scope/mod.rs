@@ -4,30 +4,36 @@
 //! each poll of the request's future and body by a swap of a thread-local, so it follows the work over threads and
 //! never stays behind. Outside any request [`Scope::current`] gives a detached scope: what is set there reaches nobody else.
 
+mod begin;
 mod bind;
 mod capture;
 pub(crate) mod current;
+mod feedback;
 mod finish;
+mod log;
+mod nested;
+mod outgoing;
+mod set;
 mod span;
 mod state;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
-
+pub(crate) use begin::continue_or_begin;
 pub use bind::Scoped;
 pub(crate) use capture::{Capture, capture_outside, capture_panic};
 pub use capture::{capture_error, capture_message};
 pub(crate) use finish::Ending;
+pub(crate) use log::LogPlace;
 pub(crate) use span::OwnSpan;
 pub use span::{Spanned, span};
 pub(crate) use state::{Extent, Kind, Shared};
 
-use crate::client::default_client;
-use crate::protocol::{Breadcrumb, EventId, Level, TraceId, User};
-use crate::record::{BreadcrumbSource, Parent, Record};
+use self::nested::Nested;
+use crate::client::{Settings, default_client};
+use crate::protocol::{EventId, Level, TraceId};
+use crate::record::Parent;
 
 /// A handle to the scope of a request (or job): cheap to clone, usable from any thread.
 ///
@@ -50,6 +56,8 @@ pub struct Scope {
     shared: Option<Arc<Shared>>,
     /// The span that was active when the handle was made; work bound to the handle hangs below it.
     span: Parent,
+    /// What is set here stays in here.
+    nested: Option<Arc<Nested>>,
 }
 
 impl Scope {
@@ -62,85 +70,22 @@ impl Scope {
     fn detached() -> Self {
         let client = default_client();
         let shared = client.is_enabled().then(|| Arc::new(Shared::detached(client)));
-        Self { shared, span: Parent::Root }
+        Self { shared, span: Parent::Root, nested: None }
     }
 
     /// A scope that forgets everything.
     const fn off() -> Self {
-        Self { shared: None, span: Parent::Root }
+        Self { shared: None, span: Parent::Root, nested: None }
     }
 
     pub(crate) fn new(shared: Arc<Shared>, span: Parent) -> Self {
-        Self { shared: Some(shared), span }
+        let nested = nested::of(&shared);
+        Self { shared: Some(shared), span, nested }
     }
 
     /// The trace this scope belongs to, to be printed beside log lines or handed to a user. None while monitoring is off.
     pub fn trace_id(&self) -> Option<TraceId> {
         self.shared.as_ref().map(|shared| shared.lock().transaction.record.trace.trace_id)
-    }
-
-    /// Sets for whom the request is served.
-    pub fn set_user(&self, user: User) -> &Self {
-        let size = json_size(&user.data);
-        self.change(|record| {
-            if record.grant(size) {
-                record.user = Some(Box::new(user));
-            }
-        })
-    }
-
-    /// Forgets for whom the request is served.
-    pub fn clear_user(&self) -> &Self {
-        self.change(|record| record.user = None)
-    }
-
-    /// Sets a fact to search by: the name at most 200 of `a-z A-Z 0-9 _ . : -`, the value at most 200 characters, or the
-    /// server cuts it.
-    pub fn set_tag(&self, name: impl Into<Cow<'static, str>>, value: impl fmt::Display) -> &Self {
-        if self.shared.is_none() {
-            return self;
-        }
-        // Formatted before the lock is taken: it is the user's code.
-        let (name, value) = (name.into(), value.to_string());
-        self.change(|record| {
-            if record.grant(name.len() + value.len()) {
-                match record.tags.iter_mut().find(|(other, _)| *other == name) {
-                    Some((_, slot)) => *slot = value,
-                    None => record.tags.push((name, value)),
-                }
-            }
-        })
-    }
-
-    /// Sets a group of facts. What cannot be turned into JSON is left out; what is no object is put under `value`.
-    pub fn set_context(&self, name: impl Into<String>, facts: impl Serialize) -> &Self {
-        if self.shared.is_none() {
-            return self;
-        }
-        let Ok(facts) = serde_json::to_value(facts) else { return self };
-        let facts = if facts.is_object() { facts } else { serde_json::json!({ "value": facts }) };
-        let name = name.into();
-        let size = name.len() + json_size(&facts);
-        self.change(|record| {
-            if record.grant(size) {
-                match record.contexts.iter_mut().find(|(other, _)| *other == name) {
-                    Some((_, slot)) => *slot = facts,
-                    None => record.contexts.push((name, facts)),
-                }
-            }
-        })
-    }
-
-    /// Adds a step to what led to the next event. The oldest gives way when there are more than the configured number.
-    pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
-        if let Some(shared) = &self.shared {
-            let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
-            let mut state = shared.lock();
-            if state.transaction.record.grant(size) {
-                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb)), &[]);
-            }
-        }
-        self
     }
 
     /// Captures an error with its chain of sources. See [`capture_error`].
@@ -156,7 +101,7 @@ impl Scope {
     /// Makes this scope current while `work` runs: for closures that run elsewhere, as in `spawn_blocking`.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.shared {
-            Some(shared) => current::enter(shared, Some(self.span), work),
+            Some(shared) => current::enter(shared, Some(self.span), || nested::enter(self.nested.clone(), work)),
             None => work(),
         }
     }
@@ -166,24 +111,42 @@ impl Scope {
         Scoped::new(self.clone(), future)
     }
 
+    /// Runs `work` with a scope that begins as a copy of this one: what is set in there, through the handle it is given or through
+    /// [`Scope::current`], reaches what is captured in there and nothing else. Breadcrumbs are the request's and stay; so do
+    /// spans. Work that is spawned in there and [bound](Self::bind) to the handle keeps it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::{Level, Scope};
+    ///
+    /// Scope::current().with(|scope| {
+    ///     scope.set_tag("warehouse", "eu-1");
+    ///     tower_sentry::capture_message(Level::Warning, "stock is low"); // has the tag
+    /// });
+    /// tower_sentry::capture_message(Level::Info, "done"); // has it not
+    /// ```
+    pub fn with<R>(&self, work: impl FnOnce(&Self) -> R) -> R {
+        let Some(shared) = &self.shared else { return work(self) };
+        let nested = match &self.nested {
+            Some(outer) => outer.data(),
+            None => shared.lock().transaction.record.set.clone(),
+        };
+        let inner = Self { nested: Some(Arc::new(Nested::new(Arc::clone(shared), nested))), ..self.clone() };
+        inner.enter(|| work(&inner))
+    }
+
+    /// The settings of the client it belongs to; none while monitoring is off, and for an ignored request.
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        self.shared.as_ref()?.client.settings()
+    }
+
     pub(crate) fn capture(&self, capture: Capture) -> EventId {
         match &self.shared {
-            Some(shared) => shared.capture(capture, self.span),
+            Some(shared) => nested::enter(self.nested.clone(), || shared.capture(capture, self.span)),
             None => EventId::nil(),
         }
     }
-
-    fn change(&self, change: impl FnOnce(&mut Record)) -> &Self {
-        if let Some(shared) = &self.shared {
-            change(&mut shared.lock().transaction.record);
-        }
-        self
-    }
-}
-
-/// About how many bytes something takes; what cannot be told counts as much.
-fn json_size(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
 }
 
 impl fmt::Debug for Scope {

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{Shared, current};
 use crate::protocol::SpanStatus;
-use crate::record::Parent;
+use crate::record::{FieldWriter, Parent};
 
 /// A span of ours that is open. Ends when it is dropped; then it was cancelled, unless [`end`](Self::end) said otherwise.
 pub(crate) struct OwnSpan {
@@ -37,6 +37,13 @@ impl OwnSpan {
         let result = current::enter(&self.scope, Some(Parent::Span(self.index)), work);
         self.is_inside = false;
         result
+    }
+
+    /// Adds attributes to the span.
+    pub(crate) fn set(&mut self, write: impl FnOnce(&mut FieldWriter<'_>)) {
+        let mut fields = Vec::new();
+        write(&mut FieldWriter::new(&mut fields));
+        self.scope.lock().transaction.record.late_fields(Parent::Span(self.index), &fields);
     }
 
     pub(crate) fn end(&mut self, status: SpanStatus) {

@@ -13,9 +13,10 @@ use super::failure;
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
+use crate::export::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
-use crate::scope::capture_outside;
 use crate::scope::current::{self, Entered};
+use crate::scope::{LogPlace, capture_outside};
 
 /// Makes spans of `tracing` (`#[instrument]`, `info_span!`) spans of the current request's transaction, and events its breadcrumbs.
 ///
@@ -133,6 +134,9 @@ where
         } else if *event.metadata().level() == Level::ERROR {
             self.capture_outside(event);
         }
+        if are_logs_wanted() {
+            self.log(event, &context);
+        }
     }
 
     #[inline]
@@ -222,7 +226,7 @@ impl TracingLayer {
     /// Captures an error that no request has.
     #[inline(never)]
     fn capture_outside(&self, event: &Event<'_>) {
-        if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) {
+        if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) || is_exporter() {
             return;
         }
         let client = self.client.upgrade();
@@ -230,6 +234,37 @@ impl TracingLayer {
             && let Some(capture) = failure::capture(event)
         {
             capture_outside(client, capture);
+        }
+    }
+
+    /// Keeps the event as a log, for whoever sends logs or writes those of security.
+    #[inline(never)]
+    fn log<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let metadata = event.metadata();
+        let here = current::with(|entered| entered.scope.client.clone());
+        // What an ignored request logs is not sent; the file of security events knows no ignored ones.
+        let is_ignored = here.as_ref().is_some_and(|client| !client.is_enabled());
+        let client = here.filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
+        let keeps = client.keeps_logs_of(metadata.target());
+        let sends = keeps.sends && !is_ignored && self.takes(metadata);
+        if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
+            return;
+        }
+        let mut fields = Vec::new();
+        encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
+        let place = current::with(|entered| {
+            let (span, state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            state.log_place(span)
+        });
+        let place = place.unwrap_or_else(LogPlace::outside);
+        if keeps.writes {
+            client.write_security_log(place.line(metadata, fields.clone()));
+        }
+        if sends {
+            client.submit(Item::Log(Box::new(place.line(metadata, fields))));
         }
     }
 

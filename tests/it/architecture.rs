@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the top down. What stands on one line are neighbours.
 const FLOORS: [&[&str]; 7] = [
     &["lib", "init", "guide"],
-    &["incoming", "subscriber", "panic_hook"],
+    &["incoming", "outgoing", "job", "html", "subscriber", "panic_hook"],
     &["scope"],
     &["client", "trace"],
     &["export"],

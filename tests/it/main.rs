@@ -17,17 +17,24 @@
 
 mod architecture;
 mod body;
+mod client;
 mod config;
+mod error_details;
 mod errors;
 mod export;
 mod hot_path;
+mod html;
 mod http;
 mod ids;
+mod jobs;
+mod logs;
 mod names;
 mod privacy;
+mod propagation;
 mod protocol;
 mod release;
 mod sampling;
+mod scope;
 mod shutdown;
 mod spans;
 mod support;

@@ -7,24 +7,28 @@ use super::fields::{name_of, understand};
 use super::request::RequestPayload;
 use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
-use crate::protocol::{Exception, Level, Timestamp, TransactionInfo};
+use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, LogRecord, Record};
 
 pub(in crate::export) struct EventPayload<'a> {
     pub(in crate::export) event: &'a EventRecord,
     /// Innermost cause first, with mechanisms and frames.
     pub(in crate::export) exceptions: &'a [Exception],
+    pub(in crate::export) images: &'a DebugMeta,
+    /// By what the server groups, where the user has said nothing else.
+    pub(in crate::export) fingerprint: &'a [String],
     pub(in crate::export) facts: &'a Facts,
 }
 
 impl Serialize for EventPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { event: EventRecord { captured, scope: record }, facts, exceptions } = self;
+        let Self { event: EventRecord { captured, scope: record }, facts, exceptions, images, fingerprint } = self;
         let mut out = serializer.serialize_struct("Event", 18)?;
         out.serialize_field("event_id", &captured.event_id)?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
         out.serialize_field("platform", &Word("native"))?;
-        out.serialize_field("level", &captured.level)?;
+        let rare = record.set.rare();
+        out.serialize_field("level", &rare.and_then(|rare| rare.level).unwrap_or(captured.level))?;
         if let Some(log) = &captured.log {
             out.serialize_field("logger", &Compiled(log.metadata.target()))?;
         }
@@ -64,6 +68,16 @@ impl Serialize for EventPayload<'_> {
         out.serialize_field("contexts", &Contexts(self.event))?;
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
+        }
+        if let Some(rare) = rare.filter(|rare| !rare.extra.is_empty()) {
+            out.serialize_field("extra", &Pairs(|| rare.extra.iter().map(|(name, value)| (name, value))))?;
+        }
+        let fingerprint = rare.map(|rare| rare.fingerprint.as_slice()).filter(|given| !given.is_empty()).unwrap_or(fingerprint);
+        if !fingerprint.is_empty() {
+            out.serialize_field("fingerprint", fingerprint)?;
+        }
+        if !images.is_empty() {
+            out.serialize_field("debug_meta", images)?;
         }
         out.end()
     }

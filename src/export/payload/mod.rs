@@ -5,6 +5,7 @@
 mod event;
 mod fields;
 mod header;
+mod log;
 mod request;
 mod span;
 mod transaction;
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 pub(super) use event::EventPayload;
 pub(super) use header::HeaderPayload;
+pub(super) use log::{LinePayload, LogsPayload};
 pub(super) use transaction::TransactionPayload;
 
 use super::Facts;
@@ -32,7 +34,7 @@ fn time(record: &Record, moment: Moment) -> Timestamp {
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// `GET /users/{id}`, or the given name alone where there is no request.
-pub(super) fn name(record: &Record) -> String {
+pub(crate) fn name(record: &Record) -> String {
     let name = record.name.map(|name| record.str(name));
     if !record.has_request || record.source != crate::protocol::TransactionSource::Route {
         return name.unwrap_or_default().into_owned();
@@ -124,7 +126,7 @@ const DEVICE: Group = Group(&[(Word("arch"), Word(std::env::consts::ARCH))]);
 
 /// Writes the groups that every payload has, behind `trace`.
 fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::Error> {
-    let taken = |name: &str| record.contexts.iter().any(|(other, _)| other == name);
+    let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
         map.serialize_entry(&Word("os"), &OS)?;
     }
@@ -134,7 +136,7 @@ fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), 
     if let Some(status) = record.response.status.filter(|_| !taken("response")) {
         map.serialize_entry(&Word("response"), &Pairs(|| std::iter::once((Word("status_code"), status))))?;
     }
-    for (name, value) in record.contexts.iter().filter(|(name, _)| name != "trace") {
+    for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace") {
         map.serialize_entry(name, value)?;
     }
     Ok(())
@@ -142,18 +144,18 @@ fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), 
 
 /// Tags of the process and of the scope; the scope's win.
 fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let own = move |name: &str| record.tags.iter().any(|(other, _)| other == name);
+    let own = move |name: &str| record.set.tags.iter().any(|(other, _)| other == name);
     facts
         .tags
         .iter()
         .filter(move |(name, _)| !own(name))
         .map(|(name, value)| (name.as_str(), value.as_str()))
-        .chain(record.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str())))
+        .chain(record.set.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str())))
 }
 
 /// The user, with the address the request came from where that is known.
 fn user(record: &Record) -> Option<Cow<'_, User>> {
-    let user = record.user.as_deref();
+    let user = record.set.user.as_deref();
     match record.request.client {
         Some(client) if user.is_none_or(|user| user.ip_address.is_none()) => {
             let mut user = user.cloned().unwrap_or_default();
@@ -165,5 +167,5 @@ fn user(record: &Record) -> Option<Cow<'_, User>> {
 }
 
 fn has_tags(record: &Record, facts: &Facts) -> bool {
-    !record.tags.is_empty() || !facts.tags.is_empty()
+    !record.set.tags.is_empty() || !facts.tags.is_empty()
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::prelude::*;
 
 pub use child::in_child;
 pub use http::{Http2, Server, get, request};
-pub use relay::{Answer, Relay};
+pub use relay::{Answer, Received, Relay};
 
 /// As long as anything may take on a busy machine; nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +40,15 @@ pub fn subscribe() {
 pub async fn settle(client: &Client) {
     client.shutdown(PATIENCE).await.unwrap();
     let stats = client.stats();
-    for (name, counts) in [("errors", &stats.errors), ("transactions", &stats.transactions), ("spans", &stats.spans)] {
+    for (name, counts) in [
+        ("errors", &stats.errors),
+        ("transactions", &stats.transactions),
+        ("spans", &stats.spans),
+        ("files", &stats.attachment_bytes),
+        ("check-ins", &stats.check_ins),
+        ("feedback", &stats.feedback),
+        ("logs", &stats.logs),
+    ] {
         assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: {counts:?}");
     }
 }

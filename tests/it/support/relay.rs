@@ -47,15 +47,24 @@ pub struct Received {
 impl Received {
     /// Header, and each item's header and payload, by a parser that is not ours; `sentry-types` reads it too, or this fails.
     pub fn items(&self) -> (Value, Vec<(Value, Value)>) {
-        let text = std::str::from_utf8(&self.envelope).unwrap();
-        let mut lines = text.split('\n');
-        let header = serde_json::from_str(lines.next().unwrap()).unwrap();
+        fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+            let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let line = &rest[..end];
+            *rest = rest.get(end + 1..).unwrap_or_default();
+            line
+        }
+        let mut rest = self.envelope.as_slice();
+        let header = serde_json::from_slice(line(&mut rest)).unwrap();
         let mut items = Vec::new();
-        while let Some(line) = lines.next() {
-            let item: Value = serde_json::from_str(line).unwrap();
-            let payload = lines.next().unwrap();
-            assert_eq!(item["length"].as_u64(), Some(payload.len() as u64), "the length of an item");
-            let payload: Value = serde_json::from_str(payload).unwrap();
+        while !rest.is_empty() {
+            let item: Value = serde_json::from_slice(line(&mut rest)).unwrap();
+            let (payload, after) = rest.split_at(usize::try_from(item["length"].as_u64().unwrap()).unwrap());
+            assert!(after.is_empty() || after.starts_with(b"\n"), "the length of an item");
+            rest = after.get(1..).unwrap_or_default();
+            let payload = match item["type"].as_str() {
+                Some("attachment") => Value::from(String::from_utf8_lossy(payload)),
+                _ => serde_json::from_slice(payload).unwrap(),
+            };
             foreign_read(&item, payload.clone());
             items.push((item, payload));
         }
@@ -64,18 +73,27 @@ impl Received {
 }
 
 /// Reads a payload with the official types. They know the end of a transaction only as RFC 3339, where the protocol (and every
-/// server) prefers a number: that one form is translated for them, and nothing else.
+/// server) prefers a number, and ELF images only as `symbolic`: these forms are translated for them, and nothing else.
 fn foreign_read(item: &Value, mut payload: Value) {
     fn translate(value: &mut Value) {
         let nanos = Duration::from_secs_f64(value["timestamp"].as_f64().unwrap());
         value["timestamp"] = humantime::format_rfc3339_micros(std::time::UNIX_EPOCH + nanos).to_string().into();
+    }
+    for image in payload.pointer_mut("/debug_meta/images").and_then(Value::as_array_mut).into_iter().flatten() {
+        (image["type"], image["id"], image["name"]) = ("symbolic".into(), image["debug_id"].clone(), image["code_file"].clone());
+    }
+    // They know neither what users say nor their files' bytes as JSON.
+    if matches!(item["type"].as_str(), Some("feedback" | "attachment")) {
+        return;
     }
     if item["type"] == "transaction" {
         translate(&mut payload);
         payload["spans"].as_array_mut().unwrap().iter_mut().for_each(translate);
     }
     let payload = payload.to_string();
-    let envelope = format!("{{}}\n{{\"type\":{},\"length\":{}}}\n{payload}", item["type"], payload.len());
+    let mut header = item.clone();
+    header["length"] = payload.len().into();
+    let envelope = format!("{{}}\n{header}\n{payload}");
     Envelope::from_slice(envelope.as_bytes()).unwrap_or_else(|error| panic!("sentry-types refuses it: {error:?}\n{payload}"));
 }
 

@@ -1,17 +1,19 @@
 //! The builder of configurations.
 
+mod events;
+mod export;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Config;
 use super::env::{Environment, Role};
 use super::settings::Settings;
 use crate::error::Error;
-use crate::export::{BeforeSend, BeforeSendTransaction, Transport};
-use crate::protocol::{Event, Transaction};
+use crate::export::{BeforeSend, BeforeSendTransaction, IgnoredErrors, Transport};
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
 
@@ -21,34 +23,41 @@ use crate::sampling::TrustParent;
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `init`"]
 pub struct ConfigBuilder {
-    pub(super) dsn: Option<String>,
-    pub(super) environment: Option<String>,
-    pub(super) release: Option<String>,
-    pub(super) server_name: Option<String>,
-    pub(super) traces_sample_rate: Option<f64>,
-    pub(super) keep_failed: Option<bool>,
-    pub(super) auto_session_tracking: Option<bool>,
-    pub(super) trust_parent: Option<TrustParent>,
-    pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
-    pub(super) send_default_pii: Option<bool>,
-    pub(super) trusted_hops: Option<usize>,
-    pub(super) redaction: Redaction,
-    pub(super) max_breadcrumbs: Option<usize>,
-    pub(super) max_spans: Option<usize>,
-    pub(super) queue_items: Option<usize>,
-    pub(super) queue_bytes: Option<usize>,
-    pub(super) connect_timeout: Option<Duration>,
-    pub(super) request_timeout: Option<Duration>,
-    pub(super) shutdown_timeout: Option<Duration>,
-    pub(super) console: bool,
-    pub(super) spotlight: Option<String>,
-    pub(super) transport: Option<Transport>,
-    pub(super) panic_hook: Option<bool>,
-    pub(super) debug: Option<bool>,
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) before_send: Option<BeforeSend>,
-    pub(super) before_send_transaction: Option<BeforeSendTransaction>,
-    pub(super) from_environment: Environment,
+    pub(in crate::client) dsn: Option<String>,
+    pub(in crate::client) environment: Option<String>,
+    pub(in crate::client) release: Option<String>,
+    pub(in crate::client) server_name: Option<String>,
+    pub(in crate::client) traces_sample_rate: Option<f64>,
+    pub(in crate::client) keep_failed: Option<bool>,
+    pub(in crate::client) auto_session_tracking: Option<bool>,
+    pub(in crate::client) trust_parent: Option<TrustParent>,
+    pub(in crate::client) trace_propagation_targets: Vec<String>,
+    pub(in crate::client) propagate_traceparent: Option<bool>,
+    pub(in crate::client) failed_status_codes: Option<RangeInclusive<u16>>,
+    pub(in crate::client) send_default_pii: Option<bool>,
+    pub(in crate::client) trusted_hops: Option<usize>,
+    pub(in crate::client) redaction: Redaction,
+    pub(in crate::client) ignored: IgnoredErrors,
+    pub(in crate::client) max_attachment_size: Option<usize>,
+    pub(in crate::client) enable_logs: Option<bool>,
+    pub(in crate::client) security_log: Option<PathBuf>,
+    pub(in crate::client) security_target: Option<String>,
+    pub(in crate::client) max_breadcrumbs: Option<usize>,
+    pub(in crate::client) max_spans: Option<usize>,
+    pub(in crate::client) queue_items: Option<usize>,
+    pub(in crate::client) queue_bytes: Option<usize>,
+    pub(in crate::client) connect_timeout: Option<Duration>,
+    pub(in crate::client) request_timeout: Option<Duration>,
+    pub(in crate::client) shutdown_timeout: Option<Duration>,
+    pub(in crate::client) console: bool,
+    pub(in crate::client) spotlight: Option<String>,
+    pub(in crate::client) transport: Option<Transport>,
+    pub(in crate::client) panic_hook: Option<bool>,
+    pub(in crate::client) debug: Option<bool>,
+    pub(in crate::client) tags: BTreeMap<String, String>,
+    pub(in crate::client) before_send: Option<BeforeSend>,
+    pub(in crate::client) before_send_transaction: Option<BeforeSendTransaction>,
+    pub(in crate::client) from_environment: Environment,
 }
 
 impl ConfigBuilder {
@@ -90,6 +99,11 @@ impl ConfigBuilder {
     /// ```
     pub fn from_vars<K: Into<String>, V: Into<String>>(self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
         self.read(variables.into_iter().map(|(name, value)| (name.into(), Some(value.into()))), Role::Server)
+    }
+
+    /// The same for a worker process: `SENTRY_WORKER_DSN` goes before `SENTRY_DSN`.
+    pub fn worker_from_vars<K: Into<String>, V: Into<String>>(self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
+        self.read(variables.into_iter().map(|(name, value)| (name.into(), Some(value.into()))), Role::Worker)
     }
 
     fn read(mut self, variables: impl IntoIterator<Item = (String, Option<String>)>, role: Role) -> Self {
@@ -158,6 +172,28 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whom outgoing requests tell of the trace, so that their work continues it: a host (`stock.internal`, its subdomains with `*.stock.internal`), the beginning of
+    /// a URL (`https://api.example/v2/`), or `*` for everybody. A trace says to whom it goes what release and environment this is, what the
+    /// transaction is called and what key the DSN has; so, other than in Sentry's SDKs, nobody is told who is not named. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if one of them is none of these.
+    pub fn trace_propagation_targets<I>(mut self, targets: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.trace_propagation_targets.extend(targets.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether outgoing requests carry W3C's `traceparent` beside `sentry-trace`, for services that know only that. Defaults to `false`.
+    pub fn propagate_traceparent(mut self, send: bool) -> Self {
+        self.propagate_traceparent = Some(send);
+        self
+    }
+
     /// Which response codes count as a failure of this service. Defaults to `500..=599`.
     pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
         self.failed_status_codes = Some(codes);
@@ -198,72 +234,6 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many items may wait for the exporter. Defaults to 1,000.
-    pub fn queue_items(mut self, items: usize) -> Self {
-        self.queue_items = Some(items);
-        self
-    }
-
-    /// How many bytes may wait for the exporter. Defaults to 12 MiB.
-    pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.queue_bytes = Some(bytes);
-        self
-    }
-
-    /// How long a connection to the server may take to stand. Defaults to 3 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// How long one attempt to send may take in all. Defaults to 10 s.
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = Some(timeout);
-        self
-    }
-
-    /// How long the drop of the guard or of the last client may wait for delivery. Defaults to 2 s.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = Some(timeout);
-        self
-    }
-
-    /// Prints what is recorded to standard output: transactions as trees, errors with their chain. For development; it
-    /// counts as a sink, so everything is recorded even without a DSN. Defaults to `false`.
-    pub fn console(mut self, print: bool) -> Self {
-        self.console = print;
-        self
-    }
-
-    /// Sends a copy of everything to a Spotlight sidecar at this URL. Defaults to none.
-    pub fn spotlight(mut self, url: impl Into<String>) -> Self {
-        self.spotlight = Some(url.into());
-        self
-    }
-
-    /// Gives every envelope to a function instead of sending it: redacted, serialised, not compressed, one call for each on the
-    /// exporter's thread. For a way out of your own (a file, a queue, a relay) and for measurements; it counts as a sink, so
-    /// everything is recorded even without a DSN. It must not block for long: nothing else is exported meanwhile. What a
-    /// function is given counts as sent; if it panics, as dropped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::mpsc;
-    /// use tower_sentry::Config;
-    ///
-    /// let (envelopes, received) = mpsc::channel();
-    /// let sentry = Config::builder().transport(move |envelope| drop(envelopes.send(envelope.to_vec()))).panic_hook(false).init()?;
-    /// tower_sentry::capture_message(tower_sentry::Level::Info, "hello");
-    /// drop(sentry);
-    /// assert!(String::from_utf8(received.recv()?)?.contains("hello"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn transport(mut self, transport: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
-        self.transport = Some(Arc::new(transport));
-        self
-    }
-
     /// Whether panics are reported by a hook, installed once per process before the present one. Defaults to `true`.
     pub fn panic_hook(mut self, install: bool) -> Self {
         self.panic_hook = Some(install);
@@ -279,30 +249,6 @@ impl ConfigBuilder {
     /// A tag on everything this process sends. A scope's own tag of that name wins.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
-        self
-    }
-
-    /// Sees every error event before it is redacted and sent, on the exporter's thread; may change it, or drop it with `None`.
-    /// A hook that panics withholds the event's contents: ids, times and types are sent.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tower_sentry::Config;
-    ///
-    /// let config = Config::builder().before_send(|mut event| {
-    ///     event.tags.insert("seen".into(), "yes".into());
-    ///     Some(event)
-    /// });
-    /// ```
-    pub fn before_send(mut self, hook: impl Fn(Event) -> Option<Event> + Send + Sync + 'static) -> Self {
-        self.before_send = Some(Arc::new(hook));
-        self
-    }
-
-    /// The same for transactions.
-    pub fn before_send_transaction(mut self, hook: impl Fn(Transaction) -> Option<Transaction> + Send + Sync + 'static) -> Self {
-        self.before_send_transaction = Some(Arc::new(hook));
         self
     }
 

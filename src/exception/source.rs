@@ -1,0 +1,60 @@
+//! The lines of code around a frame, where the files are at hand: in development, and where sources are deployed.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use crate::protocol::{Frame, Stacktrace};
+
+/// Lines before and after.
+const AROUND: usize = 5;
+/// Letters of a line; servers keep as many.
+const LINE_LIMIT: usize = 256;
+/// A larger file is none that somebody wrote.
+const FILE_LIMIT: u64 = 1 << 20;
+/// Servers keep the lines of fifty frames; those of a few say what happened.
+const FRAMES_LIMIT: usize = 10;
+
+/// Puts the lines into the innermost frames of the application's own.
+pub(crate) fn add(trace: &mut Stacktrace) {
+    let own = trace.frames.iter_mut().rev().filter(|frame| frame.in_app == Some(true));
+    for frame in own.take(FRAMES_LIMIT) {
+        let _ = around(frame);
+    }
+}
+
+fn around(frame: &mut Frame) -> Option<()> {
+    let place = usize::try_from(frame.lineno?).ok()?.checked_sub(1)?;
+    let file = File::open(frame.abs_path.as_deref()?).ok()?;
+    file.metadata().ok().filter(|data| data.is_file() && data.len() <= FILE_LIMIT)?;
+    let mut text = String::new();
+    file.take(FILE_LIMIT).read_to_string(&mut text).ok()?;
+    let lines: Vec<&str> = text.lines().collect();
+    let cut = |line: &&str| line.chars().take(LINE_LIMIT).collect::<String>();
+    frame.context_line = lines.get(place).map(cut);
+    frame.context_line.as_ref()?;
+    frame.pre_context = lines.get(place.saturating_sub(AROUND)..place)?.iter().map(cut).collect();
+    frame.post_context = lines.iter().skip(place + 1).take(AROUND).map(cut).collect();
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_and_those_around_it_are_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/exception/source.rs");
+        let frame = |lineno| Frame { in_app: Some(true), abs_path: Some(path.to_owned()), lineno: Some(lineno), ..Frame::default() };
+        let mut trace = Stacktrace { frames: vec![frame(1), frame(9), frame(100_000)] };
+
+        add(&mut trace);
+
+        let [first, ninth, beyond] = &*trace.frames else { panic!("three frames") };
+        assert!(
+            first.context_line.as_deref().is_some_and(|line| line.starts_with("//! The lines of code")) && first.pre_context.is_empty()
+        );
+        assert_eq!(ninth.context_line.as_deref(), Some("const AROUND: usize = 5;"));
+        assert_eq!((ninth.pre_context.len(), ninth.post_context.len()), (5, 5));
+        assert_eq!(beyond.context_line, None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Stack traces of others, which stable Rust shows as text only: those inside of `anyhow` and `eyre`.
+
+use super::in_app;
+use crate::protocol::{Frame, Stacktrace};
+
+/// Reads the text of a trace: the frames of `Stack backtrace:` where there is such a heading, else all; else the place under `Location:`.
+pub(crate) fn read(text: &str) -> Option<Stacktrace> {
+    const HEADING: &str = "Stack backtrace:\n";
+    let trace = text.rfind(HEADING).map_or(text, |start| text.get(start + HEADING.len()..).unwrap_or_default());
+    let mut frames: Vec<Frame> = Vec::new();
+    for line in trace.lines().map(str::trim) {
+        if let Some(place) = line.strip_prefix("at ") {
+            if let Some(frame) = frames.last_mut() {
+                stand_at(frame, place);
+            }
+        } else if let Some(function) = function(line, !frames.is_empty()) {
+            frames.push(named(function));
+        }
+    }
+    if frames.is_empty() {
+        frames.extend(location(text));
+    }
+    for frame in &mut frames {
+        frame.in_app = Some(match &frame.function {
+            Some(function) => in_app::is_in_app(function, frame.abs_path.as_deref()),
+            None => frame.abs_path.as_deref().is_some_and(in_app::is_own_path),
+        });
+    }
+    super::backtrace::tidy(frames)
+}
+
+/// `3: shop::cart::load`; an inlined call stands without a number below the one it was inlined into.
+fn function(line: &str, has_caller: bool) -> Option<&str> {
+    match line.split_once(": ") {
+        Some((number, function)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => Some(function),
+        _ => (has_caller && line.contains("::") && !line.contains(' ')).then_some(line),
+    }
+}
+
+fn named(function: &str) -> Frame {
+    let function = in_app::without_hash(function).to_owned();
+    Frame { module: in_app::module(&function).map(str::to_owned), function: Some(function), ..Frame::default() }
+}
+
+/// `src/cart.rs:88:9`
+fn stand_at(frame: &mut Frame, place: &str) {
+    let mut parts = place.rsplitn(3, ':');
+    let (column, line, path) = (parts.next(), parts.next(), parts.next());
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let (path, line, column) = match (path, number(line)) {
+        (Some(path), Some(line)) => (path, Some(line), number(column)),
+        // No column: what was taken for one is the line.
+        _ => place.rsplit_once(':').map_or((place, None, None), |(path, line)| (path, line.parse().ok(), None)),
+    };
+    frame.filename = Some(in_app::relative(path.trim_start_matches("./")).to_owned());
+    frame.abs_path = Some(path.to_owned());
+    frame.lineno = line;
+    frame.colno = column;
+}
+
+/// The line below `Location:`.
+fn location(text: &str) -> Option<Frame> {
+    let (_, below) = text.split_once("Location:\n")?;
+    let mut frame = Frame::default();
+    stand_at(&mut frame, below.lines().next()?.trim());
+    frame.lineno.is_some().then_some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_of_the_standard_library_is_read() {
+        let text = "   0: <E as core::convert::Into>::into\n             at /rustc/abc/library/core/src/convert/mod.rs:716:9\n   \
+                    1: shop::cart::load\n             at ./src/cart.rs:88:9\n      shop::cart::inlined\n             at ./src/cart.rs:12:1\n   \
+                    2: shop::main\n             at ./src/main.rs:5:14\n   3: std::sys::backtrace::__rust_begin_short_backtrace\n   4: main\n";
+
+        let frames = read(text).unwrap_or_default().frames;
+
+        let shown: Vec<_> =
+            frames.iter().map(|frame| (frame.function.as_deref().unwrap_or("-"), frame.filename.as_deref(), frame.lineno)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("shop::main", Some("src/main.rs"), Some(5)),
+                ("shop::cart::inlined", Some("src/cart.rs"), Some(12)),
+                ("shop::cart::load", Some("src/cart.rs"), Some(88)),
+                ("<E as core::convert::Into>::into", Some("src/convert/mod.rs"), Some(716)),
+            ]
+        );
+        assert_eq!(frames.iter().map(|frame| frame.in_app).collect::<Vec<_>>(), [Some(true), Some(true), Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn a_place_stands_for_a_trace_that_was_not_taken() {
+        let frames = read("the cart is gone\n\nCaused by:\n    no such file\n\nLocation:\n    src/cart.rs:88:9").unwrap_or_default().frames;
+
+        assert_eq!(
+            (frames.len(), frames[0].filename.as_deref(), frames[0].lineno, frames[0].in_app),
+            (1, Some("src/cart.rs"), Some(88), Some(true))
+        );
+        assert_eq!(read("the cart is gone: see 3: no"), None);
+    }
+}

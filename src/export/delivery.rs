@@ -1,0 +1,249 @@
+//! What becomes of a sealed envelope: sent several at a time, tried again, given up, counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::task::{self, JoinSet};
+
+use super::backoff::Backoff;
+use super::http::{self, Http, Outcome};
+use super::ledger::Load;
+use super::pipeline::Outbound;
+use super::rate_limit::RateLimits;
+use super::{Settings, Shared, Transport, console, diagnostics};
+use crate::error::Error;
+use crate::exception;
+use crate::protocol::{Category, DiscardReason};
+
+/// Requests that may be on the wire at once.
+const IN_FLIGHT: usize = 4;
+
+/// Every destination, and what is on its way to one.
+pub(super) struct Delivery {
+    shared: Arc<Shared>,
+    console: bool,
+    /// Stands in for the project's server.
+    transport: Option<Transport>,
+    project: Option<Http>,
+    spotlight: Option<Http>,
+    limits: RateLimits,
+    backoff: Backoff,
+    /// Envelopes that found no server; the oldest goes first when it is back.
+    retry: VecDeque<Outbound>,
+    in_flight: JoinSet<(Outbound, Outcome)>,
+    /// What each attempt in flight counts for, should it have to be given up.
+    in_flight_loads: HashMap<task::Id, Load>,
+    /// Copies for the development server, whose answers nobody needs.
+    copies: JoinSet<()>,
+    /// The memory of sent envelopes, for the next ones.
+    buffers: Vec<Vec<u8>>,
+    trouble: diagnostics::Quiet,
+    /// Answers of the server so far.
+    answers: u64,
+}
+
+impl Delivery {
+    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
+        let Settings { connect_timeout, request_timeout, .. } = *settings;
+        let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
+        let project = project.map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
+        let spotlight = settings.spotlight.clone().map(|url| Http::to_url(url, connect_timeout, request_timeout)).transpose()?;
+        // Without a project, Spotlight is the server: waited for and counted like one.
+        let (project, spotlight) = if project.is_some() || settings.transport.is_some() { (project, spotlight) } else { (spotlight, None) };
+        Ok(Self {
+            shared,
+            console: settings.console,
+            transport: settings.transport.clone(),
+            project,
+            spotlight,
+            limits: RateLimits::default(),
+            backoff: Backoff::default(),
+            retry: VecDeque::new(),
+            in_flight: JoinSet::new(),
+            in_flight_loads: HashMap::new(),
+            copies: JoinSet::new(),
+            buffers: Vec::new(),
+            trouble: diagnostics::Quiet::new(),
+            answers: 0,
+        })
+    }
+
+    /// Takes in how attempts have ended.
+    pub(super) fn settle_finished(&mut self) {
+        // A task of ours neither panics nor is aborted before the end.
+        while let Some(Ok((id, (outbound, outcome)))) = self.in_flight.try_join_next_with_id() {
+            self.in_flight_loads.remove(&id);
+            self.settle(outbound, outcome);
+        }
+        while self.copies.try_join_next().is_some() {}
+    }
+
+    /// Whether one more attempt may begin: a server that does not answer gets one probe at a time, after a pause.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let limit = if self.backoff.is_failing() { 1 } else { IN_FLIGHT };
+        self.in_flight.len() < limit && (self.project.is_none() || self.backoff.until(now).is_none())
+    }
+
+    /// When the pause after a failure ends.
+    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
+        self.backoff.until(now)
+    }
+
+    /// Whether the server has asked for silence about a category.
+    pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
+        self.project.is_some() && self.limits.is_closed(category, now)
+    }
+
+    /// Whether what the server does not want is shown somewhere all the same.
+    pub(super) fn shows_locally(&self) -> bool {
+        self.console || self.spotlight.is_some()
+    }
+
+    /// Whether a function of the user's stands in for the network; it may take its time.
+    pub(super) fn has_transport(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// Whether there is somebody to tell what was dropped.
+    pub(super) fn reports_losses(&self) -> bool {
+        self.project.is_some() || self.transport.is_some()
+    }
+
+    /// Whether everything has found its end.
+    pub(super) fn is_idle(&self) -> bool {
+        self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty()
+    }
+
+    /// Whether nothing waits for another attempt.
+    pub(super) fn has_no_backlog(&self) -> bool {
+        self.retry.is_empty()
+    }
+
+    /// Whether something of a category is on the wire.
+    pub(super) fn is_sending(&self, category: Category) -> bool {
+        self.in_flight_loads.values().any(|load| load.category == category)
+    }
+
+    /// The memory of an envelope that was sent.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Hands a copy to the local sinks.
+    pub(super) fn show(&mut self, outbound: &mut Outbound) {
+        if self.console {
+            console::print(&mut outbound.envelope);
+        }
+        if let Some(spotlight) = self.spotlight.clone().filter(|_| self.copies.len() < IN_FLIGHT) {
+            let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+            let shared = Arc::clone(&self.shared);
+            self.copies.spawn(async move {
+                if let Outcome::Unreachable(reason) | Outcome::Failed(reason) = spotlight.send(body, compressed).await {
+                    diagnostics::debug(&format!("Spotlight did not take an envelope: {reason}"));
+                }
+                shared.queue.wake();
+            });
+        }
+    }
+
+    pub(super) fn dispatch(&mut self, mut outbound: Outbound) {
+        if let Some(transport) = &self.transport {
+            let bytes = outbound.envelope.bytes_at(SystemTime::now());
+            if exception::contained(|| transport(bytes)).is_none() {
+                self.trouble.warn("the transport function panicked; what it was given is dropped and counted");
+                self.shared.ledger.put_back(&outbound.reports);
+                self.shared.ledger.discard(outbound.load, DiscardReason::SendError);
+                return self.keep_buffer(outbound);
+            }
+        }
+        let Some(project) = self.project.clone() else {
+            // Without a server, what a local sink has shown is as delivered as it can be.
+            self.shared.ledger.sent(outbound.load);
+            return self.keep_buffer(outbound);
+        };
+        let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+        let shared = Arc::clone(&self.shared);
+        let load = outbound.load;
+        let attempt = self.in_flight.spawn(async move {
+            let outcome = project.send(body, compressed).await;
+            shared.queue.wake();
+            (outbound, outcome)
+        });
+        self.in_flight_loads.insert(attempt.id(), load);
+    }
+
+    fn settle(&mut self, outbound: Outbound, outcome: Outcome) {
+        let ledger = &self.shared.ledger;
+        let now = Instant::now();
+        match outcome {
+            Outcome::Answered { status, headers } => {
+                self.backoff.succeeded();
+                self.limits.note(status, &headers, now);
+                match status.as_u16() {
+                    200..=299 => ledger.sent(outbound.load),
+                    429 => ledger.refused(outbound.load),
+                    _ => ledger.discard(outbound.load, DiscardReason::SendError),
+                }
+                self.answers += 1;
+                if !status.is_success() {
+                    // The report was refused together with what it rode on.
+                    ledger.put_back(&outbound.reports);
+                }
+                if status.as_u16() == 429 {
+                    self.trouble.warn(
+                        "the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends",
+                    );
+                } else if !status.is_success() {
+                    self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
+                }
+                self.keep_buffer(outbound);
+            }
+            Outcome::Unreachable(reason) => {
+                self.backoff.failed(now);
+                self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
+                self.keep_for_later(outbound);
+            }
+            Outcome::Failed(reason) => {
+                self.trouble.warn(&format!("an envelope could not be sent and is dropped: {reason}"));
+                ledger.discard(outbound.load, DiscardReason::InternalSdkError);
+                self.keep_buffer(outbound);
+            }
+        }
+    }
+
+    /// Puts an envelope that found no answer aside; after three times that others found one, it is what the server chokes on.
+    fn keep_for_later(&mut self, mut outbound: Outbound) {
+        let strikes = &mut outbound.strikes;
+        strikes.count += u32::from(strikes.count == 0 || self.answers > strikes.answers);
+        strikes.answers = self.answers;
+        if strikes.count <= 3 {
+            return self.retry.push_back(outbound);
+        }
+        self.shared.ledger.put_back(&outbound.reports);
+        self.shared.ledger.discard(outbound.load, DiscardReason::NetworkError);
+        self.keep_buffer(outbound);
+    }
+
+    /// The next to send: while attempts fail, fresh ones take turns with those that failed, so that one cannot block all.
+    pub(super) fn next_retry(&mut self) -> Option<Outbound> {
+        let takes_fresh = self.backoff.is_failing() && self.retry.len() < 2 * IN_FLIGHT && !self.shared.queue.is_empty();
+        if takes_fresh { None } else { self.retry.pop_front() }
+    }
+
+    fn keep_buffer(&mut self, outbound: Outbound) {
+        // Of ordinary size and not too many: memory that is never used again belongs to the application.
+        if self.buffers.len() < IN_FLIGHT && outbound.envelope.len() < 64 * 1024 {
+            self.buffers.push(outbound.envelope.into_buffer());
+        }
+    }
+
+    /// Gives up what was not delivered; what it counted for is dropped.
+    pub(super) fn give_up(&mut self) {
+        self.in_flight.abort_all();
+        let retry = self.retry.drain(..).map(|outbound| outbound.load);
+        for load in self.in_flight_loads.drain().map(|(_, load)| load).chain(retry) {
+            self.shared.ledger.discard(load, DiscardReason::NetworkError);
+        }
+    }
+}

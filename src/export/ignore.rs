@@ -1,0 +1,70 @@
+//! Which errors are none: rules of the user's.
+
+use crate::protocol::Exception;
+use crate::record::EventRecord;
+
+/// Events that are not sent. Counted as dropped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IgnoredErrors {
+    /// Names of types, with or without their module.
+    pub(crate) types: Vec<String>,
+    /// Parts of messages.
+    pub(crate) messages: Vec<String>,
+    pub(crate) statuses: Vec<u16>,
+    /// Begins of targets of `tracing` events.
+    pub(crate) targets: Vec<String>,
+}
+
+impl IgnoredErrors {
+    /// Whether a rule says so.
+    pub(super) fn contains(&self, event: &EventRecord) -> bool {
+        let captured = &event.captured;
+        let is_type = |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name));
+        let values = || captured.exceptions.iter().filter_map(|exception| exception.value.as_deref());
+        let is_told = |part: &String| captured.message.as_deref().into_iter().chain(values()).any(|text| text.contains(part.as_str()));
+        let is_target = |start: &String| captured.log.as_ref().is_some_and(|log| is_below(log.metadata.target(), start));
+        self.types.iter().any(is_type)
+            || self.messages.iter().any(is_told)
+            || event.scope.response.status.is_some_and(|status| self.statuses.contains(&status))
+            || self.targets.iter().any(is_target)
+    }
+}
+
+fn is_of_type(exception: &Exception, name: &str) -> bool {
+    let Some(kind) = &exception.kind else { return false };
+    // `io::Error` is called so with its qualifier; its module has it once more.
+    let plain = kind.rsplit("::").next().unwrap_or(kind);
+    let in_module = |module: &String| name.strip_prefix(module.as_str()).and_then(|rest| rest.strip_prefix("::")) == Some(plain);
+    kind == name || exception.module.as_ref().is_some_and(in_module)
+}
+
+/// Whether a target is `start` or lies below it.
+pub(super) fn is_below(target: &str, start: &str) -> bool {
+    target.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || start.ends_with("::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_match_with_and_without_their_module() {
+        let exception = |kind: &str, module: Option<&str>| Exception {
+            kind: Some(kind.to_owned()),
+            module: module.map(str::to_owned),
+            ..Exception::default()
+        };
+
+        assert!(is_of_type(&exception("CartError", Some("shop::cart")), "CartError"));
+        assert!(is_of_type(&exception("CartError", Some("shop::cart")), "shop::cart::CartError"));
+        assert!(is_of_type(&exception("io::Error", Some("std::io::error")), "std::io::error::Error"));
+        assert!(!is_of_type(&exception("CartError", Some("shop::cart")), "Error"));
+        assert!(!is_of_type(&exception("CartError", None), "shop::cart::CartError"));
+    }
+
+    #[test]
+    fn targets_match_by_whole_modules() {
+        assert!(is_below("hyper::client", "hyper") && is_below("hyper", "hyper"));
+        assert!(!is_below("hyper_util::client", "hyper"));
+    }
+}

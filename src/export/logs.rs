@@ -1,0 +1,51 @@
+//! Structured logs on their way: gathered, since each envelope may hold a hundred.
+
+use std::time::{Duration, Instant};
+
+use crate::record::LogLine;
+
+/// Logs in one envelope, by the protocol.
+const BATCH: usize = 100;
+/// The first of a batch waits no longer, by the protocol.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Logs that wait for others.
+#[derive(Debug, Default)]
+pub(super) struct LogBatch {
+    #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
+    lines: Vec<Box<LogLine>>,
+    since: Option<Instant>,
+}
+
+impl LogBatch {
+    pub(super) fn push(&mut self, line: Box<LogLine>, now: Instant) {
+        self.since.get_or_insert(now);
+        self.lines.push(line);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH
+    }
+
+    /// When they go at the latest.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + WAIT)
+    }
+
+    /// Whether they go now.
+    pub(super) fn is_due(&self, now: Instant, is_asked: bool) -> bool {
+        !self.is_empty() && (is_asked || self.is_full() || self.due().is_some_and(|due| due <= now))
+    }
+
+    /// As many as an envelope may hold.
+    #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
+    pub(super) fn take(&mut self) -> Vec<Box<LogLine>> {
+        let rest = self.lines.split_off(self.lines.len().min(BATCH));
+        self.since = self.since.filter(|_| !rest.is_empty());
+        std::mem::replace(&mut self.lines, rest)
+    }
+}

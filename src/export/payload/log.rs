@@ -1,0 +1,175 @@
+//! Structured logs, as the protocol's container and as lines of a file.
+
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+use tracing::{Level, Metadata};
+
+use super::fields::{name_of, understand};
+use super::{Compiled, Word};
+use crate::export::Facts;
+use crate::protocol::Timestamp;
+use crate::record::{FieldValue, Fields, LogLine, LogRecord};
+
+/// As many logs as an envelope may hold.
+pub(in crate::export) struct LogsPayload<'a> {
+    pub(in crate::export) lines: &'a [Box<LogLine>],
+    pub(in crate::export) facts: &'a Facts,
+}
+
+impl Serialize for LogsPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Logs", 2)?;
+        // Nothing is to be inferred from who sends them.
+        out.serialize_field("version", &2)?;
+        out.serialize_field("items", &Items(self))?;
+        out.end()
+    }
+}
+
+struct Items<'a>(&'a LogsPayload<'a>);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = serializer.serialize_seq(Some(self.0.lines.len()))?;
+        for line in self.0.lines {
+            items.serialize_element(&Log { line, facts: self.0.facts })?;
+        }
+        items.end()
+    }
+}
+
+struct Log<'a> {
+    line: &'a LogLine,
+    facts: &'a Facts,
+}
+
+impl Serialize for Log<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let line = self.line;
+        let (level, severity) = level(*line.log.metadata.level());
+        let mut out = serializer.serialize_struct("Log", 7)?;
+        out.serialize_field("timestamp", &Timestamp::from_nanos(line.at))?;
+        out.serialize_field("trace_id", &line.trace_id)?;
+        if let Some(span) = &line.span {
+            out.serialize_field("span_id", span)?;
+        }
+        out.serialize_field("level", &Word(level))?;
+        out.serialize_field("severity_number", &severity)?;
+        out.serialize_field("body", body(&line.log).unwrap_or_else(|| line.log.metadata.name()))?;
+        out.serialize_field("attributes", &Attributes(self))?;
+        out.end()
+    }
+}
+
+/// The protocol's word, and OpenTelemetry's number. Note `warn`: events say `warning`.
+fn level(level: Level) -> (&'static str, u8) {
+    match level {
+        Level::TRACE => ("trace", 1),
+        Level::DEBUG => ("debug", 5),
+        Level::INFO => ("info", 9),
+        Level::WARN => ("warn", 13),
+        Level::ERROR => ("error", 17),
+    }
+}
+
+fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
+    Fields::new(fields).find_map(|(key, value)| match value {
+        FieldValue::Text(text) if name_of(Some(metadata.fields()), key) == Some("message") => Some(text),
+        _ => None,
+    })
+}
+
+/// The fields with their types, and what every log of the process has.
+struct Attributes<'a>(&'a Log<'a>);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Log { line, facts } = self.0;
+        let metadata = line.log.metadata;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in understand(Some(metadata), Fields::new(&line.log.fields)).attributes {
+            if name != "message" {
+                map.serialize_entry(name, &Typed(value))?;
+            }
+        }
+        let text = |text| Typed(FieldValue::Text(text));
+        map.serialize_entry(&Word("sentry.origin"), &text("auto.log.tracing"))?;
+        map.serialize_entry(&Word("sentry.environment"), &text(&facts.environment))?;
+        if let Some(release) = &facts.release {
+            map.serialize_entry(&Word("sentry.release"), &text(release))?;
+        }
+        map.serialize_entry(&Word("sentry.sdk.name"), &text(&facts.sdk.name))?;
+        map.serialize_entry(&Word("sentry.sdk.version"), &text(&facts.sdk.version))?;
+        if let Some(server_name) = &facts.server_name {
+            map.serialize_entry(&Word("server.address"), &text(server_name))?;
+        }
+        if let Some(user) = &line.user {
+            map.serialize_entry(&Word("user.id"), &text(user))?;
+        }
+        map.serialize_entry(&Word("logger.name"), &text(metadata.target()))?;
+        if let Some(file) = metadata.file() {
+            map.serialize_entry(&Word("code.file.path"), &text(file))?;
+        }
+        if let Some(number) = metadata.line() {
+            map.serialize_entry(&Word("code.line.number"), &Typed(FieldValue::U64(number.into())))?;
+        }
+        map.end()
+    }
+}
+
+/// A value with its type: a server throws away those whose type is missing or wrong.
+struct Typed<'a>(FieldValue<'a>);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = match self.0 {
+            FieldValue::Bool(_) => "boolean",
+            FieldValue::I64(_) => "integer",
+            FieldValue::U64(value) if i64::try_from(value).is_ok() => "integer",
+            FieldValue::F64(value) if value.is_finite() => "double",
+            FieldValue::U64(_) | FieldValue::F64(_) | FieldValue::Text(_) => "string",
+        };
+        let mut out = serializer.serialize_struct("Attribute", 2)?;
+        out.serialize_field("type", &Word(kind))?;
+        out.serialize_field("value", &self.0)?;
+        out.end()
+    }
+}
+
+/// A line of a file.
+pub(in crate::export) struct LinePayload<'a>(pub(in crate::export) &'a LogLine);
+
+impl Serialize for LinePayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let line = self.0;
+        let metadata = line.log.metadata;
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(line.at);
+        let mut out = serializer.serialize_struct("Line", 7)?;
+        out.serialize_field("timestamp", &format_args!("{}", humantime::format_rfc3339_micros(at)))?;
+        out.serialize_field("level", &Word(level(*metadata.level()).0))?;
+        out.serialize_field("target", &Compiled(metadata.target()))?;
+        if let Some(message) = body(&line.log) {
+            out.serialize_field("message", message)?;
+        }
+        out.serialize_field("trace_id", &line.trace_id)?;
+        if let Some(user) = &line.user {
+            out.serialize_field("user_id", user)?;
+        }
+        out.serialize_field("fields", &LineFields(metadata, &line.log.fields))?;
+        out.end()
+    }
+}
+
+struct LineFields<'a>(&'static Metadata<'static>, &'a [u8]);
+
+impl Serialize for LineFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in understand(Some(self.0), Fields::new(self.1)).attributes {
+            if name != "message" {
+                map.serialize_entry(name, &value)?;
+            }
+        }
+        map.end()
+    }
+}

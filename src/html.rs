@@ -1,0 +1,72 @@
+//! The trace for a page: `<meta>` tags from which Sentry's SDK for browsers continues it.
+
+use std::fmt;
+
+use crate::scope::Scope;
+
+impl Scope {
+    /// The trace of this request for the `<head>` of its page. Empty outside of requests and while monitoring is off. Do not put it into pages that are cached: all
+    /// their visitors would share one trace.
+    ///
+    /// Its `Display` is HTML, escaped: in askama `{{ tags|safe }}`, in maud `(PreEscaped(tags.to_string()))`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let tags = tower_sentry::Scope::current().trace_meta_tags();
+    /// let page = format!("<html><head>{tags}</head><body>…</body></html>");
+    /// ```
+    pub fn trace_meta_tags(&self) -> TraceMetaTags {
+        let outgoing = self.outgoing();
+        TraceMetaTags {
+            sentry_trace: outgoing.as_ref().map(|(outgoing, _)| outgoing.sentry_trace()),
+            baggage: outgoing.and_then(|(outgoing, _)| outgoing.baggage()),
+        }
+    }
+}
+
+/// `<meta>` tags with a trace. Made by [`Scope::trace_meta_tags`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceMetaTags {
+    sentry_trace: Option<String>,
+    baggage: Option<String>,
+}
+
+impl fmt::Display for TraceMetaTags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, content) in [("sentry-trace", &self.sentry_trace), ("baggage", &self.baggage)] {
+            if let Some(content) = content {
+                write!(f, "<meta name=\"{name}\" content=\"{}\">", Escaped(content))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text inside of quotes in HTML.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            '\'' => f.write_str("&#39;"),
+            letter => fmt::Write::write_char(f, letter),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_gets_out_of_its_quotes() {
+        let tags = TraceMetaTags { sentry_trace: Some("a\"><script>'&".to_owned()), baggage: None };
+
+        assert_eq!(tags.to_string(), "<meta name=\"sentry-trace\" content=\"a&quot;&gt;&lt;script&gt;&#39;&amp;\">");
+    }
+}

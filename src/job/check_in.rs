@@ -1,0 +1,152 @@
+//! Cron jobs: the server is told when a run begins and how it ends.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::outcome::Outcome;
+use crate::client::Client;
+use crate::export::Item;
+use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor};
+use crate::record::Moment;
+use crate::scope::current;
+use crate::trace::clock;
+
+impl Client {
+    /// Tells the server's cron monitor of this name when a run begins and how it ends: a run that is missed, that takes too long or that fails is
+    /// an issue there. The monitor is made by its first run. For a trace of the run put a [transaction](Self::transaction) around it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::protocol::Monitor;
+    ///
+    /// # async fn report() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn nightly(sentry: tower_sentry::Client) -> Result<(), std::io::Error> {
+    /// let schedule = Monitor::crontab("5 2 * * *").max_runtime(30);
+    /// sentry.transaction("nightly-report").op("cron").run(sentry.check_in("nightly-report", schedule).run(report())).await
+    /// # }
+    /// ```
+    pub fn check_in(&self, monitor: impl Into<Cow<'static, str>>, schedule: Monitor) -> CheckInBuilder {
+        CheckInBuilder { client: self.clone(), slug: slug(&monitor.into()), schedule }
+    }
+}
+
+/// At most 50 of `a-z 0-9 _ -`, as the server would make it: what differs there would be another monitor.
+fn slug(name: &str) -> String {
+    let plain = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9' | '_' | '-') => letter,
+        _ => '-',
+    };
+    name.chars().take(50).map(plain).collect()
+}
+
+/// A run that has not begun. Made by [`Client::check_in`].
+#[derive(Clone, Debug)]
+#[must_use = "a run begins with its work"]
+pub struct CheckInBuilder {
+    client: Client,
+    slug: String,
+    schedule: Monitor,
+}
+
+impl CheckInBuilder {
+    /// The work of the run, which begins with the first poll. `Err`, a panic and a drop before the end are failures.
+    pub fn run<F, Kind>(self, work: F) -> CheckedIn<F, Kind>
+    where
+        F: Future,
+        F::Output: Outcome<Kind>,
+    {
+        CheckedIn { waiting: Some(self), run: None, work, kind: PhantomData }
+    }
+}
+
+pin_project! {
+    /// A run of a cron job. Made by [`CheckInBuilder::run`].
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before its end, the run has failed.
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct CheckedIn<F, Kind> {
+        waiting: Option<CheckInBuilder>,
+        run: Option<Run>,
+        #[pin]
+        work: F,
+        kind: PhantomData<fn() -> Kind>,
+    }
+}
+
+impl<F, Kind> Future for CheckedIn<F, Kind>
+where
+    F: Future,
+    F::Output: Outcome<Kind>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let Some(waiting) = this.waiting.take() {
+            *this.run = Run::begin(waiting);
+        }
+        let output = ready!(this.work.poll(cx));
+        if let Some(mut run) = this.run.take() {
+            run.status = if output.has_failed() { CheckInStatus::Error } else { CheckInStatus::Ok };
+        }
+        Poll::Ready(output)
+    }
+}
+
+/// A run that has begun; its drop tells how it ended.
+#[derive(Debug)]
+struct Run {
+    client: Client,
+    begun: Moment,
+    check_in: CheckIn,
+    status: CheckInStatus,
+}
+
+impl Run {
+    fn begin(CheckInBuilder { client, slug, schedule }: CheckInBuilder) -> Option<Self> {
+        if !client.is_enabled() {
+            return None;
+        }
+        let trace_id = current::scope().map(|scope| scope.ids().0);
+        let check_in = CheckIn {
+            check_in_id: EventId::new(),
+            monitor_slug: slug,
+            status: CheckInStatus::InProgress,
+            duration: None,
+            release: None,
+            environment: None,
+            monitor_config: Some(schedule),
+            contexts: trace_id.map(CheckInContexts::of),
+        };
+        client.submit(Item::CheckIn(Box::new(check_in.clone())));
+        Some(Self { client, begun: clock::now(), check_in, status: CheckInStatus::Error })
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
+        let seconds = (clock::now().nanos_since(self.begun) / 1_000) as f64 / 1e6;
+        let check_in = CheckIn { status: self.status, duration: Some(seconds), monitor_config: None, ..self.check_in.clone() };
+        self.client.submit(Item::CheckIn(Box::new(check_in)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_server_would_make_of_them() {
+        assert_eq!(slug("Nightly Report (v2)"), "nightly-report--v2-");
+        assert_eq!(slug(&"x".repeat(80)).len(), 50);
+    }
+}

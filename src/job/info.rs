@@ -1,0 +1,97 @@
+//! What is known of a job before it runs.
+
+use std::borrow::Cow;
+
+use crate::propagation::{self, Carrier, Incoming};
+
+/// What is known of a job before it runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use tower_sentry::job::JobInfo;
+///
+/// struct Email { id: u64, attempt: u32, headers: HashMap<String, String> }
+///
+/// fn describe(job: &Email) -> JobInfo {
+///     JobInfo::new("email.send").queue("mail").id(job.id).attempt(job.attempt, 3).continue_trace(&job.headers)
+/// }
+/// # describe(&Email { id: 7, attempt: 1, headers: HashMap::new() });
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it describes a job for a layer"]
+pub struct JobInfo {
+    pub(super) name: Cow<'static, str>,
+    pub(super) op: &'static str,
+    pub(super) incoming: Option<Incoming>,
+    pub(super) sample_rate: Option<f64>,
+    pub(super) attempt: Option<(u32, u32)>,
+    pub(super) reports_every_attempt: bool,
+    pub(super) attributes: Vec<(&'static str, String)>,
+}
+
+impl JobInfo {
+    /// A job of this kind: names are rows on the server for ever, so ids do not belong in one.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            op: "queue.process",
+            incoming: None,
+            sample_rate: None,
+            attempt: None,
+            reports_every_attempt: true,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Sets the kind of work in Sentry's words. Defaults to `queue.process`.
+    pub fn op(mut self, op: &'static str) -> Self {
+        self.op = op;
+        self
+    }
+
+    /// Sets the queue it came out of (`messaging.destination.name`).
+    pub fn queue(self, name: impl Into<String>) -> Self {
+        self.attribute("messaging.destination.name", name)
+    }
+
+    /// Sets what the queue calls it (`messaging.message.id`).
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and ids are handed over as they are")]
+    pub fn id(self, id: impl ToString) -> Self {
+        self.attribute("messaging.message.id", id.to_string())
+    }
+
+    /// Sets the system of the queue, such as `redis` (`messaging.system`).
+    pub fn system(self, name: impl Into<String>) -> Self {
+        self.attribute("messaging.system", name)
+    }
+
+    /// Sets how often it has been tried, this time included, and how often it will be tried at most.
+    pub fn attempt(mut self, attempt: u32, of: u32) -> Self {
+        self.attempt = Some((attempt, of));
+        self
+    }
+
+    /// Sets the share of its transactions to send, instead of the client's rate.
+    pub fn sample_rate(mut self, rate: f64) -> Self {
+        self.sample_rate = Some(rate).filter(|rate| (0.0..=1.0).contains(rate));
+        self
+    }
+
+    /// Continues the trace of whoever put it into the queue, out of the job's own headers. See [`Scope::inject`](crate::Scope::inject).
+    pub fn continue_trace(mut self, headers: &(impl Carrier + ?Sized)) -> Self {
+        self.incoming = propagation::incoming_from(headers);
+        self
+    }
+
+    fn attribute(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.attributes.push((name, value.into()));
+        self
+    }
+
+    /// Whether an error of this attempt is an event.
+    pub(super) fn reports(&self) -> bool {
+        self.reports_every_attempt || self.attempt.is_none_or(|(attempt, of)| attempt >= of)
+    }
+}

@@ -1,0 +1,197 @@
+//! A layer over any tower service of jobs.
+
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::info::JobInfo;
+use super::running::Running;
+use crate::client::Client;
+
+/// Records every job of a worker as a transaction, its errors as events.
+///
+/// `describe` says what a job is. Errors are `std::error::Error`s; for services whose errors come in a box, see
+/// [`boxed_errors`](Self::boxed_errors).
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use tower::{ServiceBuilder, service_fn};
+/// use tower_sentry::job::{JobInfo, JobLayer};
+/// use tower_sentry::{Client, Config};
+///
+/// struct Email { id: u64, attempt: u32, headers: HashMap<String, String> }
+///
+/// let worker = Client::from(Config::worker_from_env()?);
+/// let describe = |job: &Email| JobInfo::new("email.send").id(job.id).attempt(job.attempt, 3).continue_trace(&job.headers);
+/// let service = ServiceBuilder::new()
+///     .layer(JobLayer::new(&worker, describe).report_last_attempt_only())
+///     .service(service_fn(|job: Email| async move { Ok::<_, std::io::Error>(()) }));
+/// # fn is_service(_: impl tower::Service<Email>) {}
+/// # is_service(service);
+/// # Ok::<(), tower_sentry::Error>(())
+/// ```
+#[must_use = "a layer does nothing until a service is wrapped in it"]
+pub struct JobLayer<D, F = TypedErrors> {
+    client: Client,
+    describe: Arc<D>,
+    reports_every_attempt: bool,
+    form: PhantomData<fn() -> F>,
+}
+
+impl<D> JobLayer<D> {
+    /// A layer that hands what it records to the exporter of a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
+    pub fn new(client: impl Into<Client>, describe: D) -> Self {
+        Self { client: client.into(), describe: Arc::new(describe), reports_every_attempt: true, form: PhantomData }
+    }
+
+    /// The same layer for services whose errors are boxed (`Box<dyn Error + Send + Sync>`, `anyhow::Error`): the errors of apalis, say.
+    pub fn boxed_errors(self) -> JobLayer<D, BoxedErrors> {
+        let Self { client, describe, reports_every_attempt, .. } = self;
+        JobLayer { client, describe, reports_every_attempt, form: PhantomData }
+    }
+}
+
+impl<D, F> JobLayer<D, F> {
+    /// Reports an error only of the [last attempt](JobInfo::attempt): what a retry mends is no issue. The transaction of each attempt
+    /// says how it went all the same. Defaults to every attempt.
+    pub fn report_last_attempt_only(mut self) -> Self {
+        self.reports_every_attempt = false;
+        self
+    }
+}
+
+impl<S, D, F> Layer<S> for JobLayer<D, F> {
+    type Service = JobService<S, D, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        JobService { inner, layer: self.clone() }
+    }
+}
+
+impl<D, F> Clone for JobLayer<D, F> {
+    fn clone(&self) -> Self {
+        let Self { client, describe, reports_every_attempt, .. } = self;
+        Self { client: client.clone(), describe: Arc::clone(describe), reports_every_attempt: *reports_every_attempt, form: PhantomData }
+    }
+}
+
+impl<D, F> fmt::Debug for JobLayer<D, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobLayer").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// How a service's errors lead to a chain.
+pub trait ErrorForm<E> {
+    /// The error, and the name of its type where that is known.
+    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>);
+}
+
+/// Errors are `std::error::Error`s.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TypedErrors;
+
+/// Errors are boxed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BoxedErrors;
+
+impl<E: Error + 'static> ErrorForm<E> for TypedErrors {
+    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>) {
+        (error, Some(std::any::type_name::<E>()))
+    }
+}
+
+impl<E: AsRef<dyn Error + Send + Sync + 'static>> ErrorForm<E> for BoxedErrors {
+    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>) {
+        (error.as_ref(), None)
+    }
+}
+
+/// A service whose jobs are recorded. Made by [`JobLayer`].
+pub struct JobService<S, D, F> {
+    inner: S,
+    layer: JobLayer<D, F>,
+}
+
+impl<S, D, F, Job> Service<Job> for JobService<S, D, F>
+where
+    S: Service<Job>,
+    D: Fn(&Job) -> JobInfo,
+    F: ErrorForm<S::Error>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = JobFuture<S::Future, F>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, job: Job) -> Self::Future {
+        let layer = &self.layer;
+        let mut running = if layer.client.is_enabled() {
+            let info = JobInfo { reports_every_attempt: layer.reports_every_attempt, ..(layer.describe)(&job) };
+            Some(Running::begin(&layer.client, info, "auto.queue.tower"))
+        } else {
+            None
+        };
+        let inner = match &mut running {
+            Some(running) => running.enter(|| self.inner.call(job)),
+            None => self.inner.call(job),
+        };
+        JobFuture { inner, running, form: PhantomData }
+    }
+}
+
+impl<S: Clone, D, F> Clone for JobService<S, D, F> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, D, F> fmt::Debug for JobService<S, D, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobService").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}
+
+pin_project! {
+    /// The future of a recorded job.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before its end, the transaction ends as `cancelled`.
+    #[derive(Debug)]
+    pub struct JobFuture<Fut, F> {
+        #[pin]
+        inner: Fut,
+        running: Option<Running>,
+        form: PhantomData<fn() -> F>,
+    }
+}
+
+impl<Fut, F, T, E> Future for JobFuture<Fut, F>
+where
+    Fut: Future<Output = Result<T, E>>,
+    F: ErrorForm<E>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(running) = this.running else { return this.inner.poll(cx) };
+        let output = ready!(running.enter(|| this.inner.poll(cx)));
+        running.end(output.is_err(), output.as_ref().err().map(F::error));
+        Poll::Ready(output)
+    }
+}

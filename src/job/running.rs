@@ -1,0 +1,91 @@
+//! A piece of work while it goes on: its scope is current in each poll, and its transaction ends exactly once.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::info::JobInfo;
+use crate::client::Client;
+use crate::exception;
+use crate::protocol::SpanStatus;
+use crate::record::{FieldWriter, Key, Parent, ResponseFacts};
+use crate::scope::{Capture, Ending, Extent, Shared, continue_or_begin, current};
+
+/// The transaction of a piece of work.
+pub(super) struct Running {
+    /// None while monitoring is off, and after the end.
+    scope: Option<Arc<Shared>>,
+    /// True while code of the work runs; still true in `Drop` when that code panicked.
+    is_inside: bool,
+    reports: bool,
+    mechanism: &'static str,
+}
+
+impl Running {
+    pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str) -> Self {
+        let Some(settings) = client.settings() else { return Self { scope: None, is_inside: false, reports: false, mechanism } };
+        let reports = info.reports();
+        let scope = Shared::open(client, settings, |transaction| {
+            transaction.begin(info.op, mechanism);
+            let decision = continue_or_begin(client, info.incoming, info.sample_rate, &mut transaction.record);
+            transaction.record.name_by_task(&info.name);
+            transaction.record.seal_scope();
+            let mut fields = Vec::new();
+            let mut writer = FieldWriter::new(&mut fields);
+            for (name, value) in &info.attributes {
+                writer.text(Key::Name(name), value);
+            }
+            if let Some((attempt, _)) = info.attempt {
+                writer.u64(Key::Name("messaging.message.retry.count"), attempt.saturating_sub(1).into());
+                transaction.record.set.set_tag("job.attempt".into(), attempt.to_string());
+            }
+            transaction.record.late_fields(Parent::Root, &fields);
+            (decision, Extent::of(decision, settings))
+        });
+        Self { scope: Some(scope), is_inside: false, reports, mechanism }
+    }
+
+    /// Runs a part of the work with its scope current.
+    pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let Some(scope) = &self.scope else { return work() };
+        self.is_inside = true;
+        let result = current::enter(scope, None, work);
+        self.is_inside = false;
+        result
+    }
+
+    /// The work has ended.
+    pub(super) fn end(&mut self, has_failed: bool, error: Option<(&(dyn Error + 'static), Option<&'static str>)>) {
+        if let Some((error, type_name)) = error
+            && let Some(scope) = self.scope.as_ref().filter(|_| self.reports)
+        {
+            let chain = exception::chain(error, type_name);
+            scope.capture(Capture::work(chain, self.mechanism), Parent::Root);
+        }
+        self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
+    }
+
+    fn finish(&mut self, status: SpanStatus, has_failed: bool) {
+        if let Some(scope) = self.scope.take() {
+            scope.finish(Ending { status, response: ResponseFacts::default(), has_failed, is_session: false });
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_inside {
+            if let Some(scope) = &self.scope {
+                scope.mark_crashed();
+            }
+            return self.finish(SpanStatus::InternalError, true);
+        }
+        self.finish(SpanStatus::Cancelled, false);
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("has_ended", &self.scope.is_none()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! The span of an outgoing request.
+
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::propagation::{Target, is_target};
+use crate::protocol::SpanStatus;
+use crate::record::{FieldWriter, Key};
+use crate::scope::{OwnSpan, Scope};
+
+/// An outgoing request that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    /// None where nothing is recorded.
+    span: Option<OwnSpan>,
+}
+
+impl Call {
+    /// Begins the span below what is active here, and tells whom it goes to of the trace if they are named: by `targets`, or by the client
+    /// whose request this is.
+    pub(super) fn begin(method: &Method, uri: &Uri, headers: &mut HeaderMap, targets: Option<&[Target]>) -> Self {
+        let here = Scope::current();
+        let Some(settings) = here.settings() else { return Self::default() };
+        // What the exporter sends must not be recorded for it to send.
+        if settings.dsn.as_ref().is_some_and(|dsn| dsn.envelope_url().host_str() == uri.host() && uri.path() == dsn.envelope_url().path()) {
+            return Self::default();
+        }
+        let mut span = OwnSpan::start("http.client", "auto.http.client.tower", &description(method, uri));
+        if let Some(span) = &mut span {
+            span.set(|writer| describe(method, uri, writer));
+        }
+        if is_target(targets.unwrap_or(&settings.trace_propagation_targets), uri) {
+            match &mut span {
+                // The next service's work hangs below this call.
+                Some(span) => span.enter(|| Scope::current().inject(headers)),
+                None => here.inject(headers),
+            }
+        }
+        Self { span }
+    }
+
+    /// Runs a part of the call inside its span.
+    pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        match &mut self.span {
+            Some(span) => span.enter(work),
+            None => work(),
+        }
+    }
+
+    /// The head of the response is there, or will never be.
+    pub(super) fn end(&mut self, status: Option<StatusCode>) {
+        let Some(mut span) = self.span.take() else { return };
+        if let Some(status) = status {
+            span.set(|writer| writer.u64(Key::Name("http.response.status_code"), status.as_u16().into()));
+        }
+        span.end(status.map_or(SpanStatus::InternalError, |status| SpanStatus::from_http(status.as_u16())));
+    }
+}
+
+/// `GET https://stock.internal/items`: no query, no credentials.
+fn description(method: &Method, uri: &Uri) -> String {
+    let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
+    format!("{method} {scheme}{}{}", authority(uri), uri.path())
+}
+
+/// Host and port, without the user and password that may stand before.
+fn authority(uri: &Uri) -> &str {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+fn describe(method: &Method, uri: &Uri, writer: &mut FieldWriter<'_>) {
+    writer.text(Key::Name("http.request.method"), method.as_str());
+    writer.text(Key::Name("url.full"), &format!("{}://{}{}", uri.scheme_str().unwrap_or("http"), authority(uri), uri.path()));
+    if let Some(query) = uri.query() {
+        writer.text(Key::Name("url.query"), query);
+    }
+    if let Some(host) = uri.host() {
+        writer.text(Key::Name("server.address"), host);
+    }
+    if let Some(port) = uri.port_u16() {
+        writer.u64(Key::Name("server.port"), port.into());
+    }
+}

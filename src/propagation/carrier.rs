@@ -1,0 +1,56 @@
+//! What carries a trace from one service to the next: headers of a request, of a message, of a job.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What carries a trace: a map of texts, by names without case.
+///
+/// Implemented for `http::HeaderMap` and for maps of `String`; a carrier of your own (metadata of a queue) needs these two methods.
+pub trait Carrier {
+    /// The value of a name; several lines of a header are joined by commas.
+    fn get(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// Sets the value of a name. What cannot be carried is left out.
+    fn set(&mut self, name: &'static str, value: String);
+}
+
+impl Carrier for HeaderMap {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines = self.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        let first = Cow::Borrowed(lines.next()?);
+        Some(lines.fold(first, |joined, line| Cow::Owned(format!("{joined},{line}"))))
+    }
+
+    fn set(&mut self, name: &'static str, value: String) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        let exact = Self::get(self, name);
+        let any_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        exact.or_else(any_case).map(|value| Cow::Borrowed(value.as_str()))
+    }
+
+    fn set(&mut self, name: &'static str, value: String) {
+        self.insert(name.to_owned(), value);
+    }
+}
+
+impl Carrier for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        let exact = Self::get(self, name);
+        let any_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        exact.or_else(any_case).map(|value| Cow::Borrowed(value.as_str()))
+    }
+
+    fn set(&mut self, name: &'static str, value: String) {
+        self.insert(name.to_owned(), value);
+    }
+}

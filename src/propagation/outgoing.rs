@@ -1,0 +1,189 @@
+//! What an outgoing request says about the trace it belongs to.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
+use super::carrier::Carrier;
+use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
+
+/// What stays as it is in a value: the unreserved characters of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the next service is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outgoing {
+    pub(crate) trace_id: TraceId,
+    /// The span that the next service's work hangs below.
+    pub(crate) span: SpanId,
+    pub(crate) sampled: bool,
+    /// Frozen by whoever began the trace; none where that said nothing.
+    pub(crate) context: Option<DynamicSamplingContext>,
+}
+
+impl Outgoing {
+    /// `sentry-trace`
+    pub(crate) fn sentry_trace(&self) -> String {
+        format!("{}-{}-{}", self.trace_id, self.span, u8::from(self.sampled))
+    }
+
+    /// `traceparent` (W3C Trace Context, level 1)
+    pub(crate) fn traceparent(&self) -> String {
+        format!("00-{}-{}-{:02x}", self.trace_id, self.span, u8::from(self.sampled))
+    }
+
+    /// Our members of `baggage`.
+    pub(crate) fn baggage(&self) -> Option<String> {
+        let DynamicSamplingContext {
+            trace_id,
+            public_key,
+            sample_rate,
+            sample_rand,
+            sampled,
+            release,
+            environment,
+            transaction,
+            org_id,
+            replay_id,
+        } = self.context.as_ref()?;
+        let members = [
+            ("trace_id", Some(trace_id).filter(|id| !id.is_empty())),
+            ("public_key", Some(public_key).filter(|key| !key.is_empty())),
+            ("sample_rate", sample_rate.as_ref()),
+            ("sample_rand", sample_rand.as_ref()),
+            ("sampled", sampled.as_ref()),
+            ("release", release.as_ref()),
+            ("environment", environment.as_ref()),
+            ("transaction", transaction.as_ref()),
+            ("org_id", org_id.as_ref()),
+            ("replay_id", replay_id.as_ref()),
+        ];
+        let mut line = String::new();
+        for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            let separator = if line.is_empty() { "" } else { "," };
+            line.extend([separator, "sentry-", name, "="]);
+            line.extend(utf8_percent_encode(value, ESCAPED));
+        }
+        Some(line).filter(|line| !line.is_empty())
+    }
+
+    /// Puts it into a carrier. A `sentry-trace` that is there already is the application's own affair and stays, with its baggage; so do
+    /// others' members of `baggage`.
+    pub(crate) fn write(&self, carrier: &mut impl Carrier, with_traceparent: bool) {
+        if carrier.get("sentry-trace").is_some() {
+            return;
+        }
+        carrier.set("sentry-trace", self.sentry_trace());
+        if with_traceparent && carrier.get("traceparent").is_none() {
+            carrier.set("traceparent", self.traceparent());
+        }
+        let present = carrier.get("baggage").unwrap_or_default().into_owned();
+        if let Some(merged) = merge(&present, self.baggage().as_deref()) {
+            carrier.set("baggage", merged);
+        }
+    }
+}
+
+/// Others' members as they are, ours behind them; none if nothing changes. Beyond W3C's limits ours are left out.
+fn merge(present: &str, ours: Option<&str>) -> Option<String> {
+    let is_ours = |member: &str| member.trim_start().starts_with("sentry-");
+    let others: Vec<&str> = present.split(',').filter(|member| !member.trim().is_empty() && !is_ours(member)).collect();
+    let has_stale = present.split(',').any(is_ours);
+    let mut merged = others.join(",");
+    let Some(ours) = ours else { return has_stale.then_some(merged) };
+    let fits = merged.len() + 1 + ours.len() <= BYTES_LIMIT && others.len() + ours.split(',').count() <= MEMBERS_LIMIT;
+    if !fits {
+        return has_stale.then_some(merged);
+    }
+    if !merged.is_empty() {
+        merged.push(',');
+    }
+    merged.push_str(ours);
+    Some(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn outgoing() -> Outgoing {
+        let context = DynamicSamplingContext {
+            trace_id: "771a43a4192642f0b136d5159a501700".to_owned(),
+            public_key: "0123456789abcdef0123456789abcdef".to_owned(),
+            transaction: Some("GET /users/{id}, all".to_owned()),
+            ..DynamicSamplingContext::default()
+        };
+        Outgoing {
+            trace_id: context.trace_id.parse().unwrap_or_default(),
+            span: "b0e6f15b45c36b12".parse().unwrap_or_default(),
+            sampled: true,
+            context: Some(context),
+        }
+    }
+
+    const OURS: &str = "sentry-trace_id=771a43a4192642f0b136d5159a501700,sentry-public_key=0123456789abcdef0123456789abcdef,\
+                        sentry-transaction=GET%20%2Fusers%2F%7Bid%7D%2C%20all";
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut headers = HeaderMap::new();
+
+        outgoing().write(&mut headers, true);
+
+        let read = super::super::incoming(&headers).expect("a trace");
+        assert_eq!((read.trace_id, read.parent, read.sampled), (outgoing().trace_id, outgoing().span, Some(true)));
+        assert_eq!(Some(*read.context), outgoing().context);
+        assert_eq!(headers["traceparent"], "00-771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-01");
+    }
+
+    #[test]
+    fn others_members_stay_and_stale_ones_of_ours_go() {
+        let mut headers = HeaderMap::new();
+        headers.append("baggage", HeaderValue::from_static("vendor=1;prop=2, sentry-release=old"));
+        headers.append("baggage", HeaderValue::from_static("other=%20x"));
+
+        outgoing().write(&mut headers, false);
+
+        assert_eq!(headers["baggage"], format!("vendor=1;prop=2,other=%20x,{OURS}"));
+        assert_eq!(headers.get("traceparent"), None);
+    }
+
+    #[test]
+    fn an_own_header_of_the_application_stays_with_its_baggage() {
+        let mut headers = HeaderMap::new();
+        headers.insert("sentry-trace", HeaderValue::from_static("0123456789abcdef0123456789abcdef-b0e6f15b45c36b12-0"));
+        let before = headers.clone();
+
+        outgoing().write(&mut headers, true);
+
+        assert_eq!(headers, before);
+    }
+
+    #[test]
+    fn the_limits_of_w3c_are_kept() {
+        let many = (0..MEMBERS_LIMIT).map(|number| format!("m{number}=1")).collect::<Vec<_>>().join(",");
+
+        assert_eq!(merge(&many, Some(OURS)), None);
+        assert_eq!(merge(&format!("a={}", "x".repeat(BYTES_LIMIT - 20)), Some(OURS)), None);
+        assert_eq!(merge("", Some(OURS)).as_deref(), Some(OURS));
+        assert_eq!(merge("sentry-release=1,a=2", None).as_deref(), Some("a=2"));
+    }
+
+    #[test]
+    fn traceparents_are_those_of_the_protocols_vectors() {
+        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/traceparent.json")).unwrap_or_default();
+        let mut checked = 0;
+        for case in vectors["cases"].as_array().into_iter().flatten() {
+            let text = |name: &str| case[name].as_str().unwrap_or_default().to_owned();
+            let (Ok(trace_id), Ok(span)) = (text("trace_id").parse(), text("span_id").parse()) else { continue };
+            let written = Outgoing { trace_id, span, sampled: case["sampled"].as_bool() == Some(true), context: None }.traceparent();
+            if let Some(expected) = case["out"].as_str() {
+                assert_eq!(written, expected, "{case}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 0);
+    }
+}

@@ -1,0 +1,29 @@
+//! What users say.
+
+use super::Scope;
+use crate::export::Item;
+use crate::protocol::{EventId, Feedback, FeedbackEvent};
+
+impl Scope {
+    /// Sends what a user says, perhaps about an error that was captured before. It goes through redaction, not through `before_send`.
+    ///
+    /// Returns its id; nil while monitoring is off.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::{Scope, protocol::Feedback};
+    ///
+    /// # fn told() -> tower_sentry::EventId { tower_sentry::EventId::nil() }
+    /// let said = Feedback::new("the cart was empty after I paid").event_id(told()).email("jane@example.com");
+    /// Scope::current().capture_feedback(said);
+    /// ```
+    pub fn capture_feedback(&self, feedback: Feedback) -> EventId {
+        let Some(shared) = &self.shared else { return EventId::nil() };
+        let (trace_id, root, ..) = shared.ids();
+        let event = FeedbackEvent::new(feedback, trace_id, root);
+        let event_id = event.event_id;
+        shared.client.submit(Item::Feedback(Box::new(event)));
+        event_id
+    }
+}

@@ -1,0 +1,207 @@
+//! Structured logs, and the file of security events.
+
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::Value;
+use tower_sentry::{Client, Config, Scope, SentryLayer, TracingLayer, User};
+use tracing_subscriber::prelude::*;
+
+use crate::support::{self, PATIENCE, Received, Relay, Server, in_child};
+
+fn attribute<'a>(log: &'a Value, name: &str) -> &'a Value {
+    &log["attributes"][name]["value"]
+}
+
+#[tokio::test]
+async fn events_are_sent_as_logs_where_asked_for() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).enable_logs(true).release("shop@1.4.0").build().unwrap());
+    let quiet = Relay::start();
+    let other = support::client(&quiet);
+    #[tracing::instrument]
+    async fn charge() {
+        tracing::warn!(order = 7, amount = 12.5, big = u64::MAX, fine = true, api_key = "canary-1", "charging with token=canary-2");
+    }
+    let handler = || async {
+        Scope::current().set_user(User::id(42));
+        charge().await;
+    };
+    let app = |client: &Client| {
+        Router::new().route("/", get(handler)).layer(SentryLayer::new(client).ignore(["/quiet"])).route("/quiet", get(handler))
+    };
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/").await;
+    support::get(&Server::start(app(&other)).await, "/").await;
+    support::settle(&client).await;
+    support::settle(&other).await;
+
+    let received = relay.received();
+    let logs: Vec<_> = received.iter().flat_map(|received| received.items().1).filter(|(item, _)| item["type"] == "log").collect();
+    let (item, container) = &logs[0];
+    assert_eq!((logs.len(), &item["item_count"], &container["version"]), (1, &1.into(), &2.into()));
+    assert_eq!(item["content_type"], "application/vnd.sentry.items.log+json");
+    let log = &container["items"][0];
+    let transaction = &relay.transactions()[0];
+    let span = &transaction["spans"].as_array().unwrap().iter().find(|span| span["description"] == "charge").unwrap()["span_id"];
+    assert_eq!((&log["level"], &log["severity_number"], &log["span_id"]), (&"warn".into(), &13.into(), span));
+    assert_eq!((&log["trace_id"], &log["body"]), (&transaction["contexts"]["trace"]["trace_id"], &"charging with token=[Filtered]".into()));
+    let typed = |name: &str| (log["attributes"][name]["type"].as_str().unwrap(), attribute(log, name).clone());
+    assert_eq!(typed("order"), ("integer", 7.into()));
+    assert_eq!(typed("amount"), ("double", 12.5.into()));
+    assert_eq!(typed("big"), ("string", u64::MAX.to_string().into()), "beyond what a server reads as an integer");
+    assert_eq!(typed("fine"), ("boolean", true.into()));
+    assert_eq!(typed("api_key"), ("string", "[Filtered]".into()));
+    assert_eq!((attribute(log, "user.id"), attribute(log, "sentry.release")), (&"42".into(), &"shop@1.4.0".into()));
+    assert_eq!((attribute(log, "logger.name"), attribute(log, "sentry.origin")), (&"it::logs".into(), &"auto.log.tracing".into()));
+    assert!(quiet.payloads("log").is_empty(), "off by default");
+    assert!(!received.iter().any(|received| String::from_utf8_lossy(&received.envelope).contains("canary")));
+    // No trace in the header: the protocol forbids it for logs.
+    let headers = received.iter().map(Received::items).filter(|(_, items)| items[0].0["type"] == "log");
+    assert!(headers.into_iter().all(|(header, _)| header.get("trace").is_none()));
+}
+
+#[tokio::test]
+async fn a_hundred_logs_share_an_envelope_and_those_beyond_a_thousand_are_counted() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).enable_logs(true).build().unwrap());
+    let handler = || async { (0..5000).for_each(|number| tracing::info!(number, "many")) };
+    let server = Server::start(Router::new().route("/", get(handler)).layer(SentryLayer::new(&client))).await;
+
+    support::get(&server, "/").await;
+    support::settle(&client).await;
+
+    let counts: Vec<_> = relay.payloads("log").iter().map(|container| container["items"].as_array().unwrap().len()).collect();
+    assert!(counts.iter().all(|count| *count <= 100), "{counts:?}");
+    let logs = client.stats().logs;
+    assert_eq!((logs.captured, logs.sent), (5000, counts.iter().sum::<usize>() as u64));
+    assert!(logs.sent >= 1000);
+    let lost = relay.reported().into_iter().filter(|(reason, category, _)| reason == "buffer_overflow" && category == "log_item");
+    assert_eq!(lost.map(|(_, _, quantity)| quantity).sum::<u64>(), 5000 - logs.sent);
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn security_events_reach_their_file_whatever_the_network_does() {
+    if in_child("logs::security_events_reach_their_file_whatever_the_network_does", &[]) {
+        return;
+    }
+    let folder = folder("security");
+    let path = folder.join("security.log");
+    // Open to others before.
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    // Nobody listens there: the listener is gone again.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{dead}/1");
+    let shutdown = std::time::Duration::from_millis(100);
+    let guard = Config::builder().dsn(dsn).security_log(&path).shutdown_timeout(shutdown).init().unwrap();
+    let shown = Shown::default();
+    let fmt = tracing_subscriber::fmt::layer().with_writer(shown.clone());
+    tracing_subscriber::registry().with(fmt).with(TracingLayer::new(&guard)).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let handler = || async {
+            Scope::current().set_user(User::id(42));
+            tracing::debug!(target: "security", attempt = 3, password = "canary-1", "sign-in refused");
+            tracing::info!("not of security");
+        };
+        let app = Router::new().route("/", get(handler)).route("/healthz", get(handler));
+        let server = Server::start(app.layer(SentryLayer::new(&guard).ignore(["/healthz"]))).await;
+        support::get(&server, "/").await;
+        support::get(&server, "/healthz").await;
+    });
+    for number in 0..1000 {
+        tracing::warn!(target: "security::audit", number, "token=canary-2");
+    }
+    drop(guard);
+
+    let lines = lines(&path);
+    assert_eq!(lines.len(), 1002);
+    let first = &lines[0];
+    assert_eq!((&first["message"], &first["level"], &first["target"]), (&"sign-in refused".into(), &"debug".into(), &"security".into()));
+    assert_eq!((&first["fields"]["attempt"], &first["fields"]["password"]), (&3.into(), &"[Filtered]".into()));
+    assert_eq!((&first["user_id"], first["trace_id"].as_str().unwrap().len()), (&"42".into(), 32));
+    assert_eq!((0..1000).collect::<Vec<_>>(), lines[2..].iter().map(|line| line["fields"]["number"].as_i64().unwrap()).collect::<Vec<_>>());
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("canary"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(shown.text().matches("token=canary-2").count(), 1000, "the application's own log has everything");
+}
+
+/// What the application's own log shows.
+#[derive(Clone, Default)]
+struct Shown(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Shown {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl std::io::Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Shown {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn a_security_log_rotates_and_needs_no_dsn() {
+    if in_child("logs::a_security_log_rotates_and_needs_no_dsn", &[]) {
+        return;
+    }
+    let folder = folder("rotation");
+    let path = folder.join("security.log");
+    let guard = Config::builder().security_log(&path).init().unwrap();
+    tracing_subscriber::registry().with(TracingLayer::new(&guard)).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let long = "x ".repeat(3000);
+
+    // 6 KB each: 25 MB make three files.
+    for batch in 0..4000_u64 {
+        tracing::info!(target: "security", batch, long, "a long one");
+        if batch % 500 == 0 {
+            runtime.block_on(guard.flush(PATIENCE)).unwrap();
+        }
+    }
+    drop(guard);
+
+    let batches = |name: &str| lines(&folder.join(name)).iter().map(|line| line["fields"]["batch"].as_u64().unwrap()).collect::<Vec<_>>();
+    let all: Vec<_> = ["security.log.2", "security.log.1", "security.log"].into_iter().flat_map(batches).collect();
+    assert_eq!(all, (0..4000).collect::<Vec<_>>());
+    assert!(std::fs::metadata(folder.join("security.log.1")).unwrap().len() < 11 * 1024 * 1024);
+}
+
+#[test]
+fn a_security_log_in_no_folder_is_a_clear_error() {
+    let error = Config::builder().security_log("/no/such/folder/security.log").build().unwrap_err();
+
+    assert_eq!(error.to_string(), "security_log: expected a file in a folder that exists, found '/no/such/folder/security.log'");
+}

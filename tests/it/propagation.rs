@@ -1,0 +1,146 @@
+//! Traces that come in from others.
+
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::Request;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tower_sentry::{Client, SentryLayer};
+
+use crate::support::{self, Relay};
+
+const TRACE: &str = "771a43a4192642f0b136d5159a501700";
+const OTHER: &str = "0123456789abcdef0123456789abcdef";
+const SPAN: &str = "b0e6f15b45c36b12";
+
+/// The transaction of a request with these headers, and its envelope's context; none if it was not sampled.
+async fn serve(headers: &[(&str, String)]) -> Option<(Value, Value)> {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    let mut request = Request::get("/");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+    support::settle(&client).await;
+    let transaction = relay.transactions().pop()?;
+    let header = relay.received().iter().map(|received| received.items().0).find(|header| header.get("event_id").is_some()).unwrap();
+    Some((transaction["contexts"]["trace"].clone(), header["trace"].clone()))
+}
+
+#[tokio::test]
+async fn incoming() {
+    let sentry = |flag: &str| ("sentry-trace", format!("{TRACE}-{SPAN}{flag}"));
+    let w3c = |flag: &str| ("traceparent", format!("00-{OTHER}-{SPAN}-{flag}"));
+    let baggage = |text: &str| ("baggage", text.to_owned());
+    let frozen = format!("sentry-trace_id={TRACE},sentry-public_key={OTHER},sentry-sample_rand=0.112233,sentry-sampled=true,vendor=1");
+    // Headers; whose trace it is; whether the envelope has a context.
+    let rows: [(&[(&str, String)], Option<&str>, Option<bool>); 10] = [
+        (&[], None, Some(true)),
+        (&[sentry("-1")], Some(TRACE), Some(false)),
+        (&[sentry("")], Some(TRACE), Some(false)),
+        (&[sentry("-0")], Some(TRACE), None),
+        (&[sentry("-1"), w3c("00")], Some(TRACE), Some(false)),
+        (&[w3c("01")], Some(OTHER), Some(false)),
+        (&[w3c("00")], Some(OTHER), Some(false)),
+        (&[("sentry-trace", "nonsense".to_owned()), w3c("01")], Some(OTHER), Some(false)),
+        (&[baggage(&frozen)], None, Some(true)),
+        (&[sentry("-1"), baggage(&frozen)], Some(TRACE), Some(true)),
+    ];
+
+    for (headers, trace_id, has_context) in rows {
+        let served = serve(headers).await;
+        assert_eq!(served.is_some(), has_context.is_some(), "{headers:?}");
+        let Some((trace, context)) = served else { continue };
+        match trace_id {
+            Some(id) => assert_eq!((&trace["trace_id"], &trace["parent_span_id"]), (&id.into(), &SPAN.into()), "{headers:?}"),
+            None => assert!(trace["trace_id"] != TRACE && trace.get("parent_span_id").is_none(), "{headers:?}"),
+        }
+        assert_eq!(Some(context.is_object()), has_context, "{headers:?}");
+        if headers.len() == 2 && context.is_object() {
+            assert_eq!((&context["sample_rand"], &context["public_key"]), (&"0.112233".into(), &OTHER.into()), "as it came in");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_of_another_organisation_is_not_continued() {
+    for (org, continues) in [("1", true), ("2", false)] {
+        let (seen, envelopes) = std::sync::mpsc::channel();
+        let seen = Mutex::new(seen);
+        let config = tower_sentry::Config::builder()
+            .dsn(format!("http://{OTHER}@o1.ingest.sentry.io/42"))
+            .traces_sample_rate(1.0)
+            .panic_hook(false)
+            .transport(move |envelope| seen.lock().unwrap().send(envelope.to_vec()).unwrap());
+        let client = Client::from(config.build().unwrap());
+        let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+        let request =
+            Request::get("/").header("sentry-trace", format!("{TRACE}-{SPAN}-1")).header("baggage", format!("sentry-org_id={org}"));
+
+        drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+        support::settle(&client).await;
+
+        let envelope = envelopes.recv().unwrap();
+        let (_, items) = tower_sentry::protocol::parse(&envelope).unwrap();
+        let transaction: Value = serde_json::from_slice(items[0].payload).unwrap();
+        assert_eq!(transaction["contexts"]["trace"]["trace_id"] == TRACE, continues, "organisation {org}");
+    }
+}
+
+#[test]
+fn whatever_headers_say_they_are_read_or_refused() {
+    use tower_sentry::job::JobInfo;
+
+    const PIECES: [&str; 24] = [
+        TRACE,
+        OTHER,
+        SPAN,
+        "-",
+        "-1",
+        "-0",
+        "00-",
+        "ff-",
+        "01",
+        ",",
+        ";",
+        "=",
+        "%",
+        "%41",
+        "%ff",
+        "sentry-",
+        "sentry-trace_id=",
+        "sentry-sample_rand=",
+        "0.5",
+        "sampled",
+        "é",
+        "\u{0}",
+        " ",
+        "\"",
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    // Anything, or something good with a piece put in somewhere, or nothing.
+    let mut text = |good: &str, most: usize| {
+        let mut pieces: Vec<&str> = (0..random.usize(..=most)).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
+        if random.bool() {
+            pieces.truncate(random.usize(..2));
+            let (head, tail) = good.split_at(random.usize(..=good.len()));
+            pieces.insert(0, head);
+            pieces.push(tail);
+        }
+        pieces.concat()
+    };
+    let (good, w3c) = (format!("{TRACE}-{SPAN}-1"), format!("00-{OTHER}-{SPAN}-01"));
+    let mut continued = 0;
+    for _ in 0..100_000 {
+        let headers = [("Sentry-Trace", text(&good, 5)), ("traceparent", text(&w3c, 6)), ("baggage", text("sentry-sampled=true", 40))];
+        let headers: std::collections::HashMap<String, String> = headers.map(|(name, value)| (name.to_owned(), value)).into();
+        continued += u32::from(format!("{:?}", JobInfo::new("fuzzed").continue_trace(&headers)).contains("trace_id: "));
+    }
+    // Some are good by chance, or nothing was tried.
+    assert!((10_000..90_000).contains(&continued), "{continued}");
+}
