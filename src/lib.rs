@@ -42,7 +42,10 @@
 
 // In the order of the way of the data, from the edges to the wire.
 mod init;
+#[cfg(feature = "test")]
+pub mod test;
 
+pub mod cache;
 pub mod html;
 pub mod incoming;
 pub mod job;

@@ -289,6 +289,7 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
             server_name: settings.server_name.clone(),
             tags: settings.tags.clone(),
             sdk: SdkInfo::current(),
+            slow_query: settings.slow_query_threshold,
             public_key: settings.dsn.as_ref().map(|dsn| dsn.public_key().to_owned()).unwrap_or_default(),
             org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),
         },

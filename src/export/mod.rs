@@ -104,6 +104,8 @@ pub(crate) struct Facts {
     pub(crate) server_name: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) sdk: SdkInfo,
+    /// A query that takes as long is slow.
+    pub(crate) slow_query: Duration,
     /// For the sampling context; empty without a DSN.
     pub(crate) public_key: String,
     pub(crate) org_id: Option<String>,

@@ -45,7 +45,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match ready!(this.running.enter(|| this.inner.poll(cx))) {
+        match ready!(this.running.poll(|| this.inner.poll(cx))) {
             Ok(mut response) => {
                 match this.running {
                     // Without a transaction the error stays on the response: a layer further out may want it.

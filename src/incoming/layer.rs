@@ -152,6 +152,23 @@ impl<F> SentryLayer<F> {
         self
     }
 
+    /// Lets the lines of other layers' logs say which trace they belong to: each request is a `tracing` span `request` with the field `trace_id`, which
+    /// `tracing_subscriber::fmt` prints before each line, as text or JSON. It is no span of the transaction, and costs what one costs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// // INFO request{trace_id=771a43a4192642f0b136d5159a501700}: shop::orders: charging order=7
+    /// let layer = SentryLayer::new(config).log_span();
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn log_span(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).log_span = true;
+        self
+    }
+
     /// Routes that are not recorded at all: no transaction, no errors, not counted. The same as [`RouteOptions::ignore`] for each.
     pub fn ignore<I>(mut self, routes: I) -> Self
     where

@@ -21,6 +21,7 @@ pub(super) struct Rules {
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
     pub(super) names_by_handler: bool,
+    pub(super) log_span: bool,
     pub(super) echo: Echo,
 }
 

@@ -3,16 +3,21 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderMap, Method, StatusCode};
+use tracing::Span;
 
 use super::capture_error::CaptureError;
 use super::rules::Rules;
 use super::status::Outcome;
 use crate::protocol::SpanStatus;
-use crate::record::{Parent, ResponseFacts};
+use crate::record::{Moment, Parent, ResponseFacts};
 use crate::scope::{Ending, OwnSpan, Shared, current};
 use crate::trace::clock;
+
+/// A poll of so many nanoseconds keeps others of its thread waiting: it blocks.
+const BLOCKED_FROM: u64 = 200_000_000;
 
 /// What is done around each poll.
 #[derive(Debug, Default)]
@@ -50,13 +55,23 @@ pub(super) struct Root {
     expected: Option<u64>,
     response: ResponseFacts,
     was_polled: bool,
+    /// When the poll that goes on began; the first with the request.
+    poll_began: Moment,
+    /// What lines of other layers' logs say of the request.
+    log_span: Option<Box<Span>>,
     /// True while code of the request runs; still true in `Drop` when that code panicked.
     is_inside: bool,
 }
 
 impl Running {
     pub(super) fn root(scope: Arc<Shared>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) -> Self {
+        let log_span = rules.log_span.then(|| {
+            let (trace_id, ..) = scope.ids();
+            Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id))
+        });
         Self::Root(Root {
+            poll_began: scope.start,
+            log_span,
             scope: Some(scope),
             has_ended: false,
             is_head: method == Method::HEAD,
@@ -80,6 +95,20 @@ impl Running {
             Self::Nested(span) => span.enter(work),
             Self::Root(root) => root.enter(work),
         }
+    }
+
+    /// Polls the work. The last poll ends with the head of the response.
+    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        if let Self::Root(root) = self {
+            root.resume();
+        }
+        let polled = self.enter(work);
+        if let Self::Root(root) = self
+            && polled.is_pending()
+        {
+            root.suspend();
+        }
+        polled
     }
 
     /// What goes on while the body is polled.
@@ -132,13 +161,36 @@ impl Root {
         let Some(scope) = &self.scope else { return work() };
         self.was_polled = true;
         self.is_inside = true;
-        let result = current::enter(scope, None, work);
+        let result = match &self.log_span {
+            None => current::enter(scope, None, work),
+            Some(span) => current::enter(scope, None, || span.in_scope(work)),
+        };
         self.is_inside = false;
         result
     }
 
+    /// A poll begins.
+    fn resume(&mut self) {
+        // The first began with the request.
+        if self.response.polls.count > 0 {
+            self.poll_began = clock::now();
+        }
+    }
+
+    /// A poll has ended.
+    fn suspend(&mut self) {
+        let took = clock::now().nanos_since(self.poll_began);
+        self.response.polls.add(took);
+        if took >= BLOCKED_FROM
+            && let Some(scope) = &self.scope
+        {
+            scope.warn_of_blocking(took);
+        }
+    }
+
     /// The head of the response is there, perhaps with an error that rides on it.
     pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
+        self.suspend();
         let Some(scope) = &self.scope else { return };
         self.outcome.head(status.as_u16(), headers);
         self.was_polled = false;

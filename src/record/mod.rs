@@ -10,6 +10,7 @@ mod headers;
 mod moment;
 mod naming;
 mod pool;
+mod room;
 mod scope_data;
 
 use std::borrow::Cow;
@@ -39,7 +40,7 @@ pub(crate) struct Slice {
 }
 
 /// Where a span hangs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Parent {
     #[default]
     Root,
@@ -77,6 +78,10 @@ pub(crate) struct SpanRecord {
     pub(crate) fields: Slice,
     /// Set by what happened inside, where no field says otherwise.
     pub(crate) status: Option<SpanStatus>,
+    /// Something hangs on it, or may.
+    pub(crate) is_held: bool,
+    /// Some of its fields are among the late ones.
+    pub(crate) has_late_fields: bool,
 }
 
 /// Fields that came after the span began.
@@ -143,8 +148,28 @@ pub(crate) struct ResponseFacts {
     pub(crate) first_byte: Moment,
     /// Where the client was lost: `before_headers` or `in_body`.
     pub(crate) cancelled: Option<&'static str>,
+    /// How often the work was polled until the head of the response, how long that took in all, and the longest.
+    pub(crate) polls: Polls,
     /// The transaction was ended while the body went on.
     pub(crate) is_cut: bool,
+}
+
+/// How a future was polled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Polls {
+    pub(crate) count: u32,
+    /// Microseconds, as the next: an hour has room.
+    pub(crate) busy: u32,
+    pub(crate) longest: u32,
+}
+
+impl Polls {
+    pub(crate) fn add(&mut self, nanos: u64) {
+        let micros = u32::try_from(nanos / 1_000).unwrap_or(u32::MAX);
+        self.count = self.count.saturating_add(1);
+        self.busy = self.busy.saturating_add(micros);
+        self.longest = self.longest.max(micros);
+    }
 }
 
 /// All that is known of one request or job.
@@ -177,6 +202,10 @@ pub(crate) struct Record {
     pub(crate) kept: Option<&'static str>,
     pub(crate) spans: Vec<SpanRecord>,
     pub(crate) own_spans: Vec<OwnSpanRecord>,
+    /// Rows of those whose spans gave way to others.
+    pub(crate) free_own: Vec<u32>,
+    /// Where room is looked for next.
+    room: usize,
     pub(crate) dropped_spans: u32,
     /// Ids of `tracing` spans that are open, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
@@ -205,6 +234,8 @@ impl Record {
         self.kept = None;
         self.spans.clear();
         self.own_spans.clear();
+        self.free_own.clear();
+        self.room = 0;
         self.dropped_spans = 0;
         self.live.clear();
         self.late.clear();
@@ -281,6 +312,11 @@ impl Record {
         let fields = self.fields(encoded);
         if fields.len > 0 {
             self.late.push(LateFields { span, fields });
+            if let Parent::Span(index) = span
+                && let Some(row) = self.spans.get_mut(index as usize)
+            {
+                row.has_late_fields = true;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A moment on the monotonic clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A moment as the clock gave it, or none. It becomes a number only when something is sent: that saves each request with five
 /// spans about 600 instructions.
@@ -19,6 +19,11 @@ impl Moment {
     /// This moment, or `other` if it is not known.
     pub(crate) const fn or(self, other: Self) -> Self {
         if self.is_known() { self } else { other }
+    }
+
+    /// The moment so long before this one.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Self(self.0.and_then(|instant| instant.checked_sub(duration)))
     }
 
     /// Nanoseconds since `earlier`; none have passed if that was later, or if one of them is not known.

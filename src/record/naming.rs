@@ -54,6 +54,7 @@ impl Record {
         {
             self.name_by_handler(handler);
         }
+        self.hold(span.parent);
         self.spans.push(span);
     }
 

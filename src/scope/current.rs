@@ -174,6 +174,8 @@ pub(crate) fn handle() -> Option<Scope> {
         }
         let known = entered.known_parent(&entered.scope.lock());
         let span = known.unwrap_or_else(|| entered.active());
+        // Work that is bound to the handle may hang below it later on.
+        entered.scope.lock().transaction.record.hold(span);
         Scope::new(Arc::clone(entered.scope), span)
     })
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::capture::submit;
 use super::state::{Phase, Shared, State};
-use crate::export::{Item, SessionEnd};
+use crate::export::{self, Item, SessionEnd, diagnostics};
 use crate::protocol::{Category, DiscardReason, SpanStatus};
 use crate::record::ResponseFacts;
 use crate::trace::clock;
@@ -83,6 +83,16 @@ impl Shared {
         } else {
             client.give_back(full);
         }
+    }
+
+    /// Says which request kept its thread busy for so many nanoseconds without a break. Once a minute.
+    pub(crate) fn warn_of_blocking(&self, nanos: u64) {
+        static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
+        let name = export::name_of(&self.lock().transaction.record);
+        TROUBLE.warn(&format!(
+            "{name} blocked its thread for {} ms in one poll: whatever else runs there waits; spawn_blocking is for such work",
+            nanos / 1_000_000
+        ));
     }
 
     /// Marks that code of the request panicked.

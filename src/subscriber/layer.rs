@@ -9,6 +9,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::database;
 use super::failure;
 use super::index::Index;
 use super::visit::encoded;
@@ -129,6 +130,9 @@ where
 
     #[inline]
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if current::may_record() && database::is_query(event.metadata()) {
+            self.query(event, &context);
+        }
         if current::is_set() && self.takes(event.metadata()) {
             self.note(event, &context);
         } else if *event.metadata().level() == Level::ERROR {
@@ -221,6 +225,26 @@ impl TracingLayer {
                 entered.scope.capture(capture, span);
             }
         });
+    }
+
+    /// Makes a span of a query that is over.
+    #[inline(never)]
+    fn query<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let metadata = event.metadata();
+        let Some(elapsed) = database::elapsed(event).filter(|_| self.takes(metadata) || database::is_of_driver(metadata)) else { return };
+        let add = |entered: Entered<'_>, fields: &[u8]| {
+            let (parent, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            state.transaction.add_ended_span(metadata, parent, fields, elapsed);
+        };
+        encoded(
+            |fields| event.record(fields),
+            |fields| {
+                current::with(|entered| add(entered, fields));
+            },
+        );
     }
 
     /// Captures an error that no request has.

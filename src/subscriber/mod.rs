@@ -22,6 +22,7 @@
 //! Nothing. It never answers "never", "not enabled" or a level hint: from a plain layer those would hold for every other layer too. The
 //! reverse does not hold: a global `EnvFilter` above this layer that lets only warnings through starves it of spans.
 
+mod database;
 mod failure;
 mod index;
 mod layer;

@@ -1,5 +1,7 @@
 //! A transaction while it runs: the record, and what the record does not need to keep.
 
+use std::time::Duration;
+
 use tracing::Metadata;
 
 use super::clock;
@@ -38,12 +40,10 @@ impl Transaction {
             return None;
         }
         let index = self.record.spans.len();
-        if index >= self.spans_limit {
-            self.record.dropped_spans += 1;
-            return None;
-        }
+        let is_full = index >= self.spans_limit;
+        self.record.dropped_spans += u32::from(is_full);
         let fields = self.record.fields(fields);
-        self.record.begin_span(SpanRecord {
+        let span = SpanRecord {
             id: SpanId::new(),
             parent,
             name,
@@ -51,15 +51,29 @@ impl Transaction {
             end: Moment::default(),
             fields,
             status: None,
-        });
+            is_held: false,
+            has_late_fields: false,
+        };
+        if is_full {
+            return self.record.replace_span(span).and_then(|index| u32::try_from(index).ok());
+        }
+        self.record.begin_span(span);
         u32::try_from(index).ok()
     }
 
     /// Begins a span of ours, whose description goes into the record.
     pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
-        let index = self.start_span(SpanName::Own(u32::try_from(self.record.own_spans.len()).ok()?), parent, &[])?;
-        let description = self.record.text(description.as_bytes());
-        self.record.own_spans.push(OwnSpanRecord { op, origin, description, inner: Default::default() });
+        let free = self.record.free_own.pop();
+        let row = free.map_or_else(|| u32::try_from(self.record.own_spans.len()), Ok).ok()?;
+        let Some(index) = self.start_span(SpanName::Own(row), parent, &[]) else {
+            self.record.free_own.extend(free);
+            return None;
+        };
+        let own = OwnSpanRecord { op, origin, description: self.record.text(description.as_bytes()), inner: Default::default() };
+        match self.record.own_spans.get_mut(row as usize) {
+            Some(slot) => *slot = own,
+            None => self.record.own_spans.push(own),
+        }
         Some(index)
     }
 
@@ -69,6 +83,17 @@ impl Transaction {
         let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return false };
         self.record.live.push((id, index));
         true
+    }
+
+    /// Adds a span that ends now and has taken so long.
+    pub(crate) fn add_ended_span(&mut self, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8], elapsed: Duration) {
+        let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return };
+        let begin = self.record.start;
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.end = span.start;
+            // Nothing in a request is older than it.
+            span.start = span.end.before(elapsed).max(begin);
+        }
     }
 
     /// Ends a span of `tracing`.
@@ -156,7 +181,7 @@ mod tests {
 
         let begun = (0..5).filter_map(|_| transaction.start_own_span("function", "manual", "work", Parent::Root)).count();
 
-        assert_eq!((begun, transaction.record.dropped_spans), (3, 2));
+        assert_eq!((begun, transaction.record.dropped_spans), (3, 2), "those that are open stay");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the top down. What stands on one line are neighbours.
 const FLOORS: [&[&str]; 7] = [
-    &["lib", "init", "guide"],
-    &["incoming", "outgoing", "job", "html", "subscriber", "panic_hook"],
+    &["lib", "init", "test", "guide"],
+    &["cache", "incoming", "outgoing", "job", "html", "subscriber", "panic_hook"],
     &["scope"],
     &["client", "trace"],
     &["export"],

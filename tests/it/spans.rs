@@ -1,11 +1,15 @@
 //! Spans: from `tracing`, from middleware, by hand; parents across awaits and tasks.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use futures_util::future::join;
+use std::time::Duration;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
+
 use tower_sentry::{Client, Scope, SentryLayer, SpanLayer};
 use tracing::{Instrument as _, debug_span, error, info_span, instrument, warn};
 
@@ -80,7 +84,7 @@ async fn concurrent_work_gives_siblings() {
 
     assert_eq!(
         tree,
-        "GET / [http.server] ok\n  handler [function] ok\n    cart [cache.get] ok\n      query [function] ok\n    SELECT 1 [db.query] ok\n      query [function] ok\n"
+        "GET / [http.server] ok\n  handler [function] ok\n    cart [cache.get] ok\n      query [function] ok\n    SELECT ? [db.query] ok\n      query [function] ok\n"
     );
 }
 
@@ -207,6 +211,134 @@ async fn cap_counts_loss() {
     assert_eq!(transaction["contexts"]["trace"]["data"]["tower_sentry.dropped_spans"], 4000);
     let stats = client.stats();
     assert_eq!((stats.spans.captured, stats.spans.sent, stats.spans.dropped_total()), (5001, 1001, 4000));
+}
+
+#[tokio::test]
+async fn the_cap_keeps_the_slow_the_failed_and_what_others_hang_on() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let clock = tower_sentry::test::HandClock::start();
+    let many = async {
+        for number in 0..5000_u32 {
+            match number % 1000 {
+                10 => tower_sentry::span("db.query", format!("slow {number}"), async { clock.advance(Duration::from_millis(20)) }).await,
+                20 => info_span!("failed", number).in_scope(|| tracing::error!("no")),
+                30 => {
+                    tower_sentry::span("task", format!("parent {number}"), tower_sentry::span("task", format!("child {number}"), async {}))
+                        .await
+                }
+                40 => info_span!("with late fields", number = tracing::field::Empty).record("number", number).in_scope(|| ()),
+                _ => tower_sentry::span("task", "fast", async { clock.advance(Duration::from_micros(10)) }).await,
+            }
+        }
+    };
+    client.transaction("many").run(many).await;
+
+    let transaction = &captured.transactions()[0];
+    assert_eq!(transaction.spans.len(), 1000);
+    let ids: std::collections::HashMap<_, _> = transaction.spans.iter().map(|span| (span.span_id, span)).collect();
+    assert_eq!(ids.len(), 1000);
+    let named = |start: &str| {
+        let name = |span: &tower_sentry::protocol::Span| span.description.clone().unwrap_or_default();
+        transaction.spans.iter().map(name).filter(|name| name.starts_with(start)).collect::<Vec<_>>()
+    };
+    assert_eq!(named("slow").len(), 5, "{:?}", named("slow"));
+    assert_eq!(named("failed").len(), 5);
+    assert_eq!(named("parent").len(), 5);
+    for span in &transaction.spans {
+        let (name, late) = (span.description.as_deref().unwrap_or_default(), span.data.contains_key("number"));
+        assert!(late == matches!(name, "failed" | "with late fields"), "fields of the span that was here before: {span:?}");
+        if let Some(number) = name.strip_prefix("child ") {
+            let parent = ids[&span.parent_span_id.unwrap()];
+            assert_eq!(parent.description.as_deref(), Some(&*format!("parent {number}")));
+        }
+    }
+    let trace = transaction.contexts.trace.as_ref().unwrap();
+    assert_eq!(trace.data["tower_sentry.dropped_spans"], 4005, "5 parents have 5 children");
+}
+
+#[tokio::test]
+async fn concurrent_parents() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    #[tracing::instrument]
+    async fn leaf(yields: u32) {
+        for _ in 0..yields {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..100 {
+        let mut yields = || random.u32(0..6);
+        let (a, b, c, d, e, f) = (yields(), yields(), yields(), yields(), yields(), yields());
+        let branch = |name: &'static str, first: u32, second: u32| {
+            async move {
+                leaf(first).await;
+                leaf(second).await;
+            }
+            .instrument(info_span!("branch", sentry.name = name))
+        };
+        let work = async {
+            futures_util::join!(branch("one", a, b), tower_sentry::span("task", "two", leaf(c)));
+            let mut unordered: futures_util::stream::FuturesUnordered<_> =
+                [d, e].into_iter().map(|yields| branch("unordered", yields, yields)).collect();
+            while futures_util::StreamExt::next(&mut unordered).await.is_some() {}
+            tokio::select! {
+                () = branch("selected", 0, 0) => {}
+                () = branch("left behind", f + 1, 100) => {}
+            }
+        };
+        client.transaction("joined").run(work).await;
+    }
+
+    let branch = |name: &str| format!("  {name} [function] ok\n    leaf [function] ok\n    leaf [function] ok\n");
+    let whole = |tree: &str| {
+        for once in [branch("one"), branch("selected")] {
+            assert_eq!(tree.matches(&once).count(), 1, "{tree}");
+        }
+        assert_eq!(tree.matches(&branch("unordered")).count(), 2, "{tree}");
+        assert_eq!(tree.matches("  two [task] ok\n    leaf [function] ok\n").count(), 1, "{tree}");
+    };
+    let tree = captured.tree();
+    let trees: Vec<_> = tree.split("joined [task] ok\n").skip(1).collect();
+    assert_eq!(trees.len(), 100);
+    trees.into_iter().for_each(whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn spawn_keeps_parent() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let work = async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            tasks.spawn(async { tokio::task::yield_now().await }.instrument(info_span!("of a set")));
+        }
+        let spawned = tokio::spawn(
+            async {
+                tower_sentry::span("task", "inside", async {
+                    let scope = Scope::current();
+                    tokio::task::spawn_blocking(move || scope.enter(|| info_span!("blocking").in_scope(|| ()))).await.unwrap();
+                })
+                .await;
+            }
+            .instrument(info_span!("spawned")),
+        );
+        let bound = tokio::spawn(Scope::current().bind(async { info_span!("bound").in_scope(|| ()) }));
+        let plain = tokio::spawn(async { info_span!("orphan").in_scope(|| ()) });
+        while tasks.join_next().await.is_some() {}
+        for task in [spawned, bound, plain] {
+            task.await.unwrap();
+        }
+    };
+    client.transaction("web").run(tower_sentry::span("task", "handler", work)).await;
+
+    let tree = captured.tree();
+    let lines: Vec<_> = tree.lines().collect();
+    assert_eq!(lines[..2], ["web [task] ok", "  handler [task] ok"]);
+    assert_eq!(lines.iter().filter(|line| **line == "    of a set [function] ok").count(), 4, "{tree}");
+    assert!(tree.contains("    spawned [function] ok\n      inside [task] ok\n        blocking [function] ok\n"), "{tree}");
+    assert!(tree.contains("    bound [function] ok\n") && !tree.contains("orphan"), "{tree}");
 }
 
 #[test]

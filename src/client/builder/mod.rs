@@ -42,6 +42,7 @@ pub struct ConfigBuilder {
     pub(in crate::client) enable_logs: Option<bool>,
     pub(in crate::client) security_log: Option<PathBuf>,
     pub(in crate::client) security_target: Option<String>,
+    pub(in crate::client) slow_query_threshold: Option<Duration>,
     pub(in crate::client) max_breadcrumbs: Option<usize>,
     pub(in crate::client) max_spans: Option<usize>,
     pub(in crate::client) queue_items: Option<usize>,
@@ -219,6 +220,12 @@ impl ConfigBuilder {
     /// Rules on top of the built-in ones.
     pub fn redaction(mut self, rules: Redaction) -> Self {
         self.redaction = rules;
+        self
+    }
+
+    /// From how long on a query of a database is marked as slow (`tower_sentry.slow` on its span). Defaults to 100 ms.
+    pub fn slow_query_threshold(mut self, duration: Duration) -> Self {
+        self.slow_query_threshold = Some(duration);
         self
     }
 

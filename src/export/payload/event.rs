@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{name_of, understand};
 use super::request::RequestPayload;
-use super::{Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
+use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, LogRecord, Record};
@@ -148,7 +148,7 @@ impl Serialize for LogFields<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in understand(Some(metadata), Fields::new(fields)).attributes {
             if name != "message" {
-                map.serialize_entry(name, &value)?;
+                map.serialize_entry(name, &Attribute(name, value))?;
             }
         }
         if let Some(file) = metadata.file() {
@@ -202,7 +202,10 @@ impl Serialize for BreadcrumbPayload<'_> {
         out.serialize_field("level", &Level::from(metadata.level()))?;
         let attributes = understand(Some(metadata), fields()).attributes;
         if attributes.iter().any(|(name, _)| *name != "message") {
-            out.serialize_field("data", &Pairs(|| attributes.iter().copied().filter(|(name, _)| *name != "message")))?;
+            out.serialize_field(
+                "data",
+                &Pairs(|| attributes.iter().filter(|(name, _)| *name != "message").map(|(name, value)| (name, Attribute(name, *value)))),
+            )?;
         }
         out.end()
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tracing::Metadata;
 use tracing::field::FieldSet;
 
+use super::queries::is_query_text;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Key};
 
@@ -43,7 +44,8 @@ pub(super) fn understand<'a>(
             "otel.status_code" => understood.status = otel_status(&text()),
             _ => {
                 if matches!(name, "db.query.text" | "db.statement") {
-                    statement = Some(text());
+                    // sqlx leaves it empty where its summary is the whole.
+                    statement = Some(text()).filter(|text| !text.is_empty()).or(statement);
                 }
                 let attributes = &mut understood.attributes;
                 let place = if attributes.len() <= FEW {
@@ -63,16 +65,40 @@ pub(super) fn understand<'a>(
             }
         }
     }
+    let summary = ended_query(&mut understood.attributes);
     if understood.op.is_none() {
         understood.op = derived_op(&understood.attributes).map(Cow::Borrowed);
     }
     if understood.name.is_none() {
-        understood.name = statement;
+        understood.name = statement.or_else(|| summary.map(Cow::Borrowed));
     }
     if understood.status.is_none() {
         understood.status = http_status(&understood.attributes);
     }
     understood
+}
+
+/// Of what sqlx says of a query that is over: the text once, under the name of today, and no durations, which the span has. Returns its summary, which is
+/// the text where that is short.
+fn ended_query<'a>(attributes: &mut Vec<(&'a str, FieldValue<'a>)>) -> Option<&'a str> {
+    let is_ended = attributes.iter().any(|(name, _)| *name == "elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
+    if !is_ended {
+        return None;
+    }
+    let summary = attributes.iter().find_map(|(name, value)| match value {
+        FieldValue::Text(text) if *name == "summary" => Some(*text),
+        _ => None,
+    });
+    attributes.retain(|(name, value)| match (*name, value) {
+        ("summary" | "elapsed" | "elapsed_secs", _) => false,
+        (name, FieldValue::Text(text)) => !(is_query_text(name) && text.is_empty()),
+        _ => true,
+    });
+    match attributes.iter_mut().find(|(name, _)| is_query_text(name)) {
+        Some((name, _)) => *name = "db.query.text",
+        None => attributes.extend(summary.map(|text| ("db.query.text", FieldValue::Text(text)))),
+    }
+    summary
 }
 
 /// The name of a field.

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use tracing::{Level, Metadata};
 
 use super::fields::{name_of, understand};
-use super::{Compiled, Word};
+use super::queries::{is_query_text, without_values};
+use super::{Attribute, Compiled, Word};
 use crate::export::Facts;
 use crate::protocol::Timestamp;
 use crate::record::{FieldValue, Fields, LogLine, LogRecord};
@@ -89,7 +90,12 @@ impl Serialize for Attributes<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in understand(Some(metadata), Fields::new(&line.log.fields)).attributes {
             if name != "message" {
-                map.serialize_entry(name, &Typed(value))?;
+                match value {
+                    FieldValue::Text(text) if is_query_text(name) => {
+                        map.serialize_entry(name, &Typed(FieldValue::Text(&without_values(text))))?;
+                    }
+                    value => map.serialize_entry(name, &Typed(value))?,
+                }
             }
         }
         let text = |text| Typed(FieldValue::Text(text));
@@ -167,7 +173,7 @@ impl Serialize for LineFields<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in understand(Some(self.0), Fields::new(self.1)).attributes {
             if name != "message" {
-                map.serialize_entry(name, &value)?;
+                map.serialize_entry(name, &Attribute(name, value))?;
             }
         }
         map.end()

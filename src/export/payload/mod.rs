@@ -6,6 +6,7 @@ mod event;
 mod fields;
 mod header;
 mod log;
+pub(super) mod queries;
 mod request;
 mod span;
 mod transaction;
@@ -88,6 +89,20 @@ impl fmt::Display for FieldValue<'_> {
             Self::U64(value) => value.fmt(f),
             Self::F64(value) => value.fmt(f),
             Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// An attribute of a span or an event. The text of a query goes without the values in it, a key of a cache as a list, as the protocol
+/// wants it.
+struct Attribute<'a>(&'a str, FieldValue<'a>);
+
+impl Serialize for Attribute<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self(name, FieldValue::Text(text)) if queries::is_query_text(name) => serializer.serialize_str(&queries::without_values(text)),
+            Self("cache.key", FieldValue::Text(key)) => serializer.collect_seq([key]),
+            Self(_, value) => value.serialize(serializer),
         }
     }
 }

@@ -5,18 +5,21 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::fields::{Understood, understand};
-use super::{Compiled, Word, time};
+use super::queries::without_values;
+use super::{Attribute, Compiled, Word, time};
+use crate::export::Facts;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Parent, Record, SpanName};
 
 pub(super) struct SpanPayload<'a> {
     pub(super) record: &'a Record,
     pub(super) index: usize,
+    pub(super) facts: &'a Facts,
 }
 
 impl Serialize for SpanPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, index } = *self;
+        let Self { record, index, facts } = *self;
         let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
         let metadata = match span.name {
             SpanName::Callsite(metadata) => Some(metadata),
@@ -47,10 +50,12 @@ impl Serialize for SpanPayload<'_> {
             Some(op) => out.serialize_field("op", op)?,
             None => out.serialize_field("op", own.map_or("function", |own| own.op))?,
         }
-        match (own, name.as_deref(), metadata) {
-            (Some(own), ..) => out.serialize_field("description", &record.str(own.description))?,
-            (None, Some(name), _) => out.serialize_field("description", name)?,
-            (None, None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
+        let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
+        let own_name = own.map(|own| record.str(own.description));
+        match (own_name.as_deref().or(name.as_deref()), metadata) {
+            (Some(name), _) if is_query => out.serialize_field("description", &*without_values(name))?,
+            (Some(name), _) => out.serialize_field("description", name)?,
+            (None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
         }
         out.serialize_field("start_timestamp", &time(record, span.start))?;
         out.serialize_field("timestamp", &time(record, end))?;
@@ -59,7 +64,8 @@ impl Serialize for SpanPayload<'_> {
         // Told apart only where the inner service was seen to begin and to end.
         let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
         let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
-        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times })?;
+        let is_slow = is_query && u128::from(end.nanos_since(span.start)) >= facts.slow_query.as_nanos();
+        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times, is_slow })?;
         out.end()
     }
 }
@@ -70,13 +76,15 @@ struct Attributes<'a> {
     fields: &'a [(&'a str, FieldValue<'a>)],
     /// Nanoseconds of a middleware before and after its inner service.
     times: Option<(u64, u64)>,
+    /// A query that took longer than one should.
+    is_slow: bool,
 }
 
 impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut data = serializer.serialize_map(None)?;
         for (name, value) in self.fields {
-            data.serialize_entry(name, value)?;
+            data.serialize_entry(name, &Attribute(name, *value))?;
         }
         if let Some(metadata) = self.metadata {
             data.serialize_entry(&Word("code.namespace"), &Compiled(metadata.target()))?;
@@ -86,6 +94,9 @@ impl Serialize for Attributes<'_> {
             if let Some(line) = metadata.line() {
                 data.serialize_entry(&Word("code.line.number"), &line)?;
             }
+        }
+        if self.is_slow {
+            data.serialize_entry(&Word("tower_sentry.slow"), &true)?;
         }
         if let Some((before, after)) = self.times {
             data.serialize_entry(&Word("middleware.before_ms"), &millis(before))?;

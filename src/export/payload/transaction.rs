@@ -4,6 +4,7 @@ use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::fields::{Understood, understand};
+use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
 use super::span::{SpanPayload, millis};
 use super::{Pairs, Word, common_contexts, has_tags, name, tags, time, user};
@@ -46,7 +47,7 @@ impl Serialize for TransactionPayload<'_> {
         if let Some(user) = user(record) {
             out.serialize_field("user", &*user)?;
         }
-        out.serialize_field("spans", &Spans(record))?;
+        out.serialize_field("spans", &Spans(record, facts))?;
         out.end()
     }
 }
@@ -94,6 +95,11 @@ impl Serialize for RootAttributes<'_> {
         }
         if record.dropped_spans > 0 {
             data.serialize_entry(&Word("tower_sentry.dropped_spans"), &record.dropped_spans)?;
+        }
+        if let Some(Repeated { query, count, nanos }) = repeated(record) {
+            data.serialize_entry(&Word("tower_sentry.n_plus_one.query"), &query)?;
+            data.serialize_entry(&Word("tower_sentry.n_plus_one.count"), &count)?;
+            data.serialize_entry(&Word("tower_sentry.n_plus_one.ms"), &millis(nanos))?;
         }
         if record.has_request {
             let request = &record.request;
@@ -162,6 +168,12 @@ fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Err
     if response.first_byte.is_known() {
         data.serialize_entry(&Word("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
     }
+    // A single poll was busy for as long as the request took: that says nothing new.
+    if response.polls.count > 1 {
+        data.serialize_entry(&Word("tower_sentry.polls"), &response.polls.count)?;
+        data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(u64::from(response.polls.busy) * 1_000))?;
+        data.serialize_entry(&Word("tower_sentry.longest_poll_ms"), &millis(u64::from(response.polls.longest) * 1_000))?;
+    }
     if let Some(place) = response.cancelled {
         data.serialize_entry(&Word("tower_sentry.cancelled"), &Word(place))?;
     }
@@ -181,13 +193,13 @@ fn version_text(version: ::http::Version) -> &'static str {
     }
 }
 
-struct Spans<'a>(&'a Record);
+struct Spans<'a>(&'a Record, &'a Facts);
 
 impl Serialize for Spans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut spans = serializer.serialize_seq(Some(self.0.spans.len()))?;
         for index in 0..self.0.spans.len() {
-            spans.serialize_element(&SpanPayload { record: self.0, index })?;
+            spans.serialize_element(&SpanPayload { record: self.0, index, facts: self.1 })?;
         }
         spans.end()
     }

@@ -1,0 +1,52 @@
+//! Where a span finds room when the transaction has as many as it may: in the place of one that tells less.
+
+use super::{LateFields, Parent, Record, SpanName, SpanRecord};
+use crate::protocol::SpanStatus;
+
+/// As many rows are looked at for each span beyond the limit: more would make a request with a hundred thousand spans slow.
+const LOOKED_AT: usize = 8;
+
+impl Record {
+    /// Puts a span into the place of the shortest of the next few that are over, went well and have nothing below them. None if there is no
+    /// such: the slow, the failed and those that others hang on stay.
+    pub(crate) fn replace_span(&mut self, span: SpanRecord) -> Option<usize> {
+        let count = self.spans.len();
+        let mut shortest: Option<(usize, u64)> = None;
+        for place in (0..LOOKED_AT.min(count)).map(|step| (self.room + step) % count) {
+            let Some(row) = self.spans.get(place).filter(|row| row.tells_little()) else { continue };
+            let took = row.end.nanos_since(row.start);
+            if shortest.is_none_or(|(_, shortest)| took < shortest) {
+                shortest = Some((place, took));
+            }
+        }
+        self.room = (self.room + LOOKED_AT) % count.max(1);
+        let (place, _) = shortest?;
+        self.hold(span.parent);
+        let row = self.spans.get_mut(place)?;
+        if let SpanName::Own(own) = row.name {
+            self.free_own.push(own);
+        }
+        if row.has_late_fields {
+            let replaced = Parent::Span(u32::try_from(place).ok()?);
+            self.late.retain(|LateFields { span, .. }| *span != replaced);
+        }
+        *row = span;
+        Some(place)
+    }
+
+    /// Says that something hangs on a span, or may: its place is its own until the end.
+    #[inline]
+    pub(crate) fn hold(&mut self, span: Parent) {
+        if let Parent::Span(index) = span
+            && let Some(row) = self.spans.get_mut(index as usize)
+        {
+            row.is_held = true;
+        }
+    }
+}
+
+impl SpanRecord {
+    fn tells_little(&self) -> bool {
+        self.end.is_known() && !self.is_held && self.status.is_none_or(|status| status == SpanStatus::Ok)
+    }
+}

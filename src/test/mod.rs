@@ -1,0 +1,131 @@
+//! For your tests: what your service records, without a network and without waiting. Feature `test`.
+//!
+//! [`client`] gives a client of its own to each test; [`subscribe`] makes `#[instrument]` functions spans in all of them, so tests may run side by
+//! side. [`HandClock`] makes durations exact.
+//!
+//! # Examples
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use axum::{Router, body::Body, extract::Request, routing::get};
+//! use tower::ServiceExt as _;
+//! use tower_sentry::SentryLayer;
+//!
+//! #[tracing::instrument(fields(sentry.op = "db.query"))]
+//! async fn load_user() {}
+//!
+//! let (sentry, captured) = tower_sentry::test::client();
+//! tower_sentry::test::subscribe();
+//! let app: Router = Router::new()
+//!     .route("/users/{id}", get(|| async { load_user().await }))
+//!     .layer(SentryLayer::new(&sentry));
+//!
+//! app.oneshot(Request::get("/users/7").body(Body::empty()).unwrap()).await.unwrap();
+//!
+//! assert_eq!(captured.tree(), "GET /users/{id} [http.server] ok\n  load_user [db.query] ok\n");
+//! # });
+//! ```
+
+mod captured;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+
+pub use captured::Captured;
+
+use crate::client::{Client, Config, ConfigBuilder};
+use crate::subscriber::TracingLayer;
+use crate::trace::clock;
+
+/// A client that sends nothing, and what it would have sent: everything is sampled, and redacted as it would be on its way.
+///
+/// # Panics
+///
+/// If the exporter's thread cannot be started.
+pub fn client() -> (Client, Captured) {
+    client_with(Config::builder().traces_sample_rate(1.0))
+}
+
+/// The same with settings of yours. Where they send to does not matter: nothing is sent.
+///
+/// # Panics
+///
+/// If a setting cannot be used, or the exporter's thread cannot be started.
+#[expect(clippy::panic, reason = "a test ends here")]
+pub fn client_with(settings: ConfigBuilder) -> (Client, Captured) {
+    let envelopes = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&envelopes);
+    let transport = move |envelope: &[u8]| {
+        if let Ok(mut envelopes) = kept.lock() {
+            envelopes.push(envelope.to_vec());
+        }
+    };
+    let config = settings.transport(transport).panic_hook(false).build().unwrap_or_else(|error| panic!("{error}"));
+    let client = config.client().unwrap_or_else(|error| panic!("{error}"));
+    let captured = Captured::new(client.clone(), envelopes);
+    (client, captured)
+}
+
+/// Makes spans and events of `tracing` arrive in whatever request is current, for all tests of this process. A subscriber that is there already stays, and
+/// needs a [`TracingLayer`] of its own then.
+pub fn subscribe() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(TracingLayer::new(Client::off()));
+        // One that is there already stays.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    });
+}
+
+/// A clock that stands still until it is told to go on, for all that is measured on this thread: durations in tests become exact. The
+/// real one is back when it is dropped. Times of day are the real ones.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use tower_sentry::test::HandClock;
+///
+/// let (sentry, captured) = tower_sentry::test::client();
+/// let clock = HandClock::start();
+/// sentry.transaction("checkpoint").run(async { clock.advance(Duration::from_millis(30)) }).await;
+///
+/// assert_eq!(captured.timed_tree(), "checkpoint [task] ok 30 ms\n");
+/// # });
+/// ```
+pub struct HandClock {
+    /// It belongs to its thread.
+    thread: PhantomData<*const ()>,
+}
+
+impl HandClock {
+    /// Stops the clock of this thread.
+    #[must_use = "the real clock is back when it is dropped"]
+    pub fn start() -> Self {
+        clock::take_in_hand(true);
+        Self { thread: PhantomData }
+    }
+
+    /// Lets so much time pass.
+    pub fn advance(&self, time: Duration) {
+        clock::advance(time);
+    }
+}
+
+impl Drop for HandClock {
+    fn drop(&mut self) {
+        clock::take_in_hand(false);
+    }
+}
+
+impl fmt::Debug for HandClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandClock").finish_non_exhaustive()
+    }
+}

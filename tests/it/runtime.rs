@@ -1,0 +1,104 @@
+//! Executors: who keeps a thread busy, and what log lines say of the request.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tower_sentry::{SentryLayer, TracingLayer};
+use tracing_subscriber::prelude::*;
+
+use crate::support::{self, Relay, Server, in_child};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Shown(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Shown {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl std::io::Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn shown() -> Shown {
+    let shown = Shown::default();
+    let writer = shown.clone();
+    let fmt = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let off = tower_sentry::Config::builder().build().unwrap();
+    tracing_subscriber::registry().with(fmt).with(TracingLayer::new(off)).init();
+    shown
+}
+
+#[test]
+fn all() {
+    if in_child("runtime::all", &[]) {
+        return;
+    }
+    let shown = shown();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let blocks = || async {
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(210));
+        };
+        let waits = || async { tokio::time::sleep(Duration::from_millis(210)).await };
+        let app = Router::new().route("/waits/{id}", get(waits)).route("/blocks/{id}", get(blocks)).layer(SentryLayer::new(&client));
+        let server = Server::start(app).await;
+        support::get(&server, "/waits/1").await;
+        assert!(!shown.text().contains("blocked"), "{}", shown.text());
+        support::get(&server, "/blocks/2").await;
+        support::settle(&client).await;
+    });
+
+    let text = shown.text();
+    let warning = text.lines().find(|line| line.contains("blocked its thread")).unwrap_or_else(|| panic!("{text}"));
+    assert!(warning.contains("WARN") && warning.contains("GET /blocks/{id} blocked its thread for 2"), "{warning}");
+    let data = |name: &str| {
+        let transactions = relay.transactions();
+        let transaction = transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap().clone();
+        transaction["contexts"]["trace"]["data"].clone()
+    };
+    let number = |data: &serde_json::Value, name: &str| data[name].as_f64().unwrap();
+    let (waits, blocks) = (data("GET /waits/{id}"), data("GET /blocks/{id}"));
+    assert!(number(&waits, "tower_sentry.longest_poll_ms") < 150.0 && number(&waits, "tower_sentry.busy_ms") < 150.0, "{waits}");
+    assert!(number(&blocks, "tower_sentry.longest_poll_ms") >= 210.0 && number(&blocks, "tower_sentry.polls") >= 2.0, "{blocks}");
+}
+
+#[test]
+fn lines_of_other_layers_say_which_trace_they_belong_to() {
+    if in_child("runtime::lines_of_other_layers_say_which_trace_they_belong_to", &[]) {
+        return;
+    }
+    let shown = shown();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    #[tracing::instrument]
+    async fn charge() {
+        tokio::task::yield_now().await;
+        tracing::info!("charging");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = Router::new().route("/", get(charge)).layer(SentryLayer::new(&client).log_span());
+        support::get(&Server::start(app).await, "/").await;
+        support::settle(&client).await;
+    });
+
+    let transaction = &relay.transactions()[0];
+    let line =
+        format!("request{{trace_id={}}}:charge: it::runtime: charging", transaction["contexts"]["trace"]["trace_id"].as_str().unwrap());
+    assert!(shown.text().contains(&line), "{}", shown.text());
+    assert_eq!(support::tree(transaction), "GET / [http.server] ok\n  charge [function] ok\n", "it is no span of the transaction");
+}

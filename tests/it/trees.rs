@@ -1,0 +1,263 @@
+//! Whole trees, to the millisecond: those of the documents this crate was asked for by.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+use tower::{Layer, Service, ServiceExt as _};
+use tower_sentry::test::HandClock;
+use tower_sentry::{Scope, SentryLayer, SpanLayer};
+use tracing::{Instrument as _, info_span};
+
+use crate::support::{self, Relay, Server};
+
+/// Lets time pass: by hand, or for real.
+type Pass = Arc<dyn Fn(u64) + Send + Sync>;
+
+thread_local! {
+    static CLOCK: std::cell::RefCell<Option<HandClock>> = const { std::cell::RefCell::new(None) };
+}
+
+fn by_hand() -> Pass {
+    CLOCK.with(|clock| {
+        // The one before must be gone: its drop lets the real clock go on.
+        clock.borrow_mut().take();
+        *clock.borrow_mut() = Some(HandClock::start());
+    });
+    Arc::new(|millis| CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(Duration::from_millis(millis))))
+}
+
+/// The demonstration: a download behind four middlewares and a sign-in.
+fn storm_cloud(pass: &Pass) -> Router {
+    let work = |name: &'static str, op: &'static str, millis: u64| {
+        let pass = Arc::clone(pass);
+        move |request: Request, next: Next| {
+            let pass = Arc::clone(&pass);
+            async move {
+                tower_sentry::span(op, name, async { pass(millis) }).await;
+                next.run(request).await
+            }
+        }
+    };
+    let total = {
+        let pass = Arc::clone(pass);
+        move |request: Request, next: Next| {
+            let pass = Arc::clone(&pass);
+            async move {
+                // Beside the others, not around them.
+                let total = info_span!(parent: None, "middleware.total", sentry.op = "middleware");
+                pass(2);
+                let response: Response = next.run(request).await;
+                pass(1);
+                drop(total);
+                response
+            }
+        }
+    };
+    let pass = Arc::clone(pass);
+    let download = move || {
+        let pass = Arc::clone(&pass);
+        async move {
+            let step = |name: &'static str, op: &'static str, millis: u64| {
+                let pass = Arc::clone(&pass);
+                tower_sentry::span(op, name, async move { pass(millis) })
+            };
+            step("database.query", "db.query", 25).await;
+            step("filesystem.read", "file.read", 450).await;
+            step("response.prepare", "view", 5).await;
+        }
+        .instrument(info_span!("view.file_download", sentry.op = "view"))
+    };
+    Router::new()
+        .route("/api/v1/files/{name}/download", get(download))
+        .layer(from_fn(work("authentication", "auth", 15)))
+        .layer(from_fn(work("middleware.session", "middleware", 8)))
+        .layer(from_fn(work("middleware.sentry_context", "middleware", 2)))
+        .layer(from_fn(work("middleware.cors", "middleware", 3)))
+        .layer(from_fn(work("middleware.security", "middleware", 12)))
+        .layer(from_fn(total))
+}
+
+const PATH: &str = "/api/v1/files/document.pdf/download";
+
+#[tokio::test]
+async fn storm_cloud_golden() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let app = storm_cloud(&by_hand()).layer(SentryLayer::new(&client));
+
+    drop(app.oneshot(Request::get(PATH).body(Body::empty()).unwrap()).await.unwrap());
+
+    assert_eq!(captured.timed_tree(), include_str!("../golden/storm_cloud.txt"));
+    let transaction = &captured.transactions()[0];
+    let root = transaction.contexts.trace.as_ref().unwrap().span_id;
+    let took = |start: tower_sentry::protocol::Timestamp, end: tower_sentry::protocol::Timestamp| {
+        (end.as_nanos() - start.as_nanos() + 500_000) / 1_000_000
+    };
+    let children = transaction
+        .spans
+        .iter()
+        .filter(|span| span.parent_span_id == Some(root) && span.description.as_deref() != Some("middleware.total"));
+    let in_children: u64 = children.map(|span| took(span.start_timestamp, span.timestamp)).sum();
+    assert_eq!(took(transaction.start_timestamp, transaction.timestamp) - in_children, 3, "its own time");
+}
+
+#[tokio::test]
+async fn storm_cloud_over_a_socket_has_the_same_shape() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = storm_cloud(&(Arc::new(|_| {}) as Pass)).layer(SentryLayer::new(&client));
+
+    support::get(&Server::start(app).await, PATH).await;
+    support::settle(&client).await;
+
+    let golden = include_str!("../golden/storm_cloud.txt");
+    let untimed: String = golden.lines().map(|line| format!("{}\n", line.rsplitn(3, ' ').last().unwrap())).collect();
+    assert_eq!(support::tree(&relay.transactions()[0]), untimed);
+}
+
+#[tokio::test]
+async fn checkpoint_tree() {
+    let (client, captured) = tower_sentry::test::client();
+    let pass = by_hand();
+    let step = |op: &'static str, name: &'static str, millis: u64| {
+        let pass = Arc::clone(&pass);
+        tower_sentry::span(op, name, async move { pass(millis) })
+    };
+    let checkpoint = async {
+        step("db", "fetch entries", 40).await;
+        step("compute", "compute merkle root", 120).await;
+        step("sign", "sign checkpoint", 7).await;
+        step("upload", "upload to S3", 300).await;
+    };
+
+    client.transaction("generate_checkpoint").op("task").run(checkpoint).await;
+
+    assert_eq!(captured.timed_tree(), include_str!("../golden/checkpoint.txt"));
+}
+
+/// A middleware that takes so long before and after the inner call.
+#[derive(Clone)]
+struct Takes(u64, u64, Pass);
+
+#[derive(Clone)]
+struct Taking<S>(Takes, S);
+
+impl<S> Layer<S> for Takes {
+    type Service = Taking<S>;
+
+    fn layer(&self, inner: S) -> Taking<S> {
+        Taking(self.clone(), inner)
+    }
+}
+
+impl<S> Service<Request> for Taking<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        self.1.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Takes(before, after, pass) = self.0.clone();
+        let mut inner = self.1.clone();
+        Box::pin(async move {
+            pass(before);
+            tokio::task::yield_now().await;
+            let response = inner.call(request).await;
+            tokio::task::yield_now().await;
+            pass(after);
+            response
+        })
+    }
+}
+
+#[tokio::test]
+async fn exclusive_times_add_up() {
+    let (client, captured) = tower_sentry::test::client();
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut expected = Vec::new();
+    for _ in 0..200 {
+        let pass = by_hand();
+        let in_handler = random.u64(0..50);
+        let of_handler = Arc::clone(&pass);
+        let mut app = Router::new().route("/", get(move || async move { of_handler(in_handler) }));
+        let mut total = in_handler;
+        for _ in 0..random.usize(1..8) {
+            let (before, after) = (random.u64(0..20), random.u64(0..20));
+            total += before + after;
+            app = app.layer(SpanLayer::new("middleware", Takes(before, after, Arc::clone(&pass))));
+        }
+        expected.push((total, in_handler));
+        drop(app.layer(SentryLayer::new(&client)).oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
+    }
+
+    let transactions = captured.transactions();
+    assert_eq!(transactions.len(), 200);
+    for (transaction, (total, in_handler)) in transactions.iter().zip(expected) {
+        let number = |span: &tower_sentry::protocol::Span, name: &str| span.data[name].as_f64().unwrap();
+        let exclusive: f64 =
+            transaction.spans.iter().map(|span| number(span, "middleware.before_ms") + number(span, "middleware.after_ms")).sum();
+        let took = (transaction.timestamp.as_nanos() - transaction.start_timestamp.as_nanos()) as f64 / 1e6;
+        assert!(
+            (took - total as f64).abs() < 1.0 && (exclusive + in_handler as f64 - took).abs() < 1.0,
+            "{exclusive} + {in_handler} of {took}, {total}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn auth_span() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    #[tracing::instrument(skip_all, fields(sentry.op = "auth"))]
+    async fn authenticate(token: Option<&str>) -> Result<&'static str, StatusCode> {
+        let outcome = match token {
+            Some("Bearer canary-good") => Ok("account-7"),
+            Some("Bearer canary-broken") => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            _ => Err(StatusCode::UNAUTHORIZED),
+        };
+        Scope::current().set_tag(
+            "access",
+            match outcome {
+                Ok(_) => "allowed",
+                Err(StatusCode::UNAUTHORIZED) => "denied",
+                Err(_) => "error",
+            },
+        );
+        outcome
+    }
+    async fn auth(request: Request, next: Next) -> Result<Response, StatusCode> {
+        let token = request.headers().get("authorization").and_then(|value| value.to_str().ok().map(str::to_owned));
+        authenticate(token.as_deref()).await?;
+        Ok(next.run(request).await)
+    }
+    let app = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth"))
+        .layer(SentryLayer::new(&client));
+
+    for token in ["Bearer canary-good", "Bearer canary-broken", "Basic canary-bad"] {
+        let request = Request::get("/").header("authorization", token).body(Body::empty()).unwrap();
+        drop(app.clone().oneshot(request).await.unwrap());
+    }
+
+    let outcomes: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["access"].clone()).collect();
+    assert_eq!(outcomes, ["allowed", "error", "denied"]);
+    assert!(captured.tree().starts_with("GET / [http.server] ok\n  auth [auth] ok\n    authenticate [auth] ok\n"), "{}", captured.tree());
+    assert!(!captured.envelopes().iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));
+}
