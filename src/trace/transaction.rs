@@ -6,7 +6,7 @@ use tracing::Metadata;
 
 use super::clock;
 use crate::protocol::{SpanId, SpanStatus};
-use crate::record::{BreadcrumbSource, Moment, OwnSpanRecord, Parent, Record, SpanName, SpanRecord};
+use crate::record::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Record, SpanName, SpanRecord};
 
 /// A transaction while it runs.
 #[derive(Debug)]
@@ -87,6 +87,9 @@ impl Transaction {
 
     /// Adds a span that ends now and has taken so long.
     pub(crate) fn add_ended_span(&mut self, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8], elapsed: Duration) {
+        if self.is_query_itself(parent) {
+            return;
+        }
         let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return };
         let begin = self.record.start;
         if let Some(span) = self.record.spans.get_mut(index as usize) {
@@ -94,6 +97,17 @@ impl Transaction {
             // Nothing in a request is older than it.
             span.start = span.end.before(elapsed).max(begin);
         }
+    }
+
+    /// Whether the span says which query it is: sea-orm has one around what sqlx tells of, and one of them is enough.
+    fn is_query_itself(&self, span: Parent) -> bool {
+        let Parent::Span(index) = span else { return false };
+        let Some(SpanRecord { name: SpanName::Callsite(metadata), .. }) = self.record.spans.get(index as usize) else { return false };
+        let has_value = |name: &str| {
+            let place = metadata.fields().field(name).and_then(|field| u8::try_from(field.index()).ok());
+            place.is_some_and(|place| self.record.span_fields(index as usize).any(|(key, _)| key == Key::Index(place)))
+        };
+        has_value("db.statement") || has_value("db.query.text")
     }
 
     /// Ends a span of `tracing`.

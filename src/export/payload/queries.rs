@@ -91,6 +91,7 @@ fn number(rest: &str) -> usize {
 
 /// `IN (?, ?, ?)` as `IN (?)`: lists of any length are the same query.
 fn folded(mut query: String) -> String {
+    query.truncate(query.trim_end().len());
     for (list, one) in [("?, ?", "?"), ("?,?", "?")] {
         while query.contains(list) {
             query = query.replace(list, one);

@@ -1,0 +1,31 @@
+//! The trace in pages of template engines.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use askama::Template as _;
+use tower_sentry::Scope;
+
+#[derive(askama::Template)]
+#[template(source = "<html><head>{{ tags|safe }}</head></html>", ext = "html")]
+struct Page {
+    tags: tower_sentry::html::TraceMetaTags,
+}
+
+#[tokio::test]
+async fn askama_and_maud_take_the_tags_as_they_are() {
+    let (client, captured) = tower_sentry::test::client();
+    let pages = async {
+        let tags = Scope::current().trace_meta_tags();
+        let askama = Page { tags: tags.clone() }.render().unwrap();
+        let maud = maud::html! { html { head { (maud::PreEscaped(tags.to_string())) } } }.into_string();
+        tower_sentry::job::AnyResult([askama, maud])
+    };
+
+    let tower_sentry::job::AnyResult(pages) = client.transaction("page").run(pages).await;
+
+    let transaction = &captured.transactions()[0];
+    let trace = transaction.contexts.trace.as_ref().unwrap();
+    let expected = format!("<html><head><meta name=\"sentry-trace\" content=\"{}-{}-1\">", trace.trace_id, trace.span_id);
+    for page in pages {
+        assert!(page.starts_with(&expected), "{page}");
+    }
+}
