@@ -20,7 +20,7 @@ impl Scope {
         let outgoing = self.outgoing();
         TraceMetaTags {
             sentry_trace: outgoing.as_ref().map(|(outgoing, _)| outgoing.sentry_trace()),
-            baggage: outgoing.and_then(|(outgoing, _)| outgoing.baggage()),
+            baggage: outgoing.map(|(outgoing, _)| outgoing.baggage).filter(|baggage| !baggage.is_empty()),
         }
     }
 }

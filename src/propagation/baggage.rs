@@ -1,17 +1,22 @@
 //! `baggage: sentry-trace_id=…,sentry-public_key=…,other=…` (W3C Baggage)
 
-use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::protocol::DynamicSamplingContext;
 
 /// W3C Baggage allows this much in total; what lies behind it is not read.
 pub(super) const BYTES_LIMIT: usize = 8192;
 pub(super) const MEMBERS_LIMIT: usize = 64;
+/// What stays as it is in a value: the unreserved characters of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Reads Sentry's members of all lines; others' are not kept, since they must not travel on with our requests.
+/// Sentry's members of all lines as they came, in one text: one allocation, whatever a stranger writes. Others' are not kept, since they must not
+/// travel on with our requests.
 #[expect(single_use_lifetimes, reason = "an anonymous lifetime in `impl Trait` is unstable")]
-pub(super) fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> DynamicSamplingContext {
-    let mut context = DynamicSamplingContext::default();
+pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let mut kept = String::new();
     let mut left = BYTES_LIMIT;
     let mut members = 0;
     for line in lines {
@@ -22,33 +27,88 @@ pub(super) fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> DynamicSampling
         for member in line.split(',') {
             members += 1;
             if members > MEMBERS_LIMIT {
-                return context;
+                return kept;
             }
-            read(member, &mut context);
+            // Properties behind a semicolon are no part of the value.
+            let member = member.split(';').next().unwrap_or_default().trim();
+            if member.starts_with("sentry-") && member.contains('=') {
+                if kept.is_empty() {
+                    kept.reserve(line.len());
+                } else {
+                    kept.push(',');
+                }
+                kept.push_str(member);
+            }
+        }
+    }
+    kept
+}
+
+/// The value of one of Sentry's members; of two the later one.
+pub(crate) fn member<'a>(baggage: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    members(baggage).filter(|(key, _)| *key == name).filter_map(|(_, value)| percent_decode_str(value).decode_utf8().ok()).last()
+}
+
+/// What Sentry's members say a trace is sampled by.
+pub(crate) fn context(baggage: &str) -> DynamicSamplingContext {
+    let mut context = DynamicSamplingContext::default();
+    for (key, value) in members(baggage) {
+        let Ok(value) = percent_decode_str(value).decode_utf8() else { continue };
+        let value = value.into_owned();
+        match key {
+            "trace_id" => context.trace_id = value,
+            "public_key" => context.public_key = value,
+            "sample_rate" => context.sample_rate = Some(value),
+            "sample_rand" => context.sample_rand = Some(value),
+            "sampled" => context.sampled = Some(value),
+            "release" => context.release = Some(value),
+            "environment" => context.environment = Some(value),
+            "transaction" => context.transaction = Some(value),
+            "org_id" => context.org_id = Some(value),
+            "replay_id" => context.replay_id = Some(value),
+            _ => {}
         }
     }
     context
 }
 
-fn read(member: &str, context: &mut DynamicSamplingContext) {
-    // Properties behind a semicolon are no part of the value.
-    let member = member.split(';').next().unwrap_or_default().trim();
-    let Some((key, value)) = member.strip_prefix("sentry-").and_then(|member| member.split_once('=')) else { return };
-    let Ok(value) = percent_decode_str(value.trim()).decode_utf8() else { return };
-    let value = value.into_owned();
-    match key.trim() {
-        "trace_id" => context.trace_id = value,
-        "public_key" => context.public_key = value,
-        "sample_rate" => context.sample_rate = Some(value),
-        "sample_rand" => context.sample_rand = Some(value),
-        "sampled" => context.sampled = Some(value),
-        "release" => context.release = Some(value),
-        "environment" => context.environment = Some(value),
-        "transaction" => context.transaction = Some(value),
-        "org_id" => context.org_id = Some(value),
-        "replay_id" => context.replay_id = Some(value),
-        _ => {}
+/// The same as members of baggage.
+pub(crate) fn of_context(context: &DynamicSamplingContext) -> String {
+    let DynamicSamplingContext {
+        trace_id,
+        public_key,
+        sample_rate,
+        sample_rand,
+        sampled,
+        release,
+        environment,
+        transaction,
+        org_id,
+        replay_id,
+    } = context;
+    let members = [
+        ("trace_id", Some(trace_id)),
+        ("public_key", Some(public_key)),
+        ("sample_rate", sample_rate.as_ref()),
+        ("sample_rand", sample_rand.as_ref()),
+        ("sampled", sampled.as_ref()),
+        ("release", release.as_ref()),
+        ("environment", environment.as_ref()),
+        ("transaction", transaction.as_ref()),
+        ("org_id", org_id.as_ref()),
+        ("replay_id", replay_id.as_ref()),
+    ];
+    let mut line = String::new();
+    for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?))) {
+        line.extend([if line.is_empty() { "" } else { "," }, "sentry-", name, "="]);
+        line.extend(utf8_percent_encode(value, ESCAPED));
     }
+    line
+}
+
+fn members(baggage: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = baggage.split(',').filter_map(|member| member.strip_prefix("sentry-")?.split_once('='));
+    pairs.map(|(key, value)| (key.trim(), value.trim()))
 }
 
 #[cfg(test)]
@@ -62,14 +122,26 @@ mod tests {
         let many = format!("{}sentry-release=late", "a=1,".repeat(64));
         let long = format!("a={},sentry-release=late", "x".repeat(BYTES_LIMIT));
 
-        assert_eq!(parse(std::iter::once(many.as_str())).release, None);
-        assert_eq!(parse(std::iter::once(long.as_str())).release, None);
+        assert_eq!(sentrys(std::iter::once(many.as_str())), "");
+        assert_eq!(sentrys(std::iter::once(long.as_str())), "");
+    }
+
+    #[test]
+    fn members_are_kept_as_they_came_and_read_when_they_are_asked_for() {
+        let lines = ["vendor=1, sentry-release = a%20b;prop=1", "sentry-unknown=7,sentry-release=later,sentry-nothing"];
+
+        let kept = sentrys(lines.into_iter());
+
+        assert_eq!(kept, "sentry-release = a%20b,sentry-unknown=7,sentry-release=later");
+        assert_eq!((member(&kept, "release").as_deref(), member(&kept, "org_id")), (Some("later"), None));
+        assert_eq!(context(&kept).release.as_deref(), Some("later"));
+        assert_eq!(of_context(&context("sentry-release=a%20%2C,sentry-sampled=true")), "sentry-sampled=true,sentry-release=a%20%2C");
     }
 
     proptest! {
         #[test]
         fn any_lines_are_read_or_refused(lines in proptest::collection::vec(".{0,80}", 0..8)) {
-            let _ = parse(lines.iter().map(String::as_str));
+            let _ = context(&sentrys(lines.iter().map(String::as_str)));
         }
     }
 }

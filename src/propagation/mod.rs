@@ -9,13 +9,16 @@ mod sentry_trace;
 mod target;
 mod traceparent;
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 
+pub(crate) use self::baggage::{context, member, of_context};
 pub use self::carrier::Carrier;
 pub(crate) use self::outgoing::Outgoing;
 use self::sentry_trace::SentryTrace;
 pub(crate) use self::target::{Target, is_target};
-use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
+use crate::protocol::{SpanId, TraceId};
 
 /// What an incoming request says about the trace it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +27,15 @@ pub(crate) struct Incoming {
     pub(crate) parent: SpanId,
     /// The parent's decision; none means it left that to us.
     pub(crate) sampled: Option<bool>,
-    /// Frozen by whoever began the trace; empty when the baggage had nothing of Sentry's.
-    pub(crate) context: Box<DynamicSamplingContext>,
+    /// Sentry's members of the baggage as they came: frozen by whoever began the trace.
+    pub(crate) baggage: String,
+}
+
+impl Incoming {
+    /// The organisation of whoever began the trace.
+    pub(crate) fn organization(&self) -> Option<Cow<'_, str>> {
+        member(&self.baggage, "org_id")
+    }
 }
 
 /// As constants: looked up by a text, a name is parsed first, for each request.
@@ -44,7 +54,7 @@ pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
     let SentryTrace { trace_id, parent, sampled } =
         read(SENTRY_TRACE, sentry_trace::parse).or_else(|| read(TRACEPARENT, traceparent::parse))?;
     let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
-    Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines)) })
+    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines) })
 }
 
 /// The same for anything that carries a trace.
@@ -53,7 +63,7 @@ pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incomin
     let SentryTrace { trace_id, parent, sampled } =
         read("sentry-trace", sentry_trace::parse).or_else(|| read("traceparent", traceparent::parse))?;
     let lines = carrier.get("baggage");
-    Some(Incoming { trace_id, parent, sampled, context: Box::new(baggage::parse(lines.as_deref().into_iter())) })
+    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines.as_deref().into_iter()) })
 }
 
 #[cfg(test)]
@@ -93,6 +103,6 @@ mod tests {
         let incoming = incoming(&headers);
 
         assert_eq!(incoming.as_ref().and_then(|incoming| incoming.sampled), Some(false));
-        assert_eq!(incoming.and_then(|incoming| incoming.context.sample_rand).as_deref(), Some("0.112233"));
+        assert_eq!(incoming.map(|incoming| incoming.baggage).as_deref(), Some("sentry-sample_rand=0.112233"));
     }
 }

@@ -1,13 +1,8 @@
 //! What an outgoing request says about the trace it belongs to.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
 use super::carrier::Carrier;
-use crate::protocol::{DynamicSamplingContext, SpanId, TraceId};
-
-/// What stays as it is in a value: the unreserved characters of RFC 3986.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::protocol::{SpanId, TraceId};
 
 /// What the next service is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +11,8 @@ pub(crate) struct Outgoing {
     /// The span that the next service's work hangs below.
     pub(crate) span: SpanId,
     pub(crate) sampled: bool,
-    /// Frozen by whoever began the trace; none where that said nothing.
-    pub(crate) context: Option<DynamicSamplingContext>,
+    /// Our members of `baggage`, frozen by whoever began the trace; none where that said nothing.
+    pub(crate) baggage: String,
 }
 
 impl Outgoing {
@@ -31,41 +26,6 @@ impl Outgoing {
         format!("00-{}-{}-{:02x}", self.trace_id, self.span, u8::from(self.sampled))
     }
 
-    /// Our members of `baggage`.
-    pub(crate) fn baggage(&self) -> Option<String> {
-        let DynamicSamplingContext {
-            trace_id,
-            public_key,
-            sample_rate,
-            sample_rand,
-            sampled,
-            release,
-            environment,
-            transaction,
-            org_id,
-            replay_id,
-        } = self.context.as_ref()?;
-        let members = [
-            ("trace_id", Some(trace_id).filter(|id| !id.is_empty())),
-            ("public_key", Some(public_key).filter(|key| !key.is_empty())),
-            ("sample_rate", sample_rate.as_ref()),
-            ("sample_rand", sample_rand.as_ref()),
-            ("sampled", sampled.as_ref()),
-            ("release", release.as_ref()),
-            ("environment", environment.as_ref()),
-            ("transaction", transaction.as_ref()),
-            ("org_id", org_id.as_ref()),
-            ("replay_id", replay_id.as_ref()),
-        ];
-        let mut line = String::new();
-        for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-            let separator = if line.is_empty() { "" } else { "," };
-            line.extend([separator, "sentry-", name, "="]);
-            line.extend(utf8_percent_encode(value, ESCAPED));
-        }
-        Some(line).filter(|line| !line.is_empty())
-    }
-
     /// Puts it into a carrier. A `sentry-trace` that is there already is the application's own affair and stays, with its baggage; so do
     /// others' members of `baggage`.
     pub(crate) fn write(&self, carrier: &mut impl Carrier, with_traceparent: bool) {
@@ -77,7 +37,7 @@ impl Outgoing {
             carrier.set("traceparent", self.traceparent());
         }
         let present = carrier.get("baggage").unwrap_or_default().into_owned();
-        if let Some(merged) = merge(&present, self.baggage().as_deref()) {
+        if let Some(merged) = merge(&present, Some(self.baggage.as_str()).filter(|ours| !ours.is_empty())) {
             carrier.set("baggage", merged);
         }
     }
@@ -109,17 +69,11 @@ mod tests {
     use super::*;
 
     fn outgoing() -> Outgoing {
-        let context = DynamicSamplingContext {
-            trace_id: "771a43a4192642f0b136d5159a501700".to_owned(),
-            public_key: "0123456789abcdef0123456789abcdef".to_owned(),
-            transaction: Some("GET /users/{id}, all".to_owned()),
-            ..DynamicSamplingContext::default()
-        };
         Outgoing {
-            trace_id: context.trace_id.parse().unwrap_or_default(),
+            trace_id: "771a43a4192642f0b136d5159a501700".parse().unwrap_or_default(),
             span: "b0e6f15b45c36b12".parse().unwrap_or_default(),
             sampled: true,
-            context: Some(context),
+            baggage: OURS.to_owned(),
         }
     }
 
@@ -134,7 +88,7 @@ mod tests {
 
         let read = super::super::incoming(&headers).expect("a trace");
         assert_eq!((read.trace_id, read.parent, read.sampled), (outgoing().trace_id, outgoing().span, Some(true)));
-        assert_eq!(Some(*read.context), outgoing().context);
+        assert_eq!(read.baggage, OURS);
         assert_eq!(headers["traceparent"], "00-771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-01");
     }
 
@@ -178,7 +132,8 @@ mod tests {
         for case in vectors["cases"].as_array().into_iter().flatten() {
             let text = |name: &str| case[name].as_str().unwrap_or_default().to_owned();
             let (Ok(trace_id), Ok(span)) = (text("trace_id").parse(), text("span_id").parse()) else { continue };
-            let written = Outgoing { trace_id, span, sampled: case["sampled"].as_bool() == Some(true), context: None }.traceparent();
+            let written =
+                Outgoing { trace_id, span, sampled: case["sampled"].as_bool() == Some(true), baggage: String::new() }.traceparent();
             if let Some(expected) = case["out"].as_str() {
                 assert_eq!(written, expected, "{case}");
                 checked += 1;

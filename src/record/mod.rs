@@ -27,7 +27,7 @@ pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
 pub(crate) use scope_data::ScopeData;
 
-use crate::protocol::{DynamicSamplingContext, SpanId, SpanStatus, TraceId, TransactionSource};
+use crate::protocol::{SpanId, SpanStatus, TraceId, TransactionSource};
 
 /// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
 const ARENA_LIMIT: usize = 1 << 20;
@@ -102,8 +102,8 @@ pub(crate) struct TraceFacts {
     pub(crate) sample_rate: f64,
     /// Millionths.
     pub(crate) sample_rand: u32,
-    /// As it came in; never changed.
-    pub(crate) incoming: Option<Box<DynamicSamplingContext>>,
+    /// Sentry's members of the baggage: as they came in, or as they went out first; never changed after that.
+    pub(crate) baggage: String,
 }
 
 impl Default for TraceFacts {
@@ -115,7 +115,7 @@ impl Default for TraceFacts {
             sampled: false,
             sample_rate: 0.0,
             sample_rand: 0,
-            incoming: None,
+            baggage: String::new(),
         }
     }
 }
@@ -218,7 +218,7 @@ pub(crate) struct Record {
 impl Record {
     /// Makes the record ready for the next request; vectors keep their memory.
     pub(crate) fn clear(&mut self) {
-        self.trace.incoming = None;
+        self.trace.baggage.clear();
         self.trace.parent = None;
         self.name = None;
         self.route = None;

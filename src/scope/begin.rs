@@ -1,7 +1,7 @@
 //! The begin of a transaction: a trace that came in, or one of our own, and the decision about it.
 
 use crate::client::Client;
-use crate::propagation::Incoming;
+use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{Record, TraceFacts};
 use crate::sampling::{self, Decision, SamplingContext, TrustParent};
@@ -11,13 +11,13 @@ use crate::trace::clock;
 pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own_rate: Option<f64>, record: &mut Record) -> Decision {
     let Some(settings) = client.settings() else { return Decision { sampled: false, rate: 0.0, is_final: true } };
     let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
-    let incoming = incoming.filter(|incoming| sampling::continues(incoming.context.org_id.as_deref(), own_organization));
+    let incoming = incoming.filter(|incoming| sampling::continues(incoming.organization().as_deref(), own_organization));
     let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
     let trusted = incoming.as_ref().filter(|incoming| trusts(settings.trust_parent, incoming, own_organization));
     let sample_rand = match (&incoming, trusted) {
         (None, _) => sampling::sample_rand(trace_id),
         (_, Some(trusted)) => {
-            let given = trusted.context.sample_rand.as_deref().and_then(sampling::parse_sample_rand);
+            let given = propagation::member(&trusted.baggage, "sample_rand").and_then(|text| sampling::parse_sample_rand(&text));
             given.unwrap_or_else(|| sampling::sample_rand(trace_id))
         }
         // The id is somebody's choice as well: a number of our own.
@@ -38,7 +38,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         sampled: decision.sampled,
         sample_rate: decision.rate,
         sample_rand,
-        incoming: incoming.map(|incoming| incoming.context),
+        baggage: incoming.map(|incoming| incoming.baggage).unwrap_or_default(),
     };
     decision
 }
@@ -47,6 +47,6 @@ fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&st
     match policy {
         TrustParent::Always => true,
         TrustParent::Never => false,
-        TrustParent::SameOrganization => own_organization.is_some() && incoming.context.org_id.as_deref() == own_organization,
+        TrustParent::SameOrganization => own_organization.is_some() && incoming.organization().as_deref() == own_organization,
     }
 }

@@ -4,7 +4,7 @@ use super::state::State;
 use super::{Scope, Shared};
 use crate::client::Settings;
 use crate::export;
-use crate::propagation::{Carrier, Outgoing};
+use crate::propagation::{self, Carrier, Outgoing};
 use crate::protocol::DynamicSamplingContext;
 use crate::record::{Parent, Record};
 
@@ -47,22 +47,24 @@ impl Shared {
         if state.transaction.record.op.is_empty() {
             return None;
         }
-        let context = state.frozen_context(settings);
+        state.freeze(settings);
         let (transaction, trace) = (&state.transaction, &state.transaction.record.trace);
-        Some(Outgoing { trace_id: trace.trace_id, span: transaction.span_id(span), sampled: trace.sampled, context })
+        let (trace_id, sampled, baggage) = (trace.trace_id, trace.sampled, trace.baggage.clone());
+        Some(Outgoing { trace_id, span: transaction.span_id(span), sampled, baggage })
     }
 }
 
 impl State {
-    /// What the trace is sampled by. With the first call it is what all services will hear, and our own envelope's header: names that come later
-    /// change it no more.
-    fn frozen_context(&mut self, settings: &Settings) -> Option<DynamicSamplingContext> {
+    /// Freezes what the trace is sampled by: with the first call it is what all services will hear, and our own envelope's header; a name that comes
+    /// later changes it no more. A trace that came in without stays without: only its head may say what it is.
+    fn freeze(&mut self, settings: &Settings) {
         let record = &mut self.transaction.record;
-        if record.trace.incoming.is_none() && record.trace.parent.is_none() {
-            record.trace.incoming = own_context(record, settings).map(Box::new);
+        if record.trace.baggage.is_empty()
+            && record.trace.parent.is_none()
+            && let Some(context) = own_context(record, settings)
+        {
+            record.trace.baggage = propagation::of_context(&context);
         }
-        // A trace that came in without one stays without: only its head may say what it is.
-        record.trace.incoming.as_deref().filter(|context| **context != DynamicSamplingContext::default()).cloned()
     }
 }
 

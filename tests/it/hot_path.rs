@@ -99,6 +99,38 @@ fn a_request_allocates_nothing_of_ours() {
     assert_eq!(clients[0].1.stats().transactions.captured, 15, "the first was recorded and handed over each time");
 }
 
+#[test]
+fn a_trace_that_comes_in_costs_one_allocation_whatever_a_stranger_writes() {
+    if in_child("hot_path::a_trace_that_comes_in_costs_one_allocation_whatever_a_stranger_writes", &[]) {
+        return;
+    }
+    let client = Client::from(sink().traces_sample_rate(0.0).keep_failed(false).build().unwrap());
+    let app = app(Some(&client));
+    let runtime = runtime();
+    let members = |count: usize| (0..count).map(|number| format!("sentry-m{number}={number}")).collect::<Vec<_>>().join(",");
+    let count = |baggage: Option<String>| {
+        let request = || {
+            let mut request = request(0);
+            if let Some(baggage) = &baggage {
+                let headers = request.headers_mut();
+                headers.insert("sentry-trace", "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1".parse().unwrap());
+                headers.insert("baggage", baggage.parse().unwrap());
+            }
+            request
+        };
+        (0..4).for_each(|_| serve(&runtime, &app, request()));
+        let request = request();
+        allocation_counter::measure(|| serve(&runtime, &app, request)).count_total
+    };
+
+    let none = count(None);
+
+    assert_eq!(count(Some(members(5))) - none, 1);
+    assert_eq!(count(Some(members(64))) - none, 1, "as many as W3C allows");
+    assert_eq!(count(Some(members(500))) - none, 1, "more are not read");
+    assert_eq!(count(Some("x".repeat(8000))) - none, 0, "nothing of Sentry's, nothing kept");
+}
+
 /// A request whose handler never answers, polled once.
 fn open(app: &Router) -> Pin<Box<dyn Future<Output = ()>>> {
     let mut app = app.clone();

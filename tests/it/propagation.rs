@@ -92,6 +92,87 @@ async fn a_trace_of_another_organisation_is_not_continued() {
     }
 }
 
+/// The ids of a transaction: trace, its own span, its parent.
+fn ids(transaction: &Value) -> (String, String, String) {
+    let trace = &transaction["contexts"]["trace"];
+    let text = |name: &str| trace[name].as_str().unwrap_or_default().to_owned();
+    (text("trace_id"), text("span_id"), text("parent_span_id"))
+}
+
+#[tokio::test]
+async fn two_services_and_a_worker_are_one_trace_that_a_foreign_client_began() {
+    use std::collections::HashMap;
+
+    use hyper_util::client::legacy::Client as HttpClient;
+    use hyper_util::rt::TokioExecutor;
+    use tower_sentry::Scope;
+    use tower_sentry::outgoing::OutgoingLayer;
+
+    let relay = Relay::start();
+    // Each of them would sample another share by itself: the client's decision holds for all.
+    let service = |release: &str, rate: f64| {
+        let config = support::config(&relay).release(release).traces_sample_rate(rate).trace_propagation_targets(["127.0.0.1"]);
+        Client::from(config.build().unwrap())
+    };
+    let (shop, stock, worker) = (service("shop@1", 0.5), service("stock@1", 0.001), service("worker@1", 0.001));
+    let (queue, mut jobs) = tokio::sync::mpsc::unbounded_channel::<HashMap<String, String>>();
+    let reserve = move || {
+        let queue = queue.clone();
+        async move {
+            let mut headers = HashMap::new();
+            Scope::current().inject(&mut headers);
+            queue.send(headers).unwrap();
+        }
+    };
+    let stock_server = support::Server::start(Router::new().route("/reserve", get(reserve)).layer(SentryLayer::new(&stock))).await;
+    let address = stock_server.address;
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build_http();
+    let order = move || {
+        let mut client = tower::ServiceBuilder::new().layer(OutgoingLayer::new()).service(http.clone());
+        async move {
+            let request = Request::get(format!("http://{address}/reserve")).body(Body::empty()).unwrap();
+            tower::Service::call(&mut client, request).await.unwrap().status()
+        }
+    };
+    let shop_server = support::Server::start(Router::new().route("/orders", get(order)).layer(SentryLayer::new(&shop))).await;
+
+    for (flag, sampled) in [("1", true), ("0", false)] {
+        // A foreign client: plain bytes on a socket.
+        let mut stream = tokio::net::TcpStream::connect(shop_server.address).await.unwrap();
+        let baggage = format!(
+            "sentry-trace_id={TRACE},sentry-public_key={OTHER},sentry-sample_rate=0.25,sentry-sample_rand=0.100000,sentry-sampled={sampled}"
+        );
+        let head = format!(
+            "GET /orders HTTP/1.1\r\nhost: shop\r\nsentry-trace: {TRACE}-{SPAN}-{flag}\r\nbaggage: {baggage}\r\nconnection: close\r\n\r\n"
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let headers = jobs.recv().await.unwrap();
+        worker.transaction("ship").op("queue.process").continue_trace(&headers).run(async {}).await;
+    }
+    for client in [&shop, &stock, &worker] {
+        support::settle(client).await;
+    }
+
+    let transactions = relay.transactions();
+    let of = |name: &str| transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap();
+    assert_eq!(transactions.len(), 3, "the second trace was not sampled by whoever began it, so by nobody");
+    let (orders, reserve, ship) = (of("GET /orders"), of("GET /reserve"), of("ship"));
+    let call = orders["spans"][0]["span_id"].as_str().unwrap().to_owned();
+    assert_eq!(ids(orders).0, TRACE);
+    assert_eq!(ids(orders).2, SPAN);
+    assert_eq!((ids(reserve).0, ids(reserve).2), (TRACE.to_owned(), call));
+    assert_eq!((ids(ship).0, ids(ship).2), (TRACE.to_owned(), ids(reserve).1));
+    for received in relay.received() {
+        let (header, items) = received.items();
+        if items[0].0["type"] == "transaction" {
+            assert_eq!((&header["trace"]["sample_rand"], &header["trace"]["sampled"]), (&"0.100000".into(), &"true".into()));
+        }
+    }
+}
+
 #[test]
 fn whatever_headers_say_they_are_read_or_refused() {
     use tower_sentry::job::JobInfo;

@@ -6,10 +6,8 @@ use axum::Router;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use futures_util::future::join;
-use std::time::Duration;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
-
 use tower_sentry::{Client, Scope, SentryLayer, SpanLayer};
 use tracing::{Instrument as _, debug_span, error, info_span, instrument, warn};
 

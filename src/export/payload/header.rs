@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Word, name};
 use crate::export::Facts;
+use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
 use crate::record::Record;
 
@@ -23,8 +24,7 @@ impl Serialize for HeaderPayload<'_> {
         out.serialize_field("sdk", &facts.sdk)?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
-            Sampling::Given(context) => out.serialize_field("trace", context)?,
-            Sampling::Kept(context) => out.serialize_field("trace", &context)?,
+            Sampling::Given(context) => out.serialize_field("trace", &context)?,
             Sampling::Own => out.serialize_field("trace", &OwnSampling { record, facts })?,
         }
         out.end()
@@ -32,27 +32,26 @@ impl Serialize for HeaderPayload<'_> {
 }
 
 /// What the header says about the trace.
-enum Sampling<'a> {
+enum Sampling {
     /// Nothing. A continued trace without a context of its own stays without one: only its head may say what it is.
     Unknown,
-    /// What came in, frozen.
-    Given(&'a DynamicSamplingContext),
-    /// The same, kept after the fact: the parent's "no" would make the server throw it away.
-    Kept(Box<DynamicSamplingContext>),
+    /// What came in or went out, frozen; but for what was kept after the fact: the parent's "no" would make the server throw it away.
+    Given(Box<DynamicSamplingContext>),
     /// The trace began here.
     Own,
 }
 
-impl<'a> Sampling<'a> {
-    fn of(record: &'a Record, facts: &Facts) -> Self {
+impl Sampling {
+    fn of(record: &Record, facts: &Facts) -> Self {
         let trace = &record.trace;
-        let incoming = trace.incoming.as_deref();
-        if let Some(context) = incoming.filter(|context| context.trace_id == trace.trace_id.to_string() && context.is_readable()) {
-            if record.kept.is_none() {
-                return Self::Given(context);
+        if !trace.baggage.is_empty() {
+            let mut context = propagation::context(&trace.baggage);
+            if context.trace_id == trace.trace_id.to_string() && context.is_readable() {
+                if record.kept.is_some() {
+                    (context.sample_rate, context.sampled) = (Some("1".to_owned()), Some("true".to_owned()));
+                }
+                return Self::Given(Box::new(context));
             }
-            let (sample_rate, sampled) = (Some("1".to_owned()), Some("true".to_owned()));
-            return Self::Kept(Box::new(DynamicSamplingContext { sample_rate, sampled, ..context.clone() }));
         }
         // One member that a server cannot read makes it throw the whole away.
         if facts.public_key.len() == 32 && trace.parent.is_none() { Self::Own } else { Self::Unknown }
