@@ -98,6 +98,7 @@ impl Settings {
             enable_logs: choice.or("enable_logs", builder.enable_logs, false),
             security_log,
             slow_query_threshold: choice.or("slow_query_threshold", builder.slow_query_threshold, Duration::from_millis(100)),
+            min_span_duration: choice.or("min_span_duration", builder.min_span_duration, Duration::ZERO),
             max_breadcrumbs: choice.or("max_breadcrumbs", builder.max_breadcrumbs, 100),
             max_spans: choice.or("max_spans", builder.max_spans, 1000),
             queue_items: builder.queue_items.unwrap_or(1000),

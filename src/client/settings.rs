@@ -55,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) enable_logs: bool,
     pub(crate) security_log: Option<SecurityLog>,
     pub(crate) slow_query_threshold: Duration,
+    pub(crate) min_span_duration: Duration,
     pub(crate) max_breadcrumbs: usize,
     pub(crate) max_spans: usize,
     pub(crate) queue_items: usize,
@@ -113,6 +114,7 @@ impl fmt::Display for Settings {
         row("send_default_pii", &on_off(self.send_default_pii))?;
         row("trusted_hops", &self.trusted_hops)?;
         row("slow_query_threshold", &format!("{:?}", self.slow_query_threshold))?;
+        row("min_span_duration", &format!("{:?}", self.min_span_duration))?;
         row("max_breadcrumbs", &self.max_breadcrumbs)?;
         row("max_spans", &self.max_spans)?;
         row("max_attachment_size", &format!("{} KiB", self.max_attachment_size / 1024))?;

@@ -83,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) facts: Facts,
     pub(crate) redactor: Redactor,
     pub(crate) ignored: IgnoredErrors,
+    pub(crate) min_span_duration: Duration,
     pub(crate) security_log: Option<SecurityLog>,
     /// Structured logs are sent.
     pub(crate) enable_logs: bool,

@@ -1,5 +1,7 @@
 //! What happens to an item between the queue and the transports: hooks, then redaction while it is serialised.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +20,8 @@ pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
     pub(super) ignored: IgnoredErrors,
+    /// Shorter spans are left out.
+    pub(super) min_span_duration: Duration,
     pub(super) before_send: Option<BeforeSend>,
     pub(super) before_send_transaction: Option<BeforeSendTransaction>,
 }
@@ -62,7 +66,10 @@ impl Pipeline {
         let before = item.load();
         let sealed = match item {
             Item::Event(event) => self.seal_event(event, &reports, buffer).map(|envelope| (envelope, 0)),
-            Item::Transaction(record) => self.seal_transaction(record, &reports, buffer),
+            Item::Transaction(record) => {
+                let left_out = if self.min_span_duration.is_zero() { 0 } else { record.leave_out_short_spans(self.min_span_duration) };
+                self.seal_transaction(record, left_out, &reports, buffer)
+            }
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Log(line) => self.write_logs(std::slice::from_ref(line), buffer).map(|envelope| (envelope, 0)),
@@ -185,13 +192,14 @@ impl Pipeline {
     fn seal_transaction(
         &self,
         record: &Record,
+        left_out: u64,
         reports: &[DiscardedEvent],
         buffer: Vec<u8>,
     ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
         let event_id = EventId::new();
         let payload = TransactionPayload { event_id, record, facts: &self.facts };
         let header = HeaderPayload { event_id, record, facts: &self.facts };
-        let count = record.spans.len();
+        let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
         let Some(hook) = &self.before_send_transaction else {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
             return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));

@@ -45,6 +45,7 @@ impl<'a> Worker<'a> {
                 facts: settings.facts,
                 redactor: settings.redactor,
                 ignored: settings.ignored,
+                min_span_duration: settings.min_span_duration,
                 before_send: settings.before_send,
                 before_send_transaction: settings.before_send_transaction,
             },

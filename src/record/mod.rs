@@ -80,6 +80,8 @@ pub(crate) struct SpanRecord {
     pub(crate) status: Option<SpanStatus>,
     /// Something hangs on it, or may.
     pub(crate) is_held: bool,
+    /// It is too short to be sent.
+    pub(crate) is_left_out: bool,
     /// Some of its fields are among the late ones.
     pub(crate) has_late_fields: bool,
 }
@@ -172,6 +174,15 @@ impl Polls {
     }
 }
 
+/// How a span of `tracing` was polled. Kept only where somebody asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpanPolls {
+    pub(crate) span: u32,
+    pub(crate) polls: Polls,
+    /// When it was entered last.
+    pub(crate) entered: Moment,
+}
+
 /// All that is known of one request or job.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
@@ -202,6 +213,7 @@ pub(crate) struct Record {
     pub(crate) kept: Option<&'static str>,
     pub(crate) spans: Vec<SpanRecord>,
     pub(crate) own_spans: Vec<OwnSpanRecord>,
+    pub(crate) span_polls: Vec<SpanPolls>,
     /// Rows of those whose spans gave way to others.
     pub(crate) free_own: Vec<u32>,
     /// Where room is looked for next.
@@ -234,6 +246,7 @@ impl Record {
         self.kept = None;
         self.spans.clear();
         self.own_spans.clear();
+        self.span_polls.clear();
         self.free_own.clear();
         self.room = 0;
         self.dropped_spans = 0;

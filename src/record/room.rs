@@ -1,5 +1,7 @@
 //! Where a span finds room when the transaction has as many as it may: in the place of one that tells less.
 
+use std::time::Duration;
+
 use super::{LateFields, Parent, Record, SpanName, SpanRecord};
 use crate::protocol::SpanStatus;
 
@@ -31,6 +33,7 @@ impl Record {
             self.late.retain(|LateFields { span, .. }| *span != replaced);
         }
         *row = span;
+        self.span_polls.retain(|polled| polled.span as usize != place);
         Some(place)
     }
 
@@ -42,6 +45,18 @@ impl Record {
         {
             row.is_held = true;
         }
+    }
+}
+
+impl Record {
+    /// Marks spans that are over, went well, have nothing below them and were shorter than this: they are left out. Returns how many.
+    pub(crate) fn leave_out_short_spans(&mut self, shortest: Duration) -> u64 {
+        let mut left_out = 0;
+        for span in self.spans.iter_mut().filter(|span| span.tells_little()) {
+            span.is_left_out = u128::from(span.end.nanos_since(span.start)) < shortest.as_nanos();
+            left_out += u64::from(span.is_left_out);
+        }
+        left_out
     }
 }
 

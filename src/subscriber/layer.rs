@@ -39,6 +39,7 @@ pub struct TracingLayer {
     level: Level,
     is_exclusive: bool,
     captures_errors: bool,
+    times_polls: bool,
     index: Index,
     /// Weak: a subscriber lives as long as the process, and the last handle's drop delivers.
     client: WeakClient,
@@ -47,7 +48,14 @@ pub struct TracingLayer {
 impl TracingLayer {
     /// A layer for spans and events of level INFO and above.
     pub fn new(client: impl Into<Client>) -> Self {
-        Self { level: Level::INFO, is_exclusive: false, captures_errors: true, index: Index::new(), client: client.into().downgrade() }
+        Self {
+            level: Level::INFO,
+            is_exclusive: false,
+            captures_errors: true,
+            times_polls: false,
+            index: Index::new(),
+            client: client.into().downgrade(),
+        }
     }
 
     /// Sets the level from which on spans and events are recorded. Defaults to `Level::INFO`.
@@ -61,6 +69,15 @@ impl TracingLayer {
     #[must_use]
     pub fn error_events(mut self, capture: bool) -> Self {
         self.captures_errors = capture;
+        self
+    }
+
+    /// Tells of each span how often it was entered (to be polled, and once to be dropped), how long it was busy, how long it was waiting, and how long its longest poll was (`tower_sentry.polls`, `.busy_ms`,
+    /// `.idle_ms`, `.longest_poll_ms`): what waits is not what computes. Costs two looks at the clock a poll. Defaults to `false`; of the
+    /// request itself the layer always tells.
+    #[must_use]
+    pub fn poll_times(mut self, tell: bool) -> Self {
+        self.times_polls = tell;
         self
     }
 
@@ -149,10 +166,16 @@ where
         if current::is_used() && !current::span_entered(id.into_u64()) {
             self.lend(id.into_u64());
         }
+        if self.times_polls && current::may_record() {
+            current::with(|entered| entered.scope.lock().transaction.enter_span(id.into_u64()));
+        }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        if self.times_polls && current::may_record() {
+            current::with(|entered| entered.scope.lock().transaction.exit_span(id.into_u64()));
+        }
         if current::is_used() {
             current::span_exited(id.into_u64());
         }
@@ -311,11 +334,12 @@ impl TracingLayer {
 
 impl fmt::Debug for TracingLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { level, is_exclusive, captures_errors, index, client } = self;
+        let Self { level, is_exclusive, captures_errors, times_polls, index, client } = self;
         f.debug_struct("TracingLayer")
             .field("level", level)
             .field("is_exclusive", is_exclusive)
             .field("captures_errors", captures_errors)
+            .field("times_polls", times_polls)
             .field("index", index)
             .field("client", client)
             .finish()

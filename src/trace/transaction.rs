@@ -6,7 +6,7 @@ use tracing::Metadata;
 
 use super::clock;
 use crate::protocol::{SpanId, SpanStatus};
-use crate::record::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Record, SpanName, SpanRecord};
+use crate::record::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord};
 
 /// A transaction while it runs.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ impl Transaction {
             fields,
             status: None,
             is_held: false,
+            is_left_out: false,
             has_late_fields: false,
         };
         if is_full {
@@ -118,6 +119,26 @@ impl Transaction {
         if let Some(place) = live.iter().rposition(|(live, _)| *live == id) {
             let (_, index) = live.swap_remove(place);
             self.end_span(index, unwinds.then_some(SpanStatus::InternalError));
+        }
+    }
+
+    /// Notes that a span of `tracing` is entered: its poll begins.
+    pub(crate) fn enter_span(&mut self, id: u64) {
+        let Some(span) = self.traced_row(id).filter(|_| self.is_recording) else { return };
+        let polls = &mut self.record.span_polls;
+        match polls.iter_mut().rev().find(|polled| polled.span == span) {
+            Some(polled) => polled.entered = clock::now(),
+            None => polls.push(SpanPolls { span, polls: Polls::default(), entered: clock::now() }),
+        }
+    }
+
+    /// Notes that it is left.
+    pub(crate) fn exit_span(&mut self, id: u64) {
+        let Some(span) = self.traced_row(id) else { return };
+        if let Some(polled) = self.record.span_polls.iter_mut().rev().find(|polled| polled.span == span)
+            && polled.entered.is_known()
+        {
+            polled.polls.add(clock::now().nanos_since(std::mem::take(&mut polled.entered)));
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a user sees: real sockets, a relay on loopback, bytes parsed by foreign code.
 #![expect(
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::cmp_owned,
     clippy::format_collect,
     clippy::format_push_string,

@@ -159,12 +159,12 @@ async fn two_services_and_a_worker_are_one_trace_that_a_foreign_client_began() {
     let transactions = relay.transactions();
     let of = |name: &str| transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap();
     assert_eq!(transactions.len(), 3, "the second trace was not sampled by whoever began it, so by nobody");
-    let (orders, reserve, ship) = (of("GET /orders"), of("GET /reserve"), of("ship"));
+    let (orders, reserved, job) = (of("GET /orders"), of("GET /reserve"), of("ship"));
     let call = orders["spans"][0]["span_id"].as_str().unwrap().to_owned();
     assert_eq!(ids(orders).0, TRACE);
     assert_eq!(ids(orders).2, SPAN);
-    assert_eq!((ids(reserve).0, ids(reserve).2), (TRACE.to_owned(), call));
-    assert_eq!((ids(ship).0, ids(ship).2), (TRACE.to_owned(), ids(reserve).1));
+    assert_eq!((ids(reserved).0, ids(reserved).2), (TRACE.to_owned(), call));
+    assert_eq!((ids(job).0, ids(job).2), (TRACE.to_owned(), ids(reserved).1));
     for received in relay.received() {
         let (header, items) = received.items();
         if items[0].0["type"] == "transaction" {

@@ -223,7 +223,7 @@ async fn the_cap_keeps_the_slow_the_failed_and_what_others_hang_on() {
                 20 => info_span!("failed", number).in_scope(|| tracing::error!("no")),
                 30 => {
                     tower_sentry::span("task", format!("parent {number}"), tower_sentry::span("task", format!("child {number}"), async {}))
-                        .await
+                        .await;
                 }
                 40 => info_span!("with late fields", number = tracing::field::Empty).record("number", number).in_scope(|| ()),
                 _ => tower_sentry::span("task", "fast", async { clock.advance(Duration::from_micros(10)) }).await,
@@ -267,8 +267,7 @@ async fn concurrent_parents() {
     }
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..100 {
-        let mut yields = || random.u32(0..6);
-        let (a, b, c, d, e, f) = (yields(), yields(), yields(), yields(), yields(), yields());
+        let yields: [u32; 6] = std::array::from_fn(|_| random.u32(0..6));
         let branch = |name: &'static str, first: u32, second: u32| {
             async move {
                 leaf(first).await;
@@ -277,13 +276,13 @@ async fn concurrent_parents() {
             .instrument(info_span!("branch", sentry.name = name))
         };
         let work = async {
-            futures_util::join!(branch("one", a, b), tower_sentry::span("task", "two", leaf(c)));
+            futures_util::join!(branch("one", yields[0], yields[1]), tower_sentry::span("task", "two", leaf(yields[2])));
             let mut unordered: futures_util::stream::FuturesUnordered<_> =
-                [d, e].into_iter().map(|yields| branch("unordered", yields, yields)).collect();
+                yields[3..5].iter().copied().map(|yields| branch("unordered", yields, yields)).collect();
             while futures_util::StreamExt::next(&mut unordered).await.is_some() {}
             tokio::select! {
                 () = branch("selected", 0, 0) => {}
-                () = branch("left behind", f + 1, 100) => {}
+                () = branch("left behind", yields[5] + 1, 100) => {}
             }
         };
         client.transaction("joined").run(work).await;

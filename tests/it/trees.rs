@@ -261,3 +261,54 @@ async fn auth_span() {
     assert!(captured.tree().starts_with("GET / [http.server] ok\n  auth [auth] ok\n    authenticate [auth] ok\n"), "{}", captured.tree());
     assert!(!captured.envelopes().iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));
 }
+
+#[tokio::test]
+async fn short_spans_are_left_out_where_asked_for_and_counted() {
+    let config = tower_sentry::Config::builder().traces_sample_rate(1.0).min_span_duration(Duration::from_millis(5));
+    let (client, captured) = tower_sentry::test::client_with(config);
+    let pass = by_hand();
+    let step = |name: &'static str, millis: u64| {
+        let pass = Arc::clone(&pass);
+        tower_sentry::span("task", name, async move { pass(millis) })
+    };
+    let work = async {
+        step("long", 5).await;
+        step("short", 4).await;
+        tower_sentry::span("task", "short, with one below", step("long", 5)).await;
+    };
+    client.transaction("work").run(work).await;
+
+    assert_eq!(captured.tree(), "work [task] ok\n  long [task] ok\n  short, with one below [task] ok\n    long [task] ok\n");
+    let spans = client.stats().spans;
+    assert_eq!((spans.captured, spans.sent, spans.dropped_total()), (5, 4, 1));
+}
+
+#[tokio::test]
+async fn spans_tell_how_long_they_were_busy_where_asked_for() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let (client, captured) = tower_sentry::test::client();
+    let layer = tower_sentry::TracingLayer::new(&client).poll_times(true);
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let pass = by_hand();
+    let both = async {
+        let work = async {
+            pass(3);
+            tokio::task::yield_now().await;
+            pass(7);
+        };
+        let wait = async {
+            // Between the polls of the other.
+            pass(20);
+            tokio::task::yield_now().await;
+        };
+        futures_util::join!(work.instrument(info_span!("work")), wait);
+    };
+    client.transaction("both").run(both).await;
+
+    let transaction = &captured.transactions()[0];
+    let number = |name: &str| transaction.spans[0].data[name].as_f64().unwrap();
+    assert_eq!((number("tower_sentry.busy_ms"), number("tower_sentry.idle_ms")), (10.0, 20.0));
+    // Twice to be polled, and once to be dropped.
+    assert_eq!((number("tower_sentry.polls"), number("tower_sentry.longest_poll_ms")), (3.0, 7.0));
+}

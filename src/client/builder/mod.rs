@@ -43,6 +43,7 @@ pub struct ConfigBuilder {
     pub(in crate::client) security_log: Option<PathBuf>,
     pub(in crate::client) security_target: Option<String>,
     pub(in crate::client) slow_query_threshold: Option<Duration>,
+    pub(in crate::client) min_span_duration: Option<Duration>,
     pub(in crate::client) max_breadcrumbs: Option<usize>,
     pub(in crate::client) max_spans: Option<usize>,
     pub(in crate::client) queue_items: Option<usize>,
@@ -229,13 +230,20 @@ impl ConfigBuilder {
         self
     }
 
+    /// Leaves out spans that were shorter, went well and have nothing below them; they are counted as dropped. Defaults to zero: none.
+    pub fn min_span_duration(mut self, duration: Duration) -> Self {
+        self.min_span_duration = Some(duration);
+        self
+    }
+
     /// How many breadcrumbs a request keeps, the newest; 0 keeps none. Defaults to 100.
     pub fn max_breadcrumbs(mut self, count: usize) -> Self {
         self.max_breadcrumbs = Some(count);
         self
     }
 
-    /// How many spans a transaction keeps, the first; the rest is counted. At most 1,000, which is the default.
+    /// How many spans a transaction keeps: those that failed, took long or have others below them before the rest, which is counted. At most 1,000,
+    /// which is the default.
     pub fn max_spans(mut self, count: usize) -> Self {
         self.max_spans = Some(count.min(1000));
         self

@@ -9,7 +9,7 @@ use super::queries::without_values;
 use super::{Attribute, Compiled, Word, time};
 use crate::export::Facts;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldValue, Parent, Record, SpanName};
+use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 
 pub(super) struct SpanPayload<'a> {
     pub(super) record: &'a Record,
@@ -64,8 +64,10 @@ impl Serialize for SpanPayload<'_> {
         // Told apart only where the inner service was seen to begin and to end.
         let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
         let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
-        let is_slow = is_query && u128::from(end.nanos_since(span.start)) >= facts.slow_query.as_nanos();
-        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times, is_slow })?;
+        let took = end.nanos_since(span.start);
+        let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
+        let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
+        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times, is_slow, polls, took })?;
         out.end()
     }
 }
@@ -78,6 +80,9 @@ struct Attributes<'a> {
     times: Option<(u64, u64)>,
     /// A query that took longer than one should.
     is_slow: bool,
+    polls: Option<Polls>,
+    /// Nanoseconds.
+    took: u64,
 }
 
 impl Serialize for Attributes<'_> {
@@ -97,6 +102,13 @@ impl Serialize for Attributes<'_> {
         }
         if self.is_slow {
             data.serialize_entry(&Word("tower_sentry.slow"), &true)?;
+        }
+        if let Some(Polls { count, busy, longest }) = self.polls {
+            let busy = u64::from(busy) * 1_000;
+            data.serialize_entry(&Word("tower_sentry.polls"), &count)?;
+            data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(busy))?;
+            data.serialize_entry(&Word("tower_sentry.idle_ms"), &millis(self.took.saturating_sub(busy)))?;
+            data.serialize_entry(&Word("tower_sentry.longest_poll_ms"), &millis(u64::from(longest) * 1_000))?;
         }
         if let Some((before, after)) = self.times {
             data.serialize_entry(&Word("middleware.before_ms"), &millis(before))?;

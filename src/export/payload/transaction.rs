@@ -197,8 +197,8 @@ struct Spans<'a>(&'a Record, &'a Facts);
 
 impl Serialize for Spans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut spans = serializer.serialize_seq(Some(self.0.spans.len()))?;
-        for index in 0..self.0.spans.len() {
+        let mut spans = serializer.serialize_seq(None)?;
+        for (index, _) in self.0.spans.iter().enumerate().filter(|(_, span)| !span.is_left_out) {
             spans.serialize_element(&SpanPayload { record: self.0, index, facts: self.1 })?;
         }
         spans.end()
