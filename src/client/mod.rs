@@ -294,6 +294,8 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
             org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),
         },
         ignored: settings.ignored.clone(),
+        include_source_context: settings.include_source_context,
+        default_fingerprint: settings.default_fingerprint,
         min_span_duration: settings.min_span_duration,
         security_log: settings.security_log.clone(),
         enable_logs: settings.enable_logs,

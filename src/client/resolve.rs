@@ -94,6 +94,8 @@ impl Settings {
             trusted_hops: choice.or("trusted_hops", builder.trusted_hops, 0),
             redaction: Arc::new(builder.redaction),
             ignored: builder.ignored,
+            include_source_context: choice.or("include_source_context", builder.include_source_context, true),
+            default_fingerprint: choice.or("default_fingerprint", builder.default_fingerprint, true),
             max_attachment_size: choice.or("max_attachment_size", builder.max_attachment_size, 1024 * 1024),
             enable_logs: choice.or("enable_logs", builder.enable_logs, false),
             security_log,
@@ -139,7 +141,9 @@ impl Faults {
 /// Where security events go. The folder must be there: a file that nobody can write is found out too late.
 fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    if !folder.is_dir() || path.is_dir() {
+    // A pipe or a device would be made this service's own.
+    let is_other = std::fs::metadata(&path).is_ok_and(|there| !there.is_file());
+    if !folder.is_dir() || is_other {
         return Err(Error::setting(format!("security_log: expected a file in a folder that exists, found '{}'", path.display())));
     }
     Ok(SecurityLog { path, target: target.unwrap_or_else(|| "security".to_owned()), max_bytes: 10 * 1024 * 1024 })

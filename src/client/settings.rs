@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_hops: usize,
     pub(crate) redaction: Arc<Redaction>,
     pub(crate) ignored: IgnoredErrors,
+    pub(crate) include_source_context: bool,
+    pub(crate) default_fingerprint: bool,
     pub(crate) max_attachment_size: usize,
     pub(crate) enable_logs: bool,
     pub(crate) security_log: Option<SecurityLog>,
@@ -117,6 +119,8 @@ impl fmt::Display for Settings {
         row("min_span_duration", &format!("{:?}", self.min_span_duration))?;
         row("max_breadcrumbs", &self.max_breadcrumbs)?;
         row("max_spans", &self.max_spans)?;
+        row("include_source_context", &on_off(self.include_source_context))?;
+        row("default_fingerprint", &on_off(self.default_fingerprint))?;
         row("max_attachment_size", &format!("{} KiB", self.max_attachment_size / 1024))?;
         row("enable_logs", &on_off(self.enable_logs))?;
         row("security_log", &or_none(self.security_log.as_ref().map(|log| log.path.display().to_string())))?;

@@ -35,7 +35,7 @@ fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<Deb
         SharedLibraryId::Uuid(id) => ("macho", Uuid::from_bytes(id).to_string(), hex(&id)),
         SharedLibraryId::PeSignature(timestamp, size) => {
             let Some(SharedLibraryId::PdbSignature(id, age)) = library.debug_id() else { return None };
-            ("pe", format!("{}-{age:x}", Uuid::from_bytes(id)), format!("{timestamp:08X}{size:x}"))
+            ("pe", format!("{}-{age:x}", Uuid::from_bytes_le(id)), format!("{timestamp:08X}{size:x}"))
         }
         SharedLibraryId::PdbSignature(..) => return None,
     };

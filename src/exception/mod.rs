@@ -51,6 +51,11 @@ pub(crate) fn panic(message: &str) -> Vec<Exception> {
     vec![Exception { kind: Some("panic".to_owned()), value: Some(message.to_owned()), ..Exception::default() }]
 }
 
+/// A text that stands for an error.
+pub(crate) fn text_alone(text: &str) -> Vec<Exception> {
+    vec![Exception { kind: Some("Error".to_owned()), value: Some(text.to_owned()), ..Exception::default() }]
+}
+
 /// Gives each entry its place in the chain; all share one `handled`, since any `false` marks the session as crashed.
 pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
     for (id, exception) in (0..).zip(chain) {

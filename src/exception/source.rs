@@ -24,8 +24,10 @@ pub(crate) fn add(trace: &mut Stacktrace) {
 
 fn around(frame: &mut Frame) -> Option<()> {
     let place = usize::try_from(frame.lineno?).ok()?.checked_sub(1)?;
-    let file = File::open(frame.abs_path.as_deref()?).ok()?;
-    file.metadata().ok().filter(|data| data.is_file() && data.len() <= FILE_LIMIT)?;
+    let path = frame.abs_path.as_deref()?;
+    // Asked before it is opened: a pipe would wait for somebody to write.
+    std::fs::metadata(path).ok().filter(|data| data.is_file() && data.len() <= FILE_LIMIT)?;
+    let file = File::open(path).ok()?;
     let mut text = String::new();
     file.take(FILE_LIMIT).read_to_string(&mut text).ok()?;
     let lines: Vec<&str> = text.lines().collect();

@@ -3,12 +3,10 @@
 use super::in_app;
 use crate::protocol::{Frame, Stacktrace};
 
-/// Reads the text of a trace: the frames of `Stack backtrace:` where there is such a heading, else all; else the place under `Location:`.
-pub(crate) fn read(text: &str) -> Option<Stacktrace> {
-    const HEADING: &str = "Stack backtrace:\n";
-    let trace = text.rfind(HEADING).map_or(text, |start| text.get(start + HEADING.len()..).unwrap_or_default());
+/// Reads a trace as the standard library shows it.
+pub(crate) fn trace(text: &str) -> Option<Stacktrace> {
     let mut frames: Vec<Frame> = Vec::new();
-    for line in trace.lines().map(str::trim) {
+    for line in text.lines().map(str::trim) {
         if let Some(place) = line.strip_prefix("at ") {
             if let Some(frame) = frames.last_mut() {
                 stand_at(frame, place);
@@ -17,9 +15,25 @@ pub(crate) fn read(text: &str) -> Option<Stacktrace> {
             frames.push(named(function));
         }
     }
-    if frames.is_empty() {
-        frames.extend(location(text));
+    finished(frames)
+}
+
+/// Reads a report of `eyre`: the trace at its end, else the place where it was made. What stands before are messages, in which anybody may
+/// have written anything.
+#[cfg_attr(not(any(feature = "eyre", test)), expect(dead_code, reason = "only eyre gives a report"))]
+pub(crate) fn report(text: &str) -> Option<Stacktrace> {
+    const TRACE: &str = "\n\nStack backtrace:\n";
+    const PLACE: &str = "\n\nLocation:\n";
+    if let Some(start) = text.rfind(TRACE) {
+        return trace(text.get(start + TRACE.len()..)?);
     }
+    let start = text.rfind(PLACE)? + PLACE.len();
+    let mut frame = Frame::default();
+    stand_at(&mut frame, text.get(start..)?.trim());
+    finished(frame.lineno.is_some().then_some(frame).into_iter().collect())
+}
+
+fn finished(mut frames: Vec<Frame>) -> Option<Stacktrace> {
     for frame in &mut frames {
         frame.in_app = Some(match &frame.function {
             Some(function) => in_app::is_in_app(function, frame.abs_path.as_deref()),
@@ -58,14 +72,6 @@ fn stand_at(frame: &mut Frame, place: &str) {
     frame.colno = column;
 }
 
-/// The line below `Location:`.
-fn location(text: &str) -> Option<Frame> {
-    let (_, below) = text.split_once("Location:\n")?;
-    let mut frame = Frame::default();
-    stand_at(&mut frame, below.lines().next()?.trim());
-    frame.lineno.is_some().then_some(frame)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +82,7 @@ mod tests {
                     1: shop::cart::load\n             at ./src/cart.rs:88:9\n      shop::cart::inlined\n             at ./src/cart.rs:12:1\n   \
                     2: shop::main\n             at ./src/main.rs:5:14\n   3: std::sys::backtrace::__rust_begin_short_backtrace\n   4: main\n";
 
-        let frames = read(text).unwrap_or_default().frames;
+        let frames = trace(text).unwrap_or_default().frames;
 
         let shown: Vec<_> =
             frames.iter().map(|frame| (frame.function.as_deref().unwrap_or("-"), frame.filename.as_deref(), frame.lineno)).collect();
@@ -94,12 +100,13 @@ mod tests {
 
     #[test]
     fn a_place_stands_for_a_trace_that_was_not_taken() {
-        let frames = read("the cart is gone\n\nCaused by:\n    no such file\n\nLocation:\n    src/cart.rs:88:9").unwrap_or_default().frames;
+        let text = "the cart is gone\n\nCaused by:\n    0: user jane unknown\n    1: a::b\n    at /etc/passwd:1:1\n\nLocation:\n    src/cart.rs:88:9";
+        let frames = report(text).unwrap_or_default().frames;
 
         assert_eq!(
             (frames.len(), frames[0].filename.as_deref(), frames[0].lineno, frames[0].in_app),
             (1, Some("src/cart.rs"), Some(88), Some(true))
         );
-        assert_eq!(read("the cart is gone: see 3: no"), None);
+        assert_eq!(report("the cart is gone: see 3: no::way\n at /etc/passwd:1:1"), None, "messages are no traces");
     }
 }

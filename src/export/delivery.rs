@@ -32,8 +32,8 @@ pub(super) struct Delivery {
     /// Envelopes that found no server; the oldest goes first when it is back.
     retry: VecDeque<Outbound>,
     in_flight: JoinSet<(Outbound, Outcome)>,
-    /// What each attempt in flight counts for, should it have to be given up.
-    in_flight_loads: HashMap<task::Id, Load>,
+    /// What each attempt in flight counts for, should it have to be given up, and its smallest number.
+    in_flight_loads: HashMap<task::Id, (Load, u64)>,
     /// Copies for the development server, whose answers nobody needs.
     copies: JoinSet<()>,
     /// The memory of sent envelopes, for the next ones.
@@ -122,7 +122,13 @@ impl Delivery {
 
     /// Whether something of a category is on the wire.
     pub(super) fn is_sending(&self, category: Category) -> bool {
-        self.in_flight_loads.values().any(|load| load.category == category)
+        self.in_flight_loads.values().any(|(load, _)| load.category == category)
+    }
+
+    /// The smallest number of what is on its way.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let waiting = self.retry.iter().map(Outbound::oldest);
+        waiting.chain(self.in_flight_loads.values().map(|(_, number)| *number)).min()
     }
 
     /// The memory of an envelope that was sent.
@@ -164,13 +170,13 @@ impl Delivery {
         };
         let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
         let shared = Arc::clone(&self.shared);
-        let load = outbound.load;
+        let (load, number) = (outbound.load, outbound.oldest());
         let attempt = self.in_flight.spawn(async move {
             let outcome = project.send(body, compressed).await;
             shared.queue.wake();
             (outbound, outcome)
         });
-        self.in_flight_loads.insert(attempt.id(), load);
+        self.in_flight_loads.insert(attempt.id(), (load, number));
     }
 
     fn settle(&mut self, outbound: Outbound, outcome: Outcome) {
@@ -242,7 +248,7 @@ impl Delivery {
     pub(super) fn give_up(&mut self) {
         self.in_flight.abort_all();
         let retry = self.retry.drain(..).map(|outbound| outbound.load);
-        for load in self.in_flight_loads.drain().map(|(_, load)| load).chain(retry) {
+        for load in self.in_flight_loads.drain().map(|(_, (load, _))| load).chain(retry) {
             self.shared.ledger.discard(load, DiscardReason::NetworkError);
         }
     }

@@ -53,6 +53,11 @@ impl Ledger {
         self.drop_counted(reason, Category::Span, quantity, true);
     }
 
+    /// Files were taken off an event that goes on without them.
+    pub(super) fn drop_bytes(&self, bytes: u64, reason: DiscardReason) {
+        self.drop_counted(reason, Category::Attachment, bytes, true);
+    }
+
     /// The server said "too many": it counts these itself, so no report repeats them.
     pub(super) fn refused(&self, load: Load) {
         for (category, quantity) in load.shares() {
@@ -184,11 +189,6 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Items there ever were.
-    pub(super) fn captured(&self) -> u64 {
-        self.items().map(|counts| counts.captured).sum()
-    }
-
     /// Events, transactions, check-ins, logs and feedback that are neither delivered nor dropped yet.
     pub fn waiting(&self) -> u64 {
         self.items().map(Counts::waiting).sum()

@@ -14,12 +14,15 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) struct LogBatch {
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
     lines: Vec<Box<LogLine>>,
+    /// Those the queue gave them.
+    numbers: Vec<u64>,
     since: Option<Instant>,
 }
 
 impl LogBatch {
-    pub(super) fn push(&mut self, line: Box<LogLine>, now: Instant) {
+    pub(super) fn push(&mut self, number: u64, line: Box<LogLine>, now: Instant) {
         self.since.get_or_insert(now);
+        self.numbers.push(number);
         self.lines.push(line);
     }
 
@@ -41,11 +44,23 @@ impl LogBatch {
         !self.is_empty() && (is_asked || self.is_full() || self.due().is_some_and(|due| due <= now))
     }
 
+    /// The smallest number that waits.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.numbers.first().copied()
+    }
+
     /// As many as an envelope may hold.
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
-    pub(super) fn take(&mut self) -> Vec<Box<LogLine>> {
+    pub(super) fn take(&mut self) -> (Vec<u64>, Vec<Box<LogLine>>) {
         let rest = self.lines.split_off(self.lines.len().min(BATCH));
+        let numbers = self.numbers.split_off(self.numbers.len().min(BATCH));
         self.since = self.since.filter(|_| !rest.is_empty());
-        std::mem::replace(&mut self.lines, rest)
+        (std::mem::replace(&mut self.numbers, numbers), std::mem::replace(&mut self.lines, rest))
+    }
+
+    /// All of them.
+    #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
+    pub(super) fn take_all(&mut self) -> Vec<Box<LogLine>> {
+        std::mem::take(self).lines
     }
 }

@@ -46,7 +46,7 @@ use self::security_log::SecurityQueue;
 use self::sessions::Sessions;
 use crate::error::{Error, FlushError};
 use crate::protocol::{Category, DiscardReason, Dsn, Event, SdkInfo, Transaction};
-use crate::record::{LogLine, Pool, Record};
+use crate::record::{EventRecord, LogLine, Pool, Record};
 use crate::redaction::Redactor;
 
 /// A hook that may change an event, or drop it by returning nothing.
@@ -75,6 +75,7 @@ pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the exporter needs to know. It never learns who made the items.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
     pub(crate) spotlight: Option<url::Url>,
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) facts: Facts,
     pub(crate) redactor: Redactor,
     pub(crate) ignored: IgnoredErrors,
+    pub(crate) include_source_context: bool,
+    pub(crate) default_fingerprint: bool,
     pub(crate) min_span_duration: Duration,
     pub(crate) security_log: Option<SecurityLog>,
     /// Structured logs are sent.
@@ -133,8 +136,8 @@ struct Shared {
 struct Flush {
     deadline: Instant,
     close: bool,
-    /// How many items must be sent or dropped until it is done.
-    settled: u64,
+    /// Items with smaller numbers must be sent or dropped until it is done.
+    up_to: u64,
     /// The sessions counted so far are on their way.
     took_sessions: bool,
     /// What was dropped so far is told.
@@ -180,6 +183,19 @@ impl Exporter {
     pub(crate) fn submit(&self, item: Item) {
         self.shared.ledger.capture(item.load());
         for dropped in self.shared.queue.push(item) {
+            // An event that is too large for its files goes without them.
+            let dropped = match dropped {
+                Item::Event(mut event) if event.scope.set.has_attachments() => {
+                    let bytes = event.attached();
+                    event.scope.set.clear_attachments();
+                    self.shared.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
+                    match self.shared.queue.push(Item::Event(event)).pop() {
+                        Some(dropped) => dropped,
+                        None => continue,
+                    }
+                }
+                dropped => dropped,
+            };
             let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
             self.shared.ledger.discard(dropped.load(), reason);
             self.shared.recycle(dropped);
@@ -218,11 +234,11 @@ impl Exporter {
         if close {
             self.shared.queue.close();
         }
-        let settled = self.stats().captured();
+        let up_to = self.shared.queue.next_number();
         self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush {
             deadline,
             close,
-            settled,
+            up_to,
             took_sessions: false,
             took_report: false,
             done,
@@ -246,7 +262,12 @@ impl Shared {
     /// Returns an item's memory to the pool.
     fn recycle(&self, item: Item) {
         match item {
-            Item::Event(event) => self.pool.give_back(event.scope),
+            Item::Event(event) => {
+                let EventRecord { captured, scope } = *event;
+                // An error of the user's may be inside, and its drop is theirs too.
+                let _ = crate::exception::contained(|| drop(captured));
+                self.pool.give_back(scope);
+            }
             Item::Transaction(record) => self.pool.give_back(record),
             Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
         }

@@ -20,6 +20,10 @@ pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
     pub(super) ignored: IgnoredErrors,
+    /// Lines of code are read where they are at hand.
+    pub(super) include_source_context: bool,
+    /// Errors are grouped by what and where.
+    pub(super) default_fingerprint: bool,
     /// Shorter spans are left out.
     pub(super) min_span_duration: Duration,
     pub(super) before_send: Option<BeforeSend>,
@@ -35,10 +39,14 @@ pub(super) struct Outbound {
     pub(super) reports: Vec<DiscardedEvent>,
     /// What has become of it so far.
     pub(super) strikes: Strikes,
+    /// Bytes of files that do not go with it.
+    pub(super) withheld_bytes: u64,
     /// Spans that a hook put in.
     pub(super) added_spans: u64,
     /// Spans that a hook took out of a transaction that is sent all the same.
     pub(super) removed_spans: u64,
+    /// What items it holds, by the numbers the queue gave them.
+    pub(super) numbers: Vec<u64>,
 }
 
 /// How often an envelope found no answer while others did: what a server or a proxy chokes on must not hold up the rest.
@@ -50,8 +58,22 @@ pub(super) struct Strikes {
 }
 
 impl Outbound {
+    /// The smallest number of its items; what was made by the exporter has none, and nobody waits for it.
+    pub(super) fn oldest(&self) -> u64 {
+        self.numbers.iter().copied().min().unwrap_or(u64::MAX)
+    }
+
     fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
-        Self { envelope, load, reports, strikes: Strikes::default(), added_spans: 0, removed_spans: 0 }
+        Self {
+            envelope,
+            load,
+            reports,
+            strikes: Strikes::default(),
+            withheld_bytes: 0,
+            added_spans: 0,
+            removed_spans: 0,
+            numbers: Vec::new(),
+        }
     }
 }
 
@@ -64,8 +86,12 @@ impl Pipeline {
         buffer: Vec<u8>,
     ) -> Result<Outbound, (DiscardReason, Vec<DiscardedEvent>)> {
         let before = item.load();
+        let mut withheld = 0;
         let sealed = match item {
-            Item::Event(event) => self.seal_event(event, &reports, buffer).map(|envelope| (envelope, 0)),
+            Item::Event(event) => self.seal_event(event, &reports, buffer).map(|(envelope, has_files)| {
+                withheld = if has_files { 0 } else { before.bytes };
+                (envelope, 0)
+            }),
             Item::Transaction(record) => {
                 let left_out = if self.min_span_duration.is_zero() { 0 } else { record.leave_out_short_spans(self.min_span_duration) };
                 self.seal_transaction(record, left_out, &reports, buffer)
@@ -77,9 +103,11 @@ impl Pipeline {
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
                 envelope,
-                load: Load { spans, ..before },
+                load: Load { spans, bytes: before.bytes - withheld, ..before },
+                withheld_bytes: withheld,
                 reports,
                 strikes: Strikes::default(),
+                numbers: Vec::new(),
                 added_spans: spans.saturating_sub(before.spans),
                 removed_spans: before.spans.saturating_sub(spans),
             }),
@@ -158,21 +186,22 @@ impl Pipeline {
         event: &mut EventRecord,
         reports: &[DiscardedEvent],
         buffer: Vec<u8>,
-    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+    ) -> Result<(Redacted<SealedEnvelope>, bool), DiscardReason> {
         if self.ignored.contains(event) {
             return Err(DiscardReason::EventProcessor);
         }
-        let Resolved { exceptions, images, fingerprint } = resolve(event);
-        let fingerprint = fingerprint.as_deref().unwrap_or_default();
+        let Resolved { exceptions, images, fingerprint } = resolve(event, self.include_source_context);
+        let fingerprint = fingerprint.as_deref().filter(|_| self.default_fingerprint).unwrap_or_default();
         let payload = EventPayload { event, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
         let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, facts: &self.facts };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
         let Some(hook) = &self.before_send else {
-            return self.write(&header, reports, buffer, |open| {
+            let written = self.write(&header, reports, buffer, |open| {
                 open.item(ItemType::Event, None, &payload)?;
                 attach(open)
             });
+            return written.map(|envelope| (envelope, true));
         };
         let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
             Hooked::Kept(changed) => (*changed, false),
@@ -183,10 +212,11 @@ impl Pipeline {
             }
         };
         let header = HeaderPayload { event_id: changed.event_id, ..header };
-        self.write(&header, reports, buffer, |open| {
+        let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;
             if has_panicked { Ok(()) } else { attach(open) }
-        })
+        });
+        written.map(|envelope| (envelope, !has_panicked))
     }
 
     fn seal_transaction(
@@ -311,15 +341,19 @@ struct Resolved {
     fingerprint: Option<Vec<String>>,
 }
 
-fn resolve(event: &mut EventRecord) -> Resolved {
+fn resolve(event: &mut EventRecord, include_source_context: bool) -> Resolved {
     let captured = &mut event.captured;
     let mut chain = std::mem::take(&mut captured.exceptions);
     exception::mechanisms(&mut chain, captured.mechanism, captured.handled);
     if let Some(outermost) = chain.first_mut() {
         // The trace inside of an error shows where it was made; ours, where it was captured.
-        let inside = captured.backtrace.take().and_then(|backtrace| exception::text::read(&backtrace.text()?));
+        let backtrace = captured.backtrace.take();
+        let inside = backtrace.as_ref().and_then(|backtrace| backtrace.read());
+        let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
+        // It may be the last handle of an error of the user's, whose drop is theirs too.
+        let _ = exception::contained(|| drop(backtrace));
         outermost.stacktrace = inside.or_else(|| exception::stacktrace(&captured.addresses));
-        if let Some(trace) = &mut outermost.stacktrace {
+        if let Some(trace) = outermost.stacktrace.as_mut().filter(|_| is_trustworthy && include_source_context) {
             exception::source::add(trace);
         }
     }

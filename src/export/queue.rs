@@ -26,11 +26,20 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     /// Errors leave first.
-    errors: VecDeque<(usize, Item)>,
-    transactions: VecDeque<(usize, Item)>,
-    logs: VecDeque<(usize, Item)>,
+    errors: VecDeque<Numbered>,
+    transactions: VecDeque<Numbered>,
+    logs: VecDeque<Numbered>,
     bytes: usize,
     closed: bool,
+    /// How many items there were.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    size: usize,
+    item: Item,
 }
 
 impl State {
@@ -42,7 +51,7 @@ impl State {
         self.len() == 0 && self.logs.is_empty()
     }
 
-    fn of(&mut self, class: Class) -> &mut VecDeque<(usize, Item)> {
+    fn of(&mut self, class: Class) -> &mut VecDeque<Numbered> {
         match class {
             Class::Urgent => &mut self.errors,
             Class::Transactions => &mut self.transactions,
@@ -50,8 +59,18 @@ impl State {
         }
     }
 
+    /// How many bytes those hold that give way to a class.
+    fn held_by_others(&self, class: Class) -> usize {
+        let sum = |items: &VecDeque<Numbered>| items.iter().map(|item| item.size).sum::<usize>();
+        match class {
+            Class::Urgent => sum(&self.logs) + sum(&self.transactions),
+            Class::Transactions => sum(&self.logs),
+            Class::Logs => 0,
+        }
+    }
+
     /// The oldest of those that give way to a class; what does not free an item frees bytes.
-    fn give_way(&mut self, class: Class, lacks_bytes: bool) -> Option<(usize, Item)> {
+    fn give_way(&mut self, class: Class, lacks_bytes: bool) -> Option<Numbered> {
         if class == Class::Logs {
             return None;
         }
@@ -86,8 +105,10 @@ impl Queue {
             if !lacks_bytes && !lacks_room {
                 break;
             }
-            let oldest = if size <= self.bytes_limit { state.give_way(class, lacks_bytes) } else { None };
-            let Some((freed, oldest)) = oldest else {
+            // Nobody is thrown out for one that does not fit all the same.
+            let fits = size <= self.bytes_limit && (!lacks_bytes || state.held_by_others(class) + self.bytes_limit >= state.bytes + size);
+            let oldest = if fits { state.give_way(class, lacks_bytes) } else { None };
+            let Some(Numbered { size: freed, item: oldest, .. }) = oldest else {
                 evicted.push(item);
                 return evicted;
             };
@@ -95,7 +116,9 @@ impl Queue {
             evicted.push(oldest);
         }
         state.bytes += size;
-        state.of(class).push_back((size, item));
+        let number = state.next;
+        state.next += 1;
+        state.of(class).push_back(Numbered { number, size, item });
         drop(state);
         if self.asleep.load(Ordering::Relaxed) {
             self.wake();
@@ -103,12 +126,24 @@ impl Queue {
         evicted
     }
 
-    /// The oldest error, else the oldest transaction, else the oldest log.
-    pub(super) fn pop(&self) -> Option<Item> {
+    /// The oldest error, else the oldest transaction, else the oldest log; with its number.
+    pub(super) fn pop(&self) -> Option<(u64, Item)> {
         let mut state = self.lock();
-        let (size, item) = state.errors.pop_front().or_else(|| state.transactions.pop_front()).or_else(|| state.logs.pop_front())?;
+        let popped = state.errors.pop_front().or_else(|| state.transactions.pop_front());
+        let Numbered { number, size, item } = popped.or_else(|| state.logs.pop_front())?;
         state.bytes -= size;
-        Some(item)
+        Some((number, item))
+    }
+
+    /// The number that the next item will get: all that came before have smaller ones.
+    pub(super) fn next_number(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// The smallest number that still waits.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let state = self.lock();
+        [&state.errors, &state.transactions, &state.logs].into_iter().filter_map(|items| Some(items.front()?.number)).min()
     }
 
     /// Wakes the worker, whatever it waits for.
@@ -186,8 +221,8 @@ mod tests {
 
         assert_eq!(categories(&queue.push(transaction())), [Category::Transaction]);
         assert_eq!(categories(&queue.push(error())), [Category::Transaction]);
-        assert_eq!(queue.pop().map(|item| item.category()), Some(Category::Error));
-        assert_eq!(queue.pop().map(|item| item.category()), Some(Category::Transaction));
+        assert_eq!(queue.pop().map(|(_, item)| item.category()), Some(Category::Error));
+        assert_eq!(queue.pop().map(|(_, item)| item.category()), Some(Category::Transaction));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct SecurityQueue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Nobody writes any more.
+    is_closed: bool,
     #[expect(clippy::vec_box, reason = "a push under the lock moves one pointer")]
     lines: Vec<Box<LogLine>>,
     bytes: usize,
@@ -43,7 +45,14 @@ struct Waiting {
 
 impl SecurityQueue {
     pub(super) fn push(&self, line: Box<LogLine>) {
+        static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
         let mut waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_closed {
+            waiting.lost += 1;
+            let lost = waiting.lost;
+            drop(waiting);
+            return TROUBLE.warn(&format!("the exporter has ended: {lost} lines of the security log are lost"));
+        }
         if waiting.lines.len() >= LINES_LIMIT || waiting.bytes + line.size() > BYTES_LIMIT {
             waiting.lost += 1;
             return;
@@ -54,8 +63,14 @@ impl SecurityQueue {
 
     #[expect(clippy::vec_box, reason = "see `Waiting`")]
     pub(super) fn take(&self) -> (Vec<Box<LogLine>>, u64) {
-        let Waiting { lines, lost, .. } = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        (lines, lost)
+        let mut waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes = 0;
+        (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost))
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
     }
 }
 
@@ -64,6 +79,10 @@ pub(super) struct SecurityFile {
     settings: SecurityLog,
     file: Option<File>,
     written: u64,
+    /// A line was cut off: the next one begins a line of its own.
+    is_torn: bool,
+    /// A file that cannot be put aside is tried again after so many bytes.
+    rotate_at: u64,
     trouble: diagnostics::Quiet,
     /// Lines that could not be written.
     lost: u64,
@@ -71,7 +90,8 @@ pub(super) struct SecurityFile {
 
 impl SecurityFile {
     pub(super) fn new(settings: SecurityLog) -> Self {
-        Self { settings, file: None, written: 0, trouble: diagnostics::Quiet::new(), lost: 0 }
+        let rotate_at = settings.max_bytes;
+        Self { settings, file: None, written: 0, is_torn: false, rotate_at, trouble: diagnostics::Quiet::new(), lost: 0 }
     }
 
     /// Writes lines, and how many were lost before them.
@@ -83,6 +103,7 @@ impl SecurityFile {
             if let Err(error) = self.append(json.bytes()) {
                 self.lost += 1;
                 self.file = None;
+                self.is_torn = true;
                 let path = self.settings.path.display();
                 self.trouble.warn(&format!("the security log {path} cannot be written ({error}); {} lines are lost", self.lost));
             }
@@ -90,8 +111,8 @@ impl SecurityFile {
     }
 
     fn append(&mut self, json: &[u8]) -> io::Result<()> {
-        if self.written >= self.settings.max_bytes {
-            self.rotate()?;
+        if self.written >= self.rotate_at {
+            self.rotate();
         }
         if self.file.is_none() {
             let file = open(&self.settings.path)?;
@@ -99,24 +120,36 @@ impl SecurityFile {
             self.file = Some(file);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        if self.lost > 0 {
-            let note = format!("{{\"lost_lines\":{}}}\n", self.lost);
-            file.write_all(note.as_bytes())?;
-            self.lost = 0;
+        let mut text = Vec::with_capacity(json.len() + 64);
+        if self.is_torn {
+            text.push(b'\n');
         }
-        file.write_all(json)?;
-        self.written += json.len() as u64;
+        if self.lost > 0 {
+            // Writing to a vector does not fail.
+            let _ = writeln!(text, "{{\"lost_lines\":{}}}", self.lost);
+        }
+        text.extend_from_slice(json);
+        file.write_all(&text)?;
+        (self.lost, self.is_torn) = (0, false);
+        self.written += text.len() as u64;
         Ok(())
     }
 
-    /// `security.log` becomes `security.log.1`, that `security.log.2`, and so on; the oldest goes.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file = None;
-        self.written = 0;
-        for number in (1..OLD_FILES).rev() {
-            rename(&numbered(&self.settings.path, number), &numbered(&self.settings.path, number + 1))?;
+    /// `security.log` becomes `security.log.1`, that `security.log.2`, and so on; the oldest goes. Where that fails the present file goes on.
+    fn rotate(&mut self) {
+        let path = &self.settings.path;
+        let older = (1..OLD_FILES).rev().try_for_each(|number| rename(&numbered(path, number), &numbered(path, number + 1)));
+        match older.and_then(|()| rename(path, &numbered(path, 1))) {
+            Ok(()) => {
+                self.file = None;
+                self.written = 0;
+                self.rotate_at = self.settings.max_bytes;
+            }
+            Err(error) => {
+                self.rotate_at = self.written + self.settings.max_bytes;
+                self.trouble.warn(&format!("the security log {} cannot be put aside ({error}) and grows on", path.display()));
+            }
         }
-        rename(&self.settings.path, &numbered(&self.settings.path, 1))
     }
 }
 
@@ -133,8 +166,11 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file for its owner alone.
+/// Opens the file for its owner alone. What is there and no file is left alone: a pipe would wait for a reader, and a device belongs to all.
 fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is no file"));
+    }
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]

@@ -50,7 +50,8 @@ struct End<'a> {
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.shared.queue.close();
-        while let Some(item) = self.shared.queue.pop() {
+        self.shared.security.close();
+        while let Some((_, item)) = self.shared.queue.pop() {
             self.shared.ledger.discard(item.load(), DiscardReason::InternalSdkError);
             self.shared.recycle(item);
         }

@@ -45,6 +45,8 @@ impl<'a> Worker<'a> {
                 facts: settings.facts,
                 redactor: settings.redactor,
                 ignored: settings.ignored,
+                include_source_context: settings.include_source_context,
+                default_fingerprint: settings.default_fingerprint,
                 min_span_duration: settings.min_span_duration,
                 before_send: settings.before_send,
                 before_send_transaction: settings.before_send_transaction,
@@ -104,9 +106,9 @@ impl<'a> Worker<'a> {
                 self.delivery.dispatch(outbound);
                 continue;
             }
-            let Some(item) = self.shared.queue.pop() else { break };
+            let Some((number, item)) = self.shared.queue.pop() else { break };
             self.empty_looks = 0;
-            self.take_item(item, now);
+            self.take_item(number, item, now);
         }
         self.send_logs(now);
         let is_asked = self.is_drained() && self.flushes.iter().any(|flush| !flush.took_report);
@@ -140,9 +142,9 @@ impl<'a> Worker<'a> {
         if !self.logs.is_due(now, is_asked) || !self.delivery.has_room(now) {
             return;
         }
-        let lines = self.logs.take();
+        let (numbers, lines) = self.logs.take();
         if let Some(outbound) = self.pipeline.seal_logs(&lines, self.delivery.take_buffer()) {
-            self.hand_over(outbound, now);
+            self.hand_over(Outbound { numbers, ..outbound }, now);
         } else {
             for line in lines {
                 self.shared.ledger.discard(Item::Log(line).load(), DiscardReason::InternalSdkError);
@@ -157,14 +159,14 @@ impl<'a> Worker<'a> {
         self.delivery.has_transport() && (has_commands() || is_late())
     }
 
-    fn take_item(&mut self, mut item: Item, now: Instant) {
+    fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
         let is_limited = self.delivery.is_closed(item.category(), now);
         if is_limited && !self.delivery.shows_locally() {
             self.shared.ledger.discard(item.load(), DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
         if let Item::Log(line) = item {
-            self.logs.push(line, now);
+            self.logs.push(number, line, now);
             if self.logs.is_full() {
                 self.send_logs(now);
             }
@@ -173,9 +175,11 @@ impl<'a> Worker<'a> {
         let reports = if self.delivery.reports_losses() && !is_limited { self.take_reports(now) } else { Vec::new() };
         let buffer = self.delivery.take_buffer();
         match self.pipeline.seal(&mut item, reports, buffer) {
-            Ok(outbound) => {
+            Ok(mut outbound) => {
+                outbound.numbers.push(number);
                 self.shared.ledger.add_spans(outbound.added_spans);
                 self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
+                self.shared.ledger.drop_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
                 self.hand_over(outbound, now);
             }
             Err((reason, reports)) => {
@@ -234,11 +238,12 @@ impl<'a> Worker<'a> {
         if closes && !is_done {
             self.give_up();
         }
-        let settled = stats.captured() - stats.waiting();
+        let oldest =
+            [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
         let sends_sessions = self.delivery.is_sending(Category::Session);
         self.flushes.retain(|flush| {
             // Under traffic the queue may never be empty: what came after the call does not count.
-            let is_flushed = is_done || !flush.close && settled >= flush.settled && flush.took_sessions && !sends_sessions;
+            let is_flushed = is_done || !flush.close && oldest >= flush.up_to && flush.took_sessions && !sends_sessions;
             let over = closes || is_flushed || flush.deadline <= now;
             if over {
                 // Whoever asked may have gone.
@@ -256,8 +261,8 @@ impl<'a> Worker<'a> {
             diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
         }
         self.delivery.give_up();
-        let logs = self.logs.take().into_iter().map(Item::Log);
-        for item in logs.chain(std::iter::from_fn(|| self.shared.queue.pop())) {
+        let logs = self.logs.take_all().into_iter().map(Item::Log);
+        for item in logs.chain(std::iter::from_fn(|| self.shared.queue.pop().map(|(_, item)| item))) {
             self.shared.ledger.discard(item.load(), DiscardReason::NetworkError);
             self.shared.recycle(item);
         }
@@ -280,7 +285,9 @@ impl<'a> Worker<'a> {
             return;
         }
         let deadlines = self.flushes.iter().map(|flush| flush.deadline);
-        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(self.logs.due()) {
+        // Without room their time may come: they would go if they could.
+        let logs = self.logs.due().filter(|_| self.delivery.has_room(now));
+        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs) {
             latest = latest.min(deadline);
         }
         if self.start_line.is_some() {

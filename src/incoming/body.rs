@@ -33,7 +33,6 @@ impl<B: Body> ResponseBody<B> {
 impl<B> ResponseBody<B> {
     /// The inner body if nothing is to be timed.
     #[cfg(feature = "axum")]
-    #[expect(clippy::result_large_err, reason = "what goes in comes out: a box would be an allocation for each request")]
     pub(super) fn into_untimed(self) -> Result<B, Self> {
         if matches!(self.running, Running::Off) { Ok(self.inner) } else { Err(self) }
     }

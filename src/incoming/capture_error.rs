@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
 use crate::exception;
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+use crate::protocol::Stacktrace;
 use crate::protocol::{EventId, Exception};
 use crate::record::Backtrace;
 use crate::scope::{Capture, current};
@@ -110,10 +112,15 @@ impl From<anyhow::Error> for CaptureError {
         #[derive(Debug)]
         struct Anyhow(anyhow::Error);
         impl Backtrace for Anyhow {
-            fn text(&self) -> Option<String> {
+            fn read(&self) -> Option<Stacktrace> {
                 let backtrace = self.0.backtrace();
                 let is_captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
-                is_captured.then(|| exception::limited(format_args!("{backtrace}"), TRACE_LIMIT)).flatten()
+                let text = is_captured.then(|| exception::limited(format_args!("{backtrace}"), TRACE_LIMIT)).flatten();
+                exception::text::trace(&text?)
+            }
+
+            fn is_trustworthy(&self) -> bool {
+                true
             }
         }
         let held = Arc::new(Anyhow(error));
@@ -130,9 +137,13 @@ impl From<eyre::Report> for CaptureError {
         #[derive(Debug)]
         struct Eyre(eyre::Report);
         impl Backtrace for Eyre {
-            fn text(&self) -> Option<String> {
+            fn read(&self) -> Option<Stacktrace> {
                 // The handler keeps both to itself, but for what it prints.
-                exception::limited(format_args!("{:?}", self.0), TRACE_LIMIT)
+                exception::text::report(&exception::limited(format_args!("{:?}", self.0), TRACE_LIMIT)?)
+            }
+
+            fn is_trustworthy(&self) -> bool {
+                false
             }
         }
         let held = Arc::new(Eyre(report));

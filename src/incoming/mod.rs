@@ -24,6 +24,7 @@ mod capture_error;
 mod future;
 mod layer;
 mod request;
+mod root;
 mod route;
 #[cfg(feature = "axum")]
 mod route_name;

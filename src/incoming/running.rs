@@ -5,19 +5,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, Method, StatusCode};
-use tracing::Span;
+use http::{HeaderMap, Method};
 
-use super::capture_error::CaptureError;
+use super::root::Root;
 use super::rules::Rules;
-use super::status::Outcome;
 use crate::protocol::SpanStatus;
-use crate::record::{Moment, Parent, ResponseFacts};
-use crate::scope::{Ending, OwnSpan, Shared, current};
-use crate::trace::clock;
-
-/// A poll of so many nanoseconds keeps others of its thread waiting: it blocks.
-const BLOCKED_FROM: u64 = 200_000_000;
+use crate::scope::{OwnSpan, Shared, current};
 
 /// What is done around each poll.
 #[derive(Debug, Default)]
@@ -35,56 +28,9 @@ pub(super) enum Running {
 
 pub(super) struct Ignored(pub(super) Arc<Shared>);
 
-/// The transaction of a request.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
-pub(super) struct Root {
-    /// None once nothing more can happen in it.
-    scope: Option<Arc<Shared>>,
-    /// The transaction was handed over while the body goes on.
-    has_ended: bool,
-    is_head: bool,
-    rules: Arc<Rules>,
-    /// Status codes that count as a failure of the service.
-    failed: RangeInclusive<u16>,
-    outcome: Outcome,
-    /// A call of gRPC tells in its trailers whether it failed.
-    awaits_trailers: bool,
-    /// An error that rides on such a call.
-    waiting: Option<CaptureError>,
-    /// The body's length where it is known from the start.
-    expected: Option<u64>,
-    response: ResponseFacts,
-    was_polled: bool,
-    /// When the poll that goes on began; the first with the request.
-    poll_began: Moment,
-    /// What lines of other layers' logs say of the request.
-    log_span: Option<Box<Span>>,
-    /// True while code of the request runs; still true in `Drop` when that code panicked.
-    is_inside: bool,
-}
-
 impl Running {
     pub(super) fn root(scope: Arc<Shared>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) -> Self {
-        let log_span = rules.log_span.then(|| {
-            let (trace_id, ..) = scope.ids();
-            Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id))
-        });
-        Self::Root(Root {
-            poll_began: scope.start,
-            log_span,
-            scope: Some(scope),
-            has_ended: false,
-            is_head: method == Method::HEAD,
-            rules,
-            failed,
-            outcome: Outcome::default(),
-            awaits_trailers: false,
-            waiting: None,
-            expected: None,
-            response: ResponseFacts::default(),
-            was_polled: false,
-            is_inside: false,
-        })
+        Self::Root(Root::new(scope, method, rules, failed))
     }
 
     /// Runs a part of the request with its scope current.
@@ -118,7 +64,7 @@ impl Running {
             Self::Off | Self::Nested(_) => Self::Off,
             // What an ignored request captures in its body is dropped as well.
             Self::Ignored(ignored) => Self::Ignored(ignored),
-            Self::Root(root) if root.scope.is_none() => Self::Off,
+            Self::Root(root) if root.is_over() => Self::Off,
             Self::Root(root) => Self::Root(root),
         }
     }
@@ -152,181 +98,6 @@ impl Running {
         if let Self::Root(root) = self {
             root.fail("failed in the body of its response");
         }
-    }
-}
-
-impl Root {
-    fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        // Some layers poll a body again after its end: the scope is gone then, and the work goes on without it.
-        let Some(scope) = &self.scope else { return work() };
-        self.was_polled = true;
-        self.is_inside = true;
-        let result = match &self.log_span {
-            None => current::enter(scope, None, work),
-            Some(span) => current::enter(scope, None, || span.in_scope(work)),
-        };
-        self.is_inside = false;
-        result
-    }
-
-    /// A poll begins.
-    fn resume(&mut self) {
-        // The first began with the request.
-        if self.response.polls.count > 0 {
-            self.poll_began = clock::now();
-        }
-    }
-
-    /// A poll has ended.
-    fn suspend(&mut self) {
-        let took = clock::now().nanos_since(self.poll_began);
-        self.response.polls.add(took);
-        if took >= BLOCKED_FROM
-            && let Some(scope) = &self.scope
-        {
-            scope.warn_of_blocking(took);
-        }
-    }
-
-    /// The head of the response is there, perhaps with an error that rides on it.
-    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
-        self.suspend();
-        let Some(scope) = &self.scope else { return };
-        self.outcome.head(status.as_u16(), headers);
-        self.was_polled = false;
-        if self.outcome.is_open() {
-            self.awaits_trailers = true;
-            self.waiting = error;
-        } else if let Some(error) = error.filter(|_| self.has_failed()) {
-            // First: where too many are parked, the event goes at once.
-            scope.note_status(status.as_u16());
-            scope.capture(error.into_capture(), Parent::Root);
-        } else if self.has_failed() {
-            scope.note_status(status.as_u16());
-            scope.capture_failure(self.outcome.told());
-        }
-        scope.release(status.as_u16());
-        if !self.rules.echo.is_silent() {
-            let (trace, root, sampled, event) = scope.ids();
-            self.rules.echo.write(trace, root, sampled, event, headers);
-        }
-    }
-
-    /// How long the body will be, where that is known, and whether it has ended already.
-    pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
-        self.expected = expected;
-        // After a handshake the connection is something else, which may live for hours.
-        if is_end || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
-            self.complete();
-        }
-    }
-
-    fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
-        if let Some(trailers) = trailers {
-            self.outcome.trailers(trailers);
-        }
-        self.response.body_bytes += bytes;
-        self.response.frames = self.response.frames.saturating_add(1);
-        let is_first = self.response.frames == 1;
-        if is_first {
-            self.response.first_byte = clock::now();
-        }
-        // `is_end_stream` may turn true with the last data frame; hyper then never polls again.
-        if is_end {
-            return self.complete();
-        }
-        if !is_first && !self.has_ended && self.is_too_long() {
-            self.cut();
-        }
-    }
-
-    fn is_too_long(&self) -> bool {
-        let passed = self.scope.as_ref().map_or(0, |scope| clock::now().nanos_since(scope.start));
-        u128::from(passed) > self.rules.max_duration().as_nanos()
-    }
-
-    /// Whether the response says that the service failed.
-    fn has_failed(&self) -> bool {
-        self.outcome.has_failed(&self.failed)
-    }
-
-    /// The service or its body returned an error, of which we know no more than that.
-    fn fail(&mut self, what: &str) {
-        if let Some(scope) = &self.scope {
-            scope.capture_failure(what.to_owned());
-        }
-        self.end(SpanStatus::InternalError, true);
-    }
-
-    /// A stream that may go on for hours: the transaction ends here, while what happens in the stream still belongs to the request.
-    fn cut(&mut self) {
-        self.has_ended = true;
-        self.response.is_cut = true;
-        if let Some(scope) = &self.scope {
-            Arc::clone(scope).finish(self.ending(self.outcome.status(), self.has_failed()));
-        }
-    }
-
-    fn complete(&mut self) {
-        self.outcome.end();
-        if let Some(scope) = self.scope.as_ref().filter(|_| self.awaits_trailers && self.has_failed()) {
-            match self.waiting.take() {
-                Some(error) => drop(scope.capture(error.into_capture(), Parent::Root)),
-                None => scope.capture_failure(self.outcome.told()),
-            }
-        }
-        self.end(self.outcome.status(), self.has_failed());
-    }
-
-    fn end(&mut self, status: SpanStatus, has_failed: bool) {
-        // After a cut this does nothing: a scope ends its transaction once.
-        if let Some(scope) = self.scope.take() {
-            scope.finish(self.ending(status, has_failed));
-        }
-    }
-
-    fn ending(&self, status: SpanStatus, has_failed: bool) -> Ending {
-        let response = ResponseFacts { status: self.outcome.http, grpc_status: self.outcome.grpc, ..self.response };
-        Ending { status, response, has_failed, is_session: true }
-    }
-
-    /// The future or the body was dropped before its end, or so it seems.
-    fn abandoned(&mut self) {
-        let Some(scope) = &self.scope else { return };
-        if self.is_inside {
-            scope.mark_crashed();
-            return self.end(SpanStatus::InternalError, true);
-        }
-        let place = match self.outcome.http {
-            None => "before_headers",
-            Some(status) => {
-                // axum drops the bodies of HEAD responses outside of us, and tests drop responses unread.
-                let needs_none = self.is_head || matches!(status, 100..=199 | 204 | 304);
-                let is_unread = !self.was_polled && (needs_none || self.expected.is_some());
-                if is_unread || self.expected.is_some_and(|expected| self.response.body_bytes >= expected) {
-                    return self.complete();
-                }
-                "in_body"
-            }
-        };
-        self.response.cancelled = Some(place);
-        self.end(SpanStatus::Cancelled, false);
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        self.abandoned();
-    }
-}
-
-impl fmt::Debug for Root {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Root")
-            .field("outcome", &self.outcome)
-            .field("response", &self.response)
-            .field("has_ended", &(self.has_ended || self.scope.is_none()))
-            .finish_non_exhaustive()
     }
 }
 

@@ -52,7 +52,7 @@ impl<S, F> SentryService<S, F> {
         if options.is_ignored {
             return Running::Ignored(Ignored(Arc::new(Shared::ignored())));
         }
-        let scope = Shared::open(&self.client, settings, |transaction| {
+        let scope = Shared::open(&self.client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
             let record = &mut transaction.record;
             let headers = request.headers();

@@ -35,13 +35,18 @@ impl Client {
     }
 }
 
-/// At most 50 of `a-z 0-9 _ -`, as the server would make it: what differs there would be another monitor.
+/// At most 50 of `a-z 0-9 _ -`, as servers make it of a name: spaces and hyphens become one hyphen, other signs go.
 fn slug(name: &str) -> String {
-    let plain = |letter: char| match letter.to_ascii_lowercase() {
-        letter @ ('a'..='z' | '0'..='9' | '_' | '-') => letter,
-        _ => '-',
-    };
-    name.chars().take(50).map(plain).collect()
+    let mut slug = String::new();
+    for letter in name.to_lowercase().chars() {
+        match letter {
+            'a'..='z' | '0'..='9' | '_' => slug.push(letter),
+            _ if (letter.is_whitespace() || letter == '-') && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+    }
+    let plain: String = slug.trim_matches(['-', '_']).chars().take(50).collect();
+    if plain.is_empty() { "unnamed".to_owned() } else { plain }
 }
 
 /// A run that has not begun. Made by [`Client::check_in`].
@@ -146,7 +151,8 @@ mod tests {
 
     #[test]
     fn names_are_what_the_server_would_make_of_them() {
-        assert_eq!(slug("Nightly Report (v2)"), "nightly-report--v2-");
-        assert_eq!(slug(&"x".repeat(80)).len(), 50);
+        assert_eq!(slug("Nightly Report (v2)"), "nightly-report-v2");
+        assert_eq!(slug(" -- a  b_c -- "), "a-b_c");
+        assert_eq!((slug(&"x".repeat(80)).len(), slug("(?)").as_str()), (50, "unnamed"));
     }
 }

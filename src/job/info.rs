@@ -1,7 +1,9 @@
 //! What is known of a job before it runs.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use crate::export::diagnostics;
 use crate::propagation::{self, Carrier, Incoming};
 
 /// What is known of a job before it runs.
@@ -29,6 +31,7 @@ pub struct JobInfo {
     pub(super) attempt: Option<(u32, u32)>,
     pub(super) reports_every_attempt: bool,
     pub(super) attributes: Vec<(&'static str, String)>,
+    pub(super) numbers: Vec<(&'static str, u64)>,
 }
 
 impl JobInfo {
@@ -42,6 +45,7 @@ impl JobInfo {
             attempt: None,
             reports_every_attempt: true,
             attributes: Vec::new(),
+            numbers: Vec::new(),
         }
     }
 
@@ -73,9 +77,12 @@ impl JobInfo {
         self
     }
 
-    /// Sets the share of its transactions to send, instead of the client's rate.
+    /// Sets the share of its transactions to send, from `0.0` to `1.0`, instead of the client's rate and of what a trace that is continued says.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate).filter(|rate| (0.0..=1.0).contains(rate));
+        if self.sample_rate.is_none() {
+            diagnostics::warn(&format!("the sample rate {rate} of '{}' is no number from 0.0 to 1.0; the client's holds", self.name));
+        }
         self
     }
 
@@ -85,7 +92,20 @@ impl JobInfo {
         self
     }
 
-    fn attribute(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    /// Sets how many bytes its message has (`messaging.message.body.size`).
+    pub fn body_size(mut self, bytes: u64) -> Self {
+        self.numbers.push(("messaging.message.body.size", bytes));
+        self
+    }
+
+    /// Sets how long it waited in the queue (`messaging.message.receive.latency`, in milliseconds).
+    pub fn latency(mut self, waited: Duration) -> Self {
+        self.numbers.push(("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)));
+        self
+    }
+
+    /// Sets any other attribute.
+    pub fn attribute(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, value.into()));
         self
     }

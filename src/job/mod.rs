@@ -13,5 +13,5 @@ mod transaction;
 pub use check_in::{CheckInBuilder, CheckedIn};
 pub use info::JobInfo;
 pub use layer::{BoxedErrors, ErrorForm, JobFuture, JobLayer, JobService, TypedErrors};
-pub use outcome::{AnyResult, DynError, Outcome, Plain, TypedError};
+pub use outcome::{AnyOutcome, DynError, Outcome, Plain, TextError, TypedError};
 pub use transaction::{InTransaction, TransactionBuilder};

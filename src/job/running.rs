@@ -1,15 +1,15 @@
 //! A piece of work while it goes on: its scope is current in each poll, and its transaction ends exactly once.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use super::info::JobInfo;
+use super::outcome::Outcome;
 use crate::client::Client;
 use crate::exception;
-use crate::protocol::SpanStatus;
+use crate::protocol::{Exception, SpanStatus};
 use crate::record::{FieldWriter, Key, Parent, ResponseFacts};
-use crate::scope::{Capture, Ending, Extent, Shared, continue_or_begin, current};
+use crate::scope::{Capture, Ending, Extent, Scope, Shared, continue_or_begin, current};
 
 /// The transaction of a piece of work.
 pub(super) struct Running {
@@ -25,15 +25,20 @@ impl Running {
     pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str) -> Self {
         let Some(settings) = client.settings() else { return Self { scope: None, is_inside: false, reports: false, mechanism } };
         let reports = info.reports();
-        let scope = Shared::open(client, settings, |transaction| {
+        let JobInfo { incoming, .. } = info;
+        let incoming = incoming.or_else(|| Scope::current().as_incoming());
+        let scope = Shared::open(client, settings, false, |transaction| {
             transaction.begin(info.op, mechanism);
-            let decision = continue_or_begin(client, info.incoming, info.sample_rate, &mut transaction.record);
+            let decision = continue_or_begin(client, incoming, info.sample_rate, &mut transaction.record);
             transaction.record.name_by_task(&info.name);
             transaction.record.seal_scope();
             let mut fields = Vec::new();
             let mut writer = FieldWriter::new(&mut fields);
             for (name, value) in &info.attributes {
                 writer.text(Key::Name(name), value);
+            }
+            for (name, value) in &info.numbers {
+                writer.u64(Key::Name(name), *value);
             }
             if let Some((attempt, _)) = info.attempt {
                 writer.u64(Key::Name("messaging.message.retry.count"), attempt.saturating_sub(1).into());
@@ -55,12 +60,17 @@ impl Running {
     }
 
     /// The work has ended.
-    pub(super) fn end(&mut self, has_failed: bool, error: Option<(&(dyn Error + 'static), Option<&'static str>)>) {
-        if let Some((error, type_name)) = error
+    pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
+        let chain = outcome.error().map(|(error, type_name)| exception::chain(error, type_name));
+        self.end_with(outcome.has_failed(), chain.or_else(|| outcome.text().map(|text| exception::text_alone(&text))));
+    }
+
+    /// The same with the chain of its error.
+    pub(super) fn end_with(&mut self, has_failed: bool, chain: Option<Vec<Exception>>) {
+        if let Some(chain) = chain
             && let Some(scope) = self.scope.as_ref().filter(|_| self.reports)
         {
-            let chain = exception::chain(error, type_name);
-            scope.capture(Capture::work(chain, self.mechanism), Parent::Root);
+            scope.capture_returned(Capture::work(chain, self.mechanism));
         }
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
     }

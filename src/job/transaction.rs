@@ -45,7 +45,7 @@ impl TransactionBuilder {
         self
     }
 
-    /// Sets the share of such transactions to send, instead of the client's rate.
+    /// Sets the share of such transactions to send, from `0.0` to `1.0`, instead of the client's rate and of what a trace that is continued says.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.info = self.info.sample_rate(rate);
         self
@@ -58,13 +58,17 @@ impl TransactionBuilder {
     }
 
     /// The work in its transaction, which begins with the first poll. `Err` makes it `internal_error`, and is captured with its chain,
-    /// once: the same error captured in the work is that event. Dropped before its end it is `cancelled`.
+    /// once: the same error captured or logged in the work is that event. Dropped before its end it is `cancelled`. Inside of a request or
+    /// another job it belongs to that one's trace, unless [`continue_trace`](Self::continue_trace) says otherwise.
+    ///
+    /// Any `Result` whose error is a `std::error::Error`, or leads to one (`anyhow::Error`, `Box<dyn Error + Send + Sync>`), and `()` will do; for others see
+    /// [`AnyOutcome`](super::AnyOutcome) and [`TextError`](super::TextError).
     pub fn run<F, Kind>(self, work: F) -> InTransaction<F, Kind>
     where
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        InTransaction { waiting: Some(self), running: None, work, kind: PhantomData }
+        InTransaction { work, waiting: Some(self), running: None, kind: PhantomData }
     }
 }
 
@@ -77,10 +81,11 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct InTransaction<F, Kind> {
-        waiting: Option<TransactionBuilder>,
-        running: Option<Running>,
+        // Dropped first: its spans end before the transaction does.
         #[pin]
         work: F,
+        waiting: Option<TransactionBuilder>,
+        running: Option<Running>,
         kind: PhantomData<fn() -> Kind>,
     }
 }
@@ -99,7 +104,7 @@ where
         }
         let Some(running) = this.running else { return this.work.poll(cx) };
         let output = ready!(running.enter(|| this.work.poll(cx)));
-        running.end(output.has_failed(), output.error());
+        running.end(&output);
         Poll::Ready(output)
     }
 }

@@ -31,8 +31,8 @@ impl Call {
         if is_target(targets.unwrap_or(&settings.trace_propagation_targets), uri) {
             match &mut span {
                 // The next service's work hangs below this call.
-                Some(span) => span.enter(|| Scope::current().inject(headers)),
-                None => here.inject(headers),
+                Some(span) => span.enter(|| tell(&Scope::current(), headers)),
+                None => tell(&here, headers),
             }
         }
         Self { span }
@@ -56,6 +56,12 @@ impl Call {
     }
 }
 
+fn tell(scope: &Scope, headers: &mut HeaderMap) {
+    if let Some((outgoing, with_traceparent)) = scope.outgoing() {
+        outgoing.write(headers, with_traceparent, false);
+    }
+}
+
 /// `GET https://stock.internal/items`: no query, no credentials.
 fn description(method: &Method, uri: &Uri) -> String {
     let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
@@ -70,7 +76,9 @@ fn authority(uri: &Uri) -> &str {
 
 fn describe(method: &Method, uri: &Uri, writer: &mut FieldWriter<'_>) {
     writer.text(Key::Name("http.request.method"), method.as_str());
-    writer.text(Key::Name("url.full"), &format!("{}://{}{}", uri.scheme_str().unwrap_or("http"), authority(uri), uri.path()));
+    if uri.authority().is_some() {
+        writer.text(Key::Name("url.full"), &format!("{}://{}{}", uri.scheme_str().unwrap_or("http"), authority(uri), uri.path()));
+    }
     if let Some(query) = uri.query() {
         writer.text(Key::Name("url.query"), query);
     }

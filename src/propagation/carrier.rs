@@ -19,8 +19,8 @@ pub trait Carrier {
 
 impl Carrier for HeaderMap {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut lines = self.get_all(name).iter().filter_map(|line| line.to_str().ok());
-        let first = Cow::Borrowed(lines.next()?);
+        let mut lines = self.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+        let first = lines.next()?;
         Some(lines.fold(first, |joined, line| Cow::Owned(format!("{joined},{line}"))))
     }
 
@@ -39,6 +39,7 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     }
 
     fn set(&mut self, name: &'static str, value: String) {
+        self.retain(|other, _| !other.eq_ignore_ascii_case(name));
         self.insert(name.to_owned(), value);
     }
 }
@@ -51,6 +52,7 @@ impl Carrier for BTreeMap<String, String> {
     }
 
     fn set(&mut self, name: &'static str, value: String) {
+        self.retain(|other, _| !other.eq_ignore_ascii_case(name));
         self.insert(name.to_owned(), value);
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Incoming {
     pub(crate) sampled: Option<bool>,
     /// Sentry's members of the baggage as they came: frozen by whoever began the trace.
     pub(crate) baggage: String,
+    /// It comes from this process: nobody can have forged it.
+    pub(crate) is_own: bool,
 }
 
 impl Incoming {
@@ -54,7 +56,7 @@ pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
     let SentryTrace { trace_id, parent, sampled } =
         read(SENTRY_TRACE, sentry_trace::parse).or_else(|| read(TRACEPARENT, traceparent::parse))?;
     let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
-    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines) })
+    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines), is_own: false })
 }
 
 /// The same for anything that carries a trace.
@@ -63,7 +65,7 @@ pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incomin
     let SentryTrace { trace_id, parent, sampled } =
         read("sentry-trace", sentry_trace::parse).or_else(|| read("traceparent", traceparent::parse))?;
     let lines = carrier.get("baggage");
-    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines.as_deref().into_iter()) })
+    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines.as_deref().into_iter()), is_own: false })
 }
 
 #[cfg(test)]

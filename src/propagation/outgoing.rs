@@ -2,12 +2,15 @@
 
 use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
 use super::carrier::Carrier;
+use super::sentry_trace::SentryTrace;
 use crate::protocol::{SpanId, TraceId};
 
 /// What the next service is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outgoing {
     pub(crate) trace_id: TraceId,
+    /// Where the trace came from.
+    pub(crate) parent: Option<SpanId>,
     /// The span that the next service's work hangs below.
     pub(crate) span: SpanId,
     pub(crate) sampled: bool,
@@ -26,14 +29,18 @@ impl Outgoing {
         format!("00-{}-{}-{:02x}", self.trace_id, self.span, u8::from(self.sampled))
     }
 
-    /// Puts it into a carrier. A `sentry-trace` that is there already is the application's own affair and stays, with its baggage; so do
-    /// others' members of `baggage`.
-    pub(crate) fn write(&self, carrier: &mut impl Carrier, with_traceparent: bool) {
-        if carrier.get("sentry-trace").is_some() {
+    /// Puts it into a carrier. Others' members of `baggage` stay. A `sentry-trace` that is there already stays as well unless it is to be replaced: it is the
+    /// application's own affair, but for the one that came in, which a proxy passes on with all other headers.
+    pub(crate) fn write(&self, carrier: &mut (impl Carrier + ?Sized), with_traceparent: bool, replaces: bool) {
+        let present = carrier.get("sentry-trace").map(|text| super::sentry_trace::parse(&text));
+        let came_in = |present: Option<SentryTrace>| {
+            present.is_some_and(|present| present.trace_id == self.trace_id && Some(present.parent) == self.parent)
+        };
+        if present.is_some_and(|present| !replaces && !came_in(present)) {
             return;
         }
         carrier.set("sentry-trace", self.sentry_trace());
-        if with_traceparent && carrier.get("traceparent").is_none() {
+        if with_traceparent {
             carrier.set("traceparent", self.traceparent());
         }
         let present = carrier.get("baggage").unwrap_or_default().into_owned();
@@ -71,6 +78,7 @@ mod tests {
     fn outgoing() -> Outgoing {
         Outgoing {
             trace_id: "771a43a4192642f0b136d5159a501700".parse().unwrap_or_default(),
+            parent: "aaaaaaaaaaaaaaaa".parse().ok(),
             span: "b0e6f15b45c36b12".parse().unwrap_or_default(),
             sampled: true,
             baggage: OURS.to_owned(),
@@ -84,7 +92,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let mut headers = HeaderMap::new();
 
-        outgoing().write(&mut headers, true);
+        outgoing().write(&mut headers, true, false);
 
         let read = super::super::incoming(&headers).expect("a trace");
         assert_eq!((read.trace_id, read.parent, read.sampled), (outgoing().trace_id, outgoing().span, Some(true)));
@@ -98,7 +106,7 @@ mod tests {
         headers.append("baggage", HeaderValue::from_static("vendor=1;prop=2, sentry-release=old"));
         headers.append("baggage", HeaderValue::from_static("other=%20x"));
 
-        outgoing().write(&mut headers, false);
+        outgoing().write(&mut headers, false, false);
 
         assert_eq!(headers["baggage"], format!("vendor=1;prop=2,other=%20x,{OURS}"));
         assert_eq!(headers.get("traceparent"), None);
@@ -110,9 +118,16 @@ mod tests {
         headers.insert("sentry-trace", HeaderValue::from_static("0123456789abcdef0123456789abcdef-b0e6f15b45c36b12-0"));
         let before = headers.clone();
 
-        outgoing().write(&mut headers, true);
-
+        outgoing().write(&mut headers, true, false);
         assert_eq!(headers, before);
+
+        outgoing().write(&mut headers, true, true);
+        assert_eq!(headers["sentry-trace"], "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1", "unless it is to be replaced");
+
+        // What came in and is passed on by a proxy is no affair of the application's.
+        headers.insert("sentry-trace", HeaderValue::from_static("771a43a4192642f0b136d5159a501700-aaaaaaaaaaaaaaaa-0"));
+        outgoing().write(&mut headers, true, false);
+        assert_eq!(headers["sentry-trace"], "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1");
     }
 
     #[test]
@@ -133,7 +148,8 @@ mod tests {
             let text = |name: &str| case[name].as_str().unwrap_or_default().to_owned();
             let (Ok(trace_id), Ok(span)) = (text("trace_id").parse(), text("span_id").parse()) else { continue };
             let written =
-                Outgoing { trace_id, span, sampled: case["sampled"].as_bool() == Some(true), baggage: String::new() }.traceparent();
+                Outgoing { trace_id, parent: None, span, sampled: case["sampled"].as_bool() == Some(true), baggage: String::new() }
+                    .traceparent();
             if let Some(expected) = case["out"].as_str() {
                 assert_eq!(written, expected, "{case}");
                 checked += 1;

@@ -14,7 +14,10 @@ pub(crate) enum Target {
     /// All hosts below this one.
     Subdomains(String),
     /// URLs that begin so, up to the end of a segment.
-    Prefix(String),
+    Prefix {
+        origin: Origin,
+        path: String,
+    },
 }
 
 impl Target {
@@ -28,12 +31,32 @@ impl Target {
                 let above = host.len().checked_sub(name.len()).and_then(|start| host.split_at_checked(start));
                 above.is_some_and(|(labels, end)| labels.len() > 1 && labels.ends_with('.') && end.eq_ignore_ascii_case(name))
             }
-            Self::Prefix(start) => {
-                let url =
-                    format!("{}://{}{}", uri.scheme_str().unwrap_or("http"), uri.authority().map_or("", |host| host.as_str()), uri.path());
-                url.strip_prefix(start.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || start.ends_with('/'))
+            Self::Prefix { origin, path } => {
+                let rest = uri.path().strip_prefix(path.as_str());
+                let is_segment = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || path.ends_with('/'));
+                is_segment && Origin::of(uri).is_some_and(|other| other == *origin)
             }
         }
+    }
+}
+
+/// Scheme, host and port of an address, as they are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    is_secure: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    fn of(uri: &Uri) -> Option<Self> {
+        let is_secure = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        Some(Self { is_secure, host: uri.host()?.to_ascii_lowercase(), port })
     }
 }
 
@@ -56,8 +79,8 @@ impl FromStr for Target {
         }
         if text.contains("://") {
             let uri: Uri = text.parse().map_err(drop)?;
-            let is_plain = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none() && !text.contains('@');
-            return if is_plain { Ok(Self::Prefix(text.to_owned())) } else { Err(()) };
+            let origin = Origin::of(&uri).filter(|_| uri.query().is_none() && !text.contains('@')).ok_or(())?;
+            return Ok(Self::Prefix { origin, path: uri.path().to_owned() });
         }
         match text.strip_prefix("*.") {
             Some(name) if is_host(name) => Ok(Self::Subdomains(name.to_owned())),
@@ -71,7 +94,10 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everybody => f.write_str("*"),
-            Self::Host(text) | Self::Prefix(text) => f.write_str(text),
+            Self::Host(text) => f.write_str(text),
+            Self::Prefix { origin: Origin { is_secure, host, port }, path } => {
+                write!(f, "{}://{host}:{port}{path}", if *is_secure { "https" } else { "http" })
+            }
             Self::Subdomains(name) => write!(f, "*.{name}"),
         }
     }
@@ -98,6 +124,9 @@ mod tests {
             ("https://api.example/v2", "https://api.example/v2", true),
             ("https://api.example/v2", "https://api.example/v20", false),
             ("https://api.example/v2/", "http://api.example/v2/items", false),
+            ("https://API.example:443/v2/", "https://api.example/v2/items", true),
+            ("http://api.example:8080", "http://api.example:8080/any", true),
+            ("http://api.example:8080", "http://api.example/any", false),
             ("[::1]", "http://[::1]:3000/", true),
         ];
 

@@ -15,8 +15,8 @@ const BYTES_LIMIT: usize = 4 * 1024;
 pub(crate) enum BreadcrumbSource {
     /// An event of `tracing`; the fields are encoded.
     Event(&'static Metadata<'static>),
-    /// A user's own.
-    Manual(Box<Breadcrumb>),
+    /// A user's own, and what it takes of the room for such.
+    Manual(Box<Breadcrumb>, usize),
 }
 
 /// One step.
@@ -36,18 +36,23 @@ pub(crate) struct Breadcrumbs {
 }
 
 impl Breadcrumbs {
-    pub(crate) fn push(&mut self, source: BreadcrumbSource, at: Moment, fields: &[u8], limit: usize) {
+    /// Returns how much room those take no longer that had to go.
+    pub(crate) fn push(&mut self, source: BreadcrumbSource, at: Moment, fields: &[u8], limit: usize) -> usize {
+        let mut freed = 0;
         if limit == 0 {
-            return;
+            return room(&source);
         }
         while self.ring.len() >= limit {
-            self.spare.extend(self.ring.pop_front().map(|oldest| oldest.fields));
+            let Some(BreadcrumbRecord { source, fields, .. }) = self.ring.pop_front() else { break };
+            freed += room(&source);
+            self.spare.push(fields);
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         // Cut fields read back up to the cut.
         buffer.extend_from_slice(fields.get(..fields.len().min(BYTES_LIMIT)).unwrap_or_default());
         self.ring.push_back(BreadcrumbRecord { source, at, fields: buffer });
+        freed
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &BreadcrumbRecord> {
@@ -69,6 +74,13 @@ impl Breadcrumbs {
     }
 }
 
+fn room(source: &BreadcrumbSource) -> usize {
+    match source {
+        BreadcrumbSource::Event(_) => 0,
+        BreadcrumbSource::Manual(_, size) => *size,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +90,8 @@ mod tests {
         let mut breadcrumbs = Breadcrumbs::default();
 
         for step in 0..150 {
-            breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), Moment::default(), &[step], 100);
+            let freed = breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), &[step], 100);
+            assert_eq!(freed, usize::from(step >= 100));
         }
 
         assert_eq!(breadcrumbs.iter().map(|step| step.fields[0]).collect::<Vec<_>>(), (50..150).collect::<Vec<_>>());
@@ -88,7 +101,7 @@ mod tests {
     fn a_limit_of_zero_keeps_none() {
         let mut breadcrumbs = Breadcrumbs::default();
 
-        breadcrumbs.push(BreadcrumbSource::Manual(Box::default()), Moment::default(), b"", 0);
+        breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), b"", 0);
 
         assert!(breadcrumbs.is_empty());
     }

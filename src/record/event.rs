@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tracing::Metadata;
 
 use super::{FieldValue, Fields, Record, ScopeData};
-use crate::protocol::{EventId, Exception, Level, SpanId, TraceId};
+use crate::protocol::{EventId, Exception, Level, SpanId, Stacktrace, TraceId};
 
 /// A shorter text may stand in a log by chance.
-const MENTIONED: usize = 4;
+pub(crate) const MENTIONED: usize = 4;
 
 /// An event of `tracing`.
 #[derive(Debug)]
@@ -38,11 +38,13 @@ impl LogLine {
     }
 }
 
-/// An error that holds a stack trace, which stable Rust shows as text only. The text is made by the exporter: that resolves names, which takes
-/// milliseconds.
+/// An error that holds a stack trace, which stable Rust shows as text only. The exporter asks for it: names are resolved then, which takes milliseconds.
 pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
-    /// The text, up to a limit; none where no trace was taken.
-    fn text(&self) -> Option<String>;
+    /// The trace; none where none was taken.
+    fn read(&self) -> Option<Stacktrace>;
+
+    /// Whether all of it comes out of the program: a message can hold anything, also the name of a file.
+    fn is_trustworthy(&self) -> bool;
 }
 
 /// What was captured, before its scope is joined to it.
@@ -95,18 +97,21 @@ impl Captured {
     }
 
     /// Takes over what `other` knows better; this event's id stays.
-    pub(crate) fn merge(&mut self, other: Self) {
+    ///
+    /// Returns what is left of the other and is the user's, to be dropped where nothing is locked.
+    pub(crate) fn merge(&mut self, mut other: Self) -> Option<Arc<dyn Backtrace>> {
         if self.addresses.is_empty() {
             self.addresses = other.addresses;
         }
-        self.backtrace = self.backtrace.take().or(other.backtrace);
+        let given = other.backtrace.take();
+        let lost = if self.backtrace.is_none() { std::mem::replace(&mut self.backtrace, given) } else { given };
         self.nested = self.nested.take().or(other.nested);
         if self.exceptions.is_empty() {
             self.exceptions = other.exceptions;
             self.mechanism = other.mechanism;
             self.handled = other.handled;
             self.message = self.message.take().or(other.message);
-            return;
+            return lost;
         }
         if self.log.is_none() {
             self.log = other.log;
@@ -120,6 +125,7 @@ impl Captured {
             *ours = theirs;
         }
         self.handled &= other.handled;
+        lost
     }
 }
 

@@ -21,7 +21,7 @@ use tracing::Metadata;
 
 pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
-pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord};
+pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord, MENTIONED};
 pub(crate) use headers::HeaderFact;
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
@@ -31,6 +31,8 @@ use crate::protocol::{SpanId, SpanStatus, TraceId, TransactionSource};
 
 /// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
 const ARENA_LIMIT: usize = 1 << 20;
+/// Names have room behind that: a transaction whose spans said too much is not to be nameless.
+const NAMES_RESERVE: usize = 64 * 1024;
 
 /// A stretch of the record's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,7 +300,7 @@ impl Record {
     /// Puts a text into the arena; an empty one when it is full.
     #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
-        self.fields(bytes.get(..FIELD_LIMIT).unwrap_or(bytes))
+        self.append(bytes.get(..FIELD_LIMIT).unwrap_or(bytes), ARENA_LIMIT + NAMES_RESERVE)
     }
 
     /// Marks what is in the arena so far as the scope's own.
@@ -309,12 +311,17 @@ impl Record {
     /// Puts encoded fields into the arena, or drops them when it is full.
     #[inline]
     pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
-        if self.arena.len() + encoded.len() > ARENA_LIMIT {
+        self.append(encoded, ARENA_LIMIT)
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8], limit: usize) -> Slice {
+        if self.arena.len() + bytes.len() > limit {
             return Slice::default();
         }
         let start = self.arena.len();
-        self.arena.extend_from_slice(encoded);
-        slice(start, encoded.len())
+        self.arena.extend_from_slice(bytes);
+        slice(start, bytes.len())
     }
 
     /// Adds fields to a span that began earlier, or to the root.

@@ -9,9 +9,9 @@ use crate::protocol::SpanStatus;
 const LOOKED_AT: usize = 8;
 
 impl Record {
-    /// Puts a span into the place of the shortest of the next few that are over, went well and have nothing below them. None if there is no
+    /// A place for a span beyond the limit: that of the shortest of the next few that are over, went well and have nothing below them. None if there is no
     /// such: the slow, the failed and those that others hang on stay.
-    pub(crate) fn replace_span(&mut self, span: SpanRecord) -> Option<usize> {
+    pub(crate) fn room(&mut self) -> Option<usize> {
         let count = self.spans.len();
         let mut shortest: Option<(usize, u64)> = None;
         for place in (0..LOOKED_AT.min(count)).map(|step| (self.room + step) % count) {
@@ -22,19 +22,21 @@ impl Record {
             }
         }
         self.room = (self.room + LOOKED_AT) % count.max(1);
-        let (place, _) = shortest?;
+        shortest.map(|(place, _)| place)
+    }
+
+    /// Puts a span into the place of another.
+    pub(crate) fn replace_span(&mut self, place: usize, span: SpanRecord) {
         self.hold(span.parent);
-        let row = self.spans.get_mut(place)?;
-        if let SpanName::Own(own) = row.name {
+        let Some(row) = self.spans.get_mut(place) else { return };
+        let replaced = std::mem::replace(row, span);
+        if let SpanName::Own(own) = replaced.name {
             self.free_own.push(own);
         }
-        if row.has_late_fields {
-            let replaced = Parent::Span(u32::try_from(place).ok()?);
-            self.late.retain(|LateFields { span, .. }| *span != replaced);
+        if replaced.has_late_fields {
+            self.late.retain(|LateFields { span, .. }| !matches!(span, Parent::Span(index) if *index as usize == place));
         }
-        *row = span;
         self.span_polls.retain(|polled| polled.span as usize != place);
-        Some(place)
     }
 
     /// Says that something hangs on a span, or may: its place is its own until the end.

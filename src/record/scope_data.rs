@@ -16,6 +16,8 @@ const ATTACHMENTS_LIMIT: usize = 10;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeData {
     pub(crate) user: Option<Box<User>>,
+    /// What the user takes of the room.
+    user_size: usize,
     pub(crate) tags: Vec<(Cow<'static, str>, String)>,
     pub(crate) contexts: Vec<(String, Value)>,
     /// What few requests have, apart so that a record stays small.
@@ -38,6 +40,7 @@ impl ScopeData {
     /// Forgets everything; vectors keep their memory.
     pub(crate) fn clear(&mut self) {
         self.user = None;
+        self.user_size = 0;
         self.tags.clear();
         self.contexts.clear();
         self.rare = None;
@@ -47,6 +50,7 @@ impl ScopeData {
     /// Copies everything into `target`, which is empty.
     pub(super) fn copy_to(&self, target: &mut Self) {
         target.user.clone_from(&self.user);
+        target.user_size = self.user_size;
         target.tags.extend(self.tags.iter().cloned());
         target.contexts.extend(self.contexts.iter().cloned());
         target.rare.clone_from(&self.rare);
@@ -73,38 +77,56 @@ impl ScopeData {
         is_granted
     }
 
+    /// Gives room back.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.given = self.given.saturating_sub(bytes);
+    }
+
     pub(crate) fn set_user(&mut self, user: User, size: usize) {
+        self.clear_user();
         if self.grant(size) {
             self.user = Some(Box::new(user));
+            self.user_size = size;
         }
     }
 
+    pub(crate) fn clear_user(&mut self) {
+        self.user = None;
+        let size = std::mem::take(&mut self.user_size);
+        self.give_back(size);
+    }
+
     pub(crate) fn set_tag(&mut self, name: Cow<'static, str>, value: String) {
+        self.remove_tag(&name);
         if self.grant(name.len() + value.len()) {
-            match self.tags.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, slot)) => *slot = value,
-                None => self.tags.push((name, value)),
-            }
+            self.tags.push((name, value));
         }
     }
 
     pub(crate) fn remove_tag(&mut self, name: &str) {
-        self.tags.retain(|(other, _)| other != name);
+        if let Some(place) = self.tags.iter().position(|(other, _)| other == name) {
+            let (name, value) = self.tags.remove(place);
+            self.give_back(name.len() + value.len());
+        }
     }
 
     pub(crate) fn set_context(&mut self, name: String, facts: Value, size: usize) {
+        self.remove_context(&name);
         if self.grant(name.len() + size) {
-            put(&mut self.contexts, name, facts);
+            self.contexts.push((name, facts));
         }
     }
 
     pub(crate) fn remove_context(&mut self, name: &str) {
-        self.contexts.retain(|(other, _)| other != name);
+        let freed = remove(&mut self.contexts, name);
+        self.give_back(freed);
     }
 
     pub(crate) fn set_extra(&mut self, name: String, value: Value, size: usize) {
+        let freed = self.rare.as_mut().map_or(0, |rare| remove(&mut rare.extra, &name));
+        self.give_back(freed);
         if self.grant(name.len() + size) {
-            put(&mut self.rare_mut().extra, name, value);
+            self.rare_mut().extra.push((name, value));
         }
     }
 
@@ -113,9 +135,12 @@ impl ScopeData {
     }
 
     pub(crate) fn set_fingerprint(&mut self, fingerprint: Vec<String>) {
-        if self.grant(fingerprint.iter().map(String::len).sum()) {
-            self.rare_mut().fingerprint = fingerprint;
-        }
+        let size = |parts: &[String]| parts.iter().map(String::len).sum();
+        let freed = self.rare.as_ref().map_or(0, |rare| size(&rare.fingerprint));
+        self.give_back(freed);
+        let taken = size(&fingerprint);
+        let is_granted = self.grant(taken);
+        self.rare_mut().fingerprint = if is_granted { fingerprint } else { Vec::new() };
     }
 
     /// Adds a file; `false` if there are enough.
@@ -128,6 +153,10 @@ impl ScopeData {
         has_room
     }
 
+    pub(crate) fn has_attachments(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.attachments.is_empty())
+    }
+
     pub(crate) fn clear_attachments(&mut self) {
         self.rare_mut().attachments.clear();
     }
@@ -137,9 +166,33 @@ impl ScopeData {
     }
 }
 
-fn put(pairs: &mut Vec<(String, Value)>, name: String, value: Value) {
-    match pairs.iter_mut().find(|(other, _)| *other == name) {
-        Some((_, slot)) => *slot = value,
-        None => pairs.push((name, value)),
+/// Takes a pair out, and says what it took of the room.
+fn remove(pairs: &mut Vec<(String, Value)>, name: &str) -> usize {
+    let Some(place) = pairs.iter().position(|(other, _)| other == name) else { return 0 };
+    let (name, value) = pairs.remove(place);
+    name.len() + serde_json::to_vec(&value).map_or(0, |json| json.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_replaced_or_removed_gives_its_room_back() {
+        let mut set = ScopeData::default();
+        let long = || "x".repeat(1000);
+        for _ in 0..1000 {
+            set.set_tag("progress".into(), long());
+            set.set_context("order".to_owned(), Value::from(long()), 1002);
+            set.set_extra("note".to_owned(), Value::from(long()), 1002);
+            set.set_user(User::id(long()), 1000);
+            set.set_fingerprint(vec![long()]);
+        }
+
+        assert!(set.given < 6000, "{}", set.given);
+        set.remove_tag("progress");
+        set.remove_context("order");
+        set.clear_user();
+        assert_eq!(set.given, 4 + 1002 + 1000, "the note and the fingerprint are left");
     }
 }

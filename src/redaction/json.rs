@@ -198,7 +198,9 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
             return Ok(Struct { json: self.json, places: None, is_first: true });
         }
         self.json.out.push(b'{');
-        Ok(Struct { json: self.json, places: Some(StructPlaces::of(name)), is_first: true })
+        // The value of a typed attribute stands one level deeper than its name.
+        let places = if name == "Attribute" { StructPlaces::Attribute(self.place) } else { StructPlaces::of(name) };
+        Ok(Struct { json: self.json, places: Some(places), is_first: true })
     }
 
     fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant> {
@@ -297,10 +299,15 @@ impl SerializeMap for Map<'_, '_> {
         self.json.out.push(b':');
         if self.is_hidden {
             // A server throws values away whose type is not beside them.
-            let is_typed = self.place == Place::Typed;
-            self.json.out.extend_from_slice(if is_typed { b"{\"type\":\"string\",\"value\":" } else { b"" });
+            let (before, after): (&[u8], &[u8]) = match self.place {
+                Place::Typed => (b"{\"type\":\"string\",\"value\":", b"}"),
+                // A group must be an object.
+                Place::Groups => (b"{\"value\":", b"}"),
+                _ => (b"", b""),
+            };
+            self.json.out.extend_from_slice(before);
             self.json.escaped(self.json.redactor.placeholder());
-            self.json.out.extend_from_slice(if is_typed { b"}" } else { b"" });
+            self.json.out.extend_from_slice(after);
             return Ok(());
         }
         value.serialize(Value { json: self.json, place: self.value_place })
@@ -356,6 +363,20 @@ mod tests {
         let clean = redact_json(rules, &json!({"customerIban": "DE02", "password": "x", "id": "abcdefghij0123456789"}));
 
         assert_eq!(clean, r#"{"customerIban":"[REDACTED]","id":"[LONG]","password":"[REDACTED]"}"#);
+    }
+
+    #[test]
+    fn a_group_with_a_secret_name_is_hidden_as_a_whole() {
+        #[derive(serde::Serialize)]
+        struct Event {
+            contexts: crate::protocol::Contexts,
+        }
+        let mut contexts = crate::protocol::Contexts::default();
+        contexts.other.insert("password".to_owned(), json!({"value": "hunter2"}));
+        contexts.other.insert("order".to_owned(), json!({"id": 7}));
+        let clean = redact_json(Redaction::default(), &Event { contexts });
+
+        assert_eq!(clean, r#"{"contexts":{"order":{"id":7},"password":{"value":"[Filtered]"}}}"#);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Serializer for Key<'_, '_, '_> {
         let Map { json, place, value_place, is_hidden, .. } = self.map;
         (*is_hidden, *value_place) = match place {
             Place::Headers => (json.redactor.hides_header(key), Place::of_header(key)),
-            Place::Groups => (false, Place::Open),
+            Place::Groups => (json.redactor.is_surely_sensitive(key), Place::Open),
             _ => (json.redactor.is_sensitive(key), Place::of_attribute(key)),
         };
         if key.len() < LONG_KEY {

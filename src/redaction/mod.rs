@@ -14,7 +14,9 @@ mod patterns;
 mod place;
 mod url;
 mod value;
+mod webhook;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -179,6 +181,11 @@ impl Redactor {
             buffer.push(b'}');
         }
         Ok(OpenEnvelope { redactor: self, bytes: buffer })
+    }
+
+    /// A text that leaves by itself: in a header, say.
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        patterns::scrub(self, text)
     }
 
     /// A line of a file.

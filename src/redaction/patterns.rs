@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::card::card;
 use super::value::value;
+use super::webhook::webhook;
 use super::{Redactor, names};
 
 /// Beginnings of keys that services hand out; what follows is at least sixteen characters.
@@ -96,15 +97,15 @@ pub(super) fn scan(redactor: &Redactor, text: &str) -> Scan {
 
 /// What stands in place of a secret.
 #[derive(Clone, Copy)]
-enum Instead {
+pub(super) enum Instead {
     Value,
     Token,
     UserInfo,
 }
 
-struct Secret {
-    range: Range<usize>,
-    instead: Instead,
+pub(super) struct Secret {
+    pub(super) range: Range<usize>,
+    pub(super) instead: Instead,
 }
 
 /// The text without its secrets; borrowed where it has none.
@@ -152,7 +153,7 @@ fn next_secret(redactor: &Redactor, text: &str, from: usize, scan: &mut Scan) ->
         start = at + 1;
         let secret = match class {
             OTHER => continue,
-            COLON if bytes.get(at + 1..at + 3) == Some(b"//") => user_info(text, at + 3),
+            COLON if bytes.get(at + 1..at + 3) == Some(b"//") => user_info(text, at + 3).or_else(|| webhook(redactor, text, at + 3)),
             COLON | EQUALS => named_value(redactor, text, last_run.clone(), at),
             ESCAPE => {
                 scan.needs_escape = true;
@@ -278,7 +279,7 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
 /// Longer names are judged by their end.
 const NAME_LIMIT: usize = 128;
 
-fn ends_with_folded(name: &str, ending: &str) -> bool {
+pub(super) fn ends_with_folded(name: &str, ending: &str) -> bool {
     name.len().checked_sub(ending.len()).and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 

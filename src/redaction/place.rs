@@ -42,6 +42,12 @@ pub(super) enum StructPlaces {
     /// The facts that a trace is sampled by.
     Sampling,
     Request,
+    /// A value with its type, at the place of its name.
+    Attribute(Place),
+    /// A structured log.
+    Log,
+    /// It has ids of its own.
+    Marked,
     /// All of it is ours.
     Own,
     Other,
@@ -53,6 +59,8 @@ impl StructPlaces {
             "Contexts" => Self::Contexts,
             "DynamicSamplingContext" => Self::Sampling,
             "Request" => Self::Request,
+            "Log" => Self::Log,
+            "CheckIn" | "Feedback" => Self::Marked,
             "SdkInfo" | "SdkPackage" | "SdkSettings" | "ClientReport" | "DiscardedEvent" => Self::Own,
             _ => Self::Other,
         }
@@ -60,13 +68,15 @@ impl StructPlaces {
 
     pub(super) fn field(self, field: &'static str) -> Place {
         match (self, field) {
+            (Self::Attribute(place), "value") => place,
             (Self::Contexts, _) | (_, "contexts") => Place::Groups,
-            (_, "attributes") => Place::Typed,
+            (Self::Log, "attributes") => Place::Typed,
             (Self::Sampling, "transaction" | "release" | "environment") => Place::Open,
             (Self::Request, "query_string") => Place::Query,
             (Self::Request, "url") => Place::Url,
             (Self::Request, "headers") => Place::Headers,
             (Self::Own | Self::Sampling, _)
+            | (Self::Marked, "check_in_id" | "associated_event_id")
             | (
                 _,
                 "event_id"

@@ -13,7 +13,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
     let incoming = incoming.filter(|incoming| sampling::continues(incoming.organization().as_deref(), own_organization));
     let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
-    let trusted = incoming.as_ref().filter(|incoming| trusts(settings.trust_parent, incoming, own_organization));
+    let trusted = incoming.as_ref().filter(|incoming| incoming.is_own || trusts(settings.trust_parent, incoming, own_organization));
     let sample_rand = match (&incoming, trusted) {
         (None, _) => sampling::sample_rand(trace_id),
         (_, Some(trusted)) => {
@@ -27,20 +27,40 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         route_rate: own_rate,
         rate: settings.traces_sample_rate,
         parent: trusted.and_then(|trusted| trusted.sampled),
-        is_continued: trusted.is_some(),
+        // Our own parent has paid.
+        is_continued: trusted.is_some_and(|trusted| !trusted.is_own),
         sample_rand,
     };
     let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, clock::nanos(record.start)));
+    let is_trusted = trusted.is_some();
+    let told = trusted.and_then(|trusted| told_on(trusted, decision, own_rate.is_some()));
+    let parent = incoming.as_ref().map(|incoming| incoming.parent);
+    // Of a trace that is not trusted only the ids are kept.
+    let came_in = incoming.filter(|_| is_trusted).map(|incoming| incoming.baggage).unwrap_or_default();
     record.trace = TraceFacts {
         trace_id,
         root: SpanId::new(),
-        parent: incoming.as_ref().map(|incoming| incoming.parent),
+        parent,
         sampled: decision.sampled,
         sample_rate: decision.rate,
         sample_rand,
-        baggage: incoming.map(|incoming| incoming.baggage).unwrap_or_default(),
+        baggage: told.unwrap_or(came_in),
     };
     decision
+}
+
+/// What the trace is sampled by from here on, where that is no longer as it came in: the decision is ours. A server would throw away what says of itself that it
+/// was not sampled.
+fn told_on(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
+    let says = propagation::member(&trusted.baggage, "sampled");
+    let agrees = says.is_none_or(|says| says == if decision.sampled { "true" } else { "false" });
+    if trusted.baggage.is_empty() || (agrees && !is_ours) {
+        return None;
+    }
+    let mut context = propagation::context(&trusted.baggage);
+    context.sampled = Some(decision.sampled.to_string());
+    context.sample_rate = Some(decision.rate.to_string());
+    Some(propagation::of_context(&context))
 }
 
 fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&str>) -> bool {

@@ -9,7 +9,7 @@ use crate::client::{Client, default_client};
 use crate::exception;
 use crate::export::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId};
-use crate::record::{Backtrace, Captured, EventRecord, LogRecord, Parent};
+use crate::record::{Backtrace, Captured, EventRecord, LogRecord, MENTIONED, Parent};
 use crate::trace::clock;
 
 /// Errors that wait in one request; the next ones go at once.
@@ -17,6 +17,26 @@ const PARKED_LIMIT: usize = 8;
 
 /// An error that waits for the head of the response. Its scope is joined to it when it goes.
 pub(super) type Parked = Captured;
+
+/// What of a failure is remembered, to know it again: the messages of its chain, or the text of its log.
+pub(super) struct Failure {
+    chain: Vec<Option<String>>,
+    text: Option<String>,
+}
+
+impl Failure {
+    fn of(captured: &Captured) -> Self {
+        let chain: Vec<_> = captured.exceptions.iter().map(|exception| exception.value.clone()).collect();
+        Self { text: captured.message.clone().filter(|_| chain.is_empty()), chain }
+    }
+
+    /// Whether it is the one that this chain tells of.
+    fn is(&self, chain: &[Exception]) -> bool {
+        let is_chain = !self.chain.is_empty() && self.chain.iter().eq(chain.iter().map(|exception| &exception.value));
+        let outermost = chain.first().and_then(|exception| exception.value.as_deref()).filter(|text| text.len() >= MENTIONED);
+        is_chain || self.text.as_deref().zip(outermost).is_some_and(|(text, outermost)| text.contains(outermost))
+    }
+}
 
 /// What is captured, before it is known where.
 pub(crate) struct Capture {
@@ -132,6 +152,8 @@ impl Shared {
         state.has_failed |= is_failure;
         state.has_error |= is_failure && !capture.exceptions.is_empty();
         state.has_crashed |= is_failure && !capture.handled;
+        // Its id is told: no other span may take its place.
+        state.transaction.record.hold(span);
         let mut captured = Captured { nested, ..capture.into_captured(state.transaction.span_id(span)) };
         if let Some(announced) = state.announced_id(&captured.exceptions) {
             captured.event_id = announced;
@@ -139,8 +161,11 @@ impl Shared {
             state.announced.retain(|(_, id)| *id != announced);
         }
         if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
-            known.merge(captured);
-            return known.event_id;
+            let (event_id, lost) = (known.event_id, known.merge(captured));
+            drop(state);
+            // It may be the last handle of an error of the user's, whose drop may log.
+            drop(lost);
+            return event_id;
         }
         let event_id = captured.event_id;
         if is_failure {
@@ -151,10 +176,25 @@ impl Shared {
             state.parked.push(captured);
             return event_id;
         }
+        if is_failure && state.is_job {
+            if state.told.len() >= PARKED_LIMIT {
+                state.told.pop_front();
+            }
+            state.told.push_back((Failure::of(&captured), event_id));
+        }
         let event = self.with_scope(captured, &state);
         drop(state);
         self.client.submit(Item::Event(event));
         event_id
+    }
+
+    /// Captures what a job returned, unless it has told of that already.
+    pub(crate) fn capture_returned(&self, capture: Capture) -> EventId {
+        let mut state = self.lock();
+        state.has_failed = true;
+        let told = state.told.iter().rev().find(|(failure, _)| failure.is(&capture.exceptions)).map(|(_, id)| *id);
+        drop(state);
+        told.unwrap_or_else(|| self.capture(capture, Parent::Root))
     }
 
     /// Captures that the response says the service failed, where nothing has said why. At most ten a

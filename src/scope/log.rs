@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use tracing::Metadata;
 
 use super::state::State;
+use super::{Shared, nested};
 use crate::protocol::{SpanId, TraceId};
-use crate::record::{LogLine, LogRecord, Parent};
+use crate::record::{LogLine, LogRecord, Parent, ScopeData};
 use crate::trace::clock;
 
 /// The trace, the span and the user of a log.
@@ -16,12 +17,14 @@ pub(crate) struct LogPlace {
     user: Option<String>,
 }
 
-impl State {
+impl Shared {
     /// Where a log belongs that comes out of `span`.
-    pub(crate) fn log_place(&self, span: Parent) -> LogPlace {
-        let record = &self.transaction.record;
-        let user = record.set.user.as_ref().and_then(|user| user.id.clone());
-        LogPlace { trace_id: record.trace.trace_id, span: Some(self.transaction.span_id(span)), user }
+    pub(crate) fn log_place(&self, state: &mut State, span: Parent) -> LogPlace {
+        let of = |set: &ScopeData| set.user.as_ref().and_then(|user| user.id.clone());
+        let user = nested::of(self).map_or_else(|| of(&state.transaction.record.set), |nested| of(&nested.lock()));
+        // Its id is told: no other span may take its place.
+        state.transaction.record.hold(span);
+        LogPlace { trace_id: state.transaction.record.trace.trace_id, span: Some(state.transaction.span_id(span)), user }
     }
 }
 

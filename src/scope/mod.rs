@@ -113,7 +113,8 @@ impl Scope {
 
     /// Runs `work` with a scope that begins as a copy of this one: what is set in there, through the handle it is given or through
     /// [`Scope::current`], reaches what is captured in there and nothing else. Breadcrumbs are the request's and stay; so do
-    /// spans. Work that is spawned in there and [bound](Self::bind) to the handle keeps it.
+    /// spans. Work that is spawned in there and [bound](Self::bind) to the handle keeps it; so does a future that `work` returns, if it is bound:
+    /// `scope.with(|scope| scope.bind(async { … })).await`. One that is not has left the nested scope before its first poll.
     ///
     /// # Examples
     ///

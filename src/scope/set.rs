@@ -16,13 +16,14 @@ use crate::trace::clock;
 impl Scope {
     /// Sets for whom the request is served.
     pub fn set_user(&self, user: User) -> &Self {
-        let size = json_size(&user.data);
+        let texts = [&user.id, &user.email, &user.username, &user.ip_address].into_iter().flatten().map(String::len);
+        let size = texts.sum::<usize>() + json_size(&user.data);
         self.change(|set| set.set_user(user, size))
     }
 
     /// Forgets for whom the request is served.
     pub fn clear_user(&self) -> &Self {
-        self.change(|set| set.user = None)
+        self.change(ScopeData::clear_user)
     }
 
     /// Sets a fact to search by: the name at most 200 of `a-z A-Z 0-9 _ . : -`, the value at most 200 characters, or the
@@ -101,7 +102,7 @@ impl Scope {
             let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
             let mut state = shared.lock();
             if state.transaction.record.set.grant(size) {
-                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb)), &[]);
+                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb), size), &[]);
             }
         }
         self

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{Shared, current};
 use crate::protocol::SpanStatus;
-use crate::record::{FieldWriter, Parent};
+use crate::record::{FieldWriter, Key, Parent};
 
 /// A span of ours that is open. Ends when it is dropped; then it was cancelled, unless [`end`](Self::end) said otherwise.
 pub(crate) struct OwnSpan {
@@ -43,7 +43,11 @@ impl OwnSpan {
     pub(crate) fn set(&mut self, write: impl FnOnce(&mut FieldWriter<'_>)) {
         let mut fields = Vec::new();
         write(&mut FieldWriter::new(&mut fields));
-        self.scope.lock().transaction.record.late_fields(Parent::Span(self.index), &fields);
+        self.set_encoded(&fields);
+    }
+
+    fn set_encoded(&self, fields: &[u8]) {
+        self.scope.lock().transaction.record.late_fields(Parent::Span(self.index), fields);
     }
 
     pub(crate) fn end(&mut self, status: SpanStatus) {
@@ -79,7 +83,7 @@ impl fmt::Debug for OwnSpan {
 /// # rows }
 /// ```
 pub fn span<F: Future>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
-    Spanned { state: State::Waiting { op, description: description.into() }, work }
+    Spanned { state: State::Waiting { op, description: description.into(), fields: Vec::new() }, work }
 }
 
 #[derive(Debug)]
@@ -87,6 +91,8 @@ enum State {
     Waiting {
         op: &'static str,
         description: Cow<'static, str>,
+        /// Attributes, encoded.
+        fields: Vec<u8>,
     },
     /// None when nothing is recorded.
     Running(Option<OwnSpan>),
@@ -103,13 +109,27 @@ pin_project! {
     }
 }
 
+impl<F> Spanned<F> {
+    /// Adds an attribute to the span, before it begins: `messaging.destination.name` of a `queue.publish`, say.
+    pub fn attribute(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        if let State::Waiting { fields, .. } = &mut self.state {
+            FieldWriter::new(fields).display(Key::Name(name), format_args!("{value}"));
+        }
+        self
+    }
+}
+
 impl<F: Future> Future for Spanned<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let State::Waiting { op, description } = this.state {
-            *this.state = State::Running(OwnSpan::start(op, "manual", description));
+        if let State::Waiting { op, description, fields } = this.state {
+            let span = OwnSpan::start(op, "manual", description);
+            if let Some(span) = &span {
+                span.set_encoded(fields);
+            }
+            *this.state = State::Running(span);
         }
         let State::Running(Some(span)) = this.state else { return this.work.poll(cx) };
         let polled = span.enter(|| this.work.poll(cx));

@@ -1,10 +1,11 @@
 //! What all handles of a scope share.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capture::Parked;
+use super::capture::{Failure, Parked};
 use crate::client::{Client, Settings};
 use crate::protocol::{EventId, SpanId, TraceId};
 use crate::record::{Moment, Record};
@@ -23,10 +24,13 @@ pub(crate) struct Shared {
     pub(super) state: Mutex<State>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(crate) struct State {
     pub(crate) transaction: Transaction,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
+    /// It is no request, and what it returns is captured at its end.
+    pub(super) is_job: bool,
     /// Errors that wait for the response's head.
     pub(super) parked: Vec<Parked>,
     /// An error was captured, or code panicked.
@@ -37,6 +41,8 @@ pub(crate) struct State {
     pub(super) has_crashed: bool,
     /// Ids that were told before their errors were captured: the messages of the chain, and the id.
     pub(super) announced: Vec<(Vec<Option<String>>, EventId)>,
+    /// What a job has captured so far, the latest: what it returns may be one of these.
+    pub(super) told: VecDeque<(Failure, EventId)>,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
 }
@@ -90,7 +96,14 @@ impl Shared {
     /// A scope for a transaction of which at most `extent` is recorded, begun by `begin`.
     ///
     /// Scopes are used again together with their record: that saves 300 instructions and an allocation.
-    pub(crate) fn open(client: &Client, settings: &Settings, begin: impl FnOnce(&mut Transaction) -> (Decision, Extent)) -> Arc<Self> {
+    ///
+    /// Errors wait for the head of the response where there will be one.
+    pub(crate) fn open(
+        client: &Client,
+        settings: &Settings,
+        has_head: bool,
+        begin: impl FnOnce(&mut Transaction) -> (Decision, Extent),
+    ) -> Arc<Self> {
         let mut scope = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut scope = scope.take().unwrap_or_else(|| Arc::new(Self::idle(client.take_record())));
         // A spare scope has no other handle.
@@ -106,7 +119,9 @@ impl Shared {
             *this.recording.get_mut() = transaction.is_recording;
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
             state.decision = decision;
-            state.phase = Phase::BeforeHead;
+            state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
+            state.is_job = !has_head;
+            state.told.clear();
             state.has_failed = false;
             state.has_error = false;
             state.has_crashed = false;
@@ -136,6 +151,8 @@ impl Shared {
             transaction: Transaction::idle(record),
             decision: Decision { sampled: false, rate: 0.0, is_final: true },
             phase: Phase::Open,
+            is_job: false,
+            told: VecDeque::new(),
             parked: Vec::new(),
             has_failed: false,
             has_error: false,

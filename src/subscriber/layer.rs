@@ -147,36 +147,32 @@ where
 
     #[inline]
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if current::may_record() && database::is_query(event.metadata()) {
-            self.query(event, &context);
-        }
         if current::is_set() && self.takes(event.metadata()) {
             self.note(event, &context);
-        } else if *event.metadata().level() == Level::ERROR {
-            self.capture_outside(event);
-        }
-        if are_logs_wanted() {
-            self.log(event, &context);
+        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::may_record() {
+            self.note_unusual(event, &context);
         }
     }
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
         // Where something is current the span is at home: the common case.
-        if current::is_used() && !current::span_entered(id.into_u64()) {
-            self.lend(id.into_u64());
-        }
-        if self.times_polls && current::may_record() {
-            current::with(|entered| entered.scope.lock().transaction.enter_span(id.into_u64()));
+        if current::is_used() {
+            if !current::span_entered(id.into_u64()) {
+                self.lend(id.into_u64());
+            }
+            if self.times_polls {
+                Self::enter_span(id.into_u64());
+            }
         }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        if self.times_polls && current::may_record() {
-            current::with(|entered| entered.scope.lock().transaction.exit_span(id.into_u64()));
-        }
         if current::is_used() {
+            if self.times_polls {
+                Self::exit_span(id.into_u64());
+            }
             current::span_exited(id.into_u64());
         }
     }
@@ -224,6 +220,12 @@ impl TracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let metadata = event.metadata();
+        if database::is_query(metadata) && current::may_record() {
+            Self::query(event, context);
+        }
+        if are_logs_wanted() {
+            self.log(event, context);
+        }
         if current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true) {
             let add = |entered: Entered<'_>, fields: &[u8]| {
                 entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields);
@@ -250,14 +252,45 @@ impl TracingLayer {
         });
     }
 
+    /// What is neither a breadcrumb nor everybody's: an error outside of requests, a query that a driver tells of below the level, a log.
+    #[inline(never)]
+    fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if database::is_of_driver(event.metadata()) && database::is_query(event.metadata()) && current::may_record() {
+            Self::query(event, context);
+        }
+        if *event.metadata().level() == Level::ERROR {
+            self.capture_outside(event);
+        }
+        if are_logs_wanted() {
+            self.log(event, context);
+        }
+    }
+
+    #[inline(never)]
+    fn enter_span(id: u64) {
+        if current::may_record() {
+            current::with(|entered| entered.scope.lock().transaction.enter_span(id));
+        }
+    }
+
+    #[inline(never)]
+    fn exit_span(id: u64) {
+        if current::may_record() {
+            current::with(|entered| entered.scope.lock().transaction.exit_span(id));
+        }
+    }
+
     /// Makes a span of a query that is over.
     #[inline(never)]
-    fn query<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    fn query<S>(event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let metadata = event.metadata();
-        let Some(elapsed) = database::elapsed(event).filter(|_| self.takes(metadata) || database::is_of_driver(metadata)) else { return };
+        let Some(elapsed) = database::elapsed(event) else { return };
         let add = |entered: Entered<'_>, fields: &[u8]| {
             let (parent, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             state.transaction.add_ended_span(metadata, parent, fields, elapsed);
@@ -303,8 +336,8 @@ impl TracingLayer {
         let mut fields = Vec::new();
         encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
         let place = current::with(|entered| {
-            let (span, state) = entered.parent(|| context.span_scope(context.current_span().id()?));
-            state.log_place(span)
+            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            entered.scope.log_place(&mut state, span)
         });
         let place = place.unwrap_or_else(LogPlace::outside);
         if keeps.writes {

@@ -42,6 +42,7 @@ impl Transaction {
         let index = self.record.spans.len();
         let is_full = index >= self.spans_limit;
         self.record.dropped_spans += u32::from(is_full);
+        let room = if is_full { Some(self.record.room()?) } else { None };
         let fields = self.record.fields(fields);
         let span = SpanRecord {
             id: SpanId::new(),
@@ -55,11 +56,11 @@ impl Transaction {
             is_left_out: false,
             has_late_fields: false,
         };
-        if is_full {
-            return self.record.replace_span(span).and_then(|index| u32::try_from(index).ok());
+        match room {
+            Some(room) => self.record.replace_span(room, span),
+            None => self.record.begin_span(span),
         }
-        self.record.begin_span(span);
-        u32::try_from(index).ok()
+        u32::try_from(room.unwrap_or(index)).ok()
     }
 
     /// Begins a span of ours, whose description goes into the record.
@@ -188,7 +189,10 @@ impl Transaction {
 
     pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {
         let at = if self.breadcrumbs_limit == 0 { Moment::default() } else { clock::now() };
-        self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
+        let freed = self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
+        if freed > 0 {
+            self.record.set.give_back(freed);
+        }
     }
 
     /// Ends the transaction; spans that are still open end with it.

@@ -100,6 +100,18 @@ async fn n_plus_one() {
     assert_eq!(spans(&parallel).iter().map(millis).collect::<Vec<_>>(), [100; 5]);
     assert_eq!(of(&parallel), (None, None), "asked at once");
 
+    // Beyond the cap rows are not in the order of time.
+    let (client, captured) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(1.0).max_spans(50));
+    let clock = HandClock::start();
+    let many = async {
+        for _ in 0..200 {
+            query(&clock, item, 11).await;
+        }
+    };
+    client.transaction("work").run(many).await;
+    drop(clock);
+    assert_eq!(captured.transactions()[0].contexts.trace.as_ref().unwrap().data["tower_sentry.n_plus_one.count"], 50);
+
     // What Sentry's own detector reads: consecutive siblings of one text, each with `db` as its op, more than 50 ms in all.
     let transaction = repeat(6, 20).await;
     let root = &transaction["contexts"]["trace"]["span_id"];

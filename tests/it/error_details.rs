@@ -195,5 +195,5 @@ fn a_report_of_eyre_shows_at_least_its_place() {
     let frames = frames(&events[0]);
     assert_eq!(outermost(&events[0])["value"], "the cart is gone");
     assert_eq!((frames.len(), &frames[0]["filename"]), (1, &"tests/it/error_details.rs".into()));
-    assert!(frames[0]["context_line"].as_str().unwrap().contains("eyre::eyre!"));
+    assert_eq!((&frames[0]["in_app"], frames[0].get("context_line")), (&true.into(), None), "a message could name any file");
 }

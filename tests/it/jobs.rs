@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
-use tower_sentry::job::{AnyResult, JobInfo, JobLayer};
+use tower_sentry::job::{AnyOutcome, JobInfo, JobLayer};
 use tower_sentry::protocol::{IntervalUnit, Monitor};
 use tower_sentry::{Client, Level, Scope, SentryLayer};
 
@@ -133,7 +133,7 @@ async fn work_of_any_kind_is_a_transaction() {
     let client = support::client(&relay);
 
     client.transaction("cleanup").run(async {}).await;
-    let number = client.transaction("count").op("cron").run(async { AnyResult(7) }).await.0;
+    let number = client.transaction("count").op("cron").run(async { AnyOutcome(7) }).await.0;
     let typed: Result<(), MailError> = client.transaction("typed").run(async { Err(MailError(std::io::Error::other("no"))) }).await;
     let boxed: anyhow::Result<()> = client.transaction("boxed").run(async { Err(anyhow::anyhow!("no such row")) }).await;
     let captured = client.transaction("captured").run(async {
@@ -229,4 +229,93 @@ async fn a_worker_has_a_project_of_its_own() {
 
     let names = |relay: &Relay| relay.transactions().iter().map(|transaction| transaction["transaction"].clone()).collect::<Vec<_>>();
     assert_eq!((names(&web), names(&jobs)), (vec!["GET /".into()], vec!["job".into()]));
+}
+
+#[tokio::test]
+async fn what_a_job_captures_goes_at_once_with_its_own_scope() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let work = async {
+        for number in 0..10 {
+            Scope::current().set_tag("item", number);
+            tower_sentry::capture_error(&std::io::Error::other("connection refused"));
+        }
+        client.flush(support::PATIENCE).await.unwrap();
+        let seen = relay.events();
+        assert_eq!(seen.len(), 10, "while the job goes on");
+        let mut items: Vec<_> = seen.iter().map(|event| event["tags"]["item"].as_str().unwrap().to_owned()).collect();
+        items.sort_unstable();
+        assert_eq!(items, (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+        tracing::error!("giving up: the mail could not be sent");
+        Err::<(), _>(MailError(std::io::Error::other("no")))
+    };
+
+    assert!(client.transaction("consumer").run(work).await.is_err());
+    support::settle(&client).await;
+
+    assert_eq!(relay.events().len(), 11, "what was logged and returned is one event");
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_leaves_cancelled_spans() {
+    let (client, captured) = tower_sentry::test::client();
+    let never = tower_sentry::span("db.query", "SELECT pg_sleep", std::future::pending::<()>());
+
+    let late = tokio::time::timeout(Duration::from_millis(10), client.transaction("dropped").run(never)).await;
+
+    assert!(late.is_err());
+    assert_eq!(captured.tree(), "dropped [task] cancelled\n  SELECT pg_sleep [db.query] cancelled\n");
+}
+
+#[tokio::test]
+async fn a_transaction_inside_of_another_belongs_to_its_trace() {
+    let config = tower_sentry::Config::builder().traces_sample_rate(1.0);
+    let (client, captured) = tower_sentry::test::client_with(config);
+    let inner = tower_sentry::span("task", "step", client.transaction("inner").sample_rate(1.0).run(async {}));
+
+    client.transaction("outer").run(inner).await;
+
+    let transactions = captured.transactions();
+    let trace = |name: &str| {
+        let transaction = transactions.iter().find(|transaction| transaction.name == name).unwrap();
+        (transaction.contexts.trace.clone().unwrap(), transaction.spans.clone())
+    };
+    let ((outer, spans), (inner, _)) = (trace("outer"), trace("inner"));
+    assert_eq!((inner.trace_id, inner.parent_span_id), (outer.trace_id, Some(spans[0].span_id)));
+}
+
+#[tokio::test]
+async fn texts_fail_and_what_cannot_fail_does_not() {
+    use tower_sentry::job::TextError;
+
+    let (client, captured) = tower_sentry::test::client();
+
+    let number = client.transaction("fine").run(async { TextError(Ok::<_, String>(7)) }).await.0;
+    let text = client.transaction("failed").run(async { TextError(Err::<(), _>("no such shelf".to_owned())) }).await.0;
+    let _ = client.transaction("any").run(async { AnyOutcome(Some(1)) }).await;
+
+    assert_eq!((number, text), (Ok(7), Err("no such shelf".to_owned())));
+    assert_eq!(captured.tree(), "fine [task] ok\nfailed [task] internal_error\nany [task] ok\n");
+    assert_eq!(captured.events()[0].exception.values[0].value.as_deref(), Some("no such shelf"));
+}
+
+#[tokio::test]
+async fn attributes_of_queues_are_numbers_and_texts() {
+    let (client, captured) = tower_sentry::test::client();
+    let describe = |(): &()| {
+        JobInfo::new("send").body_size(512).latency(Duration::from_millis(1500)).system("redis").attribute("messaging.batch", "a")
+    };
+    let service =
+        ServiceBuilder::new().layer(JobLayer::new(&client, describe)).service(service_fn(|()| async { Ok::<_, std::io::Error>(()) }));
+
+    service.oneshot(()).await.unwrap();
+    let publish = tower_sentry::span("queue.publish", "mail", async {}).attribute("messaging.destination.name", "mail");
+    client.transaction("web").run(publish).await;
+
+    let transactions = captured.transactions();
+    let data = &transactions[0].contexts.trace.as_ref().unwrap().data;
+    assert_eq!((&data["messaging.message.body.size"], &data["messaging.message.receive.latency"]), (&512.into(), &1500.into()));
+    assert_eq!((&data["messaging.system"], &data["messaging.batch"]), (&"redis".into(), &"a".into()));
+    assert_eq!(transactions[1].spans[0].data["messaging.destination.name"], "mail");
 }

@@ -84,6 +84,34 @@ async fn a_hundred_logs_share_an_envelope_and_those_beyond_a_thousand_are_counte
     assert_eq!(lost.map(|(_, _, quantity)| quantity).sum::<u64>(), 5000 - logs.sent);
 }
 
+#[tokio::test]
+async fn a_log_has_the_user_of_its_scope_and_each_name_once() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).enable_logs(true).build().unwrap());
+    let handler = || async {
+        Scope::current().set_user(User::id("outer"));
+        Scope::current().with(|scope| {
+            scope.set_user(User::id("inner"));
+            tracing::info!(url.query = "code=canary&page=2", logger.name = "mine", elapsed_secs = 2.5, "inside");
+        });
+        tracing::info!("outside");
+    };
+    let server = Server::start(Router::new().route("/", get(handler)).layer(SentryLayer::new(&client))).await;
+
+    support::get(&server, "/").await;
+    support::settle(&client).await;
+
+    let raw = relay.received().iter().map(|received| String::from_utf8_lossy(&received.envelope).into_owned()).collect::<String>();
+    assert!(!raw.contains("canary"));
+    assert_eq!(raw.matches("\"logger.name\"").count(), 2, "once for each log");
+    let container = &relay.payloads("log")[0];
+    let [inside, outside] = &**container["items"].as_array().unwrap() else { panic!("two logs: {container}") };
+    assert_eq!((attribute(inside, "user.id"), attribute(outside, "user.id")), (&"inner".into(), &"outer".into()));
+    assert_eq!((attribute(inside, "logger.name"), attribute(outside, "logger.name")), (&"mine".into(), &"it::logs".into()));
+    assert_eq!((attribute(inside, "url.query"), attribute(inside, "elapsed_secs")), (&"code=[Filtered]&page=2".into(), &2.5.into()));
+}
+
 fn lines(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -200,8 +228,35 @@ fn a_security_log_rotates_and_needs_no_dsn() {
 }
 
 #[test]
+fn a_security_log_that_cannot_be_put_aside_goes_on() {
+    if in_child("logs::a_security_log_that_cannot_be_put_aside_goes_on", &[]) {
+        return;
+    }
+    let folder = folder("stuck");
+    // Something is in the way of the last names.
+    std::fs::create_dir_all(folder.join("security.log.4/in the way")).unwrap();
+    std::fs::create_dir_all(folder.join("security.log.5/in the way")).unwrap();
+    let guard = Config::builder().security_log(folder.join("security.log")).init().unwrap();
+    tracing_subscriber::registry().with(TracingLayer::new(&guard)).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let long = "x ".repeat(3000);
+
+    for batch in 0..2500_u64 {
+        tracing::info!(target: "security", batch, long, "a long one");
+        if batch % 500 == 0 {
+            runtime.block_on(guard.flush(PATIENCE)).unwrap();
+        }
+    }
+    drop(guard);
+
+    let batches: Vec<_> = lines(&folder.join("security.log")).iter().map(|line| line["fields"]["batch"].as_u64().unwrap()).collect();
+    assert_eq!(batches, (0..2500).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_security_log_in_no_folder_is_a_clear_error() {
     let error = Config::builder().security_log("/no/such/folder/security.log").build().unwrap_err();
 
     assert_eq!(error.to_string(), "security_log: expected a file in a folder that exists, found '/no/such/folder/security.log'");
+    assert!(Config::builder().security_log("/dev/null").build().is_err(), "a device is not ours to change");
 }

@@ -92,6 +92,58 @@ async fn a_trace_of_another_organisation_is_not_continued() {
     }
 }
 
+#[tokio::test]
+async fn what_a_stranger_says_of_a_decision_that_is_ours_does_not_stay() {
+    use tower_sentry::TrustParent;
+    use tower_sentry::incoming::RouteOptions;
+
+    let forged =
+        format!("sentry-trace_id={TRACE},sentry-public_key={OTHER},sentry-sampled=false,sentry-sample_rate=0.0001,sentry-release=forged");
+    for (trust, flag, own_rate, context) in [
+        // Nothing of a trace that is not trusted but its ids.
+        (TrustParent::Never, "0", None, None),
+        // The flag and the baggage disagree: the flag is what we follow.
+        (TrustParent::Always, "1", None, Some(("true", "1"))),
+        // A rate of our own wins over the flag.
+        (TrustParent::Always, "0", Some(1.0), Some(("true", "1"))),
+    ] {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).trust_parent(trust).build().unwrap());
+        let options = own_rate.map_or_else(RouteOptions::new, |rate| RouteOptions::new().sample_rate(rate));
+        let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client).route("/", options));
+        let request = Request::get("/").header("sentry-trace", format!("{TRACE}-{SPAN}-{flag}")).header("baggage", &forged);
+
+        drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+        support::settle(&client).await;
+
+        let transaction = &relay.transactions()[0];
+        assert_eq!(ids(transaction).0, TRACE);
+        let header = relay.received()[0].items().0;
+        let said = header.get("trace").map(|trace| (trace["sampled"].as_str().unwrap(), trace["sample_rate"].as_str().unwrap()));
+        assert_eq!(said, context, "{trust:?} {flag} {own_rate:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_of_a_name_goes_to_other_services() {
+    let (client, _) = tower_sentry::test::client_with(tower_sentry::Config::builder().dsn(format!("http://{OTHER}@127.0.0.1:1/1")));
+    let mut headers =
+        std::collections::HashMap::from([("Baggage".to_owned(), "vendor=1".to_owned()), ("Sentry-Trace".to_owned(), "old".to_owned())]);
+    let work = async {
+        let scope = tower_sentry::Scope::current();
+        scope.set_transaction_name("reset with Bearer abcdef0123456789");
+        scope.inject(&mut headers);
+    };
+    client.transaction("work").run(work).await;
+
+    assert!(
+        headers["baggage"].starts_with("vendor=1,")
+            && headers["baggage"].contains("sentry-transaction=reset%20with%20Bearer%20%5BFiltered%5D"),
+        "{headers:?}"
+    );
+    assert_eq!(headers.len(), 2, "one of each, whatever its case was: {headers:?}");
+}
+
 /// The ids of a transaction: trace, its own span, its parent.
 fn ids(transaction: &Value) -> (String, String, String) {
     let trace = &transaction["contexts"]["trace"];

@@ -112,3 +112,26 @@ async fn a_slow_transport_is_not_called_again_after_the_shutdown() {
     assert!(late.to_string().contains('9'), "{late}");
     assert_eq!((stats.captured, stats.sent, stats.dropped_total()), (10, 2, 8), "{stats:?}");
 }
+
+#[tokio::test]
+async fn what_is_dropped_later_does_not_stand_for_what_was_captured_before() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).ignore_error_messages(["ignored"]).build().unwrap());
+    relay.answer_all(Answer::Never);
+    let capture = |text: &'static str| {
+        client.transaction("work").sample_rate(0.0).run(async move { drop(tower_sentry::capture_message(Level::Error, text)) })
+    };
+    capture("real").await;
+    capture("real, too").await;
+    relay.wait_for(2);
+
+    let flush = client.flush(Duration::from_millis(600));
+    let (result, ()) = tokio::join!(flush, async {
+        for _ in 0..20 {
+            capture("ignored").await;
+        }
+    });
+
+    let error = result.expect_err("two events wait for an answer that never comes");
+    assert!(error.to_string().contains('2'), "{error}");
+}

@@ -44,6 +44,21 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the lines of code around a frame of your own are sent, where the files are at hand: in development, and where sources are deployed. They are redacted
+    /// like any text. Defaults to `true`.
+    pub fn include_source_context(mut self, read: bool) -> Self {
+        self.include_source_context = Some(read);
+        self
+    }
+
+    /// Whether errors with frames carry a fingerprint: the types of the chain and the innermost function of your own, and the message only where the
+    /// type says nothing (`anyhow!("…")`). So neither numbers in a message nor lines that moved make an issue of their own. With `false` the
+    /// server's own rules decide. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint) wins over both. Defaults to `true`.
+    pub fn default_fingerprint(mut self, send: bool) -> Self {
+        self.default_fingerprint = Some(send);
+        self
+    }
+
     /// How large a file may be that [rides on an event](crate::Scope::add_attachment), in bytes. Defaults to 1 MiB.
     pub fn max_attachment_size(mut self, bytes: usize) -> Self {
         self.max_attachment_size = Some(bytes);
@@ -60,7 +75,7 @@ impl ConfigBuilder {
 
     /// Writes events of `tracing` with the target `security` (and below) to a file as well: whatever their level, with or without a DSN, whatever the
     /// network does. One JSON object a line, redacted like everything else; readable for its owner only (mode 0600). A file of 10 MiB gives
-    /// way to a new one, five old ones are kept (`security.log.1` is the youngest). It counts as a sink, so everything is recorded even without a DSN.
+    /// way to a new one, five old ones are kept (`security.log.1` is the youngest); each process needs a file of its own. It counts as a sink, so everything is recorded even without a DSN.
     ///
     /// # Errors
     ///

@@ -38,6 +38,8 @@ pub struct ConfigBuilder {
     pub(in crate::client) trusted_hops: Option<usize>,
     pub(in crate::client) redaction: Redaction,
     pub(in crate::client) ignored: IgnoredErrors,
+    pub(in crate::client) include_source_context: Option<bool>,
+    pub(in crate::client) default_fingerprint: Option<bool>,
     pub(in crate::client) max_attachment_size: Option<usize>,
     pub(in crate::client) enable_logs: Option<bool>,
     pub(in crate::client) security_log: Option<PathBuf>,

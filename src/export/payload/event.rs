@@ -3,7 +3,7 @@
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
-use super::fields::{name_of, understand};
+use super::fields::{name_of, plain, understand};
 use super::request::RequestPayload;
 use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
 use crate::export::Facts;
@@ -131,7 +131,8 @@ impl Serialize for Contexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
         contexts.serialize_entry(&Word("trace"), &Trace(self.0))?;
-        if let Some(log) = &self.0.captured.log {
+        let is_taken = self.0.scope.set.contexts.iter().any(|(name, _)| name == "fields");
+        if let Some(log) = self.0.captured.log.as_ref().filter(|_| !is_taken) {
             contexts.serialize_entry(&Word("fields"), &LogFields(log))?;
         }
         common_contexts(&mut contexts, &self.0.scope)?;
@@ -144,17 +145,17 @@ struct LogFields<'a>(&'a LogRecord);
 
 impl Serialize for LogFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(LogRecord { metadata, fields }) = self;
+        let Self(log) = self;
+        let given = plain(log);
+        let is_free = |name: &str| given.iter().all(|(taken, _)| *taken != name);
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in understand(Some(metadata), Fields::new(fields)).attributes {
-            if name != "message" {
-                map.serialize_entry(name, &Attribute(name, value))?;
-            }
+        for (name, value) in &given {
+            map.serialize_entry(name, &Attribute(name, *value))?;
         }
-        if let Some(file) = metadata.file() {
+        if let Some(file) = log.metadata.file().filter(|_| is_free("code.file.path")) {
             map.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
         }
-        if let Some(line) = metadata.line() {
+        if let Some(line) = log.metadata.line().filter(|_| is_free("code.line.number")) {
             map.serialize_entry(&Word("code.line.number"), &line)?;
         }
         map.end()
@@ -188,7 +189,7 @@ struct BreadcrumbPayload<'a> {
 impl Serialize for BreadcrumbPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let metadata = match &self.crumb.source {
-            BreadcrumbSource::Manual(breadcrumb) => return breadcrumb.serialize(serializer),
+            BreadcrumbSource::Manual(breadcrumb, _) => return breadcrumb.serialize(serializer),
             BreadcrumbSource::Event(metadata) => *metadata,
         };
         let fields = || Fields::new(&self.crumb.fields);

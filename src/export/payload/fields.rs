@@ -8,7 +8,7 @@ use tracing::field::FieldSet;
 
 use super::queries::is_query_text;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldValue, Key};
+use crate::record::{FieldValue, Fields, Key, LogRecord};
 
 /// Up to here a scan finds a field faster than a table.
 const FEW: usize = 32;
@@ -76,6 +76,22 @@ pub(super) fn understand<'a>(
         understood.status = http_status(&understood.attributes);
     }
     understood
+}
+
+/// The fields of an event as they are: the last value of each name, in the order the names came. The message is left out.
+pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
+    let mut plain: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
+    for (key, value) in Fields::new(&log.fields) {
+        let Key::Index(index) = key else { continue };
+        let Some(name) = log.metadata.fields().iter().nth(index.into()).map(|field| field.name()).filter(|name| *name != "message") else {
+            continue;
+        };
+        match plain.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, slot)) => *slot = value,
+            None => plain.push((name, value)),
+        }
+    }
+    plain
 }
 
 /// Of what sqlx says of a query that is over: the text once, under the name of today, and no durations, which the span has. Returns its summary, which is

@@ -2,10 +2,11 @@
 
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
-use tracing::{Level, Metadata};
+use tracing::Level;
 
-use super::fields::{name_of, understand};
-use super::queries::{is_query_text, without_values};
+use super::fields::{name_of, plain};
+use super::queries::is_query_text;
+use super::sql::without_values;
 use super::{Attribute, Compiled, Word};
 use crate::export::Facts;
 use crate::protocol::Timestamp;
@@ -87,38 +88,35 @@ impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Log { line, facts } = self.0;
         let metadata = line.log.metadata;
+        let given = plain(&line.log);
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in understand(Some(metadata), Fields::new(&line.log.fields)).attributes {
-            if name != "message" {
-                match value {
-                    FieldValue::Text(text) if is_query_text(name) => {
-                        map.serialize_entry(name, &Typed(FieldValue::Text(&without_values(text))))?;
-                    }
-                    value => map.serialize_entry(name, &Typed(value))?,
+        for (name, value) in &given {
+            match value {
+                FieldValue::Text(text) if is_query_text(name) => {
+                    map.serialize_entry(name, &Typed(FieldValue::Text(&without_values(text))))?;
                 }
+                value => map.serialize_entry(name, &Typed(*value))?,
             }
         }
-        let text = |text| Typed(FieldValue::Text(text));
-        map.serialize_entry(&Word("sentry.origin"), &text("auto.log.tracing"))?;
-        map.serialize_entry(&Word("sentry.environment"), &text(&facts.environment))?;
-        if let Some(release) = &facts.release {
-            map.serialize_entry(&Word("sentry.release"), &text(release))?;
+        // JSON must not repeat a key: what the application says wins.
+        let mut own = |name: &'static str, value: FieldValue<'_>| {
+            if given.iter().any(|(taken, _)| *taken == name) { Ok(()) } else { map.serialize_entry(&Word(name), &Typed(value)) }
+        };
+        own("sentry.origin", FieldValue::Text("auto.log.tracing"))?;
+        own("sentry.environment", FieldValue::Text(&facts.environment))?;
+        own("sentry.sdk.name", FieldValue::Text(&facts.sdk.name))?;
+        own("sentry.sdk.version", FieldValue::Text(&facts.sdk.version))?;
+        own("logger.name", FieldValue::Text(metadata.target()))?;
+        let texts = [
+            ("sentry.release", facts.release.as_deref()),
+            ("server.address", facts.server_name.as_deref()),
+            ("user.id", line.user.as_deref()),
+            ("code.file.path", metadata.file()),
+        ];
+        for (name, text) in texts {
+            text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;
         }
-        map.serialize_entry(&Word("sentry.sdk.name"), &text(&facts.sdk.name))?;
-        map.serialize_entry(&Word("sentry.sdk.version"), &text(&facts.sdk.version))?;
-        if let Some(server_name) = &facts.server_name {
-            map.serialize_entry(&Word("server.address"), &text(server_name))?;
-        }
-        if let Some(user) = &line.user {
-            map.serialize_entry(&Word("user.id"), &text(user))?;
-        }
-        map.serialize_entry(&Word("logger.name"), &text(metadata.target()))?;
-        if let Some(file) = metadata.file() {
-            map.serialize_entry(&Word("code.file.path"), &text(file))?;
-        }
-        if let Some(number) = metadata.line() {
-            map.serialize_entry(&Word("code.line.number"), &Typed(FieldValue::U64(number.into())))?;
-        }
+        metadata.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number.into())))?;
         map.end()
     }
 }
@@ -161,20 +159,18 @@ impl Serialize for LinePayload<'_> {
         if let Some(user) = &line.user {
             out.serialize_field("user_id", user)?;
         }
-        out.serialize_field("fields", &LineFields(metadata, &line.log.fields))?;
+        out.serialize_field("fields", &LineFields(&line.log))?;
         out.end()
     }
 }
 
-struct LineFields<'a>(&'static Metadata<'static>, &'a [u8]);
+struct LineFields<'a>(&'a LogRecord);
 
 impl Serialize for LineFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in understand(Some(self.0), Fields::new(self.1)).attributes {
-            if name != "message" {
-                map.serialize_entry(name, &Attribute(name, value))?;
-            }
+        for (name, value) in plain(self.0) {
+            map.serialize_entry(name, &Attribute(name, value))?;
         }
         map.end()
     }

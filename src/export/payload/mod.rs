@@ -6,9 +6,10 @@ mod event;
 mod fields;
 mod header;
 mod log;
-pub(super) mod queries;
+mod queries;
 mod request;
 mod span;
+mod sql;
 mod transaction;
 
 use std::borrow::Cow;
@@ -100,7 +101,7 @@ struct Attribute<'a>(&'a str, FieldValue<'a>);
 impl Serialize for Attribute<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Self(name, FieldValue::Text(text)) if queries::is_query_text(name) => serializer.serialize_str(&queries::without_values(text)),
+            Self(name, FieldValue::Text(text)) if queries::is_query_text(name) => serializer.serialize_str(&sql::without_values(text)),
             Self("cache.key", FieldValue::Text(key)) => serializer.collect_seq([key]),
             Self(_, value) => value.serialize(serializer),
         }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::fields::{Understood, understand};
-use super::queries::without_values;
+use super::sql::without_values;
 use super::{Attribute, Compiled, Word, time};
 use crate::export::Facts;
 use crate::protocol::SpanStatus;
@@ -38,7 +38,7 @@ impl Serialize for SpanPayload<'_> {
         let end = span.end.or(record.end).max(span.start);
         let Understood { op, name, status, attributes } = understood;
         // A span that outlives the request (that of a layer around ours, say) ends with it, as the request does.
-        let is_cut = !span.end.is_known() && record.response.cancelled.is_some();
+        let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         let status = status.or(span.status).unwrap_or(unmarked);
 
@@ -91,7 +91,11 @@ impl Serialize for Attributes<'_> {
         for (name, value) in self.fields {
             data.serialize_entry(name, &Attribute(name, *value))?;
         }
-        if let Some(metadata) = self.metadata {
+        // JSON must not repeat a key: what the application says wins.
+        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| *taken != name);
+        if let Some(metadata) =
+            self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
+        {
             data.serialize_entry(&Word("code.namespace"), &Compiled(metadata.target()))?;
             if let Some(file) = metadata.file() {
                 data.serialize_entry(&Word("code.file.path"), &Compiled(file))?;

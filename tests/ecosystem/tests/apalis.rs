@@ -47,9 +47,9 @@ async fn tasks_are_transactions_and_continue_the_trace_of_the_request() {
     let push = async {
         let mut headers = Headers(Cow::Owned(MetadataStore::new()));
         Scope::current().inject(&mut headers);
-        tower_sentry::job::AnyResult(headers.0.into_owned())
+        tower_sentry::job::AnyOutcome(headers.0.into_owned())
     };
-    let tower_sentry::job::AnyResult(metadata) = client.transaction("POST /orders").op("http.server").run(push).await;
+    let tower_sentry::job::AnyOutcome(metadata) = client.transaction("POST /orders").op("http.server").run(push).await;
 
     run(&client, TaskBuilder::new(8).with_metadata(metadata).build()).await;
     run(&client, TaskBuilder::new(7).build()).await;
@@ -66,5 +66,5 @@ async fn tasks_are_transactions_and_continue_the_trace_of_the_request() {
     let events = captured.events();
     assert_eq!((events.len(), events[0].tags["number"].as_str()), (1, "7"));
     assert_eq!(events[0].exception.values[0].value.as_deref(), Some("the mail server is gone"));
-    assert_ne!(events[0].event_id.to_string(), trace(2).trace_id.to_string());
+    assert_eq!(events[0].contexts.trace.as_ref().unwrap().trace_id, trace(2).trace_id);
 }

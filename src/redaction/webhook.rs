@@ -1,0 +1,65 @@
+//! Addresses that are a credential themselves.
+
+use super::Redactor;
+use super::patterns::{Instead, Secret, ends_with_folded};
+
+/// Whoever knows such an address may post there. The host, and what of the path is no secret.
+const WEBHOOKS: [(&str, &str); 6] = [
+    ("api.telegram.org", "/bot"),
+    ("discord.com", "/api/webhooks/"),
+    ("discordapp.com", "/api/webhooks/"),
+    ("hooks.slack.com", "/services/"),
+    ("hooks.slack.com", "/workflows/"),
+    ("webhook.office.com", "/webhookb2/"),
+];
+
+/// What of an address that begins at `start` lets anybody post there.
+pub(super) fn webhook(redactor: &Redactor, text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?;
+    let slash = rest.find('/')?;
+    let host = rest.get(..slash)?;
+    let host = host.split_once(':').map_or(host, |(host, _)| host);
+    let is_host = |known: &str| {
+        let above = host.len().checked_sub(known.len()).and_then(|end| host.get(..end));
+        ends_with_folded(host, known) && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+    };
+    let (known, path) =
+        WEBHOOKS.iter().find(|(known, path)| is_host(known) && rest.get(slash..).is_some_and(|rest| rest.starts_with(path)))?;
+    let begin = slash + path.len();
+    let secret = rest.get(begin..)?;
+    let ends = |letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '?' | '#' | '<' | '>' | ')' | ',' | ';' | '\\');
+    // Telegram's method stands behind the token, and may be read.
+    let ends_at_slash = known.starts_with("api.");
+    let end = secret.find(|letter| ends(letter) || (ends_at_slash && letter == '/')).unwrap_or(secret.len());
+    let is_done = secret.starts_with(redactor.placeholder());
+    (end > 0 && !is_done).then(|| Secret { range: start + begin..start + begin + end, instead: Instead::Value })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::patterns::scrub;
+    use super::*;
+
+    fn clean(text: &str) -> String {
+        scrub(&Redactor::new(Arc::default(), false), text).into_owned()
+    }
+
+    #[test]
+    fn addresses_that_are_credentials_lose_what_makes_them_so() {
+        let rows = [
+            ("POST https://hooks.slack.com/services/T000/B000/XXXX", "POST https://hooks.slack.com/services/[Filtered]"),
+            ("https://api.telegram.org/bot1234:AAHdq-x_y/sendMessage", "https://api.telegram.org/bot[Filtered]/sendMessage"),
+            ("(https://discord.com/api/webhooks/12/abc?wait=1)", "(https://discord.com/api/webhooks/[Filtered]?wait=1)"),
+            ("https://acme.webhook.office.com/webhookb2/a@b/c", "https://acme.webhook.office.com/webhookb2/[Filtered]"),
+            ("https://nothooks.slack.com/services/T000", "https://nothooks.slack.com/services/T000"),
+            ("https://discord.com/channels/1/2", "https://discord.com/channels/1/2"),
+        ];
+
+        for (given, expected) in rows {
+            assert_eq!(clean(given), expected);
+            assert_eq!(clean(expected), expected, "once is enough");
+        }
+    }
+}
