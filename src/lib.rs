@@ -35,6 +35,9 @@
 //! |---|---|---|
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, [`SentryLayer::boxed_body`] |
 //! | `rustls` | yes | DSNs with `https://` |
+//! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the stack trace that is inside of the error |
+//! | `reqwest`, `reqwest-middleware` | no | spans and trace headers of requests out, see [`outgoing`] |
+//! | `test` | no | a kit for your tests: what a service records, without a network |
 //!
 //! # The way of the data
 //!

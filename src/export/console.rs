@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use crate::protocol::{Event, Frame, ItemType, Level, Request, Span, SpanId, Transaction, parse};
+use crate::protocol::{CheckIn, Event, FeedbackEvent, Frame, ItemType, Level, Request, Span, SpanId, Transaction, parse};
 use crate::redaction::{Redacted, SealedEnvelope};
 
 /// Frames that are shown of a panic or an error.
@@ -39,12 +39,18 @@ fn render(bytes: &[u8]) -> String {
                     lines(&mut out, &logs);
                 }
             }
-            ItemType::Attachment
-            | ItemType::CheckIn
-            | ItemType::ClientReport
-            | ItemType::Feedback
-            | ItemType::Sessions
-            | ItemType::Other => {}
+            ItemType::CheckIn => {
+                if let Ok(CheckIn { monitor_slug, status, duration, .. }) = serde_json::from_slice(item.payload) {
+                    let took = duration.map(|seconds| format!(" {seconds:.3} s")).unwrap_or_default();
+                    let _ = writeln!(out, "check-in {} {status:?}{took}\n", visible(&monitor_slug));
+                }
+            }
+            ItemType::Feedback => {
+                if let Ok(FeedbackEvent { contexts, .. }) = serde_json::from_slice(item.payload) {
+                    let _ = writeln!(out, "feedback {}\n", visible(&contexts.feedback.message));
+                }
+            }
+            ItemType::Attachment | ItemType::ClientReport | ItemType::Sessions | ItemType::Other => {}
         }
     }
     out

@@ -6,5 +6,11 @@ pub mod architecture {}
 #[doc = include_str!("cost.md")]
 pub mod cost {}
 
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
 #[doc = include_str!("requests.md")]
 pub mod requests {}
+
+#[doc = include_str!("spans.md")]
+pub mod spans {}
