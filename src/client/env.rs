@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use url::Url;
+use http::Uri;
 
 use crate::error::Error;
+use crate::protocol::address;
 
 /// What the environment says. The name beside a value is the variable it came from.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub(super) struct Environment {
     pub(super) release: Option<(&'static str, String)>,
     pub(super) traces_sample_rate: Option<(&'static str, f64)>,
     pub(super) send_default_pii: Option<(&'static str, bool)>,
-    pub(super) spotlight: Option<(&'static str, Option<Url>)>,
+    pub(super) spotlight: Option<(&'static str, Option<Uri>)>,
     pub(super) debug: Option<(&'static str, bool)>,
     pub(super) warnings: Vec<String>,
     /// The first value that cannot be used.
@@ -157,15 +158,16 @@ fn as_switch(text: &str) -> Option<bool> {
 }
 
 /// On, off, or an address of one's own.
-fn spotlight(name: &str, text: &str) -> Result<Option<Url>, Error> {
-    let address = match as_switch(text) {
+fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
+    let text = match as_switch(text) {
         Some(true) => SPOTLIGHT,
         Some(false) => return Ok(None),
         None => text,
     };
-    match Url::parse(address) {
-        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok(Some(url)),
-        _ => Err(Error::setting(format!("{name}: expected 1, 0 or a URL, found '{}'", shown(text)))),
+    match address::parse(text) {
+        Some(url) if address::user(&url).is_none() => Ok(Some(url)),
+        Some(_) => Err(Error::setting(format!("{name}: expected a URL without a user"))),
+        None => Err(Error::setting(format!("{name}: expected 1, 0 or a URL, found '{}'", shown(text)))),
     }
 }
 

@@ -66,6 +66,9 @@ impl Client {
 
     /// Starts the exporter of `settings`, or gives a client that is off where there is nowhere to send to.
     pub(crate) fn start(settings: &Arc<Settings>) -> Result<Self, Error> {
+        if settings.debug {
+            diagnostics::aloud();
+        }
         for warning in &settings.warnings {
             diagnostics::warn(warning);
         }

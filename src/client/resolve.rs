@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
+use http::Uri;
 
 use super::builder::ConfigBuilder;
 use super::env::{Environment, checked_rate};
@@ -12,7 +12,7 @@ use super::settings::{Settings, Source};
 use crate::error::Error;
 use crate::export::SecurityLog;
 use crate::propagation::Target;
-use crate::protocol::Dsn;
+use crate::protocol::{Dsn, address};
 use crate::sampling::TrustParent;
 
 /// Sentry keeps this much of an environment's name, and of a release's.
@@ -179,10 +179,10 @@ fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Res
     Err(Error::setting(format!("{name}: expected at most {longest} characters without a slash, but {fault}")))
 }
 
-fn read_url(name: &str, text: &str) -> Result<Url, Error> {
-    match Url::parse(text) {
-        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok(url),
-        _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https"))),
+fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
+    match address::parse(text) {
+        Some(url) if address::user(&url).is_none() => Ok(url),
+        _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https and without a user"))),
     }
 }
 

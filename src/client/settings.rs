@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
+use http::Uri;
 
 use crate::export::{BeforeSend, BeforeSendTransaction, IgnoredErrors, SecurityLog, Transport};
 use crate::propagation::Target;
@@ -66,7 +66,7 @@ pub(crate) struct Settings {
     pub(crate) request_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) console: bool,
-    pub(crate) spotlight: Option<Url>,
+    pub(crate) spotlight: Option<Uri>,
     pub(crate) transport: Option<Transport>,
     pub(crate) panic_hook: bool,
     pub(crate) debug: bool,
@@ -129,19 +129,10 @@ impl fmt::Display for Settings {
         row("request_timeout", &format!("{:?}", self.request_timeout))?;
         row("shutdown_timeout", &format!("{:?}", self.shutdown_timeout))?;
         row("console", &on_off(self.console))?;
-        row("spotlight", &or_none(self.spotlight.as_ref().map(without_user)))?;
+        row("spotlight", &or_none(self.spotlight.as_ref().map(ToString::to_string)))?;
         row("panic_hook", &on_off(self.panic_hook))?;
         row("debug", &on_off(self.debug))
     }
-}
-
-/// A URL without the user and password it may hold.
-fn without_user(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for URLs without a host, which have no user either.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }
 
 impl fmt::Debug for Settings {

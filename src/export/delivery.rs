@@ -145,7 +145,7 @@ impl Delivery {
             let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
             let shared = Arc::clone(&self.shared);
             self.copies.spawn(async move {
-                if let Outcome::Unreachable(reason) | Outcome::Failed(reason) = spotlight.send(body, compressed).await {
+                if let Outcome::Unreachable(reason) = spotlight.send(body, compressed).await {
                     diagnostics::debug(&format!("Spotlight did not take an envelope: {reason}"));
                 }
                 shared.queue.wake();
@@ -209,11 +209,6 @@ impl Delivery {
                 self.backoff.failed(now);
                 self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
                 self.keep_for_later(outbound);
-            }
-            Outcome::Failed(reason) => {
-                self.trouble.warn(&format!("an envelope could not be sent and is dropped: {reason}"));
-                ledger.discard(outbound.load, DiscardReason::InternalSdkError);
-                self.keep_buffer(outbound);
             }
         }
     }

@@ -1,7 +1,8 @@
-//! What the crate itself has to say: to `tracing` under the target `tower_sentry`, and to standard error before anyone listens.
+//! What the crate itself has to say: to `tracing` under the target `tower_sentry`; to standard error where nobody listens, or where `debug` is on.
 
 use std::io::Write as _;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// One warning of a kind a minute: a server that is down must not fill the disk with our complaints.
@@ -26,20 +27,26 @@ impl Quiet {
     }
 }
 
+/// Set by the first client with `debug` on, for the process.
+static ALOUD: AtomicBool = AtomicBool::new(false);
+
+/// From now on all of it goes to standard error too: a subscriber may well have no layer that prints.
+pub(crate) fn aloud() {
+    ALOUD.store(true, Ordering::Relaxed);
+}
+
 /// Says something that a user should act on.
 pub(crate) fn warn(message: &str) {
-    if tracing::dispatcher::has_been_set() {
-        tracing::warn!(target: "tower_sentry", "{message}");
-    } else {
+    tracing::warn!(target: "tower_sentry", "{message}");
+    if is_aloud() || !tracing::dispatcher::has_been_set() {
         to_standard_error("warning", message);
     }
 }
 
 /// Says something worth knowing.
 pub(crate) fn info(message: &str) {
-    if tracing::dispatcher::has_been_set() {
-        tracing::info!(target: "tower_sentry", "{message}");
-    } else {
+    tracing::info!(target: "tower_sentry", "{message}");
+    if is_aloud() || !tracing::dispatcher::has_been_set() {
         to_standard_error("info", message);
     }
 }
@@ -47,6 +54,13 @@ pub(crate) fn info(message: &str) {
 /// Says what only someone who looks for a fault wants to know.
 pub(crate) fn debug(message: &str) {
     tracing::debug!(target: "tower_sentry", "{message}");
+    if is_aloud() {
+        to_standard_error("debug", message);
+    }
+}
+
+fn is_aloud() -> bool {
+    ALOUD.load(Ordering::Relaxed)
 }
 
 fn to_standard_error(level: &str, message: &str) {

@@ -3,11 +3,16 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use url::{Host, Url};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
 
+use super::connect::Connector;
 use crate::error::Error;
 use crate::protocol::Dsn;
 use crate::redaction::{Redacted, SealedEnvelope};
@@ -19,14 +24,16 @@ const RESPONSE_LIMIT: usize = 64 * 1024;
 /// Sentry's servers close idle connections after five seconds.
 const IDLE: Duration = Duration::from_secs(4);
 
+const TIMED_OUT: &str = "timed out";
 const AGENT: &str = concat!("tower.sentry/", env!("CARGO_PKG_VERSION"));
 
 /// One destination.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: reqwest::Client,
-    url: Url,
+    client: Client<Connector, Full<Bytes>>,
+    url: Uri,
     headers: HeaderMap,
+    request_timeout: Duration,
 }
 
 /// How an attempt ended.
@@ -36,8 +43,6 @@ pub(super) enum Outcome {
     Answered { status: StatusCode, headers: HeaderMap },
     /// There was none: refused, reset, timed out, no such host, TLS.
     Unreachable(String),
-    /// It failed on this side.
-    Failed(String),
 }
 
 impl Http {
@@ -54,44 +59,44 @@ impl Http {
     }
 
     /// A development server that asks for no key.
-    pub(super) fn to_url(url: Url, connect_timeout: Duration, request_timeout: Duration) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(AGENT)
-            .connect_timeout(connect_timeout)
-            .timeout(request_timeout)
-            .pool_idle_timeout(IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never());
-        if is_loopback(&url) {
-            builder = builder.no_proxy();
+    pub(super) fn to_url(url: Uri, connect_timeout: Duration, request_timeout: Duration) -> Result<Self, Error> {
+        let connector = Connector::new(&url, connect_timeout)?;
+        let mut headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope")),
+            (header::USER_AGENT, HeaderValue::from_static(AGENT)),
+        ]);
+        if let Some(authorization) = connector.proxy_authorization() {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
-        let client = with_tls(builder)?.build().map_err(|error| Error::exporter(format!("the HTTP client could not be built: {error}")))?;
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
-        Ok(Self { client, url, headers })
+        let client =
+            Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build::<_, Full<Bytes>>(connector);
+        Ok(Self { client, url, headers, request_timeout })
     }
 
     /// Sends one envelope. The timeouts bound the whole of it.
     pub(super) async fn send(&self, body: Vec<u8>, compressed: bool) -> Outcome {
-        let mut headers = self.headers.clone();
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        request.uri_mut().clone_from(&self.url);
+        request.headers_mut().clone_from(&self.headers);
         if compressed {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let request = self.client.post(self.url.clone()).headers(headers).body(body);
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_builder() => return Outcome::Failed(error.without_url().to_string()),
-            Err(error) => return Outcome::Unreachable(reason(&error.without_url())),
+        let deadline = Instant::now() + self.request_timeout;
+        let (head, mut body) = match timeout_at(deadline, self.client.request(request)).await {
+            Ok(Ok(response)) => response.into_parts(),
+            Ok(Err(error)) => return Outcome::Unreachable(reason(&error)),
+            Err(_) => return Outcome::Unreachable(TIMED_OUT.to_owned()),
         };
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut left = RESPONSE_LIMIT;
         // Reading to the end is what lets the connection be used again.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            match left.checked_sub(chunk.len()) {
+        while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
                 Some(rest) => left = rest,
                 None => break,
             }
         }
-        Outcome::Answered { status, headers }
+        Outcome::Answered { status: head.status, headers: head.headers }
     }
 }
 
@@ -110,40 +115,14 @@ pub(super) fn encode(envelope: &mut Redacted<SealedEnvelope>, now: std::time::Sy
     }
 }
 
-/// The innermost cause: reqwest's own text says only that sending failed.
-fn reason(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The innermost cause: the client's own text says only that connecting or sending failed.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) if error.kind() == std::io::ErrorKind::TimedOut => TIMED_OUT.to_owned(),
+        _ => cause.to_string(),
     }
-}
-
-#[cfg(feature = "rustls")]
-fn with_tls(builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, Error> {
-    use std::sync::Arc;
-
-    // The provider is given here and not installed for the process: that choice is the application's.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(rustls_platform_verifier::BuilderVerifierExt::with_platform_verifier)
-        .map_err(|error| Error::exporter(format!("TLS could not be set up: {error}")))?
-        .with_no_client_auth();
-    Ok(builder.tls_backend_preconfigured(config))
-}
-
-#[cfg(not(feature = "rustls"))]
-#[expect(clippy::unnecessary_wraps, reason = "the twin with TLS can fail")]
-fn with_tls(builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, Error> {
-    Ok(builder)
 }

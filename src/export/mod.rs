@@ -8,6 +8,7 @@
 //! which the tracing layer leaves out.
 
 mod backoff;
+mod connect;
 mod console;
 mod delivery;
 pub(crate) mod diagnostics;
@@ -23,6 +24,7 @@ mod rate_limit;
 mod security_log;
 mod sessions;
 mod thread;
+mod tls;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -78,7 +80,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
-    pub(crate) spotlight: Option<url::Url>,
+    pub(crate) spotlight: Option<::http::Uri>,
     pub(crate) console: bool,
     pub(crate) transport: Option<Transport>,
     pub(crate) facts: Facts,

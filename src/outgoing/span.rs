@@ -21,7 +21,7 @@ impl Call {
         let here = Scope::current();
         let Some(settings) = here.settings() else { return Self::default() };
         // What the exporter sends must not be recorded for it to send.
-        if settings.dsn.as_ref().is_some_and(|dsn| dsn.envelope_url().host_str() == uri.host() && uri.path() == dsn.envelope_url().path()) {
+        if settings.dsn.as_ref().is_some_and(|dsn| dsn.envelope_url().host() == uri.host() && uri.path() == dsn.envelope_url().path()) {
             return Self::default();
         }
         let mut span = OwnSpan::start("http.client", "auto.http.client.tower", &description(method, uri));

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::Url;
+use http::Uri;
+use http::uri::Authority;
+
+use super::address;
 
 /// The address of a project and the key to write to it: `{scheme}://{public_key}@{host}{path}/{project_id}`.
 ///
-/// A legacy secret (`key:secret@`) is accepted and never sent. `Debug` and `Display` mask the key.
+/// A legacy secret (`key:secret@`) is accepted and never sent; a host is ASCII (`xn--…` for others). `Debug` and `Display` mask the key.
 ///
 /// # Examples
 ///
@@ -15,13 +18,13 @@ use url::Url;
 /// use tower_sentry::protocol::Dsn;
 ///
 /// let dsn: Dsn = "https://0123456789abcdef0123456789abcdef@o123.ingest.us.sentry.io/42".parse()?;
-/// assert_eq!(dsn.envelope_url().as_str(), "https://o123.ingest.us.sentry.io/api/42/envelope/");
+/// assert_eq!(dsn.envelope_url(), "https://o123.ingest.us.sentry.io/api/42/envelope/");
 /// assert_eq!(dsn.org_id(), Some("123"));
 /// # Ok::<(), tower_sentry::protocol::InvalidDsn>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dsn {
-    envelope_url: Url,
+    envelope_url: Uri,
     public_key: String,
     project_id: String,
     org_id: Option<String>,
@@ -29,7 +32,7 @@ pub struct Dsn {
 
 impl Dsn {
     /// Where envelopes are posted.
-    pub fn envelope_url(&self) -> &Url {
+    pub fn envelope_url(&self) -> &Uri {
         &self.envelope_url
     }
 
@@ -50,7 +53,7 @@ impl Dsn {
 
     /// Whether envelopes travel encrypted.
     pub fn is_https(&self) -> bool {
-        self.envelope_url.scheme() == "https"
+        self.envelope_url.scheme_str() == Some("https")
     }
 }
 
@@ -58,48 +61,36 @@ impl FromStr for Dsn {
     type Err = InvalidDsn;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut url = Url::parse(text.trim()).map_err(|_| InvalidDsn::NotAUrl)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(InvalidDsn::Scheme);
+        let url: Uri = text.trim().parse().map_err(|_| InvalidDsn::NotAUrl)?;
+        match url.scheme_str() {
+            Some("http" | "https") => {}
+            Some(_) => return Err(InvalidDsn::Scheme),
+            None => return Err(InvalidDsn::NotAUrl),
         }
-        let public_key = url.username().to_owned();
-        if public_key.is_empty() {
-            return Err(InvalidDsn::PublicKey);
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(InvalidDsn::Host);
-        }
+        let public_key = address::user(&url).filter(|key| !key.is_empty()).ok_or(InvalidDsn::PublicKey)?.to_owned();
+        let host = url.host().filter(|host| !host.is_empty()).ok_or(InvalidDsn::Host)?;
+        let org_id = host
+            .split('.')
+            .next()
+            .and_then(|label| label.strip_prefix(['o', 'O']))
+            .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(str::to_owned);
         let path = url.path().trim_end_matches('/');
         let (prefix, project_id) = path.rsplit_once('/').unwrap_or(("", path));
         if project_id.is_empty() {
             return Err(InvalidDsn::ProjectId);
         }
         let project_id = project_id.to_owned();
-        let path = format!("{prefix}/api/{project_id}/envelope/");
-        let org_id = url
-            .domain()
-            .and_then(|host| host.split('.').next())
-            .and_then(|label| label.strip_prefix('o'))
-            .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .map(str::to_owned);
-        url.set_path(&path);
-        url.set_query(None);
-        url.set_fragment(None);
-        // Both fail only for URLs without a host, which is checked above.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Ok(Self { envelope_url: url, public_key, project_id, org_id })
+        let path = format!("{prefix}/api/{project_id}/envelope/").parse().map_err(|_| InvalidDsn::NotAUrl)?;
+        let envelope_url = address::at_path(&url, path).ok_or(InvalidDsn::NotAUrl)?;
+        Ok(Self { envelope_url, public_key, project_id, org_id })
     }
 }
 
 impl fmt::Display for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.envelope_url.host_str().unwrap_or_default();
-        write!(f, "{}://***@{host}", self.envelope_url.scheme())?;
-        if let Some(port) = self.envelope_url.port() {
-            write!(f, ":{port}")?;
-        }
-        write!(f, "/{}", self.project_id)
+        let (scheme, server) = (self.envelope_url.scheme_str(), self.envelope_url.authority().map(Authority::as_str));
+        write!(f, "{}://***@{}/{}", scheme.unwrap_or_default(), server.unwrap_or_default(), self.project_id)
     }
 }
 

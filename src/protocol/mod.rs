@@ -6,6 +6,7 @@
 //! [`Event`] and [`Transaction`] are what the hooks [`before_send`](crate::ConfigBuilder::before_send) and
 //! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive and may change.
 
+pub(crate) mod address;
 mod attachment;
 mod breadcrumb;
 mod check_in;

@@ -60,6 +60,7 @@ fn env_table() {
         ),
         (&[DSN, ("SENTRY_DEBUG", "perhaps")], "SENTRY_DEBUG: expected one of true, yes, on, 1 or false, no, off, 0, found 'perhaps'"),
         (&[DSN, ("SENTRY_SPOTLIGHT", "ftp://x")], "SENTRY_SPOTLIGHT: expected 1, 0 or a URL, found 'ftp://x'"),
+        (&[DSN, ("SENTRY_SPOTLIGHT", "http://me:pw@x/")], "SENTRY_SPOTLIGHT: expected a URL without a user"),
         (
             &[DSN, ("SENTRY_RELEASE", "a/b")],
             "SENTRY_RELEASE: expected at most 200 characters without a slash, but it holds a slash or a control character",

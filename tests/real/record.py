@@ -1,7 +1,8 @@
-"""Keeps every envelope that is posted, one file each: record.py PORT FOLDER"""
+"""Keeps every envelope that is posted, one file each: record.py PORT FOLDER [CERTIFICATE KEY]"""
 import gzip
 import itertools
 import pathlib
+import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,4 +31,9 @@ class Recorder(BaseHTTPRequestHandler):
         self.wfile.write(b"{}")
 
 
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Recorder).serve_forever()
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Recorder)
+if sys.argv[3:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[3:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()

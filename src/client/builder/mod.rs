@@ -257,7 +257,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the crate says more about itself (a line when it is off). Defaults to `false`.
+    /// Whether what the crate says about itself goes to standard error too: a server that cannot be reached, limits, what is dropped, and a line when
+    /// it is off. Otherwise that goes to `tracing` alone (target `tower_sentry`), and is lost where no layer prints it. Defaults to `false`; on, it is
+    /// on for the whole process.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);
         self
