@@ -1,5 +1,6 @@
 //! What the crate itself has to say: to `tracing` under the target `tower_sentry`; to standard error where nobody listens, or where `debug` is on.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +60,22 @@ pub(crate) fn debug(message: &str) {
     }
 }
 
-fn is_aloud() -> bool {
+/// Explains why a span is not recorded, once for each name and at most a hundred times, where `debug` is on. To standard error alone: subscribers are in
+/// the middle of the very span.
+pub(crate) fn explain(span: &str, why: &str) {
+    static EXPLAINED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !is_aloud() {
+        return;
+    }
+    let mut explained = EXPLAINED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if explained.len() < 100 && explained.insert(format!("{span} {why}")) {
+        drop(explained);
+        to_standard_error("debug", &format!("the span '{span}' is not recorded: {why}"));
+    }
+}
+
+#[inline]
+pub(crate) fn is_aloud() -> bool {
     ALOUD.load(Ordering::Relaxed)
 }
 

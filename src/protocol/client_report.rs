@@ -62,7 +62,7 @@ impl Category {
 pub enum DiscardReason {
     /// A `before_send*` hook returned nothing, or panicked.
     BeforeSend,
-    /// A buffer in memory was full: more spans than a transaction may have, a file that is too large.
+    /// A buffer in memory was full or gone: more spans than a transaction may have, spans after its end, a file that is too large.
     BufferOverflow,
     /// A rule of the user's says that such an error is none.
     EventProcessor,

@@ -42,8 +42,11 @@ impl Shared {
         let was_recording = state.transaction.is_recording;
         state.transaction.record.response = ending.response;
         state.transaction.end(ending.status);
-        self.stop_recording();
         let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, ending.has_failed));
+        if !is_sent {
+            // Where it is sent, what begins later is looked at, and counted.
+            self.stop_recording();
+        }
         let session = state.session();
         let started_at = state.transaction.record.started_at;
         let (spans, dropped_spans) = (state.transaction.record.spans.len() as u64, state.transaction.record.dropped_spans);
@@ -93,6 +96,18 @@ impl Shared {
             "{name} blocked its thread for {} ms in one poll: whatever else runs there waits; spawn_blocking is for such work",
             nanos / 1_000_000
         ));
+    }
+
+    /// Counts a span that begins when its transaction is on its way. Others are refused for reasons that are counted elsewhere.
+    #[cold]
+    pub(crate) fn count_if_late(&self, name: &str) {
+        if self.is_recording() && self.lock().phase == Phase::Finished {
+            self.client.discard(DiscardReason::BufferOverflow, Category::Span, 1);
+            diagnostics::explain(
+                name,
+                "it began after its request or job was over, and is counted; work of its own is a `Client::transaction`",
+            );
+        }
     }
 
     /// Marks that code of the request panicked.

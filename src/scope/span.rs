@@ -27,7 +27,11 @@ impl OwnSpan {
         let handle = current::handle()?;
         let parent = handle.span;
         let scope = handle.shared.filter(|scope| scope.is_recording())?;
-        let index = scope.lock().transaction.start_own_span(op, origin, description, parent)?;
+        let index = scope.lock().transaction.start_own_span(op, origin, description, parent);
+        let Some(index) = index else {
+            scope.count_if_late(description);
+            return None;
+        };
         Some(Self { scope, index, is_open: true, is_inside: false })
     }
 

@@ -202,7 +202,7 @@ impl Shared {
         (trace.trace_id, trace.root, trace.sampled, state.first_error)
     }
 
-    /// Whether spans are recorded.
+    /// Whether spans are recorded, or were and the transaction is sent: then those that come are counted.
     #[inline]
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::Relaxed)

@@ -14,6 +14,7 @@ use super::failure;
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
+use crate::export::diagnostics::{explain, is_aloud};
 use crate::export::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
@@ -133,6 +134,8 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if current::may_record() && self.takes(attributes.metadata()) {
             self.start(attributes, id.into_u64(), &context);
+        } else if is_aloud() {
+            self.explain_orphan(attributes.metadata());
         }
     }
 
@@ -200,8 +203,11 @@ impl TracingLayer {
                 let parent = attributes.parent().map(|parent| entered.explicit_parent(context.span_scope(parent)));
                 (parent.unwrap_or_default(), scope.lock())
             };
-            // A span that does not find home again would stay open until the end.
-            if state.transaction.start_traced_span(id, attributes.metadata(), parent, fields) && !self.index.insert(id, scope) {
+            if !state.transaction.start_traced_span(id, attributes.metadata(), parent, fields) {
+                drop(state);
+                scope.count_if_late(attributes.metadata().name());
+            } else if !self.index.insert(id, scope) {
+                // A span that does not find home again would stay open until the end.
                 state.transaction.end_traced_span(id, false);
             }
         };
@@ -211,6 +217,17 @@ impl TracingLayer {
                 current::with(|entered| start(entered, fields));
             },
         );
+    }
+
+    /// Says what has no home: most often work that was spawned bare.
+    #[cold]
+    fn explain_orphan(&self, metadata: &Metadata<'_>) {
+        if !current::is_set() && self.takes(metadata) && !is_exporter() {
+            explain(
+                metadata.name(),
+                "it began outside of any request or job; spawned work needs `.instrument(..)`, `.in_current_span()` or `Scope::bind`",
+            );
+        }
     }
 
     /// Makes a breadcrumb of the event; one of level ERROR says that the span around it failed.

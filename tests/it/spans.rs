@@ -440,3 +440,44 @@ async fn a_guard_that_is_dropped_in_a_nested_scope_is_gone() {
 
     assert_eq!(tree, "GET / [http.server] ok\n  left [function] ok\n  after [function] ok\n");
 }
+
+#[tokio::test]
+async fn spans_after_the_end_are_counted_and_those_without_a_home_are_named() {
+    let name = "spans::spans_after_the_end_are_counted_and_those_without_a_home_are_named";
+    if let Some(said) = support::said_in_child(name, &[("SENTRY_DEBUG", "1")]) {
+        for (span, why) in [("query", "outside of any request"), ("late", "after its request"), ("later", "after its request")] {
+            let line = format!("the span '{span}' is not recorded: it began {why}");
+            assert_eq!(said.matches(&line).count(), 1, "{line} in {said}");
+        }
+        return;
+    }
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(1.0).debug(true).build().unwrap());
+    let (over, is_over) = tokio::sync::oneshot::channel::<()>();
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    let work = std::sync::Arc::new(std::sync::Mutex::new(Some((is_over, done))));
+    let handler = async move || {
+        let (is_over, done) = work.lock().unwrap().take().unwrap();
+        // Nobody carries the scope there.
+        tokio::spawn(async { join(query(), query()).await }).await.unwrap();
+        let late = async move {
+            is_over.await.unwrap();
+            info_span!("late").in_scope(|| ());
+            tower_sentry::span("task", "later", async {}).await;
+            done.send(()).unwrap();
+        };
+        tokio::spawn(Scope::current().bind(late));
+    };
+
+    support::subscribe();
+    let server = Server::start(Router::new().route("/", get(handler)).layer(SentryLayer::new(&client))).await;
+
+    support::get(&server, "/").await;
+    client.flush(support::PATIENCE).await.unwrap();
+    over.send(()).unwrap();
+    is_done.await.unwrap();
+    support::settle(&client).await;
+
+    assert_eq!(tree(&relay.transactions()[0]), "GET / [http.server] ok\n");
+    assert_eq!(client.stats().spans.dropped, [(tower_sentry::protocol::DiscardReason::BufferOverflow, 2)]);
+}

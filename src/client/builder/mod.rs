@@ -257,8 +257,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether what the crate says about itself goes to standard error too: a server that cannot be reached, limits, what is dropped, and a line when
-    /// it is off. Otherwise that goes to `tracing` alone (target `tower_sentry`), and is lost where no layer prints it. Defaults to `false`; on, it is
+    /// Whether what the crate says about itself goes to standard error too: a server that cannot be reached, limits, what is dropped, spans without a
+    /// request, and a line when it is off. Otherwise that goes to `tracing` alone (target `tower_sentry`), and is lost where no layer prints it. Defaults to `false`; on, it is
     /// on for the whole process.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);

@@ -7,8 +7,13 @@ const MARK: &str = "TOWER_SENTRY_TEST_CHILD";
 /// Runs the calling test again in a process of its own with these variables, and checks that it passes there.
 /// True in the parent, which has nothing more to do; false in the child.
 pub fn in_child(name: &str, variables: &[(&str, &str)]) -> bool {
+    said_in_child(name, variables).is_some()
+}
+
+/// The same; in the parent, what the child wrote to standard output and error.
+pub fn said_in_child(name: &str, variables: &[(&str, &str)]) -> Option<String> {
     if std::env::var_os(MARK).is_some() {
-        return false;
+        return None;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SENTRY_") || name == "ENVIRONMENT" || name == "GIT_COMMIT") {
@@ -17,5 +22,5 @@ pub fn in_child(name: &str, variables: &[(&str, &str)]) -> bool {
     let output = command.args(["--exact", name, "--nocapture"]).env(MARK, "1").envs(variables.iter().copied()).output().unwrap();
     let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "the child failed:\n{text}");
-    true
+    Some(text)
 }

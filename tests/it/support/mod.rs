@@ -10,7 +10,7 @@ use serde_json::Value;
 use tower_sentry::{Client, Config, ConfigBuilder, TracingLayer};
 use tracing_subscriber::prelude::*;
 
-pub use child::in_child;
+pub use child::{in_child, said_in_child};
 pub use http::{Http2, Server, get, request};
 pub use relay::{Answer, Received, Relay};
 
