@@ -38,18 +38,50 @@ use crate::scope::{OwnSpan, Shared, current};
 pub struct SpanLayer<L> {
     name: Cow<'static, str>,
     op: &'static str,
+    outcome_tag: Option<&'static str>,
     layer: L,
 }
 
 impl<L> SpanLayer<L> {
     /// A span of this name around `layer`.
     pub fn new(name: impl Into<Cow<'static, str>>, layer: L) -> Self {
-        Self { name: name.into(), op: "middleware", layer }
+        Self { name: name.into(), op: "middleware", outcome_tag: None, layer }
     }
 
     /// Sets the kind of work, such as `auth`. Defaults to `middleware`.
     pub fn op(mut self, op: &'static str) -> Self {
         self.op = op;
+        self
+    }
+
+    /// Sets a tag of the request of this name, where spans are recorded: `passed` if the middleware called the inner service, `stopped` if it answered
+    /// by itself, `failed` if it returned an error. Nothing of what it was given is in it. Defaults to none.
+    ///
+    /// # Examples
+    ///
+    /// Which requests did the guard at the door send away?
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::{Router, extract::Request, http::{StatusCode, header}, middleware::{Next, from_fn}, response::Response, routing::get};
+    /// use tower_sentry::{Config, SentryLayer, SpanLayer};
+    ///
+    /// async fn guard(request: Request, next: Next) -> Result<Response, StatusCode> {
+    ///     if !request.headers().contains_key(header::AUTHORIZATION) {
+    ///         return Err(StatusCode::UNAUTHORIZED);
+    ///     }
+    ///     Ok(next.run(request).await)
+    /// }
+    ///
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "hello" }))
+    ///     .layer(SpanLayer::new("auth", from_fn(guard)).op("auth").outcome_tag("auth"))
+    ///     .layer(SentryLayer::new(Config::builder().build()?));
+    /// # }
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn outcome_tag(mut self, name: &'static str) -> Self {
+        self.outcome_tag = Some(name);
         self
     }
 }
@@ -58,7 +90,7 @@ impl<S, L: Layer<Marked<S>>> Layer<S> for SpanLayer<L> {
     type Service = SpanService<L::Service>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SpanService { name: self.name.clone(), op: self.op, middleware: self.layer.layer(Marked { inner }) }
+        SpanService { name: self.name.clone(), op: self.op, outcome_tag: self.outcome_tag, middleware: self.layer.layer(Marked { inner }) }
     }
 }
 
@@ -67,6 +99,7 @@ impl<S, L: Layer<Marked<S>>> Layer<S> for SpanLayer<L> {
 pub struct SpanService<M> {
     name: Cow<'static, str>,
     op: &'static str,
+    outcome_tag: Option<&'static str>,
     middleware: M,
 }
 
@@ -85,7 +118,7 @@ impl<R, M: Service<R>> Service<R> for SpanService<M> {
             Some(span) => span.enter(|| self.middleware.call(request)),
             None => self.middleware.call(request),
         };
-        SpanFuture { inner, span }
+        SpanFuture { inner, span, outcome_tag: self.outcome_tag }
     }
 }
 
@@ -96,6 +129,7 @@ pin_project! {
         #[pin]
         inner: F,
         span: Option<OwnSpan>,
+        outcome_tag: Option<&'static str>,
     }
 }
 
@@ -106,6 +140,14 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
         let this = self.project();
         let Some(span) = this.span else { return this.inner.poll(cx) };
         let result = ready!(span.enter(|| this.inner.poll(cx)));
+        if let Some(name) = this.outcome_tag {
+            let outcome = match result {
+                Err(_) => "failed",
+                Ok(_) if span.reached_inner() => "passed",
+                Ok(_) => "stopped",
+            };
+            span.scope().set_tag(*name, outcome);
+        }
         span.end(if result.is_ok() { SpanStatus::Ok } else { SpanStatus::InternalError });
         Poll::Ready(result)
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::{Shared, current};
+use super::{Scope, Shared, current};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Parent};
 
@@ -48,6 +48,16 @@ impl OwnSpan {
         let mut fields = Vec::new();
         write(&mut FieldWriter::new(&mut fields));
         self.set_encoded(&fields);
+    }
+
+    /// Whether the inner service of a middleware was called.
+    pub(crate) fn reached_inner(&self) -> bool {
+        self.scope.lock().transaction.reached_inner(self.index)
+    }
+
+    /// The request or job it is a span of.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope::new(Arc::clone(&self.scope), Parent::Span(self.index))
     }
 
     fn set_encoded(&self, fields: &[u8]) {

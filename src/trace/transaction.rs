@@ -172,6 +172,12 @@ impl Transaction {
         }
     }
 
+    /// Whether a span's inner service was called.
+    pub(crate) fn reached_inner(&self, index: u32) -> bool {
+        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return false };
+        self.record.own_spans.get(*own as usize).is_some_and(|own| own.inner.0 != Moment::default())
+    }
+
     /// Marks a span as failed unless something was said about it already.
     pub(crate) fn fail_span(&mut self, span: Parent) {
         let Parent::Span(index) = span else { return };

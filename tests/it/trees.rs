@@ -248,7 +248,7 @@ async fn auth_span() {
     }
     let app = Router::new()
         .route("/", get(|| async { "hello" }))
-        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth"))
+        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth").outcome_tag("door"))
         .layer(SentryLayer::new(&client));
 
     for token in ["Bearer canary-good", "Bearer canary-broken", "Basic canary-bad"] {
@@ -258,6 +258,8 @@ async fn auth_span() {
 
     let outcomes: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["access"].clone()).collect();
     assert_eq!(outcomes, ["allowed", "error", "denied"]);
+    let at_the_door: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["door"].clone()).collect();
+    assert_eq!(at_the_door, ["passed", "stopped", "stopped"]);
     assert!(captured.tree().starts_with("GET / [http.server] ok\n  auth [auth] ok\n    authenticate [auth] ok\n"), "{}", captured.tree());
     assert!(!captured.envelopes().iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));
 }

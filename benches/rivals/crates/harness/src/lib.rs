@@ -1,5 +1,5 @@
 //! Common driver of every contender: request template, poll loop, counting allocator,
-//! and the measuring modes (`cg`, `alloc`, `time`, `init`, `serve`, `once`, `rss`).
+//! and the measuring modes (`cg`, `alloc`, `time`, `init`, `serve`, `sink`, `once`, `rss`).
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ use tower_service::Service;
 pub struct Counting;
 static ON: AtomicBool = AtomicBool::new(false);
 static ALLOCS: AtomicU64 = AtomicU64::new(0);
+static SUNK: AtomicU64 = AtomicU64::new(0);
+static SUNK_BYTES: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 thread_local! {
     static T_ALLOCS: Cell<u64> = const { Cell::new(0) };
@@ -352,6 +354,23 @@ pub fn main(build: impl FnOnce(&Args) -> Contender) {
         "serve" => {
             let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let router = c.router.clone();
+            rt.block_on(async move {
+                let l = tokio::net::TcpListener::bind(("127.0.0.1", a.port)).await.unwrap();
+                println!("listening {}", l.local_addr().unwrap());
+                axum::serve(l, router).await.unwrap();
+            });
+        }
+        // Stands for Sentry: takes what is posted, tells on GET how much that was.
+        "sink" => {
+            let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let router = Router::new().fallback(|method: Method, body: axum::body::Bytes| async move {
+                if method == Method::POST {
+                    SUNK.fetch_add(1, Relaxed);
+                    SUNK_BYTES.fetch_add(body.len() as u64, Relaxed);
+                    return "{}".to_owned();
+                }
+                format!("{} {}", SUNK.load(Relaxed), SUNK_BYTES.load(Relaxed))
+            });
             rt.block_on(async move {
                 let l = tokio::net::TcpListener::bind(("127.0.0.1", a.port)).await.unwrap();
                 println!("listening {}", l.local_addr().unwrap());
