@@ -25,6 +25,8 @@ pub(super) struct Connector {
     tcp: HttpConnector,
     tls: Tls,
     way: Way,
+    /// For all of it: the proxy's and the TLS handshakes too.
+    timeout: Duration,
 }
 
 /// How a server is reached.
@@ -45,17 +47,18 @@ enum Way {
 impl Connector {
     /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` as curl does, on macOS and Windows the system's settings after them. Loopback
     /// addresses are reached straight. A proxy of another kind is an error.
-    pub(super) fn new(server: &Uri, connect_timeout: Duration) -> Result<Self, Error> {
+    pub(super) fn new(server: &Uri, timeout: Duration) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
+        // Shared by the addresses of a name: one that is a black hole must not use it up.
+        tcp.set_connect_timeout(Some(timeout));
         let proxy = if is_loopback(server) { None } else { Matcher::from_system().intercept(server) };
         let way = match proxy {
             Some(proxy) => Way::by(proxy, server)?,
             None => Way::Straight,
         };
-        Ok(Self { tcp, tls: Tls::new()?, way })
+        Ok(Self { tcp, tls: Tls::new()?, way, timeout })
     }
 
     /// What a proxy that forwards wants to read in each request.
@@ -67,7 +70,7 @@ impl Connector {
     }
 
     async fn connect(self, server: Uri) -> Result<Stream, BoxError> {
-        let Self { tcp, tls, way } = self;
+        let Self { tcp, tls, way, .. } = self;
         let forwarded = matches!(way, Way::Forward(_));
         let io = match way {
             Way::Straight => open(tls.over(tcp), server).await?,
@@ -128,7 +131,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(server))
+        let (connecting, limit) = (self.clone().connect(server), self.timeout);
+        Box::pin(async move {
+            let timed_out = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+            tokio::time::timeout(limit, connecting).await.map_err(timed_out)?
+        })
     }
 }
 

@@ -332,3 +332,20 @@ async fn a_transport_of_ones_own_gets_every_envelope_and_may_panic() {
     let envelope = String::from_utf8(received[1].clone()).unwrap();
     assert!(envelope.contains("\"query_string\":\"token=[Filtered]\""), "{envelope}");
 }
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn a_handshake_is_part_of_the_time_to_connect() {
+    // Takes connections and says nothing, so that no TLS comes about.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dsn = format!("https://0123456789abcdef0123456789abcdef@127.0.0.1:{}/1", silent.local_addr().unwrap().port());
+    let config = Config::builder().dsn(dsn).traces_sample_rate(1.0).panic_hook(false).shutdown_timeout(Duration::ZERO);
+    let config = config.connect_timeout(Duration::from_millis(50)).request_timeout(Duration::from_secs(3600));
+    let client = Client::from(config.build().unwrap());
+
+    client.transaction("work").run(async {}).await;
+
+    // The second attempt: the first has ended.
+    let attempts = async { (silent.accept().await.unwrap(), silent.accept().await.unwrap()) };
+    tokio::time::timeout(PATIENCE, attempts).await.expect("two attempts");
+}

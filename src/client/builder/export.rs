@@ -18,7 +18,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long a connection to the server may take to stand. Defaults to 3 s.
+    /// How long a connection to the server may take to stand, with the handshakes of TLS and of a proxy. Defaults to 3 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
