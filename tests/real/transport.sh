@@ -73,6 +73,6 @@ sends forward plain "POST sentry.test$path $basic" "SENTRY_DSN=http://$key@sentr
 sends open-forward plain "POST sentry.test$path nobody" "SENTRY_DSN=http://$key@sentry.test:$plain/1" "http_proxy=127.0.0.1:$proxy"
 sends socks secure "SOCKS sentry.test me:pa55" "$trusted" "SENTRY_DSN=https://$key@sentry.test:$tls/1" "ALL_PROXY=socks5h://me:pa55@127.0.0.1:$proxy"
 sends none nobody straight "SENTRY_DSN=http://$key@sentry.test:$plain/1" "HTTP_PROXY=http://127.0.0.1:$proxy" NO_PROXY=.test
-env -u NO_PROXY -u no_proxy "SENTRY_DSN=http://$key@sentry.test:$plain/1" ALL_PROXY=socks4://127.0.0.1:1 "$quickstart" --once >"$folder/unknown.log" 2>&1 || true
+env -u NO_PROXY -u no_proxy SENTRY_DEBUG=1 "SENTRY_DSN=http://$key@sentry.test:$plain/1" ALL_PROXY=socks4://127.0.0.1:1 "$quickstart" --once >"$folder/unknown.log" 2>&1 || true
 grep -q "nothing will be sent: .* a proxy with the scheme 'socks4'" "$folder/unknown.log" || fail "a proxy of an unknown kind is not named"
 echo "transport: TLS, certificates of strangers and of other names, proxies that forward, tunnel and speak SOCKS5, exceptions: as told"
