@@ -31,11 +31,15 @@ impl Carrier for HeaderMap {
     }
 }
 
+/// The value of a name in other letters, where the map has none in these.
+fn in_any_case<'a>(map: impl IntoIterator<Item = (&'a String, &'a String)>, name: &str) -> Option<&'a String> {
+    map.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
 impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        let exact = Self::get(self, name);
-        let any_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        exact.or_else(any_case).map(|value| Cow::Borrowed(value.as_str()))
+        let value = Self::get(self, name).or_else(|| in_any_case(self, name))?;
+        Some(Cow::Borrowed(value))
     }
 
     fn set(&mut self, name: &'static str, value: String) {
@@ -46,9 +50,8 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
 
 impl Carrier for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        let exact = Self::get(self, name);
-        let any_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        exact.or_else(any_case).map(|value| Cow::Borrowed(value.as_str()))
+        let value = Self::get(self, name).or_else(|| in_any_case(self, name))?;
+        Some(Cow::Borrowed(value))
     }
 
     fn set(&mut self, name: &'static str, value: String) {

@@ -6,6 +6,7 @@
 mod arena;
 mod breadcrumbs;
 mod event;
+mod facts;
 mod headers;
 mod moment;
 mod naming;
@@ -14,20 +15,19 @@ mod room;
 mod scope_data;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
-use http::Version;
 use tracing::Metadata;
 
 pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
 pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord, MENTIONED};
+pub(crate) use facts::{Polls, RequestFacts, ResponseFacts, SpanPolls, TraceFacts};
 pub(crate) use headers::HeaderFact;
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
 pub(crate) use scope_data::ScopeData;
 
-use crate::protocol::{SpanId, SpanStatus, TraceId, TransactionSource};
+use crate::protocol::{SpanId, SpanStatus, TransactionSource};
 
 /// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
 const ARENA_LIMIT: usize = 1 << 20;
@@ -93,96 +93,6 @@ pub(crate) struct SpanRecord {
 struct LateFields {
     span: Parent,
     fields: Slice,
-}
-
-/// What the trace of a request is and what was decided about it.
-#[derive(Clone, Debug)]
-pub(crate) struct TraceFacts {
-    pub(crate) trace_id: TraceId,
-    pub(crate) root: SpanId,
-    pub(crate) parent: Option<SpanId>,
-    /// As other services hear it.
-    pub(crate) sampled: bool,
-    pub(crate) sample_rate: f64,
-    /// Millionths.
-    pub(crate) sample_rand: u32,
-    /// Sentry's members of the baggage: as they came in, or as they went out first; never changed after that.
-    pub(crate) baggage: String,
-}
-
-impl Default for TraceFacts {
-    fn default() -> Self {
-        Self {
-            trace_id: TraceId::new(),
-            root: SpanId::new(),
-            parent: None,
-            sampled: false,
-            sample_rate: 0.0,
-            sample_rand: 0,
-            baggage: String::new(),
-        }
-    }
-}
-
-/// What is known of a request, as bytes in the arena.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RequestFacts {
-    pub(crate) method: Slice,
-    pub(crate) scheme: Slice,
-    pub(crate) host: Slice,
-    pub(crate) path: Slice,
-    pub(crate) query: Option<Slice>,
-    pub(crate) version: Option<Version>,
-    /// Whom it comes from. Only while PII is on.
-    pub(crate) client: Option<IpAddr>,
-    headers: Slice,
-}
-
-/// What is known of a response.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ResponseFacts {
-    pub(crate) status: Option<u16>,
-    /// The code of gRPC, out of the head or the trailers.
-    pub(crate) grpc_status: Option<u8>,
-    /// Bytes of the body that were handed on.
-    pub(crate) body_bytes: u64,
-    /// Frames of the body that were handed on.
-    pub(crate) frames: u32,
-    /// When the first frame was handed on.
-    pub(crate) first_byte: Moment,
-    /// Where the client was lost: `before_headers` or `in_body`.
-    pub(crate) cancelled: Option<&'static str>,
-    /// How often the work was polled until the head of the response, how long that took in all, and the longest.
-    pub(crate) polls: Polls,
-    /// The transaction was ended while the body went on.
-    pub(crate) is_cut: bool,
-}
-
-/// How a future was polled.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Polls {
-    pub(crate) count: u32,
-    /// Microseconds, as the next: an hour has room.
-    pub(crate) busy: u32,
-    pub(crate) longest: u32,
-}
-
-impl Polls {
-    pub(crate) fn add(&mut self, nanos: u64) {
-        let micros = u32::try_from(nanos / 1_000).unwrap_or(u32::MAX);
-        self.count = self.count.saturating_add(1);
-        self.busy = self.busy.saturating_add(micros);
-        self.longest = self.longest.max(micros);
-    }
-}
-
-/// How a span of `tracing` was polled. Kept only where somebody asked for it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SpanPolls {
-    pub(crate) span: u32,
-    pub(crate) polls: Polls,
-    /// When it was entered last.
-    pub(crate) entered: Moment,
 }
 
 /// All that is known of one request or job.

@@ -10,7 +10,7 @@ use tower_sentry::protocol::DiscardReason;
 use tower_sentry::{Client, Config, Scope, SentryLayer, TracingLayer, User};
 use tracing_subscriber::prelude::*;
 
-use crate::support::{self, Answer, PATIENCE, Received, Relay, Server, in_child};
+use crate::support::{self, Answer, PATIENCE, Received, Relay, Server, Shown, in_child};
 
 fn attribute<'a>(log: &'a Value, name: &str) -> &'a Value {
     &log["attributes"][name]["value"]
@@ -176,35 +176,6 @@ fn security_events_reach_their_file_whatever_the_network_does() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(shown.text().matches("token=canary-2").count(), 1000, "the application's own log has everything");
-}
-
-/// What the application's own log shows.
-#[derive(Clone, Default)]
-struct Shown(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Shown {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl std::io::Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl tracing_subscriber::fmt::MakeWriter<'_> for Shown {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 #[test]

@@ -7,33 +7,11 @@ use axum::routing::get;
 use tower_sentry::{SentryLayer, TracingLayer};
 use tracing_subscriber::prelude::*;
 
-use crate::support::{self, Relay, Server, in_child};
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Shown(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Shown {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl std::io::Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::support::{self, Relay, Server, Shown, in_child};
 
 fn shown() -> Shown {
     let shown = Shown::default();
-    let writer = shown.clone();
-    let fmt = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let fmt = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(shown.clone());
     let off = tower_sentry::Config::builder().build().unwrap();
     tracing_subscriber::registry().with(fmt).with(TracingLayer::new(off)).init();
     shown

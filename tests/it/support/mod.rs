@@ -3,6 +3,7 @@
 mod child;
 mod http;
 mod relay;
+mod shown;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::prelude::*;
 pub use child::{in_child, said_in_child};
 pub use http::{Http2, Server, get, request};
 pub use relay::{Answer, Received, Relay};
+pub use shown::Shown;
 
 /// As long as anything may take on a busy machine; nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
