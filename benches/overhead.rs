@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::pin::pin;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use axum::Router;
@@ -33,7 +34,7 @@ const WARM_UP: usize = 4;
 const COUNTED: usize = 4;
 
 /// The rows: what is set up, and what it is compared with.
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case::new("recorded", Work::FiveSpans, Setup::Recorded),
     Case::new("recorded, no spans", Work::NoSpans, Setup::Recorded),
     Case::new("recorded, 20 spans", Work::TwentySpans, Setup::Recorded),
@@ -48,6 +49,7 @@ const CASES: [Case; 14] = [
     Case::new("5 spans outside of requests, 100 requests open", Work::Background, Setup::Recorded),
     Case::new("the exporter, 5 spans, to the envelope's bytes", Work::FiveSpans, Setup::Export),
     Case::new("the exporter, 20 spans, to the envelope's bytes", Work::TwentySpans, Setup::Export),
+    Case::new("the exporter, 5 spans, no address and no client twice", Work::Strangers, Setup::Export),
 ];
 
 #[derive(Clone, Copy)]
@@ -69,6 +71,8 @@ enum Work {
     Background,
     NoSpans,
     FiveSpans,
+    /// The same, with another path, query, client and id each time.
+    Strangers,
     TwentySpans,
     ThousandSpans,
     Failing,
@@ -177,21 +181,25 @@ fn measure(place: usize, side: &str) -> (i64, i64) {
     let measured = CASES.get(place).expect("a case of ours");
     let is_export = measured.setup == Setup::Export && side == "ours";
     let toggle = if is_export { "tower_sentry::export::pipeline::Pipeline::seal" } else { "overhead::counted" };
-    let out = std::env::temp_dir().join(format!("tower-sentry-overhead.{}.{place}.{side}", std::process::id()));
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no"])
-        .arg(format!("--toggle-collect={toggle}*"))
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(&program)
-        .args(["--case", &case, "instructions"])
-        .output()
-        .expect("valgrind is installed (apt-get install valgrind)");
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{report}");
-    drop(std::fs::remove_file(&out));
-    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind says what it collected").1;
-    let collected: i64 = collected.trim().parse().expect("a number");
-    let requests = measured.work.window() * if is_export { WARM_UP + COUNTED } else { COUNTED };
+    let collect = |mode: &str| -> i64 {
+        let out = std::env::temp_dir().join(format!("tower-sentry-overhead.{}.{place}.{side}", std::process::id()));
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--collect-atstart=no"])
+            .arg(format!("--toggle-collect={toggle}*"))
+            .arg(format!("--callgrind-out-file={}", out.display()))
+            .arg(&program)
+            .args(["--case", &case, mode])
+            .output()
+            .expect("valgrind is installed (apt-get install valgrind)");
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{report}");
+        drop(std::fs::remove_file(&out));
+        let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind says what it collected").1;
+        collected.trim().parse().expect("a number")
+    };
+    // The exporter works all the time: what it does once is in both.
+    let collected = collect("instructions") - if is_export { collect("warm-up") } else { 0 };
+    let requests = measured.work.window() * COUNTED;
     let output = Command::new(&program).args(["--case", &case, "allocations"]).output().expect("this program runs");
     let allocations: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
     let requests = i64::try_from(requests).expect("a small number");
@@ -245,8 +253,10 @@ fn run(work: Work, setup: Setup, mode: &str) {
             future
         })
         .collect();
-    let drained = || {
-        while client.stats().waiting() > 0 {
+    let mut expected = 0;
+    let mut drained = || {
+        expected += if setup == Setup::Export { work.window() } else { 0 };
+        while client.stats().waiting() > 0 || DELIVERED.load(Ordering::Relaxed) < expected {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     };
@@ -255,7 +265,7 @@ fn run(work: Work, setup: Setup, mode: &str) {
         drained();
     }
     let mut allocations = 0;
-    for _ in 0..COUNTED {
+    for _ in 0..if mode == "warm-up" { 0 } else { COUNTED } {
         if mode == "allocations" {
             allocations += allocation_counter::measure(|| counted(&mut service, &template, work)).count_total;
         } else {
@@ -277,14 +287,20 @@ fn counted(service: &mut Router, template: &Template, work: Work) {
 
 fn requests(service: &mut Router, template: &Template, work: Work) {
     for _ in 0..work.window() {
-        if work == Work::Background {
-            background();
-        } else {
-            let status = serve(service, template.request("/users/42/orders/9001?expand=items&currency=EUR"));
-            assert_eq!(status.is_server_error(), work == Work::Failing);
-        }
+        let request = match work {
+            Work::Background => {
+                background();
+                continue;
+            }
+            Work::Strangers => template.stranger(),
+            _ => template.request("/users/42/orders/9001?expand=items&currency=EUR"),
+        };
+        assert_eq!(serve(service, request).is_server_error(), work == Work::Failing);
     }
 }
+
+/// Envelopes that the exporter has finished.
+static DELIVERED: AtomicUsize = AtomicUsize::new(0);
 
 fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let router = router(work);
@@ -293,6 +309,7 @@ fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let counting = |config: ConfigBuilder| {
         config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope| {
             std::hint::black_box(envelope.len());
+            DELIVERED.fetch_add(1, Ordering::Relaxed);
         })
     };
     let config = match setup {
@@ -346,6 +363,27 @@ impl Template {
     }
 }
 
+impl Template {
+    /// A request of somebody who was never here.
+    fn stranger(&self) -> Request<Body> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.request("/");
+        *request.uri_mut() = format!("/users/{number}/orders/{}?expand=items{number}&currency=EUR", number * 7).parse().expect("a target");
+        for (name, value) in [
+            (
+                "user-agent",
+                format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{number}.0.0.0 Safari/537.36"),
+            ),
+            ("referer", format!("https://shop.example.com/users/{number}")),
+            ("x-request-id", format!("6f1c2b1e-8a0f-4b9e-9d43-{number:012x}")),
+        ] {
+            request.headers_mut().insert(name, HeaderValue::try_from(value).expect("a value of ASCII"));
+        }
+        request
+    }
+}
+
 /// Drives a request to the end of its body.
 #[inline(never)]
 fn serve(service: &mut Router, request: Request<Body>) -> StatusCode {
@@ -373,7 +411,7 @@ fn router(work: Work) -> Router {
     let router = Router::new().route("/open", get(|| async { std::future::pending::<()>().await }));
     match work {
         Work::NoSpans => router.route(ROUTE, get(no_spans)),
-        Work::FiveSpans | Work::Background => router.route(ROUTE, get(five_spans)),
+        Work::FiveSpans | Work::Strangers | Work::Background => router.route(ROUTE, get(five_spans)),
         Work::TwentySpans => router.route(ROUTE, get(twenty_spans)),
         Work::ThousandSpans => router.route(ROUTE, get(thousand_spans)),
         Work::Failing => router.route(ROUTE, get(failing)),

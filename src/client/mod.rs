@@ -18,7 +18,7 @@ pub(crate) use settings::Settings;
 
 use crate::error::{Error, FlushError};
 use crate::export::{Exporter, Facts, Item, SessionEnd, Stats, diagnostics, is_security};
-use crate::protocol::{Category, DiscardReason, SdkInfo};
+use crate::protocol::{Category, DiscardReason};
 use crate::record::{LogLine, Record};
 use crate::redaction::Redactor;
 use crate::sampling::Budget;
@@ -291,7 +291,6 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
             environment: settings.environment.clone(),
             server_name: settings.server_name.clone(),
             tags: settings.tags.clone(),
-            sdk: SdkInfo::current(),
             slow_query: settings.slow_query_threshold,
             public_key: settings.dsn.as_ref().map(|dsn| dsn.public_key().to_owned()).unwrap_or_default(),
             org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),

@@ -47,7 +47,7 @@ use self::queue::Queue;
 use self::security_log::SecurityQueue;
 use self::sessions::Sessions;
 use crate::error::{Error, FlushError};
-use crate::protocol::{Category, DiscardReason, Dsn, Event, SdkInfo, Transaction};
+use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
 use crate::record::{EventRecord, LogLine, Pool, Record};
 use crate::redaction::Redactor;
 
@@ -109,7 +109,6 @@ pub(crate) struct Facts {
     pub(crate) environment: String,
     pub(crate) server_name: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
-    pub(crate) sdk: SdkInfo,
     /// A query that takes as long is slow.
     pub(crate) slow_query: Duration,
     /// For the sampling context; empty without a DSN.

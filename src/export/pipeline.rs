@@ -11,7 +11,7 @@ use super::{BeforeSend, BeforeSendTransaction, Facts, IgnoredErrors, Item, diagn
 use crate::exception;
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
-    ItemType, LogEntry, SessionAggregate, SessionAggregates, Transaction,
+    ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction,
 };
 use crate::record::{EventRecord, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -141,14 +141,14 @@ impl Pipeline {
     }
 
     fn seal_alone(&self, kind: ItemType, payload: &impl Serialize, category: Category, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
-        let mut open = self.redactor.envelope(&self.plain_header(None), Vec::new()).ok()?;
+        let mut open = self.redactor.envelope(&Self::plain_header(None), Vec::new()).ok()?;
         open.item(kind, None, payload).ok()?;
         Some(Outbound::new(open.seal(), Load::one(category), reports))
     }
 
     /// A header that says nothing of a trace.
-    fn plain_header(&self, event_id: Option<EventId>) -> EnvelopeHeader {
-        EnvelopeHeader { event_id, sdk: Some(self.facts.sdk.clone()), ..EnvelopeHeader::default() }
+    fn plain_header(event_id: Option<EventId>) -> EnvelopeHeader {
+        EnvelopeHeader { event_id, sdk: Some(SdkInfo::current()), ..EnvelopeHeader::default() }
     }
 
     fn seal_check_in(
@@ -159,7 +159,7 @@ impl Pipeline {
     ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         check_in.release.clone_from(&self.facts.release);
         check_in.environment = Some(self.facts.environment.clone());
-        self.write(&self.plain_header(None), reports, buffer, |open| open.item(ItemType::CheckIn, None, &*check_in))
+        self.write(&Self::plain_header(None), reports, buffer, |open| open.item(ItemType::CheckIn, None, &*check_in))
     }
 
     fn seal_feedback(
@@ -170,15 +170,15 @@ impl Pipeline {
     ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         feedback.release.clone_from(&self.facts.release);
         feedback.environment = Some(self.facts.environment.clone());
-        feedback.sdk = Some(self.facts.sdk.clone());
-        let header = self.plain_header(Some(feedback.event_id));
+        feedback.sdk = Some(SdkInfo::current());
+        let header = Self::plain_header(Some(feedback.event_id));
         self.write(&header, reports, buffer, |open| open.item(ItemType::Feedback, None, &*feedback))
     }
 
     fn write_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         const MEDIA_TYPE: &str = "application/vnd.sentry.items.log+json";
         let payload = LogsPayload { lines, facts: &self.facts };
-        self.write(&self.plain_header(None), &[], buffer, |open| open.container(ItemType::Log, lines.len(), MEDIA_TYPE, &payload))
+        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(ItemType::Log, lines.len(), MEDIA_TYPE, &payload))
     }
 
     fn seal_event(
@@ -190,10 +190,11 @@ impl Pipeline {
         if self.ignored.contains(event) {
             return Err(DiscardReason::EventProcessor);
         }
-        let Resolved { exceptions, images, fingerprint } = resolve(event, self.include_source_context);
+        let name = payload::name(&event.scope);
+        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.include_source_context);
         let fingerprint = fingerprint.as_deref().filter(|_| self.default_fingerprint).unwrap_or_default();
-        let payload = EventPayload { event, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
-        let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, facts: &self.facts };
+        let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
+        let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
         let Some(hook) = &self.before_send else {
@@ -227,8 +228,9 @@ impl Pipeline {
         buffer: Vec<u8>,
     ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
         let event_id = EventId::new();
-        let payload = TransactionPayload { event_id, record, facts: &self.facts };
-        let header = HeaderPayload { event_id, record, facts: &self.facts };
+        let name = payload::name(record);
+        let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
+        let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
         let Some(hook) = &self.before_send_transaction else {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
@@ -341,7 +343,7 @@ struct Resolved {
     fingerprint: Option<Vec<String>>,
 }
 
-fn resolve(event: &mut EventRecord, include_source_context: bool) -> Resolved {
+fn resolve(event: &mut EventRecord, name: &str, include_source_context: bool) -> Resolved {
     let captured = &mut event.captured;
     let mut chain = std::mem::take(&mut captured.exceptions);
     exception::mechanisms(&mut chain, captured.mechanism, captured.handled);
@@ -357,7 +359,7 @@ fn resolve(event: &mut EventRecord, include_source_context: bool) -> Resolved {
             exception::source::add(trace);
         }
     }
-    let fingerprint = exception::fingerprint(&chain, &payload::name(&event.scope));
+    let fingerprint = exception::fingerprint(&chain, name);
     chain.reverse();
     let images = DebugMeta { images: exception::images::of(&chain) };
     Resolved { exceptions: chain, images, fingerprint }

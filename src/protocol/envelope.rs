@@ -94,15 +94,20 @@ pub struct SdkInfo {
 impl SdkInfo {
     /// This crate.
     pub fn current() -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let version = Self::VERSION.to_owned();
         Self {
-            name: "tower.sentry".to_owned(),
+            name: Self::NAME.to_owned(),
             version: version.clone(),
-            packages: vec![SdkPackage { name: "cargo:tower-sentry".to_owned(), version }],
-            // Without it a server takes the address of *this* machine for the user's.
-            settings: Some(SdkSettings { infer_ip: "never".to_owned() }),
+            packages: vec![SdkPackage { name: Self::PACKAGE.to_owned(), version }],
+            settings: Some(SdkSettings { infer_ip: Self::INFER_IP.to_owned() }),
         }
     }
+
+    pub(crate) const NAME: &str = "tower.sentry";
+    pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+    pub(crate) const PACKAGE: &str = "cargo:tower-sentry";
+    /// Without it a server takes the address of *this* machine for the user's.
+    pub(crate) const INFER_IP: &str = "never";
 }
 
 /// A package an SDK consists of.

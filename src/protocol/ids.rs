@@ -154,11 +154,14 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
+/// What is around an id on its way into JSON: nothing but hexadecimal digits, with nothing in them to look for.
+pub(crate) const ID: &str = "tower_sentry::Id";
+
 macro_rules! serde_as_text {
     ($($id:ident: $digits:literal),*) => {$(
         impl Serialize for $id {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_hex(&mut [0; $digits]))
+                serializer.serialize_newtype_struct(ID, self.as_hex(&mut [0; $digits]))
             }
         }
 

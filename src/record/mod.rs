@@ -58,6 +58,17 @@ pub(crate) enum SpanName {
     Own(u32),
 }
 
+impl SpanName {
+    /// Its callsite, if it has one.
+    #[inline]
+    pub(crate) fn metadata(self) -> Option<&'static Metadata<'static>> {
+        match self {
+            Self::Callsite(metadata) => Some(metadata),
+            Self::Own(_) => None,
+        }
+    }
+}
+
 /// What a span of ours (not of `tracing`) is. Apart from the rows, so that those stay small.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OwnSpanRecord {
@@ -263,9 +274,9 @@ impl Record {
 
     /// All fields of a span in the order they were recorded.
     pub(crate) fn span_fields(&self, index: usize) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
-        let first = self.spans.get(index).map(|span| span.fields).unwrap_or_default();
+        let (first, has_late) = self.spans.get(index).map(|span| (span.fields, span.has_late_fields)).unwrap_or_default();
         let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
-        Fields::new(self.bytes(first)).chain(self.late_of(place))
+        Fields::new(self.bytes(first)).chain(has_late.then(|| self.late_of(place)).into_iter().flatten())
     }
 
     /// Fields recorded on the root.

@@ -24,6 +24,11 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Whether nothing in a text must be escaped.
+pub(super) fn is_plain(text: &str) -> bool {
+    next(text.as_bytes()).is_none()
+}
+
 /// What lies before the next byte that must be escaped, the byte, and what lies behind it.
 fn next(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
     let (words, tail) = bytes.as_chunks::<8>();

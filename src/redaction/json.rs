@@ -13,71 +13,16 @@ use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
 use super::place::{Place, StructPlaces};
-use super::{Redactor, escape, key, patterns, url};
+use super::text::Json;
+use super::{Redactor, key};
+use crate::protocol::ID;
 
-/// What a payload wraps around texts that only we or the compiler wrote: they are escaped, not judged.
-pub(crate) const OWN: &str = "tower_sentry::Own";
+/// The enum whose variants are texts of the program (modules, files, names of fields): what is to be known of one is found out once.
+pub(crate) const COMPILED: &str = "tower_sentry::Compiled";
 
-/// Appends JSON to a buffer, redacted.
-pub(super) struct Json<'r> {
-    pub(super) redactor: &'r Redactor,
-    pub(super) out: &'r mut Vec<u8>,
-}
-
-impl<'r> Json<'r> {
-    pub(super) fn new(redactor: &'r Redactor, out: &'r mut Vec<u8>) -> Self {
-        Self { redactor, out }
-    }
-
-    pub(super) fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        value.serialize(Value { json: self, place: Place::Open })
-    }
-
-    /// A text that anybody may have written.
-    fn judged(&mut self, text: &str, place: Place) {
-        match place {
-            Place::Own => return self.escaped(text),
-            Place::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
-                return self.out.extend_from_slice(text.as_bytes());
-            }
-            Place::Query => return self.escaped(&url::query(self.redactor, text)),
-            Place::Url => return self.escaped(&url::url(self.redactor, text)),
-            Place::Digits | Place::Open | Place::Groups | Place::Headers | Place::Typed => {}
-        }
-        if patterns::is_harmless_word(text) {
-            return self.plain(text);
-        }
-        let scan = patterns::scan(self.redactor, text);
-        // A target or an address, whatever its field is called: its parameters are judged one by one. A secret may hide the mark.
-        if (scan.has_question_mark || scan.has_secret) && text.contains('?') && !text.contains(char::is_whitespace) {
-            self.escaped(&url::url(self.redactor, text));
-        } else if scan.has_secret {
-            self.escaped(&patterns::scrub(self.redactor, text));
-        } else if scan.needs_escape {
-            self.escaped(text);
-        } else {
-            self.plain(text);
-        }
-    }
-
-    /// A text without anything to escape.
-    pub(super) fn plain(&mut self, text: &str) {
-        self.out.reserve(text.len() + 2);
-        self.out.push(b'"');
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b'"');
-    }
-
-    /// A text that may hold what must be escaped.
-    pub(super) fn escaped(&mut self, text: &str) {
-        escape::write(text, self.out);
-    }
-
-    fn comma(&mut self, is_first: &mut bool) {
-        if !std::mem::take(is_first) {
-            self.out.push(b',');
-        }
-    }
+/// Appends a value to a buffer, redacted.
+pub(super) fn write(redactor: &Redactor, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<()> {
+    value.serialize(Value { json: &mut Json::new(redactor, out), place: Place::Open })
 }
 
 /// One value at its place.
@@ -150,14 +95,23 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
         self.serialize_unit()
     }
 
-    /// A word of the protocol.
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
-        self.json.escaped(variant);
+    /// A word of the protocol, or a text of the program.
+    #[inline]
+    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Result<()> {
+        if name == COMPILED {
+            self.json.compiled(variant)
+        } else {
+            self.json.plain(variant)
+        }
         Ok(())
     }
 
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        let place = if name == OWN { Place::Own } else { self.place };
+        let place = match name {
+            ID => Place::Id,
+            _ => self.place,
+        };
         value.serialize(Value { place, ..self })
     }
 
@@ -192,6 +146,7 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
         Ok(Map { json: self.json, place: self.place, value_place: Place::Open, is_hidden: false, is_first: true })
     }
 
+    #[inline]
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Struct<'a, 'r>> {
         // What `serde_json` makes of a number where some crate of the application has switched `arbitrary_precision` on.
         if name == "$serde_json::private::Number" {
@@ -260,12 +215,14 @@ impl SerializeStruct for Struct<'_, '_> {
     type Ok = ();
     type Error = Error;
 
+    // Names and places are constants where this is inlined: 150 instructions a field otherwise, and there are a hundred.
+    #[expect(clippy::inline_always, reason = "see above")]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let Some(places) = self.places else { return value.serialize(Value { json: self.json, place: Place::Digits }) };
-        let out = &mut *self.json.out;
-        out.extend_from_slice(if std::mem::take(&mut self.is_first) { b"\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
+        self.json.comma(&mut self.is_first);
+        self.json.plain(name);
+        self.json.out.push(b':');
         value.serialize(Value { json: self.json, place: places.field(name) })
     }
 
@@ -286,28 +243,46 @@ pub(super) struct Map<'a, 'r> {
     is_first: bool,
 }
 
+impl Map<'_, '_> {
+    /// What stands in place of a value.
+    fn hidden(&mut self) {
+        // A server throws values away whose type is not beside them.
+        let (before, after): (&[u8], &[u8]) = match self.place {
+            Place::Typed => (b"{\"type\":\"string\",\"value\":", b"}"),
+            // A group must be an object.
+            Place::Groups => (b"{\"value\":", b"}"),
+            _ => (b"", b""),
+        };
+        self.json.out.extend_from_slice(before);
+        self.json.escaped(self.json.redactor.placeholder());
+        self.json.out.extend_from_slice(after);
+    }
+}
+
 impl SerializeMap for Map<'_, '_> {
     type Ok = ();
     type Error = Error;
 
+    // Inlined, so that names which are constants are copied as such: 50 instructions an entry.
+    #[expect(clippy::inline_always, reason = "see above")]
+    #[inline(always)]
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(&mut self, key: &K, value: &V) -> Result<()> {
+        self.serialize_key(key)?;
+        self.serialize_value(value)
+    }
+
+    #[expect(clippy::inline_always, reason = "as the entry")]
+    #[inline(always)]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.json.comma(&mut self.is_first);
         key.serialize(key::Key { map: self })
     }
 
+    #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.json.out.push(b':');
         if self.is_hidden {
-            // A server throws values away whose type is not beside them.
-            let (before, after): (&[u8], &[u8]) = match self.place {
-                Place::Typed => (b"{\"type\":\"string\",\"value\":", b"}"),
-                // A group must be an object.
-                Place::Groups => (b"{\"value\":", b"}"),
-                _ => (b"", b""),
-            };
-            self.json.out.extend_from_slice(before);
-            self.json.escaped(self.json.redactor.placeholder());
-            self.json.out.extend_from_slice(after);
+            self.hidden();
             return Ok(());
         }
         value.serialize(Value { json: self.json, place: self.value_place })

@@ -4,7 +4,8 @@ use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
-use super::json::{Map, unused};
+use super::json::{COMPILED, Map, unused};
+use super::judged::{self, Judged};
 use super::patterns;
 use super::place::Place;
 
@@ -13,8 +14,28 @@ pub(super) struct Key<'m, 'a, 'r> {
     pub(super) map: &'m mut Map<'a, 'r>,
 }
 
-/// A key shorter than this cannot hide a token.
-const LONG_KEY: usize = 32;
+impl Key<'_, '_, '_> {
+    /// Writes a key of which is known what it says about its value.
+    fn judged(self, key: &str, judged: Judged) {
+        let Map { json, place, value_place, is_hidden, .. } = self.map;
+        (*is_hidden, *value_place) = match place {
+            Place::Headers => (json.redactor.hides_judged_header(key, judged), judged.header_place),
+            Place::Groups => (judged.surely_sensitive || json.redactor.is_hidden_by_user(key), Place::Open),
+            _ => (judged.sensitive || json.redactor.is_hidden_by_user(key), judged.attribute_place),
+        };
+        if judged.is_plain {
+            json.plain(key);
+        } else {
+            json.escaped(&patterns::scrub(json.redactor, key));
+        }
+    }
+
+    /// Whether a rule of the user's hides a name of ours.
+    #[cold]
+    fn is_hidden_by_user(&self, name: &str) -> bool {
+        self.map.place != Place::Groups && self.map.json.redactor.is_hidden_by_user(name)
+    }
+}
 
 macro_rules! no_key {
     ($($method:ident($($argument:ty),*)),*) => {$(
@@ -36,23 +57,20 @@ impl Serializer for Key<'_, '_, '_> {
     type SerializeStructVariant = Impossible<(), Error>;
 
     fn serialize_str(self, key: &str) -> Result<()> {
-        let Map { json, place, value_place, is_hidden, .. } = self.map;
-        (*is_hidden, *value_place) = match place {
-            Place::Headers => (json.redactor.hides_header(key), Place::of_header(key)),
-            Place::Groups => (json.redactor.is_surely_sensitive(key), Place::Open),
-            _ => (json.redactor.is_sensitive(key), Place::of_attribute(key)),
-        };
-        if key.len() < LONG_KEY {
-            json.escaped(key);
-        } else {
-            json.escaped(&patterns::scrub(json.redactor, key));
-        }
+        self.judged(key, judged::judge(key));
         Ok(())
     }
 
-    /// A name that we gave: only a rule of the user's can hide it, and conventions say what its value is.
-    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<()> {
-        self.map.is_hidden = self.map.place != Place::Groups && self.map.json.redactor.is_hidden_by_user(name);
+    /// A name that we gave: only a rule of the user's can hide it, and conventions say what its value is. Names of the program are
+    /// judged as any, but once.
+    #[expect(clippy::inline_always, reason = "with its name a constant it is a copy of a known length")]
+    #[inline(always)]
+    fn serialize_unit_variant(self, kind: &'static str, _: u32, name: &'static str) -> Result<()> {
+        if kind == COMPILED {
+            self.judged(name, judged::judge_static(name));
+            return Ok(());
+        }
+        self.map.is_hidden = self.map.json.redactor.has_own_names() && self.is_hidden_by_user(name);
         self.map.value_place = Place::of_attribute(name);
         self.map.json.plain(name);
         Ok(())

@@ -15,7 +15,7 @@ pub(super) struct Memory<T> {
 
 impl<T> Default for Memory<T> {
     fn default() -> Self {
-        Self { answers: HashMap::with_hasher(Seeded(RandomState::new().build_hasher().finish())) }
+        Self { answers: HashMap::with_hasher(Seeded::default()) }
     }
 }
 
@@ -38,33 +38,49 @@ impl<T: Copy> Memory<T> {
 /// Eight bytes at a time from a random seed: 30 instructions for a name where the standard library's takes 180. Who finds
 /// names that collide makes the exporter compare a name with at most a thousand others.
 #[derive(Clone, Debug)]
-struct Seeded(u64);
+pub(super) struct Seeded(u64);
+
+impl Default for Seeded {
+    fn default() -> Self {
+        Self(RandomState::new().build_hasher().finish())
+    }
+}
 
 impl BuildHasher for Seeded {
     type Hasher = Self;
 
+    #[inline]
     fn build_hasher(&self) -> Self {
         self.clone()
     }
 }
 
 impl Hasher for Seeded {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
             self.write_u64(u64::from_le_bytes(*word));
         }
         let mut last = [0; 8];
-        for (slot, byte) in last.iter_mut().zip(rest) {
-            *slot = *byte;
+        match bytes.last_chunk::<8>() {
+            // Those that were read already do no harm.
+            Some(overlapping) => last = *overlapping,
+            None => last.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte),
         }
-        self.write_u64(u64::from_le_bytes(last));
+        self.write_u64(u64::from_le_bytes(last) ^ bytes.len() as u64);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
     }
 
     fn write_u8(&mut self, byte: u8) {
         self.write_u64(byte.into());
     }
 
+    #[inline]
     fn write_u64(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
@@ -72,6 +88,7 @@ impl Hasher for Seeded {
         self.0 = folded;
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }

@@ -5,13 +5,16 @@
 //! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, `Redacted`, and transports take nothing else.
 
 mod card;
+mod clean;
 mod escape;
 mod json;
+mod judged;
 mod key;
 mod memory;
 mod names;
 mod patterns;
 mod place;
+mod text;
 mod url;
 mod value;
 mod webhook;
@@ -23,7 +26,8 @@ use serde::Serialize;
 
 use crate::protocol::{Attachment, ItemType};
 
-pub(crate) use json::OWN;
+pub(crate) use json::COMPILED;
+use judged::Judged;
 pub(crate) use names::is_credential_header;
 pub(crate) use url::hide_parameters;
 
@@ -159,11 +163,20 @@ impl Redactor {
 
     /// Whether a header's value is replaced when PII is off: it may name a person or an address.
     pub(crate) fn hides_header(&self, name: &str) -> bool {
-        let judged = names::judge(name);
-        self.rules.withholds(name)
-            || judged.sensitive_header
+        self.hides_judged_header(name, judged::judge(name))
+    }
+
+    fn hides_judged_header(&self, name: &str, judged: Judged) -> bool {
+        judged.sensitive_header
             || (!self.send_pii && judged.personal_header)
+            || self.rules.withholds(name)
             || names::is_listed(name, &self.rules.fields)
+    }
+
+    /// Whether there are rules of the user's for names.
+    #[inline]
+    fn has_own_names(&self) -> bool {
+        !self.rules.fields.is_empty()
     }
 
     /// Begins an envelope in `buffer`, which is cleared and comes back inside.
@@ -197,12 +210,12 @@ impl Redactor {
     }
 
     fn write(&self, value: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
-        json::Json::new(self, buffer).write(value)
+        json::write(self, value, buffer)
     }
 
     /// Whether a name means a secret even where the text around it is prose.
     fn is_surely_sensitive(&self, name: &str) -> bool {
-        names::judge(name).surely_sensitive || names::is_listed(name, &self.rules.fields)
+        judged::judge(name).surely_sensitive || names::is_listed(name, &self.rules.fields)
     }
 
     /// Whether a rule of the user's hides a name.
@@ -211,7 +224,7 @@ impl Redactor {
     }
 
     fn is_sensitive(&self, name: &str) -> bool {
-        names::judge(name).sensitive || names::is_listed(name, &self.rules.fields)
+        judged::judge(name).sensitive || names::is_listed(name, &self.rules.fields)
     }
 }
 

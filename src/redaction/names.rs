@@ -1,49 +1,8 @@
 //! Names whose values are secret. Case, `-`, `_`, `.` and camel case make no difference.
 
-use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
-
-use super::memory::Memory;
-
-/// What a name says about its value.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is the answer of a rule of its own")]
-pub(super) struct Judged {
-    /// Wherever it stands: span fields, tags, contexts, breadcrumbs, JSON.
-    pub(super) sensitive: bool,
-    /// Even where the text around it is prose.
-    pub(super) surely_sensitive: bool,
-    /// As a header or cookie.
-    pub(super) sensitive_header: bool,
-    /// As a query parameter.
-    pub(super) sensitive_parameter: bool,
-    /// As a header while PII is off.
-    pub(super) personal_header: bool,
-}
-
-/// Judges a name, or remembers how it was judged on this thread: a service uses few names, and judging takes 1,500 instructions.
-pub(super) fn judge(name: &str) -> Judged {
-    thread_local! {
-        static JUDGED: RefCell<Memory<Judged>> = RefCell::default();
-    }
-    JUDGED
-        .try_with(|judged| Some(judged.try_borrow_mut().ok()?.recall(name, judge_anew)))
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| judge_anew(name))
-}
-
-fn judge_anew(name: &str) -> Judged {
-    Judged {
-        sensitive: is_sensitive(name),
-        surely_sensitive: is_surely_sensitive(name),
-        sensitive_header: is_sensitive_header(name),
-        sensitive_parameter: is_sensitive_parameter(name),
-        personal_header: is_personal_header(name),
-    }
-}
 
 /// Headers that are a credential as a whole. They are not even copied.
 pub(crate) fn is_credential_header(name: &str) -> bool {
@@ -85,13 +44,13 @@ const SPECIFIED: [&str; 16] = [
 ];
 
 /// Whether a header, cookie or query parameter of this name is secret, by Sentry's rule.
-fn is_sensitive_header(name: &str) -> bool {
+pub(super) fn is_sensitive_header(name: &str) -> bool {
     static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(SPECIFIED.iter().chain(&["cookie"])));
     WORDS.are_in(name) || words(name).any(|word| word.is("sid"))
 }
 
 /// Whether a query parameter is secret: Sentry's rule, and the signatures of signed URLs.
-fn is_sensitive_parameter(name: &str) -> bool {
+pub(super) fn is_sensitive_parameter(name: &str) -> bool {
     is_sensitive_header(name)
         || words(name).any(|word| word.is("sig") || word.is("signature"))
         || name.eq_ignore_ascii_case("code")
@@ -99,7 +58,7 @@ fn is_sensitive_parameter(name: &str) -> bool {
 }
 
 /// Whether a header may name a person or an address (Sentry's extended list, used while PII is off).
-fn is_personal_header(name: &str) -> bool {
+pub(super) fn is_personal_header(name: &str) -> bool {
     let parts = ["forwarded", "-ip", "remote-", "-user", "email"];
     parts.iter().any(|part| name.contains(part)) || matches!(name, "via" | "from")
 }
@@ -165,7 +124,7 @@ const WHOLE: [&str; 3] = ["key", "signature", "sig"];
 const LAST: [&str; 2] = ["pass", "pw"];
 
 /// Whether a field of this name is secret: span fields, tags, contexts, breadcrumbs, JSON.
-fn is_sensitive(name: &str) -> bool {
+pub(super) fn is_sensitive(name: &str) -> bool {
     if is_surely_sensitive(name) {
         return true;
     }
@@ -185,7 +144,7 @@ fn is_sensitive(name: &str) -> bool {
 }
 
 /// Whether the name can mean nothing but a secret.
-fn is_surely_sensitive(name: &str) -> bool {
+pub(super) fn is_surely_sensitive(name: &str) -> bool {
     static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&CONTAINED));
     WORDS.are_in(name)
 }

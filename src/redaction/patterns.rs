@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::card::card;
 use super::value::value;
 use super::webhook::webhook;
-use super::{Redactor, names};
+use super::{Redactor, judged};
 
 /// Beginnings of keys that services hand out; what follows is at least sixteen characters.
 const KEY_PREFIXES: [&str; 26] = [
@@ -259,7 +259,7 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     let is_parameter = matches!(name.start.checked_sub(1).and_then(|before| bytes.get(before)), Some(b'?' | b'&'));
     let text_of_name = &*percent_decode_str(text.get(name)?).decode_utf8_lossy();
     let is_secret = redactor.is_sensitive(text_of_name)
-        || (is_parameter && names::judge(text_of_name).sensitive_parameter)
+        || (is_parameter && judged::judge(text_of_name).sensitive_parameter)
         // A map of headers as `Debug` prints it.
         || (text_of_name.contains('-') && redactor.hides_header(&text_of_name.to_ascii_lowercase()));
     if !is_secret {

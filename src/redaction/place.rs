@@ -9,6 +9,8 @@ pub(super) enum Place {
     Digits,
     /// Only what we wrote.
     Own,
+    /// Nothing but hexadecimal digits: an id.
+    Id,
     /// Header values by name.
     Headers,
     /// A map whose own keys name groups, not values.
@@ -26,6 +28,7 @@ impl Place {
     }
 
     /// Attributes that the conventions define as a URL or a query.
+    #[inline]
     pub(super) fn of_attribute(name: &str) -> Self {
         match name {
             "url.full" | "http.url" | "url" | "http.target" => Self::Url,
@@ -54,6 +57,8 @@ pub(super) enum StructPlaces {
 }
 
 impl StructPlaces {
+    #[expect(clippy::inline_always, reason = "the name is a constant, and with it the answer")]
+    #[inline(always)]
     pub(super) fn of(name: &'static str) -> Self {
         match name {
             "Contexts" => Self::Contexts,
@@ -66,6 +71,8 @@ impl StructPlaces {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "the name is a constant, and with it the answer")]
+    #[inline(always)]
     pub(super) fn field(self, field: &'static str) -> Place {
         match (self, field) {
             (Self::Attribute(place), "value") => place,

@@ -6,41 +6,49 @@ use std::cell::RefCell;
 use percent_encoding::percent_decode_str;
 
 use super::memory::Memory;
-use super::{Redactor, names, patterns};
+use super::{Redactor, judged, patterns};
 
 /// A query (or a form) with the values of secret parameters replaced. Order, duplicates and encoding of the rest are kept.
 pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
     let mut out = String::new();
-    let mut changed = false;
-    for (index, pair) in query.split('&').enumerate() {
-        if index > 0 {
-            out.push('&');
-        }
-        let Some((name, value)) = pair.split_once('=') else {
-            // A bare value may be a token by its shape.
-            let scrubbed = patterns::scrub(redactor, pair);
-            changed |= scrubbed != pair;
-            out.push_str(&scrubbed);
+    // Up to here the query is in `out`, which is empty while nothing has changed.
+    let mut copied = 0;
+    let mut end = 0;
+    for pair in query.split('&') {
+        let start = end;
+        end = start + pair.len() + 1;
+        let (name, value) = pair.split_once('=').map_or((None, pair), |(name, value)| (Some(name), value));
+        // A bare value may be a token by its shape.
+        let Some(instead) = (match name {
+            Some(name) if is_secret(redactor, name) => (!value.is_empty()).then(|| Cow::Borrowed(redactor.placeholder())),
+            Some(_) => scrubbed(redactor, &decoded(value)),
+            None => scrubbed(redactor, value),
+        }) else {
             continue;
         };
-        out.push_str(name);
-        out.push('=');
-        let plain_name = decoded(name);
-        if names::judge(&plain_name).sensitive_parameter || redactor.is_sensitive(&plain_name) {
-            changed |= !value.is_empty();
-            out.push_str(if value.is_empty() { "" } else { redactor.placeholder() });
-            continue;
-        }
-        let plain = decoded(value);
-        let scrubbed = patterns::scrub(redactor, &plain);
-        if scrubbed == plain {
-            out.push_str(value);
-        } else {
-            changed = true;
-            out.push_str(&scrubbed);
-        }
+        let value_start = start + name.map_or(0, |name| name.len() + 1);
+        out.push_str(query.get(copied..value_start).unwrap_or_default());
+        out.push_str(&instead);
+        copied = start + pair.len();
     }
-    if changed { Cow::Owned(out) } else { Cow::Borrowed(query) }
+    if copied == 0 {
+        return Cow::Borrowed(query);
+    }
+    out.push_str(query.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+fn is_secret(redactor: &Redactor, name: &str) -> bool {
+    let name = decoded(name);
+    judged::judge(&name).sensitive_parameter || redactor.is_sensitive(&name)
+}
+
+/// What stands in place of a value that holds a secret.
+fn scrubbed(redactor: &Redactor, value: &str) -> Option<Cow<'static, str>> {
+    match patterns::scrub(redactor, value) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(scrubbed) => Some(Cow::Owned(scrubbed)),
+    }
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -50,14 +58,11 @@ fn decoded(text: &str) -> Cow<'_, str> {
 /// A URL without its user-info and with its query redacted.
 pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
     let scrubbed = patterns::scrub(redactor, url);
-    match scrubbed.split_once('?') {
-        None => scrubbed,
-        Some((before, after)) => {
-            let (parameters, fragment) = after.split_once('#').map_or((after, None), |(query, fragment)| (query, Some(fragment)));
-            let clean = query(redactor, parameters);
-            let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
-            Cow::Owned(format!("{before}?{clean}{fragment}"))
-        }
+    let Some((before, after)) = scrubbed.split_once('?') else { return scrubbed };
+    let (parameters, fragment) = after.find('#').and_then(|at| after.split_at_checked(at)).unwrap_or((after, ""));
+    match query(redactor, parameters) {
+        Cow::Borrowed(_) => scrubbed,
+        Cow::Owned(clean) => Cow::Owned([before, "?", &clean, fragment].concat()),
     }
 }
 
@@ -66,7 +71,7 @@ pub(crate) fn hide_parameters<'a>(template: &str, path: &'a str) -> Cow<'a, str>
     thread_local! {
         static HIDES: RefCell<Memory<bool>> = RefCell::default();
     }
-    let names = |segment: &str| segment.contains('{') && names::judge(segment).sensitive;
+    let names = |segment: &str| segment.contains('{') && judged::judge(segment).sensitive;
     let hides_any = |template: &str| template.split('/').any(names);
     let remembered = HIDES.try_with(|hides| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any)));
     if !remembered.ok().flatten().unwrap_or_else(|| hides_any(template)) {

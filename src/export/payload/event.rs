@@ -5,13 +5,16 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{name_of, plain, understand};
 use super::request::RequestPayload;
-use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, name, tags, time, user};
+use super::sdk::Sdk;
+use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, LogRecord, Record};
 
 pub(in crate::export) struct EventPayload<'a> {
     pub(in crate::export) event: &'a EventRecord,
+    /// The name of its transaction.
+    pub(in crate::export) name: &'a str,
     /// Innermost cause first, with mechanisms and frames.
     pub(in crate::export) exceptions: &'a [Exception],
     pub(in crate::export) images: &'a DebugMeta,
@@ -22,7 +25,7 @@ pub(in crate::export) struct EventPayload<'a> {
 
 impl Serialize for EventPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { event: EventRecord { captured, scope: record }, facts, exceptions, images, fingerprint } = self;
+        let Self { event: EventRecord { captured, scope: record }, name, facts, exceptions, images, fingerprint } = self;
         let mut out = serializer.serialize_struct("Event", 18)?;
         out.serialize_field("event_id", &captured.event_id)?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
@@ -32,9 +35,8 @@ impl Serialize for EventPayload<'_> {
         if let Some(log) = &captured.log {
             out.serialize_field("logger", &Compiled(log.metadata.target()))?;
         }
-        let name = name(record);
         if !name.is_empty() {
-            out.serialize_field("transaction", &name)?;
+            out.serialize_field("transaction", name)?;
             out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         }
         if let Some(server_name) = &facts.server_name {
@@ -44,10 +46,10 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("release", release)?;
         }
         out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("sdk", &facts.sdk)?;
+        out.serialize_field("sdk", &Sdk)?;
         if let Some(message) = &captured.message {
             if captured.follows_name {
-                out.serialize_field("logentry", &Message(&[&*name, " ", message].concat()))?;
+                out.serialize_field("logentry", &Message(&[*name, " ", message].concat()))?;
             } else {
                 out.serialize_field("logentry", &Message(message))?;
             }
@@ -150,7 +152,7 @@ impl Serialize for LogFields<'_> {
         let is_free = |name: &str| given.iter().all(|(taken, _)| *taken != name);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
-            map.serialize_entry(name, &Attribute(name, *value))?;
+            map.serialize_entry(&Compiled(name), &Attribute(name, *value))?;
         }
         if let Some(file) = log.metadata.file().filter(|_| is_free("code.file.path")) {
             map.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
@@ -193,7 +195,7 @@ impl Serialize for BreadcrumbPayload<'_> {
             BreadcrumbSource::Event(metadata) => *metadata,
         };
         let fields = || Fields::new(&self.crumb.fields);
-        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
+        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key).as_deref() == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
         out.serialize_field("category", &Compiled(metadata.target()))?;
@@ -202,10 +204,10 @@ impl Serialize for BreadcrumbPayload<'_> {
         }
         out.serialize_field("level", &Level::from(metadata.level()))?;
         let attributes = understand(Some(metadata), fields()).attributes;
-        if attributes.iter().any(|(name, _)| *name != "message") {
+        if attributes.iter().any(|(name, _)| **name != *"message") {
             out.serialize_field(
                 "data",
-                &Pairs(|| attributes.iter().filter(|(name, _)| *name != "message").map(|(name, value)| (name, Attribute(name, *value)))),
+                &Pairs(|| attributes.iter().filter(|(name, _)| **name != *"message").map(|(name, value)| (name, Attribute(name, *value)))),
             )?;
         }
         out.end()

@@ -2,16 +2,65 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 
+use serde::{Serialize, Serializer};
 use tracing::Metadata;
 use tracing::field::FieldSet;
 
+use super::Compiled;
 use super::queries::is_query_text;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Fields, Key, LogRecord};
 
 /// Up to here a scan finds a field faster than a table.
 const FEW: usize = 32;
+
+/// The name of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<'a> {
+    /// From a callsite: it is part of the program.
+    Program(&'static str),
+    /// From anywhere.
+    Given(&'a str),
+}
+
+impl Deref for Name<'_> {
+    type Target = str;
+
+    #[expect(clippy::match_same_arms, reason = "of different lifetimes")]
+    #[inline]
+    fn deref(&self) -> &str {
+        match self {
+            Self::Program(name) => name,
+            Self::Given(name) => name,
+        }
+    }
+}
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Name<'_> {}
+
+impl Hash for Name<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Program(name) => Compiled(name).serialize(serializer),
+            Self::Given(name) => serializer.serialize_str(name),
+        }
+    }
+}
 
 /// What the fields of a span say about it, and the rest as attributes.
 #[derive(Debug, Default)]
@@ -20,7 +69,7 @@ pub(super) struct Understood<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) status: Option<SpanStatus>,
     /// The last value of each name, in the order the names came.
-    pub(super) attributes: Vec<(&'a str, FieldValue<'a>)>,
+    pub(super) attributes: Vec<(Name<'a>, FieldValue<'a>)>,
 }
 
 /// Reads the fields of a span; `metadata` gives the names of those that are known by their place.
@@ -29,53 +78,82 @@ pub(super) fn understand<'a>(
     fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>,
 ) -> Understood<'a> {
     let mut understood = Understood::default();
-    let mut statement = None;
-    let mut places: Option<HashMap<&str, usize>> = None;
-    for (key, value) in fields {
-        let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
-        let text = || match value {
-            FieldValue::Text(text) => Cow::Borrowed(text),
-            other => Cow::Owned(other.to_string()),
-        };
-        match name {
-            "sentry.op" => understood.op = Some(text()),
-            "sentry.name" => understood.name = Some(text()),
-            "otel.name" => understood.name = understood.name.take().or_else(|| Some(text())),
-            "otel.status_code" => understood.status = otel_status(&text()),
-            _ => {
-                if matches!(name, "db.query.text" | "db.statement") {
-                    // sqlx leaves it empty where its summary is the whole.
-                    statement = Some(text()).filter(|text| !text.is_empty()).or(statement);
-                }
-                let attributes = &mut understood.attributes;
-                let place = if attributes.len() <= FEW {
-                    attributes.iter().position(|(other, _)| *other == name)
-                } else {
-                    let places =
-                        places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect());
-                    let next = attributes.len();
-                    let place = *places.entry(name).or_insert(next);
-                    (place < next).then_some(place)
+    understood.read(metadata, fields);
+    understood
+}
+
+impl<'a> Understood<'a> {
+    /// Reads the fields of another span; the memory of the list is used again.
+    pub(super) fn read(&mut self, metadata: Option<&'static Metadata<'static>>, fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>) {
+        self.attributes.clear();
+        (self.op, self.name, self.status) = (None, None, None);
+        let mut statement = None;
+        let mut tells = false;
+        let mut places: Option<HashMap<Name<'_>, usize>> = None;
+        for (key, value) in fields {
+            let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
+            // Most names are only names: that is seen by their beginning.
+            if may_tell(&name) {
+                tells = true;
+                let text = || match value {
+                    FieldValue::Text(text) => Cow::Borrowed(text),
+                    other => Cow::Owned(other.to_string()),
                 };
-                // JSON must not repeat a key; a value that was recorded again replaces the first.
-                match place.and_then(|place| attributes.get_mut(place)) {
-                    Some(slot) => slot.1 = value,
-                    None => attributes.push((name, value)),
+                match &*name {
+                    "sentry.op" => self.op = Some(text()),
+                    "sentry.name" => self.name = Some(text()),
+                    "otel.name" => self.name = self.name.take().or_else(|| Some(text())),
+                    "otel.status_code" => self.status = otel_status(&text()),
+                    // sqlx leaves it empty where its summary is the whole.
+                    "db.query.text" | "db.statement" => statement = Some(text()).filter(|text| !text.is_empty()).or(statement),
+                    _ => {}
+                }
+                if matches!(&*name, "sentry.op" | "sentry.name" | "otel.name" | "otel.status_code") {
+                    continue;
                 }
             }
+            let attributes = &mut self.attributes;
+            let place = if attributes.len() <= FEW {
+                attributes.iter().position(|(other, _)| **other == *name)
+            } else {
+                let places = places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect());
+                let next = attributes.len();
+                let place = *places.entry(name).or_insert(next);
+                (place < next).then_some(place)
+            };
+            // JSON must not repeat a key; a value that was recorded again replaces the first.
+            match place.and_then(|place| attributes.get_mut(place)) {
+                Some(slot) => slot.1 = value,
+                None => attributes.push((name, value)),
+            }
+        }
+        if !tells {
+            return;
+        }
+        let summary = ended_query(&mut self.attributes);
+        if self.op.is_none() {
+            self.op = derived_op(&self.attributes).map(Cow::Borrowed);
+        }
+        if self.name.is_none() {
+            self.name = statement.or_else(|| summary.map(Cow::Borrowed));
+        }
+        if self.status.is_none() {
+            self.status = http_status(&self.attributes);
         }
     }
-    let summary = ended_query(&mut understood.attributes);
-    if understood.op.is_none() {
-        understood.op = derived_op(&understood.attributes).map(Cow::Borrowed);
+}
+
+/// Whether a name may say more than a name does: all that do begin like this.
+#[inline]
+fn may_tell(name: &str) -> bool {
+    match name.as_bytes() {
+        [b's', ..] => name.starts_with("sentry."),
+        [b'o', ..] => name.starts_with("otel."),
+        [b'd', b'b', b'.', ..] | [b'r', b'p', b'c', b'.', ..] => true,
+        [b'h', ..] => name.starts_with("http."),
+        [b'm', ..] => name.starts_with("messaging."),
+        _ => false,
     }
-    if understood.name.is_none() {
-        understood.name = statement.or_else(|| summary.map(Cow::Borrowed));
-    }
-    if understood.status.is_none() {
-        understood.status = http_status(&understood.attributes);
-    }
-    understood
 }
 
 /// The fields of an event as they are: the last value of each name, in the order the names came. The message is left out.
@@ -96,44 +174,44 @@ pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
 
 /// Of what sqlx says of a query that is over: the text once, under the name of today, and no durations, which the span has. Returns its summary, which is
 /// the text where that is short.
-fn ended_query<'a>(attributes: &mut Vec<(&'a str, FieldValue<'a>)>) -> Option<&'a str> {
-    let is_ended = attributes.iter().any(|(name, _)| *name == "elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
+fn ended_query<'a>(attributes: &mut Vec<(Name<'a>, FieldValue<'a>)>) -> Option<&'a str> {
+    let is_ended = attributes.iter().any(|(name, _)| **name == *"elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
     if !is_ended {
         return None;
     }
     let summary = attributes.iter().find_map(|(name, value)| match value {
-        FieldValue::Text(text) if *name == "summary" => Some(*text),
+        FieldValue::Text(text) if **name == *"summary" => Some(*text),
         _ => None,
     });
-    attributes.retain(|(name, value)| match (*name, value) {
+    attributes.retain(|(name, value)| match (&**name, value) {
         ("summary" | "elapsed" | "elapsed_secs", _) => false,
         (name, FieldValue::Text(text)) => !(is_query_text(name) && text.is_empty()),
         _ => true,
     });
     match attributes.iter_mut().find(|(name, _)| is_query_text(name)) {
-        Some((name, _)) => *name = "db.query.text",
-        None => attributes.extend(summary.map(|text| ("db.query.text", FieldValue::Text(text)))),
+        Some((name, _)) => *name = Name::Program("db.query.text"),
+        None => attributes.extend(summary.map(|text| (Name::Program("db.query.text"), FieldValue::Text(text)))),
     }
     summary
 }
 
 /// The name of a field.
-pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<&'a str> {
+pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<Name<'a>> {
     match key {
-        Key::Name(name) => Some(name),
-        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| field.name()),
+        Key::Name(name) => Some(Name::Given(name)),
+        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| Name::Program(field.name())),
     }
 }
 
 /// The kind of work by the attributes of OpenTelemetry's conventions.
-fn derived_op(attributes: &[(&str, FieldValue<'_>)]) -> Option<&'static str> {
+fn derived_op(attributes: &[(Name<'_>, FieldValue<'_>)]) -> Option<&'static str> {
     let text = |wanted: &str| {
         attributes.iter().find_map(|(name, value)| match value {
-            FieldValue::Text(text) if *name == wanted => Some(*text),
+            FieldValue::Text(text) if **name == *wanted => Some(*text),
             _ => None,
         })
     };
-    let has = |wanted: &str| attributes.iter().any(|(name, _)| *name == wanted);
+    let has = |wanted: &str| attributes.iter().any(|(name, _)| **name == *wanted);
     let kind = text("otel.kind").map(str::to_ascii_lowercase);
     if has("db.system") || has("db.system.name") || has("db.statement") || has("db.query.text") {
         return Some("db.query");
@@ -162,8 +240,8 @@ fn otel_status(text: &str) -> Option<SpanStatus> {
     }
 }
 
-fn http_status(attributes: &[(&str, FieldValue<'_>)]) -> Option<SpanStatus> {
-    let (_, value) = attributes.iter().find(|(name, _)| matches!(*name, "http.response.status_code" | "http.status_code"))?;
+fn http_status(attributes: &[(Name<'_>, FieldValue<'_>)]) -> Option<SpanStatus> {
+    let (_, value) = attributes.iter().find(|(name, _)| matches!(&**name, "http.response.status_code" | "http.status_code"))?;
     let code = match value {
         FieldValue::U64(code) => u16::try_from(*code).ok()?,
         FieldValue::I64(code) => u16::try_from(*code).ok()?,
@@ -195,7 +273,7 @@ mod tests {
             (span.op.as_deref(), span.name.as_deref(), span.status),
             (Some("cache.get"), Some("cart"), Some(SpanStatus::InternalError))
         );
-        assert_eq!(span.attributes, [("hit", FieldValue::Bool(true))]);
+        assert_eq!(span.attributes, [(Name::Given("hit"), FieldValue::Bool(true))]);
     }
 
     #[test]
@@ -237,7 +315,8 @@ mod tests {
     fn a_field_recorded_again_replaces_the_first() {
         let many: Vec<_> = (0..100).map(|index| (["a", "b", "c"][index % 3], FieldValue::U64(index as u64))).collect();
 
-        assert_eq!(understood(&many).attributes, [("a", FieldValue::U64(99)), ("b", FieldValue::U64(97)), ("c", FieldValue::U64(98))]);
+        let last = [("a", 99), ("b", 97), ("c", 98)].map(|(name, value)| (Name::Given(name), FieldValue::U64(value)));
+        assert_eq!(understood(&many).attributes, last);
     }
 
     #[test]
@@ -248,6 +327,6 @@ mod tests {
         let attributes = understood(&twice).attributes;
 
         assert_eq!(attributes.len(), 80);
-        assert_eq!(attributes.last(), Some(&("field79", FieldValue::U64(159))));
+        assert_eq!(attributes.last(), Some(&(Name::Given("field79"), FieldValue::U64(159))));
     }
 }

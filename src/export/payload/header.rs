@@ -3,7 +3,8 @@
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::{Word, name};
+use super::Word;
+use super::sdk::Sdk;
 use crate::export::Facts;
 use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
@@ -13,19 +14,21 @@ use crate::record::Record;
 pub(in crate::export) struct HeaderPayload<'a> {
     pub(in crate::export) event_id: EventId,
     pub(in crate::export) record: &'a Record,
+    /// The transaction's name.
+    pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
 }
 
 impl Serialize for HeaderPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { event_id, record, facts } = *self;
+        let Self { event_id, record, name, facts } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
         out.serialize_field("event_id", &event_id)?;
-        out.serialize_field("sdk", &facts.sdk)?;
+        out.serialize_field("sdk", &Sdk)?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
             Sampling::Given(context) => out.serialize_field("trace", &context)?,
-            Sampling::Own => out.serialize_field("trace", &OwnSampling { record, facts })?,
+            Sampling::Own => out.serialize_field("trace", &OwnSampling { record, name, facts })?,
         }
         out.end()
     }
@@ -61,12 +64,13 @@ impl Sampling {
 /// The context of a trace that began here.
 struct OwnSampling<'a> {
     record: &'a Record,
+    name: &'a str,
     facts: &'a Facts,
 }
 
 impl Serialize for OwnSampling<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, facts } = self;
+        let Self { record, name, facts } = self;
         let trace = &record.trace;
         let is_kept = record.kept.is_some();
         let mut out = serializer.serialize_struct("DynamicSamplingContext", 9)?;
@@ -79,7 +83,7 @@ impl Serialize for OwnSampling<'_> {
             out.serialize_field("release", release)?;
         }
         out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("transaction", &name(record))?;
+        out.serialize_field("transaction", name)?;
         if let Some(org_id) = &facts.org_id {
             out.serialize_field("org_id", org_id)?;
         }

@@ -9,7 +9,7 @@ use super::queries::is_query_text;
 use super::sql::without_values;
 use super::{Attribute, Compiled, Word};
 use crate::export::Facts;
-use crate::protocol::Timestamp;
+use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldValue, Fields, LogLine, LogRecord};
 
 /// As many logs as an envelope may hold.
@@ -76,7 +76,7 @@ fn level(level: Level) -> (&'static str, u8) {
 
 fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
     Fields::new(fields).find_map(|(key, value)| match value {
-        FieldValue::Text(text) if name_of(Some(metadata.fields()), key) == Some("message") => Some(text),
+        FieldValue::Text(text) if name_of(Some(metadata.fields()), key).as_deref() == Some("message") => Some(text),
         _ => None,
     })
 }
@@ -93,9 +93,9 @@ impl Serialize for Attributes<'_> {
         for (name, value) in &given {
             match value {
                 FieldValue::Text(text) if is_query_text(name) => {
-                    map.serialize_entry(name, &Typed(FieldValue::Text(&without_values(text))))?;
+                    map.serialize_entry(&Compiled(name), &Typed(FieldValue::Text(&without_values(text))))?;
                 }
-                value => map.serialize_entry(name, &Typed(*value))?,
+                value => map.serialize_entry(&Compiled(name), &Typed(*value))?,
             }
         }
         // JSON must not repeat a key: what the application says wins.
@@ -104,8 +104,8 @@ impl Serialize for Attributes<'_> {
         };
         own("sentry.origin", FieldValue::Text("auto.log.tracing"))?;
         own("sentry.environment", FieldValue::Text(&facts.environment))?;
-        own("sentry.sdk.name", FieldValue::Text(&facts.sdk.name))?;
-        own("sentry.sdk.version", FieldValue::Text(&facts.sdk.version))?;
+        own("sentry.sdk.name", FieldValue::Text(SdkInfo::NAME))?;
+        own("sentry.sdk.version", FieldValue::Text(SdkInfo::VERSION))?;
         own("logger.name", FieldValue::Text(metadata.target()))?;
         let texts = [
             ("sentry.release", facts.release.as_deref()),
@@ -170,7 +170,7 @@ impl Serialize for LineFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in plain(self.0) {
-            map.serialize_entry(name, &Attribute(name, value))?;
+            map.serialize_entry(&Compiled(name), &Attribute(name, value))?;
         }
         map.end()
     }

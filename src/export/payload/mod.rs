@@ -8,6 +8,7 @@ mod header;
 mod log;
 mod queries;
 mod request;
+mod sdk;
 mod span;
 mod sql;
 mod transaction;
@@ -26,7 +27,7 @@ pub(super) use transaction::TransactionPayload;
 use super::Facts;
 use crate::protocol::{Timestamp, User};
 use crate::record::{FieldValue, Moment, Record};
-use crate::redaction::OWN;
+use crate::redaction::COMPILED;
 
 /// The wall-clock time of a moment.
 fn time(record: &Record, moment: Moment) -> Timestamp {
@@ -113,17 +114,19 @@ impl Serialize for Attribute<'_> {
 struct Word(&'static str);
 
 impl Serialize for Word {
+    #[expect(clippy::inline_always, reason = "a constant is copied as one")]
+    #[inline(always)]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit_variant("Word", 0, self.0)
     }
 }
 
-/// A text that the compiler wrote (a module, a file): nothing that came with a request can be in it.
+/// A text of the program (a module, a file, the name of a field): nothing that came with a request can be in it.
 struct Compiled(&'static str);
 
 impl Serialize for Compiled {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(OWN, self.0)
+        serializer.serialize_unit_variant(COMPILED, 0, self.0)
     }
 }
 

@@ -74,11 +74,9 @@ fn may_be_query(record: &Record, span: &SpanRecord) -> bool {
 /// The text of the query that a span is, if it is one.
 fn query(record: &Record, index: usize) -> Option<String> {
     let span = record.spans.get(index)?;
-    let (metadata, own) = match span.name {
-        SpanName::Callsite(metadata) => (Some(metadata), None),
-        SpanName::Own(own) => (None, record.own_spans.get(own as usize)),
-    };
-    if let Some(own) = own {
+    let metadata = span.name.metadata();
+    if let SpanName::Own(own) = span.name {
+        let own = record.own_spans.get(own as usize)?;
         return own.op.starts_with("db").then(|| without_values(&record.str(own.description)).into_owned());
     }
     let understood = understand(metadata, record.span_fields(index));

@@ -42,7 +42,7 @@ pub(super) fn path(record: &Record) -> Cow<'_, str> {
 }
 
 /// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key. `http` keeps them together.
-fn headers(record: &Record) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+fn headers(record: &Record) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let mut lines = record.each_header().peekable();
     std::iter::from_fn(move || {
         let (name, value) = lines.next()?;
@@ -50,7 +50,7 @@ fn headers(record: &Record) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
             joined = Cow::Owned(format!("{joined},{}", text(value)));
         }
-        Some((name, joined))
+        Some((readable(name), joined))
     })
 }
 

@@ -4,7 +4,7 @@ use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
-use super::fields::{Understood, understand};
+use super::fields::{Name, Understood};
 use super::sql::without_values;
 use super::{Attribute, Compiled, Word, time};
 use crate::export::Facts;
@@ -14,22 +14,20 @@ use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 pub(super) struct SpanPayload<'a> {
     pub(super) record: &'a Record,
     pub(super) index: usize,
+    /// What its fields say.
+    pub(super) understood: &'a Understood<'a>,
     pub(super) facts: &'a Facts,
 }
 
 impl Serialize for SpanPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, index, facts } = *self;
+        let Self { record, index, understood, facts } = *self;
         let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
-        let metadata = match span.name {
-            SpanName::Callsite(metadata) => Some(metadata),
-            SpanName::Own(_) => None,
-        };
+        let metadata = span.name.metadata();
         let own = match span.name {
             SpanName::Callsite(_) => None,
             SpanName::Own(own) => record.own_spans.get(own as usize),
         };
-        let understood = understand(metadata, record.span_fields(index));
         let parent = match span.parent {
             Parent::Root => record.trace.root,
             Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
@@ -67,7 +65,7 @@ impl Serialize for SpanPayload<'_> {
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
-        out.serialize_field("data", &Attributes { metadata, fields: &attributes, times, is_slow, polls, took })?;
+        out.serialize_field("data", &Attributes { metadata, fields: attributes, times, is_slow, polls, took })?;
         out.end()
     }
 }
@@ -75,7 +73,7 @@ impl Serialize for SpanPayload<'_> {
 /// A span's attributes: its fields, and where its code is.
 struct Attributes<'a> {
     metadata: Option<&'static Metadata<'static>>,
-    fields: &'a [(&'a str, FieldValue<'a>)],
+    fields: &'a [(Name<'a>, FieldValue<'a>)],
     /// Nanoseconds of a middleware before and after its inner service.
     times: Option<(u64, u64)>,
     /// A query that took longer than one should.
@@ -92,7 +90,7 @@ impl Serialize for Attributes<'_> {
             data.serialize_entry(name, &Attribute(name, *value))?;
         }
         // JSON must not repeat a key: what the application says wins.
-        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| *taken != name);
+        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
         if let Some(metadata) =
             self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
         {

@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
+use super::sdk::Sdk;
 use super::span::{SpanPayload, millis};
-use super::{Pairs, Word, common_contexts, has_tags, name, tags, time, user};
+use super::{Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
 use crate::record::{HeaderFact, Record, readable};
@@ -15,17 +16,19 @@ use crate::record::{HeaderFact, Record, readable};
 pub(in crate::export) struct TransactionPayload<'a> {
     pub(in crate::export) event_id: EventId,
     pub(in crate::export) record: &'a Record,
+    /// Its name.
+    pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
 }
 
 impl Serialize for TransactionPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, facts, .. } = self;
+        let Self { record, name, facts, .. } = self;
         let mut out = serializer.serialize_struct("Transaction", 17)?;
         out.serialize_field("event_id", &self.event_id)?;
         out.serialize_field("type", &Word("transaction"))?;
         out.serialize_field("platform", &Word("native"))?;
-        out.serialize_field("transaction", &name(record))?;
+        out.serialize_field("transaction", name)?;
         out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         out.serialize_field("start_timestamp", &time(record, record.start))?;
         out.serialize_field("timestamp", &time(record, record.end))?;
@@ -36,7 +39,7 @@ impl Serialize for TransactionPayload<'_> {
         if let Some(server_name) = &facts.server_name {
             out.serialize_field("server_name", server_name)?;
         }
-        out.serialize_field("sdk", &facts.sdk)?;
+        out.serialize_field("sdk", &Sdk)?;
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }
@@ -130,12 +133,12 @@ impl Serialize for RootAttributes<'_> {
             let (mut has_length, mut has_agent) = (false, false);
             for (name, value) in record.each_header() {
                 match (name, value) {
-                    ("content-length", HeaderFact::Value(size)) if !std::mem::replace(&mut has_length, true) => {
+                    (b"content-length", HeaderFact::Value(size)) if !std::mem::replace(&mut has_length, true) => {
                         if let Some(size) = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok()) {
                             data.serialize_entry(&Word("http.request.body.size"), &size)?;
                         }
                     }
-                    ("user-agent", HeaderFact::Value(agent)) if !std::mem::replace(&mut has_agent, true) => {
+                    (b"user-agent", HeaderFact::Value(agent)) if !std::mem::replace(&mut has_agent, true) => {
                         data.serialize_entry(&Word("user_agent.original"), &readable(agent))?;
                     }
                     _ => {}
@@ -148,7 +151,7 @@ impl Serialize for RootAttributes<'_> {
         }
         let Understood { attributes, .. } = understand(None, record.root_fields());
         for (name, value) in attributes {
-            data.serialize_entry(name, &value)?;
+            data.serialize_entry(&name, &value)?;
         }
         data.end()
     }
@@ -198,8 +201,10 @@ struct Spans<'a>(&'a Record, &'a Facts);
 impl Serialize for Spans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut spans = serializer.serialize_seq(None)?;
-        for (index, _) in self.0.spans.iter().enumerate().filter(|(_, span)| !span.is_left_out) {
-            spans.serialize_element(&SpanPayload { record: self.0, index, facts: self.1 })?;
+        let mut understood = Understood::default();
+        for (index, span) in self.0.spans.iter().enumerate().filter(|(_, span)| !span.is_left_out) {
+            understood.read(span.name.metadata(), self.0.span_fields(index));
+            spans.serialize_element(&SpanPayload { record: self.0, index, understood: &understood, facts: self.1 })?;
         }
         spans.end()
     }

@@ -1,0 +1,82 @@
+//! What a name says about its value, found out once.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::memory::{Memory, Seeded};
+use super::place::Place;
+use super::{escape, names};
+
+/// What a name says about its value.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is the answer of a rule of its own")]
+pub(super) struct Judged {
+    /// Wherever it stands: span fields, tags, contexts, breadcrumbs, JSON.
+    pub(super) sensitive: bool,
+    /// Even where the text around it is prose.
+    pub(super) surely_sensitive: bool,
+    /// As a header or cookie.
+    pub(super) sensitive_header: bool,
+    /// As a query parameter.
+    pub(super) sensitive_parameter: bool,
+    /// As a header while PII is off.
+    pub(super) personal_header: bool,
+    /// What its value is as an attribute.
+    pub(super) attribute_place: Place,
+    /// What its value is as a header.
+    pub(super) header_place: Place,
+    /// JSON takes the name itself as it is, and it is too short to hide a token.
+    pub(super) is_plain: bool,
+}
+
+/// As many texts of the program are remembered: more than most programs have.
+const STATICS: usize = 4096;
+/// A shorter name cannot hide a token.
+const LONG_NAME: usize = 32;
+
+/// Judges a name, or remembers how it was judged on this thread: a service uses few names, and judging takes 1,500 instructions.
+pub(super) fn judge(name: &str) -> Judged {
+    thread_local! {
+        static JUDGED: RefCell<Memory<Judged>> = RefCell::default();
+    }
+    JUDGED
+        .try_with(|judged| Some(judged.try_borrow_mut().ok()?.recall(name, judge_anew)))
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| judge_anew(name))
+}
+
+fn judge_anew(name: &str) -> Judged {
+    Judged {
+        sensitive: names::is_sensitive(name),
+        surely_sensitive: names::is_surely_sensitive(name),
+        sensitive_header: names::is_sensitive_header(name),
+        sensitive_parameter: names::is_sensitive_parameter(name),
+        personal_header: names::is_personal_header(name),
+        attribute_place: Place::of_attribute(name),
+        header_place: Place::of_header(name),
+        is_plain: name.len() < LONG_NAME && escape::is_plain(name),
+    }
+}
+
+/// The same for a text of the program, which is known by its address: 40 instructions where a look at the text takes 150.
+pub(super) fn judge_static(name: &'static str) -> Judged {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<(usize, usize), Judged, Seeded>> = RefCell::default();
+    }
+    let find_out = || Judged { is_plain: escape::is_plain(name), ..judge_anew(name) };
+    let key = (name.as_ptr().addr(), name.len());
+    let recall = |known: &RefCell<HashMap<_, _, _>>| {
+        let mut known = known.try_borrow_mut().ok()?;
+        if let Some(judged) = known.get(&key) {
+            return Some(*judged);
+        }
+        if known.len() >= STATICS {
+            known.clear();
+        }
+        let judged = find_out();
+        known.insert(key, judged);
+        Some(judged)
+    };
+    KNOWN.try_with(recall).ok().flatten().unwrap_or_else(find_out)
+}

@@ -1,0 +1,113 @@
+//! Texts on their way into JSON, each judged by its place.
+
+use std::borrow::Cow;
+
+use super::place::Place;
+use super::{Redactor, clean, escape, judged, patterns, url};
+
+/// Appends JSON to a buffer, redacted.
+pub(super) struct Json<'r> {
+    pub(super) redactor: &'r Redactor,
+    pub(super) out: &'r mut Vec<u8>,
+}
+
+impl<'r> Json<'r> {
+    pub(super) fn new(redactor: &'r Redactor, out: &'r mut Vec<u8>) -> Self {
+        Self { redactor, out }
+    }
+
+    /// A text of the program itself, which is looked at once.
+    pub(super) fn compiled(&mut self, text: &'static str) {
+        if judged::judge_static(text).is_plain { self.plain(text) } else { self.escaped(text) }
+    }
+
+    /// A text that anybody may have written.
+    pub(super) fn judged(&mut self, text: &str, place: Place) {
+        match place {
+            Place::Id => return self.plain(text),
+            Place::Own => return self.escaped(text),
+            Place::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
+                return self.out.extend_from_slice(text.as_bytes());
+            }
+            Place::Query | Place::Url => {}
+            _ if patterns::is_harmless_word(text) => return self.plain(text),
+            _ => {}
+        }
+        if clean::is_known(self.redactor, place, text) {
+            return self.plain(text);
+        }
+        match self.redacted(text, place) {
+            (Cow::Borrowed(text), true) => {
+                clean::note(self.redactor, place, text);
+                self.plain(text);
+            }
+            (text, _) => self.escaped(&text),
+        }
+    }
+
+    /// A text without its secrets, borrowed where it has none; and whether it is known that nothing in it must be escaped.
+    fn redacted<'t>(&self, text: &'t str, place: Place) -> (Cow<'t, str>, bool) {
+        let checked = |text: Cow<'t, str>| {
+            let is_plain = escape::is_plain(&text);
+            (text, is_plain)
+        };
+        match place {
+            Place::Query => return checked(url::query(self.redactor, text)),
+            Place::Url => return checked(url::url(self.redactor, text)),
+            _ => {}
+        }
+        let scan = patterns::scan(self.redactor, text);
+        // A target or an address, whatever its field is called: its parameters are judged one by one. A secret may hide the mark.
+        if (scan.has_question_mark || scan.has_secret) && text.contains('?') && !text.contains(char::is_whitespace) {
+            checked(url::url(self.redactor, text))
+        } else if scan.has_secret {
+            (patterns::scrub(self.redactor, text), false)
+        } else {
+            (Cow::Borrowed(text), !scan.needs_escape)
+        }
+    }
+
+    /// A text without anything to escape.
+    #[inline]
+    pub(super) fn plain(&mut self, text: &str) {
+        self.out.reserve(text.len() + 2);
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// A text that may hold what must be escaped.
+    pub(super) fn escaped(&mut self, text: &str) {
+        escape::write(text, self.out);
+    }
+
+    #[inline]
+    pub(super) fn comma(&mut self, is_first: &mut bool) {
+        if !std::mem::take(is_first) {
+            self.out.push(b',');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Redaction, redact_json};
+
+    #[test]
+    fn what_is_secret_is_secret_each_time() {
+        let long = "Ab1".repeat(22);
+        for (given, expected) in [
+            ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),
+            ("/callback?code=abc&state=1", "/callback?code=[Filtered]&state=1"),
+            (&long, "[REDACTED_TOKEN]"),
+            ("an ordinary text", "an ordinary text"),
+            ("one with \"quotes\"", "one with \\\"quotes\\\""),
+        ] {
+            for _ in 0..4 {
+                assert_eq!(redact_json(Redaction::default(), &json!({ "note": given })), format!("{{\"note\":\"{expected}\"}}"));
+            }
+        }
+    }
+}
