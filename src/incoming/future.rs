@@ -45,6 +45,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        // Off: what is not done costs nothing, not even a question later on.
+        if let Running::Off = this.running {
+            let response = ready!(this.inner.poll(cx))?;
+            return Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, Running::Off)))));
+        }
         match ready!(this.running.poll(|| this.inner.poll(cx))) {
             Ok(mut response) => {
                 match this.running {

@@ -14,7 +14,7 @@ use super::layer::BodyForm;
 use super::request::{Noticed, client_address, copy_headers, describe};
 use super::rules::{RequestHead, Rules};
 use super::running::{Ignored, Running};
-use crate::client::Client;
+use crate::client::{Client, Settings};
 use crate::exception;
 use crate::propagation;
 use crate::record::Record;
@@ -34,8 +34,7 @@ impl<S, F> SentryService<S, F> {
         Self { inner, client, rules, form: PhantomData }
     }
 
-    fn begin<B>(&self, request: &Request<B>) -> Running {
-        let Some(settings) = self.client.settings() else { return Running::Off };
+    fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> Running {
         if let Some(scope) = current::scope() {
             match scope.kind() {
                 Kind::Ignored => return Running::Ignored(Ignored(scope)),
@@ -128,7 +127,8 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let mut running = self.begin(&request);
+        let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), Running::Off) };
+        let mut running = self.begin(settings, &request);
         // The inner service is the one that was polled ready: it is called here and now, never a clone of it.
         let inner = running.enter(|| self.inner.call(request));
         ResponseFuture::new(inner, running)

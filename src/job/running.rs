@@ -52,9 +52,11 @@ impl Running {
 
     /// Runs a part of the work with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let Some(scope) = &self.scope else { return work() };
+        if self.scope.is_none() {
+            return work();
+        }
         self.is_inside = true;
-        let result = current::enter(scope, None, work);
+        let result = current::visit(&mut self.scope, None, work);
         self.is_inside = false;
         result
     }

@@ -41,10 +41,12 @@ impl<'a> FieldWriter<'a> {
         Self { buffer }
     }
 
+    #[inline]
     pub(crate) fn bool(&mut self, key: Key<'_>, value: bool) {
         self.fixed(key, BOOL, u64::from(value));
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self, key: Key<'_>, value: i64) {
         self.fixed(key, I64, value.cast_unsigned());
     }
@@ -54,6 +56,7 @@ impl<'a> FieldWriter<'a> {
         self.fixed(key, U64, value);
     }
 
+    #[inline]
     pub(crate) fn f64(&mut self, key: Key<'_>, value: f64) {
         self.fixed(key, F64, value.to_bits());
     }
@@ -80,7 +83,12 @@ impl<'a> FieldWriter<'a> {
         }
     }
 
-    #[inline]
+    // Small enough to be a part of each of its callers: whoever has a name of its own takes the other way.
+    #[expect(
+        clippy::inline_always,
+        reason = "left to itself the compiler decides anew with each change elsewhere: 20 instructions a field"
+    )]
+    #[inline(always)]
     fn fixed(&mut self, key: Key<'_>, tag: u8, bits: u64) {
         match key {
             Key::Index(index) => {
@@ -91,15 +99,19 @@ impl<'a> FieldWriter<'a> {
                 }
                 self.buffer.extend_from_slice(&bytes);
             }
-            Key::Name(name) => {
-                self.name(name);
-                self.buffer.push(tag);
-                self.buffer.extend_from_slice(&bits.to_le_bytes());
-            }
+            Key::Name(name) => self.fixed_by_name(name, tag, bits),
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn fixed_by_name(&mut self, name: &str, tag: u8, bits: u64) {
+        self.name(name);
+        self.buffer.push(tag);
+        self.buffer.extend_from_slice(&bits.to_le_bytes());
+    }
+
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn text_head(&mut self, key: Key<'_>, len: usize) {
         let [low, high] = u16::try_from(len).unwrap_or_default().to_le_bytes();
         match key {
@@ -111,6 +123,7 @@ impl<'a> FieldWriter<'a> {
         }
     }
 
+    #[inline(never)]
     fn name(&mut self, name: &str) {
         let name = cut(name, u8::MAX.into());
         self.buffer.extend_from_slice(&[NAMED, u8::try_from(name.len()).unwrap_or_default()]);

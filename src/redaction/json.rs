@@ -99,9 +99,9 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
     #[inline]
     fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Result<()> {
         if name == COMPILED {
-            self.json.compiled(variant)
+            self.json.compiled(variant);
         } else {
-            self.json.plain(variant)
+            self.json.plain(variant);
         }
         Ok(())
     }

@@ -203,7 +203,8 @@ impl Transaction {
 
     /// Ends the transaction; spans that are still open end with it.
     pub(crate) fn end(&mut self, status: SpanStatus) {
-        self.record.end = clock::now();
+        // Nobody asks when what is not sent ended.
+        self.record.end = if self.is_recording { clock::now() } else { self.record.start };
         self.record.status = Some(status);
         self.record.live.clear();
         self.is_recording = false;

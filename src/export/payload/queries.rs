@@ -30,13 +30,15 @@ pub(super) fn repeated(record: &Record) -> Option<Repeated> {
     if record.spans.len() < REPEATED {
         return None;
     }
-    let mut rows: HashMap<(Parent, String), Row> = HashMap::new();
     // Where spans gave way to others, rows are not in the order of time.
     let mut in_time: Vec<_> =
         record.spans.iter().enumerate().filter(|(_, span)| span.end.is_known() && may_be_query(record, span)).collect();
-    if in_time.len() < REPEATED {
+    let took: u64 = in_time.iter().map(|(_, span)| span.end.nanos_since(span.start)).sum();
+    // Nearly always all of them together are not slow enough: to read what they say would take 4,000 instructions each.
+    if in_time.len() < REPEATED || u128::from(took) <= REPEATED_FOR.as_nanos() {
         return None;
     }
+    let mut rows: HashMap<(Parent, String), Row> = HashMap::new();
     in_time.sort_by_key(|(_, span)| span.start);
     for (index, span) in in_time {
         let Some(query) = query(record, index) else { continue };
