@@ -5,7 +5,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TARGET = os.path.abspath(os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "..", "..", "target", "rivals")))
 BIN = os.path.join(TARGET, "release")
 p = argparse.ArgumentParser()
-p.add_argument("--rounds", type=int, default=7); p.add_argument("--secs", type=int, default=2); p.add_argument("--conns", type=int, default=16)
+p.add_argument("--rounds", type=int, default=7); p.add_argument("--secs", type=int, default=2); p.add_argument("--conns", type=int, default=16); p.add_argument("--only", help="a regular expression; the bare server is always there")
 a = p.parse_args()
 S = [("bare", "c-bare", ""), ("registry + noop layer", "c-registry", "v=noop"), ("sentry 0.49.5, rate 0.0", "c-sentry", "rate=0.0"),
      ("sentry 0.49.5, rate 1.0 (thread)", "c-sentry", "rate=1.0,transport=thread"), ("opentelemetry 0.33, rate 1.0", "c-otel", "rate=1.0"),
@@ -13,6 +13,7 @@ S = [("bare", "c-bare", ""), ("registry + noop layer", "c-registry", "v=noop"), 
      ("tower-sentry, not recorded", "c-tower-sentry", "rate=0.0,keep=0"), ("tower-sentry, not recorded, exclusive", "c-tower-sentry", "rate=0.0,keep=0,body=1,exclusive=1"),
      # Over HTTP, with gzip, to a sink on the same two cores.
      ("sentry 0.49.5, rate 1.0, over HTTP", "c-sentry", "rate=1.0,transport=real,port=SINK"), ("tower-sentry, recorded, over HTTP", "c-tower-sentry", "rate=1.0,sink=http,port=SINK")]
+S = [s for s in S if s[0] == "bare" or not a.only or re.search(a.only, s[0])]
 H = ["-H", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", "-H", "Accept: application/json", "-H", "Accept-Language: en-GB,en;q=0.9", "-H", "Authorization: Bearer abc",
      "-H", "Cookie: sid=8f14e45fceea167a5a36dedd4bea2543", "-H", "Referer: https://shop.example.com/users/42", "-H", "X-Request-Id: 6f1c2b1e-8a0f-4b9e-9d43-0a4b9ef0c1d2", "-H", "X-Forwarded-For: 203.0.113.7", "-H", "Accept-Encoding: gzip"]
 procs = []; sinks = {}

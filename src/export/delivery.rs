@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use tokio::task::{self, JoinSet};
 
 use super::backoff::Backoff;
+use super::gzip::Gzip;
 use super::http::{self, Http, Outcome};
 use super::ledger::Load;
 use super::pipeline::Outbound;
@@ -27,6 +28,7 @@ pub(super) struct Delivery {
     transport: Option<Transport>,
     project: Option<Http>,
     spotlight: Option<Http>,
+    gzip: Gzip,
     limits: RateLimits,
     backoff: Backoff,
     /// Envelopes that found no server; the oldest goes first when it is back.
@@ -57,6 +59,7 @@ impl Delivery {
             transport: settings.transport.clone(),
             project,
             spotlight,
+            gzip: Gzip::default(),
             limits: RateLimits::default(),
             backoff: Backoff::default(),
             retry: VecDeque::new(),
@@ -142,7 +145,7 @@ impl Delivery {
             console::print(&mut outbound.envelope);
         }
         if let Some(spotlight) = self.spotlight.clone().filter(|_| self.copies.len() < IN_FLIGHT) {
-            let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+            let (body, compressed) = http::encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
             let shared = Arc::clone(&self.shared);
             self.copies.spawn(async move {
                 if let Outcome::Unreachable(reason) = spotlight.send(body, compressed).await {
@@ -168,7 +171,7 @@ impl Delivery {
             self.shared.ledger.sent(outbound.load);
             return self.keep_buffer(outbound);
         };
-        let (body, compressed) = http::encode(&mut outbound.envelope, SystemTime::now());
+        let (body, compressed) = http::encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
         let shared = Arc::clone(&self.shared);
         let (load, number) = (outbound.load, outbound.oldest());
         let attempt = self.in_flight.spawn(async move {

@@ -12,6 +12,7 @@ mod connect;
 mod console;
 mod delivery;
 pub(crate) mod diagnostics;
+mod gzip;
 mod http;
 mod ignore;
 mod item;

@@ -1,0 +1,76 @@
+//! gzip (RFC 1952) around deflate whose memory is used again.
+//!
+//! The library's own writer makes its tables anew for each envelope, 330 KiB that the system clears page by page: 119 µs for an envelope of
+//! 4 KiB, where this takes 24.
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+/// Deflate, no name, no time, the fastest method, an unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+
+/// A compressor; made when it is first needed.
+#[derive(Debug, Default)]
+pub(super) struct Gzip {
+    deflate: Option<Compress>,
+}
+
+impl Gzip {
+    /// The bytes compressed; none if the library refuses, which it has no reason to.
+    pub(super) fn compress(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        // Level 1 takes about half of level 6's time for a tenth more bytes.
+        let deflate = self.deflate.get_or_insert_with(|| Compress::new(Compression::fast(), false));
+        deflate.reset();
+        let mut out = Vec::with_capacity(HEADER.len() + bytes.len() / 2);
+        out.extend_from_slice(&HEADER);
+        loop {
+            let taken = usize::try_from(deflate.total_in()).ok()?;
+            match deflate.compress_vec(bytes.get(taken..)?, &mut out, FlushCompress::Finish).ok()? {
+                Status::StreamEnd => break,
+                Status::Ok | Status::BufError => out.reserve(bytes.len() / 2 + 64),
+            }
+        }
+        let mut crc = Crc::new();
+        crc.update(bytes);
+        out.extend_from_slice(&crc.sum().to_le_bytes());
+        // The length modulo 2^32.
+        out.extend_from_slice(&crc.amount().to_le_bytes());
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(compressed: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(compressed).read_to_end(&mut plain).expect("a whole stream, and nothing behind it");
+        plain
+    }
+
+    #[test]
+    fn one_compressor_serves_many_envelopes() {
+        let mut gzip = Gzip::default();
+        // Noise grows when it is compressed.
+        let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
+
+        for bytes in [&b"a text, a text, a text"[..], b"", &noise, &[7; 1_000_000], b"a text, a text, a text"] {
+            assert_eq!(read(&gzip.compress(bytes).expect("it is compressed")), bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_back(all in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 1..4)) {
+            let mut gzip = Gzip::default();
+
+            for bytes in all {
+                prop_assert_eq!(read(&gzip.compress(&bytes).expect("it is compressed")), bytes);
+            }
+        }
+    }
+}
