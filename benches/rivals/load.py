@@ -25,7 +25,7 @@ try:
             sink = free(); c = c.replace("SINK", str(sink))
             k = subprocess.Popen([f"{BIN}/c-bare", "--mode", "sink", "--port", str(sink)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             k.stdout.readline(); sinks[n] = (sink, k)
-        q = subprocess.Popen([f"{BIN}/{b}", "--mode", "serve", "--port", str(port)] + (["--cfg", c] if c else []), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        q = subprocess.Popen([f"{BIN}/{b}", "--mode", "serve", "--port", str(port)] + (["--cfg", c] if c else []), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         q.stdout.readline(); procs.append((n, port, q))
     res = {n: [] for n, _, _ in procs}
     def ms(x): v, u = re.match(r"([\d.]+)(us|ms|s)", x).groups(); return float(v) * {"us": 1e-3, "ms": 1, "s": 1e3}[u]
@@ -35,10 +35,16 @@ try:
         return float(re.search(r"Requests/sec:\s+([\d.]+)", t)[1]), ms(re.search(r"^\s+50%\s+(\S+)", t, re.M)[1]), ms(re.search(r"^\s+99%\s+(\S+)", t, re.M)[1])
     def cpu(pid): f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split(); return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
     for n, port, q in procs: one(port, 1)
+    def sent(q):  # by the client's own accounts: transactions that were captured, and those that were sealed and handed on
+        q.stdin.write("\n"); q.stdin.flush()
+        m = re.search(r"transactions: Counts { captured: (\d+), sent: (\d+)", q.stdout.readline())
+        return [int(x) for x in m.groups()] if m else None
+    accounts = {}
     for r in range(a.rounds):
         o = procs[:]; random.shuffle(o)
         for n, port, q in o:
-            c0 = cpu(q.pid); x = one(port, a.secs); res[n].append(x + ((cpu(q.pid) - c0) / (x[0] * a.secs) * 1e6,))
+            c0 = cpu(q.pid); s0 = sent(q); x = one(port, a.secs); res[n].append(x + ((cpu(q.pid) - c0) / (x[0] * a.secs) * 1e6,))
+            if s0: accounts.setdefault(n, []).append([y - z for y, z in zip(sent(q), s0)])
     def taken(n): return [int(x) for x in urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{sinks[n][0]}/").read().split()]
     over = []
     for n, port, q in procs:
@@ -49,6 +55,8 @@ try:
             x = one(port, 5); during = taken(n)[0] - k0[0]; k1 = None
             while k1 != taken(n): k1 = taken(n); time.sleep(1)
             over.append(f"{n}: {x[0]:.0f} requests/s, {during / 5:.0f} envelopes/s while they came, {(k1[0] - k0[0]) / (x[0] * 5):.3f} of the requests arrived, the rest shed; p99 {x[2]:.2f} ms, {(k1[1] - k0[1]) / max(1, k1[0] - k0[0]):.0f} bytes an envelope")
+    for n, rows in accounts.items():
+        if captured := sum(row[0] for row in rows): over.append(f"{n}: {sum(row[1] for row in rows) / captured:.3f} of {captured} transactions were serialised and handed on, the others found the queue full")
     base = res["bare"]
     os.makedirs(f"{TARGET}/results", exist_ok=True)
     with open(f"{TARGET}/results/load.tsv", "w") as f:

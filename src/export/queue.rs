@@ -135,6 +135,12 @@ impl Queue {
         Some((number, item))
     }
 
+    /// Whether it is less than half full.
+    pub(super) fn has_much_room(&self) -> bool {
+        let state = self.lock();
+        state.len() < self.items_limit / 2 && state.bytes < self.bytes_limit / 2
+    }
+
     /// The number that the next item will get: all that came before have smaller ones.
     pub(super) fn next_number(&self) -> u64 {
         self.lock().next

@@ -109,6 +109,10 @@ impl<'a> Worker<'a> {
             let Some((number, item)) = self.shared.queue.pop() else { break };
             self.empty_looks = 0;
             self.take_item(number, item, now);
+            // While there is room requests go first: where there are more threads than cores, a slice of ours is a wait of milliseconds.
+            if self.shared.queue.has_much_room() {
+                std::thread::yield_now();
+            }
         }
         self.send_logs(now);
         let is_asked = self.is_drained() && self.flushes.iter().any(|flush| !flush.took_report);

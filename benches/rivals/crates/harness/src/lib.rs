@@ -144,7 +144,7 @@ pub struct Contender {
     /// Called outside of timed windows, every 64 requests: hand finished batches on.
     pub flush: Box<dyn FnMut()>,
     /// Extra facts printed at the end (number of envelopes, drops...).
-    pub report: Box<dyn FnMut() -> String>,
+    pub report: Box<dyn FnMut() -> String + Send>,
 }
 impl Contender {
     pub fn new(router: Router) -> Self {
@@ -354,6 +354,9 @@ pub fn main(build: impl FnOnce(&Args) -> Contender) {
         "serve" => {
             let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let router = c.router.clone();
+            let mut report = c.report;
+            // A line in asks what became of the requests so far.
+            std::thread::spawn(move || std::io::stdin().lines().for_each(|_| println!("{}", report())));
             rt.block_on(async move {
                 let l = tokio::net::TcpListener::bind(("127.0.0.1", a.port)).await.unwrap();
                 println!("listening {}", l.local_addr().unwrap());
