@@ -181,7 +181,7 @@ impl EventId {
 }
 
 impl TraceId {
-    fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
+    pub(crate) fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
         hex(&self.0.to_be_bytes(), buffer)
     }
 }

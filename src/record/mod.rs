@@ -23,6 +23,7 @@ pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
 pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord, MENTIONED};
 pub(crate) use facts::{Polls, RequestFacts, ResponseFacts, SpanPolls, TraceFacts};
 pub(crate) use headers::HeaderFact;
+use headers::Lengths;
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
 pub(crate) use scope_data::ScopeData;
@@ -145,6 +146,7 @@ pub(crate) struct Record {
     /// Ids of `tracing` spans that are open, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
     late: Vec<LateFields>,
+    header_lengths: Vec<Lengths>,
     arena: Vec<u8>,
     /// The arena up to here belongs to the scope; behind it are the spans' fields.
     scope_end: usize,
@@ -175,6 +177,7 @@ impl Record {
         self.dropped_spans = 0;
         self.live.clear();
         self.late.clear();
+        self.header_lengths.clear();
         self.arena.clear();
         self.scope_end = 0;
         // A request with an enormous tree must not keep its memory for ever.
@@ -203,6 +206,7 @@ impl Record {
         target.breadcrumbs = self.breadcrumbs.clone();
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
         target.scope_end = target.arena.len();
+        target.header_lengths.clone_from(&self.header_lengths);
         // A name that was set late lies behind the scope's part.
         target.name = self.name.map(|name| target.text(self.bytes(name)));
         target.route = self.route.map(|route| target.text(self.bytes(route)));

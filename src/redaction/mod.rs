@@ -299,8 +299,13 @@ impl OpenEnvelope<'_> {
         match written {
             Ok(mut header) => {
                 header.push(b'\n');
-                // The header holds the payload's length and stands before it.
-                self.bytes.splice(start..start, header);
+                // The header holds the payload's length and stands before it. Moved as one piece: `splice` goes byte by byte.
+                let end = self.bytes.len();
+                self.bytes.extend_from_slice(&header);
+                self.bytes.copy_within(start..end, start + header.len());
+                if let Some(room) = self.bytes.get_mut(start..start + header.len()) {
+                    room.copy_from_slice(&header);
+                }
                 Ok(())
             }
             Err(error) => {

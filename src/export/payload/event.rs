@@ -4,7 +4,7 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::fields::{name_of, plain, understand};
-use super::request::RequestPayload;
+use super::request::{RequestPayload, path};
 use super::sdk::Sdk;
 use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
@@ -62,7 +62,7 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("breadcrumbs", &Values(crumbs))?;
         }
         if record.has_request {
-            out.serialize_field("request", &RequestPayload(record))?;
+            out.serialize_field("request", &RequestPayload { record, path: &path(record) })?;
         }
         if let Some(user) = user(record) {
             out.serialize_field("user", &*user)?;

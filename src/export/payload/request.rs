@@ -6,24 +6,28 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Pairs;
-use crate::record::{HeaderFact, Record, readable};
+use crate::record::Record;
 use crate::redaction::hide_parameters;
 
 /// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
 const WITHHELD: &str = "[Filtered]";
 
-pub(super) struct RequestPayload<'a>(pub(super) &'a Record);
+pub(super) struct RequestPayload<'a> {
+    pub(super) record: &'a Record,
+    /// The path as it may be shown.
+    pub(super) path: &'a str,
+}
 
 impl Serialize for RequestPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(record) = self;
+        let Self { record, path } = *self;
         let facts = &record.request;
         let mut request = serializer.serialize_struct("Request", 4)?;
         request.serialize_field("method", &record.str(facts.method))?;
-        let (scheme, host, path) = (record.str(facts.scheme), record.str(facts.host), path(record));
+        let (scheme, host) = (record.str(facts.scheme), record.str(facts.host));
         // A URL must have a host; where the client named none, a reserved name stands for it (RFC 2606).
         let host = if host.is_empty() { "unknown.invalid".into() } else { host };
-        request.serialize_field("url", &[&*scheme, "://", &*host, &*path].concat())?;
+        request.serialize_field("url", &[&*scheme, "://", &*host, path].concat())?;
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;
         }
@@ -43,20 +47,12 @@ pub(super) fn path(record: &Record) -> Cow<'_, str> {
 
 /// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key. `http` keeps them together.
 fn headers(record: &Record) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let mut lines = record.each_header().peekable();
+    let mut lines = record.each_header().map(|(name, value)| (name, value.unwrap_or(Cow::Borrowed(WITHHELD)))).peekable();
     std::iter::from_fn(move || {
-        let (name, value) = lines.next()?;
-        let mut joined = text(value);
+        let (name, mut joined) = lines.next()?;
         while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
-            joined = Cow::Owned(format!("{joined},{}", text(value)));
+            joined = Cow::Owned(format!("{joined},{value}"));
         }
-        Some((readable(name), joined))
+        Some((name, joined))
     })
-}
-
-fn text(value: HeaderFact<'_>) -> Cow<'_, str> {
-    match value {
-        HeaderFact::Withheld => Cow::Borrowed(WITHHELD),
-        HeaderFact::Value(bytes) => readable(bytes),
-    }
 }

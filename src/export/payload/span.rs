@@ -8,7 +8,7 @@ use super::fields::{Name, Understood};
 use super::sql::without_values;
 use super::{Attribute, Compiled, Word, time};
 use crate::export::Facts;
-use crate::protocol::SpanStatus;
+use crate::protocol::{ID, SpanStatus};
 use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 
 pub(super) struct SpanPayload<'a> {
@@ -16,12 +16,24 @@ pub(super) struct SpanPayload<'a> {
     pub(super) index: usize,
     /// What its fields say.
     pub(super) understood: &'a Understood<'a>,
+    /// As it is written: all spans have the same.
+    pub(super) trace_id: Id<'a>,
     pub(super) facts: &'a Facts,
+}
+
+/// An id in its digits.
+#[derive(Clone, Copy)]
+pub(super) struct Id<'a>(pub(super) &'a str);
+
+impl Serialize for Id<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(ID, self.0)
+    }
 }
 
 impl Serialize for SpanPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, index, understood, facts } = *self;
+        let Self { record, index, understood, trace_id, facts } = *self;
         let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
         let metadata = span.name.metadata();
         let own = match span.name {
@@ -43,7 +55,7 @@ impl Serialize for SpanPayload<'_> {
         let mut out = serializer.serialize_struct("Span", 10)?;
         out.serialize_field("span_id", &span.id)?;
         out.serialize_field("parent_span_id", &parent)?;
-        out.serialize_field("trace_id", &record.trace.trace_id)?;
+        out.serialize_field("trace_id", &trace_id)?;
         match op.as_deref() {
             Some(op) => out.serialize_field("op", op)?,
             None => out.serialize_field("op", own.map_or("function", |own| own.op))?,

@@ -1,5 +1,7 @@
 //! A transaction from its record.
 
+use std::borrow::Cow;
+
 use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
@@ -7,11 +9,11 @@ use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
 use super::sdk::Sdk;
-use super::span::{SpanPayload, millis};
+use super::span::{Id, SpanPayload, millis};
 use super::{Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
-use crate::record::{HeaderFact, Record, readable};
+use crate::record::Record;
 
 pub(in crate::export) struct TransactionPayload<'a> {
     pub(in crate::export) event_id: EventId,
@@ -43,9 +45,10 @@ impl Serialize for TransactionPayload<'_> {
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }
-        out.serialize_field("contexts", &Contexts(record))?;
+        let path = if record.has_request { path(record) } else { Cow::default() };
+        out.serialize_field("contexts", &Contexts { record, path: &path })?;
         if record.has_request {
-            out.serialize_field("request", &RequestPayload(record))?;
+            out.serialize_field("request", &RequestPayload { record, path: &path })?;
         }
         if let Some(user) = user(record) {
             out.serialize_field("user", &*user)?;
@@ -55,23 +58,30 @@ impl Serialize for TransactionPayload<'_> {
     }
 }
 
-struct Contexts<'a>(&'a Record);
+struct Contexts<'a> {
+    record: &'a Record,
+    path: &'a str,
+}
 
 impl Serialize for Contexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        contexts.serialize_entry(&Word("trace"), &Root(self.0))?;
-        common_contexts(&mut contexts, self.0)?;
+        let Self { record, path } = *self;
+        contexts.serialize_entry(&Word("trace"), &Root { record, path })?;
+        common_contexts(&mut contexts, record)?;
         contexts.end()
     }
 }
 
 /// The root span, which lives in the trace context.
-struct Root<'a>(&'a Record);
+struct Root<'a> {
+    record: &'a Record,
+    path: &'a str,
+}
 
 impl Serialize for Root<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(record) = self;
+        let Self { record, path } = *self;
         let mut out = serializer.serialize_struct("TraceContext", 7)?;
         out.serialize_field("trace_id", &record.trace.trace_id)?;
         out.serialize_field("span_id", &record.trace.root)?;
@@ -81,16 +91,19 @@ impl Serialize for Root<'_> {
         out.serialize_field("op", record.op)?;
         out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
         out.serialize_field("origin", &Word(record.origin))?;
-        out.serialize_field("data", &RootAttributes(record))?;
+        out.serialize_field("data", &RootAttributes { record, path })?;
         out.end()
     }
 }
 
-struct RootAttributes<'a>(&'a Record);
+struct RootAttributes<'a> {
+    record: &'a Record,
+    path: &'a str,
+}
 
 impl Serialize for RootAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(record) = self;
+        let Self { record, path } = *self;
         let mut data = serializer.serialize_map(None)?;
         data.serialize_entry(&Word("sentry.sample_rate"), &record.trace.sample_rate)?;
         if let Some(reason) = record.kept {
@@ -110,7 +123,7 @@ impl Serialize for RootAttributes<'_> {
             if let Some(route) = record.route {
                 data.serialize_entry(&Word("http.route"), &record.str(route))?;
             }
-            data.serialize_entry(&Word("url.path"), &path(record))?;
+            data.serialize_entry(&Word("url.path"), path)?;
             if let Some(query) = request.query {
                 data.serialize_entry(&Word("url.query"), &record.str(query))?;
             }
@@ -132,14 +145,14 @@ impl Serialize for RootAttributes<'_> {
             // The first line of each: JSON must not repeat a key.
             let (mut has_length, mut has_agent) = (false, false);
             for (name, value) in record.each_header() {
-                match (name, value) {
-                    (b"content-length", HeaderFact::Value(size)) if !std::mem::replace(&mut has_length, true) => {
-                        if let Some(size) = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok()) {
+                match (&*name, value) {
+                    ("content-length", Some(size)) if !std::mem::replace(&mut has_length, true) => {
+                        if let Ok(size) = size.parse::<u64>() {
                             data.serialize_entry(&Word("http.request.body.size"), &size)?;
                         }
                     }
-                    (b"user-agent", HeaderFact::Value(agent)) if !std::mem::replace(&mut has_agent, true) => {
-                        data.serialize_entry(&Word("user_agent.original"), &readable(agent))?;
+                    ("user-agent", Some(agent)) if !std::mem::replace(&mut has_agent, true) => {
+                        data.serialize_entry(&Word("user_agent.original"), &agent)?;
                     }
                     _ => {}
                 }
@@ -202,9 +215,11 @@ impl Serialize for Spans<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut spans = serializer.serialize_seq(None)?;
         let mut understood = Understood::default();
+        let mut digits = [0; 32];
+        let trace_id = Id(self.0.trace.trace_id.as_hex(&mut digits));
         for (index, span) in self.0.spans.iter().enumerate().filter(|(_, span)| !span.is_left_out) {
             understood.read(span.name.metadata(), self.0.span_fields(index));
-            spans.serialize_element(&SpanPayload { record: self.0, index, understood: &understood, facts: self.1 })?;
+            spans.serialize_element(&SpanPayload { record: self.0, index, understood: &understood, trace_id, facts: self.1 })?;
         }
         spans.end()
     }
