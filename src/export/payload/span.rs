@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::fields::{Name, Understood};
+use super::queries::is_query_text;
 use super::sql::without_values;
 use super::{Attribute, Compiled, Word, time};
 use crate::export::Facts;
@@ -62,8 +63,12 @@ impl Serialize for SpanPayload<'_> {
         }
         let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
         let own_name = own.map(|own| record.str(own.description));
+        let mut query = None;
         match (own_name.as_deref().or(name.as_deref()), metadata) {
-            (Some(name), _) if is_query => out.serialize_field("description", &*without_values(name))?,
+            (Some(name), _) if is_query => {
+                let (_, clean) = query.insert((name, without_values(name)));
+                out.serialize_field("description", &**clean)?;
+            }
             (Some(name), _) => out.serialize_field("description", name)?,
             (None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
         }
@@ -77,7 +82,18 @@ impl Serialize for SpanPayload<'_> {
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
-        out.serialize_field("data", &Attributes { metadata, fields: attributes, times, is_slow, polls, took })?;
+        out.serialize_field(
+            "data",
+            &Attributes {
+                metadata,
+                fields: attributes,
+                query: query.as_ref().map(|(text, clean)| (*text, &**clean)),
+                times,
+                is_slow,
+                polls,
+                took,
+            },
+        )?;
         out.end()
     }
 }
@@ -86,6 +102,8 @@ impl Serialize for SpanPayload<'_> {
 struct Attributes<'a> {
     metadata: Option<&'static Metadata<'static>>,
     fields: &'a [(Name<'a>, FieldValue<'a>)],
+    /// The description of a query as it was and without its values: nearly always it is an attribute as well.
+    query: Option<(&'a str, &'a str)>,
     /// Nanoseconds of a middleware before and after its inner service.
     times: Option<(u64, u64)>,
     /// A query that took longer than one should.
@@ -99,7 +117,12 @@ impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut data = serializer.serialize_map(None)?;
         for (name, value) in self.fields {
-            data.serialize_entry(name, &Attribute(name, *value))?;
+            match (self.query, value) {
+                (Some((text, clean)), FieldValue::Text(same)) if std::ptr::eq(text, *same) && is_query_text(name) => {
+                    data.serialize_entry(name, clean)?;
+                }
+                _ => data.serialize_entry(name, &Attribute(name, *value))?,
+            }
         }
         // JSON must not repeat a key: what the application says wins.
         let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
