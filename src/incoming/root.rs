@@ -229,21 +229,22 @@ impl State {
         }
         self.response.body_bytes += bytes;
         self.response.frames = self.response.frames.saturating_add(1);
+        let now = clock::now();
         let is_first = self.response.frames == 1;
         if is_first {
-            self.response.first_byte = clock::now();
+            self.response.first_byte = now;
         }
         // `is_end_stream` may turn true with the last data frame; hyper then never polls again.
         if is_end {
-            return self.complete();
+            return self.complete_at(now);
         }
-        if !is_first && !self.has_ended && self.is_too_long() {
-            self.cut();
+        if !is_first && !self.has_ended && self.is_too_long(now) {
+            self.cut(now);
         }
     }
 
-    fn is_too_long(&self) -> bool {
-        let passed = self.scope.as_ref().map_or(0, |scope| clock::now().nanos_since(scope.start));
+    fn is_too_long(&self, now: Moment) -> bool {
+        let passed = self.scope.as_ref().map_or(0, |scope| now.nanos_since(scope.start));
         self.rules.as_ref().is_some_and(|rules| u128::from(passed) > rules.max_duration().as_nanos())
     }
 
@@ -261,15 +262,20 @@ impl State {
     }
 
     /// A stream that may go on for hours: the transaction ends here, while what happens in the stream still belongs to the request.
-    fn cut(&mut self) {
+    fn cut(&mut self, now: Moment) {
         self.has_ended = true;
         self.response.is_cut = true;
         if let Some(scope) = &self.scope {
-            Arc::clone(scope).finish(self.ending(self.outcome.status(), self.has_failed()));
+            Arc::clone(scope).finish(self.ending(self.outcome.status(), self.has_failed(), now));
         }
     }
 
     fn complete(&mut self) {
+        self.complete_at(Moment::default());
+    }
+
+    /// The body has ended, now if `at` is not known.
+    fn complete_at(&mut self, at: Moment) {
         self.outcome.end();
         if let Some(scope) = self.scope.as_ref().filter(|_| self.awaits_trailers && self.has_failed()) {
             match self.waiting.take() {
@@ -277,19 +283,23 @@ impl State {
                 None => scope.capture_failure(self.outcome.told()),
             }
         }
-        self.end(self.outcome.status(), self.has_failed());
+        self.end_at(self.outcome.status(), self.has_failed(), at);
     }
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
+        self.end_at(status, has_failed, Moment::default());
+    }
+
+    fn end_at(&mut self, status: SpanStatus, has_failed: bool, at: Moment) {
         // After a cut this does nothing: a scope ends its transaction once.
         if let Some(scope) = self.scope.take() {
-            scope.finish(self.ending(status, has_failed));
+            scope.finish(self.ending(status, has_failed, at));
         }
     }
 
-    fn ending(&self, status: SpanStatus, has_failed: bool) -> Ending {
+    fn ending(&self, status: SpanStatus, has_failed: bool, at: Moment) -> Ending {
         let response = ResponseFacts { status: self.outcome.http, grpc_status: self.outcome.grpc, ..self.response };
-        Ending { status, response, has_failed, is_session: true }
+        Ending { status, response, at, has_failed, is_session: true }
     }
 
     /// The future or the body was dropped before its end, or so it seems.

@@ -8,7 +8,7 @@ use super::outcome::Outcome;
 use crate::client::Client;
 use crate::exception;
 use crate::protocol::{Exception, SpanStatus};
-use crate::record::{FieldWriter, Key, Parent, ResponseFacts};
+use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::scope::{Capture, Ending, Extent, Scope, Shared, continue_or_begin, current};
 
 /// The transaction of a piece of work.
@@ -79,7 +79,7 @@ impl Running {
 
     fn finish(&mut self, status: SpanStatus, has_failed: bool) {
         if let Some(scope) = self.scope.take() {
-            scope.finish(Ending { status, response: ResponseFacts::default(), has_failed, is_session: false });
+            scope.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session: false });
         }
     }
 }

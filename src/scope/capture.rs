@@ -182,7 +182,7 @@ impl Shared {
             }
             state.told.push_back((Failure::of(&captured), event_id));
         }
-        let event = self.with_scope(captured, &state);
+        let event = state.with_scope(captured, &self.client);
         drop(state);
         self.client.submit(Item::Event(event));
         event_id
@@ -233,28 +233,30 @@ impl Shared {
     pub(crate) fn release(&self, status: u16) {
         let mut state = self.lock();
         state.transaction.record.response.status = Some(status);
-        let parked = self.take_parked(&mut state);
+        let parked = state.take_parked(&self.client);
         drop(state);
         submit(&self.client, parked);
     }
+}
 
+impl State {
     /// The parked errors with their scope; from now on none is parked.
     #[inline]
-    pub(super) fn take_parked(&self, state: &mut State) -> Option<Vec<Item>> {
-        if state.phase == Phase::BeforeHead {
-            state.phase = Phase::Open;
+    pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
+        if self.phase == Phase::BeforeHead {
+            self.phase = Phase::Open;
         }
-        if state.parked.is_empty() {
+        if self.parked.is_empty() {
             return None;
         }
-        let parked = std::mem::take(&mut state.parked);
-        Some(parked.into_iter().map(|captured| Item::Event(self.with_scope(captured, state))).collect())
+        let parked = std::mem::take(&mut self.parked);
+        Some(parked.into_iter().map(|captured| Item::Event(self.with_scope(captured, client))).collect())
     }
 
     /// Gives an event its copy of the scope.
-    fn with_scope(&self, mut captured: Captured, state: &State) -> Box<EventRecord> {
-        let mut scope = self.client.take_record();
-        state.transaction.record.copy_scope_to(&mut scope);
+    fn with_scope(&self, mut captured: Captured, client: &Client) -> Box<EventRecord> {
+        let mut scope = client.take_record();
+        self.transaction.record.copy_scope_to(&mut scope);
         if let Some(nested) = captured.nested.take() {
             scope.set = *nested;
         }

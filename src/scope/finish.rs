@@ -4,9 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use super::capture::submit;
 use super::state::{Phase, Shared, State};
+use crate::client::Client;
 use crate::export::{self, Item, SessionEnd, diagnostics};
 use crate::protocol::{Category, DiscardReason, SpanStatus};
-use crate::record::ResponseFacts;
+use crate::record::{Moment, ResponseFacts};
 use crate::trace::clock;
 
 /// How the work of a scope ended.
@@ -14,6 +15,8 @@ use crate::trace::clock;
 pub(crate) struct Ending {
     pub(crate) status: SpanStatus,
     pub(crate) response: ResponseFacts,
+    /// When, if that is known already.
+    pub(crate) at: Moment,
     /// What the response says; errors that were captured and panics count by themselves.
     pub(crate) has_failed: bool,
     /// A request counts for release health; a job is nobody's session.
@@ -21,6 +24,37 @@ pub(crate) struct Ending {
 }
 
 impl State {
+    /// Ends the transaction and decides about it; none if it has ended already.
+    fn end(&mut self, client: &Client, ending: Ending) -> Option<Ended> {
+        if self.phase == Phase::Finished {
+            return None;
+        }
+        let parked = self.take_parked(client);
+        self.phase = Phase::Finished;
+        let was_recording = self.transaction.is_recording;
+        self.transaction.record.response = ending.response;
+        self.transaction.end(ending.status, ending.at);
+        let is_sent = was_recording && (self.decision.sampled || self.is_kept(client, ending.has_failed));
+        let record = &self.transaction.record;
+        Some(Ended {
+            is_sent,
+            parked,
+            session: ending.is_session.then(|| (record.started_at, self.session())),
+            spans: record.spans.len() as u64,
+            dropped_spans: record.dropped_spans,
+        })
+    }
+
+    fn is_kept(&mut self, client: &Client, has_failed: bool) -> bool {
+        let keeps = client.settings().is_some_and(|settings| settings.keep_failed) && !self.decision.is_final;
+        let record = &mut self.transaction.record;
+        let is_kept = keeps && (has_failed || self.has_failed) && client.may_keep(clock::nanos(record.end));
+        if is_kept {
+            record.kept = Some("failed");
+        }
+        is_kept
+    }
+
     fn session(&self) -> SessionEnd {
         match (self.has_crashed, self.has_error) {
             (true, _) => SessionEnd::Crashed,
@@ -30,61 +64,75 @@ impl State {
     }
 }
 
+/// What is to be told of a transaction that has ended, once nothing is locked any more.
+struct Ended {
+    is_sent: bool,
+    parked: Option<Vec<Item>>,
+    /// Began then, on the wall clock, and ended so; none for what is no session.
+    session: Option<(u64, SessionEnd)>,
+    spans: u64,
+    dropped_spans: u32,
+}
+
+impl Ended {
+    fn tell(self, client: &Client) {
+        if let Some((started_at, end)) = self.session {
+            client.end_session(started_at, end);
+        }
+        submit(client, self.parked);
+        if self.dropped_spans > 0 {
+            client.discard(DiscardReason::BufferOverflow, Category::Span, self.dropped_spans.into());
+        }
+        if !self.is_sent {
+            client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
+            client.discard(DiscardReason::SampleRate, Category::Span, self.spans + 1);
+        }
+    }
+}
+
 impl Shared {
     /// Ends the transaction and hands it over if it is to be sent. The second call does nothing.
     pub(crate) fn finish(mut self: Arc<Self>, ending: Ending) {
-        let mut state = self.lock();
-        if state.phase == Phase::Finished {
-            return;
+        // Nearly always this is the last handle, and there is nobody to lock out.
+        let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
+        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(ended) = state.end(&this.client, ending) else { return };
+        let client = std::mem::replace(&mut this.client, Client::off());
+        let record = &mut state.transaction.record;
+        let full = if ended.is_sent {
+            Some(std::mem::replace(record, client.take_record()))
+        } else {
+            record.clear();
+            None
+        };
+        ended.tell(&client);
+        if let Some(full) = full {
+            client.submit(Item::Transaction(full));
         }
-        let parked = self.take_parked(&mut state);
-        state.phase = Phase::Finished;
-        let was_recording = state.transaction.is_recording;
-        state.transaction.record.response = ending.response;
-        state.transaction.end(ending.status);
-        let is_sent = was_recording && (state.decision.sampled || self.is_kept(&mut state, ending.has_failed));
-        if !is_sent {
+        Self::put_aside(self);
+    }
+
+    /// The same where somebody still has a handle: what later events of the same request need stays behind, and no more.
+    fn finish_shared(&self, ending: Ending) {
+        let mut left = self.client.take_record();
+        let mut state = self.lock();
+        let Some(ended) = state.end(&self.client, ending) else {
+            drop(state);
+            return self.client.give_back(left);
+        };
+        if !ended.is_sent {
             // Where it is sent, what begins later is looked at, and counted.
             self.stop_recording();
         }
-        let session = state.session();
-        let started_at = state.transaction.record.started_at;
-        let (spans, dropped_spans) = (state.transaction.record.spans.len() as u64, state.transaction.record.dropped_spans);
-        drop(state);
-
-        let client = self.client.clone();
-        if ending.is_session {
-            client.end_session(started_at, session);
-        }
-        submit(&client, parked);
-        if dropped_spans > 0 {
-            client.discard(DiscardReason::BufferOverflow, Category::Span, dropped_spans.into());
-        }
-        if !is_sent {
-            client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
-            client.discard(DiscardReason::SampleRate, Category::Span, spans + 1);
-        }
-        if let Some(this) = Arc::get_mut(&mut self) {
-            this.client = crate::client::Client::off();
-            let record = &mut this.state.get_mut().unwrap_or_else(PoisonError::into_inner).transaction.record;
-            if is_sent {
-                let full = std::mem::replace(record, client.take_record());
-                client.submit(Item::Transaction(full));
-            } else {
-                record.clear();
-            }
-            return Self::put_aside(self);
-        }
-        // Somebody still has a handle: what later events of the same request need stays behind, and no more.
-        let mut left = client.take_record();
-        let mut state = self.lock();
         state.transaction.record.copy_scope_to(&mut left);
         let full = std::mem::replace(&mut state.transaction.record, left);
         drop(state);
+        let is_sent = ended.is_sent;
+        ended.tell(&self.client);
         if is_sent {
-            client.submit(Item::Transaction(full));
+            self.client.submit(Item::Transaction(full));
         } else {
-            client.give_back(full);
+            self.client.give_back(full);
         }
     }
 
@@ -115,15 +163,5 @@ impl Shared {
         let mut state = self.lock();
         state.has_failed = true;
         state.has_crashed = true;
-    }
-
-    fn is_kept(&self, state: &mut State, has_failed: bool) -> bool {
-        let keeps = self.client.settings().is_some_and(|settings| settings.keep_failed) && !state.decision.is_final;
-        let record = &mut state.transaction.record;
-        let is_kept = keeps && (has_failed || state.has_failed) && self.client.may_keep(clock::nanos(record.end));
-        if is_kept {
-            record.kept = Some("failed");
-        }
-        is_kept
     }
 }

@@ -201,10 +201,14 @@ impl Transaction {
         }
     }
 
-    /// Ends the transaction; spans that are still open end with it.
-    pub(crate) fn end(&mut self, status: SpanStatus) {
-        // Nobody asks when what is not sent ended.
-        self.record.end = if self.is_recording { clock::now() } else { self.record.start };
+    /// Ends the transaction, now if `at` is not known; spans that are still open end with it.
+    pub(crate) fn end(&mut self, status: SpanStatus, at: Moment) {
+        self.record.end = match (at.is_known(), self.is_recording) {
+            (true, _) => at,
+            (false, true) => clock::now(),
+            // Nobody asks when what is not sent ended.
+            (false, false) => self.record.start,
+        };
         self.record.status = Some(status);
         self.record.live.clear();
         self.is_recording = false;
@@ -234,7 +238,7 @@ mod tests {
     fn nothing_is_recorded_after_the_end() {
         let mut transaction = started();
 
-        transaction.end(SpanStatus::Ok);
+        transaction.end(SpanStatus::Ok, Moment::default());
 
         assert_eq!(transaction.start_own_span("function", "manual", "late", Parent::Root), None);
         assert!(transaction.record.end >= transaction.record.start);
