@@ -201,7 +201,7 @@ impl State {
             scope.capture(error.into_capture(), Parent::Root);
         } else if self.has_failed() {
             scope.note_status(status.as_u16());
-            scope.capture_failure(self.outcome.told());
+            scope.capture_failure(|| self.outcome.told());
         }
         scope.release(status.as_u16());
         if !self.rules.as_ref().is_none_or(|rules| rules.echo.is_silent()) {
@@ -256,7 +256,7 @@ impl State {
     /// The service or its body returned an error, of which we know no more than that.
     fn fail(&mut self, what: &str) {
         if let Some(scope) = &self.scope {
-            scope.capture_failure(what.to_owned());
+            scope.capture_failure(|| what.to_owned());
         }
         self.end(SpanStatus::InternalError, true);
     }
@@ -280,7 +280,7 @@ impl State {
         if let Some(scope) = self.scope.as_ref().filter(|_| self.awaits_trailers && self.has_failed()) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_capture(), Parent::Root)),
-                None => scope.capture_failure(self.outcome.told()),
+                None => scope.capture_failure(|| self.outcome.told()),
             }
         }
         self.end_at(self.outcome.status(), self.has_failed(), at);

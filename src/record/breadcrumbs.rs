@@ -55,6 +55,15 @@ impl Breadcrumbs {
         freed
     }
 
+    /// Copies the steps into another ring, which has been cleared, and into the buffers that lie idle there.
+    pub(crate) fn copy_to(&self, target: &mut Self) {
+        for BreadcrumbRecord { source, at, fields } in &self.ring {
+            let mut buffer = target.spare.pop().unwrap_or_default();
+            buffer.clone_from(fields);
+            target.ring.push_back(BreadcrumbRecord { source: source.clone(), at: *at, fields: buffer });
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &BreadcrumbRecord> {
         self.ring.iter()
     }

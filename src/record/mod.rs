@@ -203,7 +203,7 @@ impl Record {
         target.request = self.request.clone();
         target.response = self.response;
         self.set.copy_to(&mut target.set);
-        target.breadcrumbs = self.breadcrumbs.clone();
+        self.breadcrumbs.copy_to(&mut target.breadcrumbs);
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
         target.scope_end = target.arena.len();
         target.header_lengths.clone_from(&self.header_lengths);

@@ -199,14 +199,14 @@ impl Shared {
 
     /// Captures that the response says the service failed, where nothing has said why. At most ten a
     /// second, then counted as dropped.
-    pub(crate) fn capture_failure(&self, what: String) {
+    pub(crate) fn capture_failure(&self, what: impl FnOnce() -> String) {
         if self.lock().first_error.is_some() {
             return;
         }
         if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
-        let capture = Capture { message: Some(what), follows_name: true, ..Capture::new(Level::Error, "auto.http.tower") };
+        let capture = Capture { message: Some(what()), follows_name: true, ..Capture::new(Level::Error, "auto.http.tower") };
         self.capture(capture, Parent::Root);
     }
 
@@ -249,8 +249,11 @@ impl State {
         if self.parked.is_empty() {
             return None;
         }
-        let parked = std::mem::take(&mut self.parked);
-        Some(parked.into_iter().map(|captured| Item::Event(self.with_scope(captured, client))).collect())
+        let mut parked = std::mem::take(&mut self.parked);
+        let events = parked.drain(..).map(|captured| Item::Event(self.with_scope(captured, client))).collect();
+        // The room serves the next request as well.
+        self.parked = parked;
+        Some(events)
     }
 
     /// Gives an event its copy of the scope.

@@ -6,7 +6,6 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::visit::encoded;
 use crate::exception;
 use crate::protocol::Exception;
 use crate::record::LogRecord;
@@ -16,15 +15,14 @@ use crate::scope::Capture;
 const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_panic"];
 
 /// What an event of level ERROR captures; nothing where it only repeats what the layer knows.
-pub(super) fn capture(event: &Event<'_>) -> Option<Capture> {
+/// `fields` are its fields as they are recorded.
+pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<Capture> {
     let metadata = event.metadata();
     if KNOWN_OTHERWISE.iter().any(|target| metadata.target().starts_with(target)) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
-    let mut fields = Vec::new();
-    encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
     Some(Capture::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
 }
 

@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::database;
 use super::failure;
 use super::index::Index;
-use super::visit::encoded;
+use super::visit::{encoded, fields_of};
 use crate::client::{Client, WeakClient};
 use crate::export::diagnostics::{explain, is_aloud};
 use crate::export::{Item, are_logs_wanted, is_exporter};
@@ -243,22 +243,29 @@ impl TracingLayer {
         if are_logs_wanted() {
             self.log(event, context);
         }
-        if current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true) {
-            let add = |entered: Entered<'_>, fields: &[u8]| {
-                entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields);
-            };
-            encoded(
-                |fields| event.record(fields),
-                |fields| {
-                    current::with(|entered| add(entered, fields));
-                },
-            );
+        let takes_breadcrumbs = current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true);
+        if *metadata.level() == Level::ERROR {
+            self.note_error(event, context, takes_breadcrumbs);
+        } else if takes_breadcrumbs {
+            encoded(|fields| event.record(fields), |fields| Self::add_breadcrumb(metadata, fields));
         }
-        if *metadata.level() != Level::ERROR {
-            return;
-        }
+    }
+
+    fn add_breadcrumb(metadata: &'static Metadata<'static>, fields: &[u8]) {
+        current::with(|entered| entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields));
+    }
+
+    #[inline(never)]
+    fn note_error<S>(&self, event: &Event<'_>, context: &Context<'_, S>, takes_breadcrumbs: bool)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
         let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
-        let capture = if captures { failure::capture(event) } else { None };
+        let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
+        if takes_breadcrumbs {
+            Self::add_breadcrumb(event.metadata(), &fields);
+        }
+        let capture = if captures { failure::capture(event, fields) } else { None };
         current::with(|entered| {
             let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             state.transaction.fail_span(span);
@@ -328,7 +335,7 @@ impl TracingLayer {
         }
         let client = self.client.upgrade();
         if client.is_enabled()
-            && let Some(capture) = failure::capture(event)
+            && let Some(capture) = failure::capture(event, fields_of(event))
         {
             capture_outside(client, capture);
         }
@@ -350,8 +357,7 @@ impl TracingLayer {
         if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
             return;
         }
-        let mut fields = Vec::new();
-        encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
+        let fields = fields_of(event);
         let place = current::with(|entered| {
             let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             entered.scope.log_place(&mut state, span)

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 
+use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use crate::record::{FieldWriter, Key};
@@ -35,6 +36,13 @@ pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(
     if let Some(run) = run {
         run(&mut Vec::new());
     }
+}
+
+/// The fields of an event as they are recorded.
+pub(super) fn fields_of(event: &Event<'_>) -> Vec<u8> {
+    let mut fields = Vec::new();
+    encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
+    fields
 }
 
 /// Writes each field by its place in the callsite's list.
