@@ -165,6 +165,9 @@ fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
         None => text,
     };
     match address::parse(text) {
+        Some(url) if url.scheme_str() == Some("https") && cfg!(not(feature = "rustls")) => {
+            Err(Error::setting(format!("{name}: an https address needs the feature `rustls` of tower-sentry")))
+        }
         Some(url) if address::user(&url).is_none() => Ok(Some(url)),
         Some(_) => Err(Error::setting(format!("{name}: expected a URL without a user"))),
         None => Err(Error::setting(format!("{name}: expected 1, 0 or a URL, found '{}'", shown(text)))),

@@ -181,6 +181,9 @@ fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Res
 
 fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
     match address::parse(text) {
+        Some(url) if url.scheme_str() == Some("https") && cfg!(not(feature = "rustls")) => {
+            Err(Error::setting(format!("{name}: an https address needs the feature `rustls` of tower-sentry")))
+        }
         Some(url) if address::user(&url).is_none() => Ok(url),
         _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https and without a user"))),
     }

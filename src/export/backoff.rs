@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST_MIDWAY: Duration = Duration::from_secs(2);
 
-/// Closed while attempts succeed; after a failure open for 1 s, then twice as long each time up to 60 s, with jitter.
+/// Closed while attempts succeed; after a failure open for 1 s, then twice as long each time up to 60 s (2 s where somebody is there and hangs up), with jitter.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -27,8 +28,27 @@ impl Backoff {
         *self = Self::default();
     }
 
+    /// Lets one attempt go before the pause is over.
+    pub(super) fn end_pause(&mut self) {
+        self.until = None;
+    }
+
+    /// The server could not be reached.
     pub(super) fn failed(&mut self, now: Instant) {
-        let longest = FIRST.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
+        self.pause(now, LONGEST);
+    }
+
+    /// Somebody is there and hangs up, perhaps on one envelope only: the next must not wait for long.
+    pub(super) fn failed_midway(&mut self, now: Instant) {
+        self.pause(now, LONGEST_MIDWAY);
+    }
+
+    fn pause(&mut self, now: Instant, longest: Duration) {
+        // Several attempts that were on their way when the server went are one failure.
+        if self.until(now).is_some() {
+            return;
+        }
+        let longest = FIRST.saturating_mul(1 << self.failures.min(6)).min(longest);
         self.failures = self.failures.saturating_add(1);
         // From half to the whole: many processes must not come back in step.
         self.until = Some(now + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
@@ -47,7 +67,10 @@ mod tests {
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 backoff.failed(now);
-                backoff.until(now).map(|until| until - now).unwrap_or_default()
+                backoff.failed(now);
+                let wait = backoff.until(now).map(|until| until - now).unwrap_or_default();
+                backoff.end_pause();
+                wait
             })
             .collect();
         backoff.succeeded();

@@ -45,20 +45,20 @@ enum Way {
 }
 
 impl Connector {
-    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` as curl does, on macOS and Windows the system's settings after them. Loopback
-    /// addresses are reached straight. A proxy of another kind is an error.
+    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, on macOS and Windows the system's settings after them. Loopback
+    /// addresses are reached straight. A proxy of another kind, and one that cannot be read, is an error.
     pub(super) fn new(server: &Uri, timeout: Duration) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared by the addresses of a name: one that is a black hole must not use it up.
         tcp.set_connect_timeout(Some(timeout));
-        let proxy = if is_loopback(server) { None } else { Matcher::from_system().intercept(server) };
-        let way = match proxy {
+        let way = match proxy_for(server)? {
             Some(proxy) => Way::by(proxy, server)?,
             None => Way::Straight,
         };
-        Ok(Self { tcp, tls: Tls::new()?, way, timeout })
+        let uses_tls = server.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
+        Ok(Self { tcp, tls: Tls::new(uses_tls)?, way, timeout })
     }
 
     /// What a proxy that forwards wants to read in each request.
@@ -67,6 +67,11 @@ impl Connector {
             Way::Forward(proxy) => proxy.basic_auth(),
             Way::Straight | Way::Tunnel(_) | Way::Socks { .. } => None,
         }
+    }
+
+    /// Whether requests go by a proxy that reads them, and may answer in the server's place.
+    pub(super) fn forwards(&self) -> bool {
+        matches!(self.way, Way::Forward(_))
     }
 
     async fn connect(self, server: Uri) -> Result<Stream, BoxError> {
@@ -83,11 +88,20 @@ impl Connector {
                 open(tls.over(tunnel), server).await?
             }
             Way::Socks { proxy, local_dns } => {
-                let mut socks = SocksV5::new(proxy.uri().clone(), tcp).local_dns(local_dns);
+                // Names are looked up by us, or by the proxy: the library would look them up on the exporter's thread, and wait.
+                let (host, port) = (proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or(1080));
+                let mut socks = SocksV5::new(socks_uri(&format!("{host}:{port}"))?, tcp).local_dns(false);
                 if let Some((user, password)) = proxy.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
-                open(tls.over(socks), server).await?
+                let mut refused = None;
+                for to in targets(&server, local_dns).await? {
+                    match open(tls.over(To { inner: socks.clone(), to }), server.clone()).await {
+                        Ok(io) => return Ok(Stream { io, forwarded }),
+                        Err(error) => refused = Some(error),
+                    }
+                }
+                return Err(refused.unwrap_or_else(|| "its name has no address".into()));
             }
         };
         Ok(Stream { io, forwarded })
@@ -95,6 +109,13 @@ impl Connector {
 }
 
 impl Way {
+    fn proxy(&self) -> Option<&Intercept> {
+        match self {
+            Self::Straight => None,
+            Self::Forward(proxy) | Self::Tunnel(proxy) | Self::Socks { proxy, .. } => Some(proxy),
+        }
+    }
+
     fn by(proxy: Intercept, server: &Uri) -> Result<Self, Error> {
         Ok(match (proxy.uri().scheme_str(), server.scheme_str()) {
             (Some("socks5"), _) => Self::Socks { proxy, local_dns: true },
@@ -159,6 +180,66 @@ where
     Ok(Box::new(connector.call(to).await.map_err(Into::into)?))
 }
 
+/// What a SOCKS proxy is asked for: always with a port, or it takes the one of `https`. By address where names are looked up here.
+async fn targets(server: &Uri, local_dns: bool) -> Result<Vec<Uri>, BoxError> {
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("https") { 443 } else { 80 });
+    let host = server.host().unwrap_or_default();
+    if !local_dns {
+        return Ok(vec![socks_uri(&format!("{host}:{port}"))?]);
+    }
+    let addresses = tokio::net::lookup_host((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
+    addresses.map(|address| socks_uri(&address.to_string())).collect()
+}
+
+fn socks_uri(authority: &str) -> Result<Uri, BoxError> {
+    Ok(Uri::builder().scheme("socks").authority(authority).path_and_query("/").build()?)
+}
+
+/// Connects to one place, whatever it is asked for: TLS above goes by the server's name.
+#[derive(Clone)]
+struct To<S> {
+    inner: S,
+    to: Uri,
+}
+
+impl<S: Service<Uri>> Service<Uri> for To<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, _: Uri) -> S::Future {
+        self.inner.call(self.to.clone())
+    }
+}
+
+/// The proxy that the environment names for a server.
+fn proxy_for(server: &Uri) -> Result<Option<Intercept>, Error> {
+    let variable = |name: &str| {
+        let value = std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).ok()?;
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    if is_loopback(server) || variable("no_proxy").is_some_and(|hosts| hosts == "*") {
+        return Ok(None);
+    }
+    let matcher = Matcher::from_system();
+    if let Some(proxy) = matcher.intercept(server) {
+        return Ok(Some(proxy));
+    }
+    // Not for this server, or not to be read: what was to go by a proxy must not go past it without a word.
+    for name in [if server.scheme_str() == Some("https") { "https_proxy" } else { "http_proxy" }, "all_proxy"] {
+        if let Some(value) = variable(name)
+            && Matcher::builder().all(value).build().intercept(server).is_none()
+        {
+            return Err(Error::exporter(format!("the proxy that {} names cannot be read", name.to_ascii_uppercase())));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a server is on this machine, where no proxy is needed and none would find it.
 fn is_loopback(server: &Uri) -> bool {
     let host = server.host().unwrap_or_default();
@@ -208,5 +289,25 @@ impl Write for Stream {
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socks_proxy_is_told_the_port_that_the_scheme_implies() {
+        for (server, expected) in [
+            ("http://sentry.test/1", "socks://sentry.test:80/"),
+            ("https://sentry.test/1", "socks://sentry.test:443/"),
+            ("http://sentry.test:9000/1", "socks://sentry.test:9000/"),
+            ("http://[2001:db8::1]/1", "socks://[2001:db8::1]:80/"),
+        ] {
+            let found = targets(&Uri::from_static(server), false).await.expect("a target");
+            assert_eq!(found, [expected]);
+        }
+        let by_address = targets(&Uri::from_static("http://localhost/1"), true).await.expect("the name has an address");
+        assert!(by_address.iter().all(|to| ["socks://127.0.0.1:80/", "socks://[::1]:80/"].contains(&&*to.to_string())), "{by_address:?}");
     }
 }

@@ -19,6 +19,9 @@ use crate::protocol::{Category, DiscardReason};
 
 /// Requests that may be on the wire at once.
 const IN_FLIGHT: usize = 4;
+/// So many that failed wait outside of the queue in any case, and more within so many bytes.
+const RETRIES: usize = 8;
+const RETRIED_BYTES: usize = 1024 * 1024;
 
 /// Every destination, and what is on its way to one.
 pub(super) struct Delivery {
@@ -43,17 +46,30 @@ pub(super) struct Delivery {
     trouble: diagnostics::Quiet,
     /// Answers of the server so far.
     answers: u64,
+    /// Whether the next to send is one that failed before.
+    is_retrys_turn: bool,
+    /// The server that is configured cannot be reached by any means of ours.
+    is_refused: bool,
 }
 
 impl Delivery {
-    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
+    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
         let Settings { connect_timeout, request_timeout, .. } = *settings;
         let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
-        let project = project.map(|dsn| Http::to_project(dsn, connect_timeout, request_timeout)).transpose()?;
-        let spotlight = settings.spotlight.clone().map(|url| Http::to_url(url, connect_timeout, request_timeout)).transpose()?;
+        let mut is_refused = false;
+        // The rest goes on: local sinks, the file of security events, the accounts.
+        let mut taken = |http: Result<Http, Error>| {
+            http.map_err(|error| {
+                is_refused = true;
+                diagnostics::warn(&format!("nothing will be sent: {error}"));
+            })
+            .ok()
+        };
+        let project = project.and_then(|dsn| taken(Http::to_project(dsn, connect_timeout, request_timeout)));
+        let spotlight = settings.spotlight.clone().and_then(|url| taken(Http::to_url(url, connect_timeout, request_timeout)));
         // Without a project, Spotlight is the server: waited for and counted like one.
         let (project, spotlight) = if project.is_some() || settings.transport.is_some() { (project, spotlight) } else { (spotlight, None) };
-        Ok(Self {
+        Self {
             shared,
             console: settings.console,
             transport: settings.transport.clone(),
@@ -69,15 +85,26 @@ impl Delivery {
             buffers: Vec::new(),
             trouble: diagnostics::Quiet::new(),
             answers: 0,
-        })
+            is_retrys_turn: false,
+            is_refused,
+        }
     }
 
     /// Takes in how attempts have ended.
     pub(super) fn settle_finished(&mut self) {
-        // A task of ours neither panics nor is aborted before the end.
-        while let Some(Ok((id, (outbound, outcome)))) = self.in_flight.try_join_next_with_id() {
-            self.in_flight_loads.remove(&id);
-            self.settle(outbound, outcome);
+        while let Some(joined) = self.in_flight.try_join_next_with_id() {
+            match joined {
+                Ok((id, (outbound, outcome))) => {
+                    self.in_flight_loads.remove(&id);
+                    self.settle(outbound, outcome);
+                }
+                // A panic of ours, or of the client's.
+                Err(error) => {
+                    if let Some((load, _)) = self.in_flight_loads.remove(&error.id()) {
+                        self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
+                    }
+                }
+            }
         }
         while self.copies.try_join_next().is_some() {}
     }
@@ -148,7 +175,7 @@ impl Delivery {
             let (body, compressed) = http::encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
             let shared = Arc::clone(&self.shared);
             self.copies.spawn(async move {
-                if let Outcome::Unreachable(reason) = spotlight.send(body, compressed).await {
+                if let Outcome::Unreachable(reason) | Outcome::Unanswered(reason) = spotlight.send(body, compressed).await {
                     diagnostics::debug(&format!("Spotlight did not take an envelope: {reason}"));
                 }
                 shared.queue.wake();
@@ -167,8 +194,12 @@ impl Delivery {
             }
         }
         let Some(project) = self.project.clone() else {
-            // Without a server, what a local sink has shown is as delivered as it can be.
-            self.shared.ledger.sent(outbound.load);
+            if self.is_refused {
+                self.shared.ledger.discard(outbound.load, DiscardReason::InternalSdkError);
+            } else {
+                // Without a server, what a local sink has shown is as delivered as it can be.
+                self.shared.ledger.sent(outbound.load);
+            }
             return self.keep_buffer(outbound);
         };
         let (body, compressed) = http::encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
@@ -208,6 +239,11 @@ impl Delivery {
                 }
                 self.keep_buffer(outbound);
             }
+            Outcome::Unanswered(reason) => {
+                self.backoff.failed_midway(now);
+                self.trouble.warn(&format!("the server hangs up without an answer ({reason}); events wait in memory"));
+                self.keep_for_later(outbound);
+            }
             Outcome::Unreachable(reason) => {
                 self.backoff.failed(now);
                 self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
@@ -221,18 +257,36 @@ impl Delivery {
         let strikes = &mut outbound.strikes;
         strikes.count += u32::from(strikes.count == 0 || self.answers > strikes.answers);
         strikes.answers = self.answers;
-        if strikes.count <= 3 {
-            return self.retry.push_back(outbound);
+        if strikes.count > 3 {
+            return self.lose(outbound, DiscardReason::NetworkError);
         }
+        self.retry.push_back(outbound);
+        let bytes: usize = self.retry.iter().map(|outbound| outbound.envelope.len()).sum();
+        // Fresh ones that fail as well come here: most memory is to be the queue's.
+        if self.retry.len() > RETRIES
+            && bytes > RETRIED_BYTES
+            && let Some(oldest) = self.retry.pop_front()
+        {
+            self.lose(oldest, DiscardReason::NetworkError);
+        }
+    }
+
+    /// Gives an envelope up.
+    pub(super) fn lose(&mut self, outbound: Outbound, reason: DiscardReason) {
         self.shared.ledger.put_back(&outbound.reports);
-        self.shared.ledger.discard(outbound.load, DiscardReason::NetworkError);
+        self.shared.ledger.discard(outbound.load, reason);
         self.keep_buffer(outbound);
     }
 
-    /// The next to send: while attempts fail, fresh ones take turns with those that failed, so that one cannot block all.
+    /// The next of those that failed, in turns with fresh ones: however many a server chokes on, they cannot block the rest.
     pub(super) fn next_retry(&mut self) -> Option<Outbound> {
-        let takes_fresh = self.backoff.is_failing() && self.retry.len() < 2 * IN_FLIGHT && !self.shared.queue.is_empty();
-        if takes_fresh { None } else { self.retry.pop_front() }
+        self.is_retrys_turn = !self.is_retrys_turn || self.shared.queue.is_empty();
+        if self.is_retrys_turn { self.retry.pop_front() } else { None }
+    }
+
+    /// Lets one attempt go before the pause is over: there may not be another.
+    pub(super) fn end_pause(&mut self) {
+        self.backoff.end_pause();
     }
 
     fn keep_buffer(&mut self, outbound: Outbound) {

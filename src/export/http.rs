@@ -22,6 +22,7 @@ const RESPONSE_LIMIT: usize = 64 * 1024;
 /// Sentry's servers close idle connections after five seconds.
 const IDLE: Duration = Duration::from_secs(4);
 
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMED_OUT: &str = "timed out";
 const AGENT: &str = concat!("tower.sentry/", env!("CARGO_PKG_VERSION"));
 
@@ -32,6 +33,8 @@ pub(super) struct Http {
     url: Uri,
     headers: HeaderMap,
     request_timeout: Duration,
+    /// A proxy reads the requests.
+    by_proxy: bool,
 }
 
 /// How an attempt ended.
@@ -39,8 +42,10 @@ pub(super) struct Http {
 pub(super) enum Outcome {
     /// There was an answer.
     Answered { status: StatusCode, headers: HeaderMap },
-    /// There was none: refused, reset, timed out, no such host, TLS.
+    /// There was none: refused, timed out, no such host, TLS.
     Unreachable(String),
+    /// Somebody took the request and hung up.
+    Unanswered(String),
 }
 
 impl Http {
@@ -66,9 +71,10 @@ impl Http {
         if let Some(authorization) = connector.proxy_authorization() {
             headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
+        let by_proxy = connector.forwards();
         let client =
             Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build::<_, Full<Bytes>>(connector);
-        Ok(Self { client, url, headers, request_timeout })
+        Ok(Self { client, url, headers, request_timeout, by_proxy })
     }
 
     /// Sends one envelope. The timeouts bound the whole of it.
@@ -80,12 +86,18 @@ impl Http {
         if compressed {
             request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let deadline = Instant::now() + self.request_timeout;
+        // `Duration::MAX` means "as long as it takes": no moment is that far.
+        let deadline = Instant::now() + self.request_timeout.min(LONGEST);
         let (head, mut body) = match timeout_at(deadline, self.client.request(request)).await {
             Ok(Ok(response)) => response.into_parts(),
-            Ok(Err(error)) => return Outcome::Unreachable(reason(&error)),
+            Ok(Err(error)) if error.is_connect() => return Outcome::Unreachable(reason(&error)),
+            Ok(Err(error)) => return Outcome::Unanswered(reason(&error)),
             Err(_) => return Outcome::Unreachable(TIMED_OUT.to_owned()),
         };
+        // The server was not asked: these are a proxy's words for that.
+        if self.by_proxy && matches!(head.status.as_u16(), 407 | 502 | 504) {
+            return Outcome::Unanswered(format!("the proxy answered {}", head.status));
+        }
         let mut left = RESPONSE_LIMIT;
         // Reading to the end is what lets the connection be used again.
         while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 
 use super::worker::Worker;
 use super::{Settings, Shared, diagnostics};
-use crate::error::Error;
 use crate::protocol::DiscardReason;
 
 /// Runs until the exporter is closed.
@@ -15,12 +14,9 @@ pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
     mark();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&Error::exporter(format!("the exporter's runtime could not be built: {error}"))),
+        Err(error) => return diagnostics::warn(&format!("nothing will be sent: the exporter's runtime could not be built: {error}")),
     };
-    match Worker::new(settings, shared) {
-        Ok(worker) => runtime.block_on(worker.run()),
-        Err(error) => refuse(&error),
-    }
+    runtime.block_on(Worker::new(settings, shared).run());
     // A name lookup may sit in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
 }
@@ -36,10 +32,6 @@ fn mark() {
 /// Whether this thread belongs to an exporter: what its HTTP client logs would make the next envelope, and that the one after it.
 pub(crate) fn is_exporter() -> bool {
     IS_EXPORTER.with(Cell::get)
-}
-
-fn refuse(error: &Error) {
-    diagnostics::warn(&format!("nothing will be sent: {error}"));
 }
 
 /// The end of the worker, also by a panic of ours: nothing is taken any more, what is left is counted, nobody waits in vain.

@@ -11,7 +11,7 @@ mod on {
     use std::sync::Arc;
 
     use hyper_rustls::HttpsConnector;
-    use rustls::ClientConfig;
+    use rustls::{ClientConfig, RootCertStore};
     use rustls_platform_verifier::BuilderVerifierExt;
 
     use crate::error::Error;
@@ -21,15 +21,18 @@ mod on {
     pub(crate) struct Tls(Arc<ClientConfig>);
 
     impl Tls {
-        pub(crate) fn new() -> Result<Self, Error> {
+        /// The platform is asked for its certificates only if they are needed: an image without any can still reach a relay without TLS.
+        pub(crate) fn new(is_needed: bool) -> Result<Self, Error> {
+            let refused = |error| Error::exporter(format!("TLS could not be set up: {error}"));
             // The provider is given here and not installed for the process: that choice is the application's.
             let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .and_then(BuilderVerifierExt::with_platform_verifier)
-                .map_err(|error| Error::exporter(format!("TLS could not be set up: {error}")))?
-                .with_no_client_auth();
-            Ok(Self(Arc::new(config)))
+            let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refused)?;
+            let builder = if is_needed {
+                builder.with_platform_verifier().map_err(refused)?
+            } else {
+                builder.with_root_certificates(RootCertStore::empty())
+            };
+            Ok(Self(Arc::new(builder.with_no_client_auth())))
         }
 
         /// A connector that speaks TLS over `connector` to whom it reaches by `https`.
@@ -49,7 +52,7 @@ mod off {
 
     impl Tls {
         #[expect(clippy::unnecessary_wraps, reason = "the twin with TLS can fail")]
-        pub(crate) fn new() -> Result<Self, Error> {
+        pub(crate) fn new(_: bool) -> Result<Self, Error> {
             Ok(Self)
         }
 

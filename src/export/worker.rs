@@ -8,7 +8,6 @@ use super::logs::LogBatch;
 use super::pipeline::Outbound;
 use super::security_log::SecurityFile;
 use super::{Flush, Item, Pipeline, Settings, Shared, diagnostics};
-use crate::error::Error;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 /// While there is traffic the worker looks by itself, so that requests need not wake it.
@@ -36,10 +35,10 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(settings: Settings, shared: &'a Arc<Shared>) -> Result<Self, Error> {
-        let delivery = Delivery::new(&settings, Arc::clone(shared))?;
+    pub(super) fn new(settings: Settings, shared: &'a Arc<Shared>) -> Self {
+        let delivery = Delivery::new(&settings, Arc::clone(shared));
         let now = Instant::now();
-        Ok(Self {
+        Self {
             shared,
             pipeline: Pipeline {
                 facts: settings.facts,
@@ -59,7 +58,7 @@ impl<'a> Worker<'a> {
             last_sessions: now,
             empty_looks: 0,
             start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
-        })
+        }
     }
 
     /// Runs until the exporter is closed.
@@ -86,7 +85,12 @@ impl<'a> Worker<'a> {
     }
 
     fn take_commands(&mut self) {
+        let closed = |flushes: &[Flush]| flushes.iter().any(|flush| flush.close);
+        let was_closed = closed(&self.flushes);
         self.flushes.append(&mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner));
+        if !was_closed && closed(&self.flushes) {
+            self.delivery.end_pause();
+        }
     }
 
     /// First of all and whatever the network does: this file is for the day on which nothing else works.
@@ -103,7 +107,11 @@ impl<'a> Worker<'a> {
         self.send_sessions(now);
         while self.delivery.has_room(now) && !self.is_called() {
             if let Some(outbound) = self.delivery.next_retry() {
-                self.delivery.dispatch(outbound);
+                if self.delivery.is_closed(outbound.load.category, now) {
+                    self.delivery.lose(outbound, DiscardReason::RatelimitBackoff);
+                } else {
+                    self.delivery.dispatch(outbound);
+                }
                 continue;
             }
             let Some((number, item)) = self.shared.queue.pop() else { break };

@@ -6,7 +6,16 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 /// Reads a URL with a host and the scheme `http` or `https`; the user it may hold is left in.
 pub(crate) fn parse(text: &str) -> Option<Uri> {
     let uri: Uri = text.trim().parse().ok()?;
-    (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    (matches!(uri.scheme_str(), Some("http" | "https")) && has_host && has_readable_port(&uri)).then_some(uri)
+}
+
+/// Whether what stands behind the host is a port, or nothing: the parser takes anything there.
+fn has_readable_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let behind = host.get(uri.host().map_or(0, str::len)..).unwrap_or_default();
+    behind.is_empty() || behind.strip_prefix(':').is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 /// The user of a URL, without its password.
@@ -25,4 +34,19 @@ pub(crate) fn at_path(uri: &Uri, path: PathAndQuery) -> Option<Uri> {
         None => Authority::try_from(host).ok()?,
     };
     Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_read_is_no_address() {
+        for text in ["http://h/1", "http://h:/1", "http://k:s@h:9000/1", "https://[::1]:9000/1", "https://[::1]/1", "http://k@h:65535/1"] {
+            assert!(parse(text).is_some(), "{text}");
+        }
+        for text in ["http://h:9OOO/1", "http://k@h:99999/1", "https://k@h:443x/1", "http://h:-1/1", "http://[::1]x:80/1"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
 }

@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 use http::Request;
 use tower::ServiceExt as _;
 use tower_sentry::protocol::{self, DiscardReason, ItemType};
-use tower_sentry::{Client, Config, Level, Scope, SentryLayer};
+use tower_sentry::{Client, Config, Level, Scope, SentryLayer, TracingLayer};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{self, Answer, PATIENCE, Relay, Server};
 
@@ -241,7 +242,7 @@ async fn spotlight_gets_a_copy_without_a_dsn() {
 }
 
 #[tokio::test]
-async fn an_envelope_that_the_server_chokes_on_does_not_hold_up_the_rest() {
+async fn envelopes_that_the_server_chokes_on_do_not_hold_up_the_rest() {
     let relay = Relay::start();
     // Resets whoever sends more than this.
     relay.choke_above(5_000);
@@ -252,17 +253,20 @@ async fn an_envelope_that_the_server_chokes_on_does_not_hold_up_the_rest() {
     let app = app(&client).merge(Router::new().route("/large", get(large)).layer(SentryLayer::new(&client)));
     let server = Server::start(app).await;
 
-    support::get(&server, "/large").await;
+    // More than are kept aside.
+    for _ in 0..9 {
+        support::get(&server, "/large").await;
+    }
     relay.wait_for_choking();
-    for number in 0..20 {
+    for number in 0..4 {
         support::get(&server, &format!("/plain/{number}")).await;
     }
 
-    relay.wait_for(20);
+    relay.wait_for(4);
     // Given up by now, or at the end of the wait: the test does not care which.
     let _ = client.shutdown(Duration::from_secs(2)).await;
-    assert_eq!(client.stats().transactions.sent, 20);
-    assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
+    assert_eq!(client.stats().transactions.sent, 4);
+    assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 9)]);
 }
 
 #[tokio::test]
@@ -348,4 +352,42 @@ async fn a_handshake_is_part_of_the_time_to_connect() {
     // The second attempt: the first has ended.
     let attempts = async { (silent.accept().await.unwrap(), silent.accept().await.unwrap()) };
     tokio::time::timeout(PATIENCE, attempts).await.expect("two attempts");
+}
+
+#[tokio::test]
+async fn a_machine_without_certificates_reaches_a_relay_without_tls() {
+    let name = "export::a_machine_without_certificates_reaches_a_relay_without_tls";
+    if support::in_child(name, &[("SSL_CERT_FILE", "/none"), ("SSL_CERT_DIR", "/none")]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).request_timeout(Duration::MAX).build().unwrap());
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/message").await;
+    support::settle(&client).await;
+
+    assert_eq!((relay.events().len(), client.stats().errors.sent), (1, 1));
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_read_is_not_passed_by_and_the_rest_goes_on() {
+    let name = "export::a_proxy_that_cannot_be_read_is_not_passed_by_and_the_rest_goes_on";
+    if let Some(said) = support::said_in_child(name, &[("SENTRY_DEBUG", "1"), ("HTTP_PROXY", "socks://proxy.test:1")]) {
+        assert!(said.contains("nothing will be sent: the proxy that HTTP_PROXY names cannot be read"), "{said}");
+        return;
+    }
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("security-without-a-way.log");
+    let _ = std::fs::remove_file(&path);
+    let dsn = "http://0123456789abcdef0123456789abcdef@sentry.test/1";
+    let client = Client::from(Config::builder().dsn(dsn).security_log(&path).debug(true).panic_hook(false).build().unwrap());
+    let log = tracing_subscriber::registry().with(TracingLayer::new(&client));
+    tracing::subscriber::with_default(log, || tracing::warn!(target: "security", "sign-in refused"));
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/message").await;
+    client.shutdown(support::PATIENCE).await.unwrap();
+
+    assert_eq!(client.stats().errors.dropped, [(DiscardReason::InternalSdkError, 1)]);
+    assert!(std::fs::read_to_string(&path).unwrap().contains("sign-in refused"));
 }

@@ -65,7 +65,8 @@ basic="Basic $(printf 'me:pa55' | base64)"
 trusted=SSL_CERT_FILE=$folder/ca.pem
 path=/api/1/envelope/
 sends tls secure straight "$trusted" "SENTRY_DSN=https://$key@localhost:$tls/1" "ALL_PROXY=http://127.0.0.1:$proxy"
-sends stranger nobody straight SSL_CERT_FILE= "SENTRY_DSN=https://$key@localhost:$tls/1"
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=another authority" -keyout "$folder/other.key" -out "$folder/other.pem" 2>>"$folder/openssl.log"
+sends stranger nobody straight "SSL_CERT_FILE=$folder/other.pem" "SENTRY_DSN=https://$key@localhost:$tls/1"
 grep -q 'cannot be reached (invalid peer certificate: UnknownIssuer)' "$folder/stranger.log" || fail "who does not trust a certificate is not told so"
 sends another-name nobody straight "$trusted" "SENTRY_DSN=https://$key@127.0.0.1:$tls/1"
 sends tunnel secure "CONNECT sentry.test $basic" "$trusted" "SENTRY_DSN=https://$key@sentry.test:$tls/1" "HTTPS_PROXY=http://me:pa55@127.0.0.1:$proxy"
