@@ -182,7 +182,7 @@ where
 
 /// What a SOCKS proxy is asked for: always with a port, or it takes the one of `https`. By address where names are looked up here.
 async fn targets(server: &Uri, local_dns: bool) -> Result<Vec<Uri>, BoxError> {
-    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("https") { 443 } else { 80 });
+    let port = server.port_u16().unwrap_or_else(|| if server.scheme_str() == Some("https") { 443 } else { 80 });
     let host = server.host().unwrap_or_default();
     if !local_dns {
         return Ok(vec![socks_uri(&format!("{host}:{port}"))?]);

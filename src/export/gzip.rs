@@ -58,7 +58,7 @@ mod tests {
         // Noise grows when it is compressed.
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
 
-        for bytes in [&b"a text, a text, a text"[..], b"", &noise, &[7; 1_000_000], b"a text, a text, a text"] {
+        for bytes in [&b"a text, a text, a text"[..], b"", &noise, &vec![7; 1_000_000], b"a text, a text, a text"] {
             assert_eq!(read(&gzip.compress(bytes).expect("it is compressed")), bytes);
         }
     }

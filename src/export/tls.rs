@@ -12,7 +12,7 @@ mod on {
 
     use hyper_rustls::HttpsConnector;
     use rustls::{ClientConfig, RootCertStore};
-    use rustls_platform_verifier::BuilderVerifierExt;
+    use rustls_platform_verifier::BuilderVerifierExt as _;
 
     use crate::error::Error;
 

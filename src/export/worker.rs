@@ -14,6 +14,8 @@ use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After so many looks at an empty queue it sleeps until it is woken.
 const LOOKS_BEFORE_SLEEP: u32 = 50;
+/// After so many items others may go: a hundred microseconds or two.
+const IN_A_ROW: u32 = 8;
 /// A client report that found no envelope to ride on goes alone after this.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Sessions are counted for so long.
@@ -31,6 +33,7 @@ pub(super) struct Worker<'a> {
     last_report: Instant,
     last_sessions: Instant,
     empty_looks: u32,
+    sealed_in_a_row: u32,
     start_line: Option<(String, Instant)>,
 }
 
@@ -57,6 +60,7 @@ impl<'a> Worker<'a> {
             last_report: now,
             last_sessions: now,
             empty_looks: 0,
+            sealed_in_a_row: 0,
             start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
         }
     }
@@ -117,10 +121,7 @@ impl<'a> Worker<'a> {
             let Some((number, item)) = self.shared.queue.pop() else { break };
             self.empty_looks = 0;
             self.take_item(number, item, now);
-            // While there is room requests go first: where there are more threads than cores, a slice of ours is a wait of milliseconds.
-            if self.shared.queue.has_much_room() {
-                std::thread::yield_now();
-            }
+            self.let_others_go();
         }
         self.send_logs(now);
         let is_asked = self.is_drained() && self.flushes.iter().any(|flush| !flush.took_report);
@@ -128,6 +129,16 @@ impl<'a> Worker<'a> {
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
             self.flushes.iter_mut().for_each(|flush| flush.took_report = true);
             self.send_report(now);
+        }
+    }
+
+    /// While there is room requests go first: where there are more threads than cores, a whole slice of ours is a wait of milliseconds for
+    /// one of them. Not each time, since it may be as long before we go on; and not while somebody waits for us.
+    fn let_others_go(&mut self) {
+        self.sealed_in_a_row += 1;
+        if self.sealed_in_a_row >= IN_A_ROW && self.flushes.is_empty() && self.shared.queue.has_much_room() {
+            self.sealed_in_a_row = 0;
+            std::thread::yield_now();
         }
     }
 

@@ -49,8 +49,6 @@ struct State {
     expected: Option<u64>,
     response: ResponseFacts,
     was_polled: bool,
-    /// Nothing of it is sent: its polls are not timed, and its end is not waited for where nothing can happen in the body.
-    is_bare: bool,
     /// When the poll that goes on began.
     poll_began: Moment,
     /// What lines of other layers' logs say of the request.
@@ -71,7 +69,6 @@ impl Root {
             let (trace_id, ..) = scope.ids();
             state.log_span = Some(Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id)));
         }
-        state.is_bare = scope.is_bare;
         state.scope = Some(scope);
         state.is_head = method == Method::HEAD;
         state.rules = Some(rules);
@@ -94,11 +91,7 @@ impl Root {
 
     /// A poll begins. The call may be long ago: what it did is no part of the poll.
     pub(super) fn resume(&mut self) {
-        self.change(|state| {
-            if !state.is_bare {
-                state.poll_began = clock::now();
-            }
-        });
+        self.change(|state| state.poll_began = clock::now());
     }
 
     /// A poll has ended.
@@ -174,9 +167,6 @@ impl State {
 
     /// A poll has ended.
     fn suspend(&mut self) {
-        if self.is_bare {
-            return;
-        }
         let took = clock::now().nanos_since(self.poll_began);
         self.response.polls.add(took);
         if took >= BLOCKED_FROM
@@ -215,10 +205,8 @@ impl State {
     /// How long the body will be, where that is known, and whether it has ended already.
     fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.expected = expected;
-        // What has its length from the start is in memory nearly always: no code of the request runs in it.
-        let is_known = self.is_bare && expected.is_some() && !self.awaits_trailers;
         // After a handshake the connection is something else, which may live for hours.
-        if is_end || is_known || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
+        if is_end || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
             self.complete();
         }
     }

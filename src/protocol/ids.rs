@@ -154,14 +154,11 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
-/// What is around an id on its way into JSON: nothing but hexadecimal digits, with nothing in them to look for.
-pub(crate) const ID: &str = "tower_sentry::Id";
-
 macro_rules! serde_as_text {
     ($($id:ident: $digits:literal),*) => {$(
         impl Serialize for $id {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_newtype_struct(ID, self.as_hex(&mut [0; $digits]))
+                serializer.serialize_str(self.as_hex(&mut [0; $digits]))
             }
         }
 
@@ -175,7 +172,7 @@ macro_rules! serde_as_text {
 serde_as_text!(EventId: 32, TraceId: 32, SpanId: 16);
 
 impl EventId {
-    fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
+    pub(crate) fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
         hex(self.0.as_bytes(), buffer)
     }
 }
@@ -187,7 +184,7 @@ impl TraceId {
 }
 
 impl SpanId {
-    fn as_hex(self, buffer: &mut [u8; 16]) -> &str {
+    pub(crate) fn as_hex(self, buffer: &mut [u8; 16]) -> &str {
         hex(&self.0.to_be_bytes(), buffer)
     }
 }

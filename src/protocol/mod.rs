@@ -43,7 +43,6 @@ pub use envelope::{
 pub use event::{Event, LogEntry};
 pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
 pub use feedback::{Feedback, FeedbackContexts, FeedbackEvent, FeedbackTrace};
-pub(crate) use ids::ID;
 pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
 pub use request::Request;

@@ -15,8 +15,9 @@ use serde_json::{Error, Result};
 use super::place::{Place, StructPlaces};
 use super::text::Json;
 use super::{Redactor, key};
-use crate::protocol::ID;
 
+/// What a payload wraps around the digits of an id: there is nothing in them to look for.
+pub(crate) const ID: &str = "tower_sentry::Id";
 /// The enum whose variants are texts of the program (modules, files, names of fields): what is to be known of one is found out once.
 pub(crate) const COMPILED: &str = "tower_sentry::Compiled";
 

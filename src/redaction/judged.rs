@@ -25,7 +25,9 @@ pub(super) struct Judged {
     pub(super) attribute_place: Place,
     /// What its value is as a header.
     pub(super) header_place: Place,
-    /// JSON takes the name itself as it is, and it is too short to hide a token.
+    /// JSON takes the text as it is.
+    pub(super) needs_no_escape: bool,
+    /// And as a name it is too short to hide a token.
     pub(super) is_plain: bool,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn judge(name: &str) -> Judged {
 }
 
 fn judge_anew(name: &str) -> Judged {
+    let needs_no_escape = escape::is_plain(name);
     Judged {
         sensitive: names::is_sensitive(name),
         surely_sensitive: names::is_surely_sensitive(name),
@@ -55,7 +58,8 @@ fn judge_anew(name: &str) -> Judged {
         personal_header: names::is_personal_header(name),
         attribute_place: Place::of_attribute(name),
         header_place: Place::of_header(name),
-        is_plain: name.len() < LONG_NAME && escape::is_plain(name),
+        needs_no_escape,
+        is_plain: needs_no_escape && name.len() < LONG_NAME,
     }
 }
 
@@ -64,7 +68,6 @@ pub(super) fn judge_static(name: &'static str) -> Judged {
     thread_local! {
         static KNOWN: RefCell<HashMap<(usize, usize), Judged, Seeded>> = RefCell::default();
     }
-    let find_out = || Judged { is_plain: escape::is_plain(name), ..judge_anew(name) };
     let key = (name.as_ptr().addr(), name.len());
     let recall = |known: &RefCell<HashMap<_, _, _>>| {
         let mut known = known.try_borrow_mut().ok()?;
@@ -74,9 +77,9 @@ pub(super) fn judge_static(name: &'static str) -> Judged {
         if known.len() >= STATICS {
             known.clear();
         }
-        let judged = find_out();
+        let judged = judge_anew(name);
         known.insert(key, judged);
         Some(judged)
     };
-    KNOWN.try_with(recall).ok().flatten().unwrap_or_else(find_out)
+    KNOWN.try_with(recall).ok().flatten().unwrap_or_else(|| judge_anew(name))
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::protocol::{Attachment, ItemType};
 
-pub(crate) use json::COMPILED;
+pub(crate) use json::{COMPILED, ID};
 use judged::Judged;
 pub(crate) use names::is_credential_header;
 pub(crate) use url::hide_parameters;

@@ -18,7 +18,7 @@ impl<'r> Json<'r> {
 
     /// A text of the program itself, which is looked at once.
     pub(super) fn compiled(&mut self, text: &'static str) {
-        if judged::judge_static(text).is_plain { self.plain(text) } else { self.escaped(text) }
+        if judged::judge_static(text).needs_no_escape { self.plain(text) } else { self.escaped(text) }
     }
 
     /// A text that anybody may have written.

@@ -21,8 +21,6 @@ pub(crate) struct Shared {
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
     pub(crate) takes_breadcrumbs: bool,
-    /// Nothing is recorded but what an error needs to be found again.
-    pub(crate) is_bare: bool,
     pub(super) state: Mutex<State>,
 }
 
@@ -119,7 +117,6 @@ impl Shared {
             transaction.spans_limit = settings.max_spans;
             transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.max_breadcrumbs };
             *this.recording.get_mut() = transaction.is_recording;
-            this.is_bare = extent == Extent::Bare;
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
             state.decision = decision;
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
@@ -168,7 +165,6 @@ impl Shared {
             start: Moment::default(),
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
-            is_bare: false,
             state: Mutex::new(state),
         }
     }

@@ -14,7 +14,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _};
-use tower_sentry::{Level, SentryLayer};
+use tower_sentry::incoming::Boxed;
+use tower_sentry::{Client, Level, SentryLayer};
 use tracing::info_span;
 
 use crate::support::{self, Http2, Relay, Server};
@@ -124,6 +125,33 @@ async fn context_in_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_in_the_body_of_a_request_that_is_not_recorded_know_it() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(0.0).keep_failed(false).build().unwrap());
+    // A file, say, or an answer of another service: its length is known, and still it is made while it is read.
+    let file = |layer: SentryLayer<Boxed>| {
+        let handler = || async {
+            let parts = stream::iter(0..3).map(|part| {
+                if part == 1 {
+                    tower_sentry::capture_message(Level::Error, "noted");
+                }
+                if part == 2 { Err(std::io::Error::other("the disk is gone")) } else { Ok("12345") }
+            });
+            ([(http::header::CONTENT_LENGTH, "15")], Body::from_stream(parts))
+        };
+        Router::new().route("/file", get(handler)).layer(layer)
+    };
+
+    let response = file(SentryLayer::new(&client).boxed_body()).oneshot(Request::get("/file").body(Body::empty()).unwrap()).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!((relay.transactions().len(), events.len()), (0, 1), "the failure of the body is told already");
+    assert_eq!((&events[0]["transaction"], &events[0]["request"]["method"]), (&"GET /file".into(), &"GET".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_stream_is_cut_and_its_errors_still_know_it() {
     let relay = Relay::start();
     let client = support::client(&relay);
@@ -228,7 +256,7 @@ async fn abort_is_told_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_complete_response_is_never_cancelled() {
     let relay = Relay::start();
-    let client = tower_sentry::Client::from(support::config(&relay).queue_items(20_000).queue_bytes(usize::MAX).build().unwrap());
+    let client = Client::from(support::config(&relay).queue_items(20_000).queue_bytes(usize::MAX).build().unwrap());
     let streamed = || async { Body::from_stream(stream::iter([Ok::<_, Infallible>("a"), Ok("b")])) };
     let trailed = || async {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);

@@ -386,7 +386,7 @@ async fn a_proxy_that_cannot_be_read_is_not_passed_by_and_the_rest_goes_on() {
     let server = Server::start(app(&client)).await;
 
     support::get(&server, "/message").await;
-    client.shutdown(support::PATIENCE).await.unwrap();
+    client.shutdown(PATIENCE).await.unwrap();
 
     assert_eq!(client.stats().errors.dropped, [(DiscardReason::InternalSdkError, 1)]);
     assert!(std::fs::read_to_string(&path).unwrap().contains("sign-in refused"));

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::fields::{name_of, plain, understand};
 use super::request::{RequestPayload, path};
 use super::sdk::Sdk;
-use super::{Attribute, Compiled, Pairs, Word, common_contexts, has_tags, tags, time, user};
+use super::{Attribute, Compiled, Id, Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, EventRecord, Fields, LogRecord, Record};
@@ -27,7 +27,7 @@ impl Serialize for EventPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { event: EventRecord { captured, scope: record }, name, facts, exceptions, images, fingerprint } = self;
         let mut out = serializer.serialize_struct("Event", 18)?;
-        out.serialize_field("event_id", &captured.event_id)?;
+        out.serialize_field("event_id", &Id(captured.event_id))?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
         out.serialize_field("platform", &Word("native"))?;
         let rare = record.set.rare();
@@ -171,10 +171,10 @@ impl Serialize for Trace<'_> {
         let Self(EventRecord { captured, scope }) = self;
         let trace = &scope.trace;
         let mut out = serializer.serialize_struct("TraceContext", 4)?;
-        out.serialize_field("trace_id", &trace.trace_id)?;
-        out.serialize_field("span_id", &captured.span)?;
+        out.serialize_field("trace_id", &Id(trace.trace_id))?;
+        out.serialize_field("span_id", &Id(captured.span))?;
         if let Some(parent) = trace.parent.filter(|_| captured.span == trace.root) {
-            out.serialize_field("parent_span_id", &parent)?;
+            out.serialize_field("parent_span_id", &Id(parent))?;
         }
         if !scope.op.is_empty() {
             out.serialize_field("op", scope.op)?;

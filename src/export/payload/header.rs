@@ -3,8 +3,8 @@
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::Word;
 use super::sdk::Sdk;
+use super::{Id, Word};
 use crate::export::Facts;
 use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
@@ -23,7 +23,7 @@ impl Serialize for HeaderPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { event_id, record, name, facts } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
-        out.serialize_field("event_id", &event_id)?;
+        out.serialize_field("event_id", &Id(event_id))?;
         out.serialize_field("sdk", &Sdk)?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
@@ -74,7 +74,7 @@ impl Serialize for OwnSampling<'_> {
         let trace = &record.trace;
         let is_kept = record.kept.is_some();
         let mut out = serializer.serialize_struct("DynamicSamplingContext", 9)?;
-        out.serialize_field("trace_id", &trace.trace_id)?;
+        out.serialize_field("trace_id", &Id(trace.trace_id))?;
         out.serialize_field("public_key", &facts.public_key)?;
         out.serialize_field("sample_rate", &format_args!("{}", if is_kept { 1.0 } else { trace.sample_rate }))?;
         out.serialize_field("sample_rand", &format_args!("0.{:06}", trace.sample_rand))?;

@@ -25,9 +25,9 @@ pub(super) use log::{LinePayload, LogsPayload};
 pub(super) use transaction::TransactionPayload;
 
 use super::Facts;
-use crate::protocol::{Timestamp, User};
+use crate::protocol::{EventId, SpanId, Timestamp, TraceId, User};
 use crate::record::{FieldValue, Moment, Record};
-use crate::redaction::COMPILED;
+use crate::redaction::{COMPILED, ID};
 
 /// The wall-clock time of a moment.
 fn time(record: &Record, moment: Moment) -> Timestamp {
@@ -127,6 +127,28 @@ struct Compiled(&'static str);
 impl Serialize for Compiled {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit_variant(COMPILED, 0, self.0)
+    }
+}
+
+/// The digits of an id, written as they are.
+#[derive(Clone, Copy)]
+struct Id<T>(T);
+
+macro_rules! ids {
+    ($($id:ty: $digits:literal),*) => {$(
+        impl Serialize for Id<$id> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_newtype_struct(ID, self.0.as_hex(&mut [0; $digits]))
+            }
+        }
+    )*};
+}
+ids!(EventId: 32, TraceId: 32, SpanId: 16);
+
+/// Written out already.
+impl Serialize for Id<&str> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(ID, self.0)
     }
 }
 

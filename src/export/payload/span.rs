@@ -7,9 +7,9 @@ use tracing::Metadata;
 use super::fields::{Name, Understood};
 use super::queries::is_query_text;
 use super::sql::without_values;
-use super::{Attribute, Compiled, Word, time};
+use super::{Attribute, Compiled, Id, Word, time};
 use crate::export::Facts;
-use crate::protocol::{ID, SpanStatus};
+use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 
 pub(super) struct SpanPayload<'a> {
@@ -18,18 +18,8 @@ pub(super) struct SpanPayload<'a> {
     /// What its fields say.
     pub(super) understood: &'a Understood<'a>,
     /// As it is written: all spans have the same.
-    pub(super) trace_id: Id<'a>,
+    pub(super) trace_id: Id<&'a str>,
     pub(super) facts: &'a Facts,
-}
-
-/// An id in its digits.
-#[derive(Clone, Copy)]
-pub(super) struct Id<'a>(pub(super) &'a str);
-
-impl Serialize for Id<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(ID, self.0)
-    }
 }
 
 impl Serialize for SpanPayload<'_> {
@@ -54,8 +44,8 @@ impl Serialize for SpanPayload<'_> {
         let status = status.or(span.status).unwrap_or(unmarked);
 
         let mut out = serializer.serialize_struct("Span", 10)?;
-        out.serialize_field("span_id", &span.id)?;
-        out.serialize_field("parent_span_id", &parent)?;
+        out.serialize_field("span_id", &Id(span.id))?;
+        out.serialize_field("parent_span_id", &Id(parent))?;
         out.serialize_field("trace_id", &trace_id)?;
         match op.as_deref() {
             Some(op) => out.serialize_field("op", op)?,

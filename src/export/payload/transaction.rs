@@ -9,8 +9,8 @@ use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
 use super::sdk::Sdk;
-use super::span::{Id, SpanPayload, millis};
-use super::{Pairs, Word, common_contexts, has_tags, tags, time, user};
+use super::span::{SpanPayload, millis};
+use super::{Id, Pairs, Word, common_contexts, has_tags, tags, time, user};
 use crate::export::Facts;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
 use crate::record::Record;
@@ -27,7 +27,7 @@ impl Serialize for TransactionPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, name, facts, .. } = self;
         let mut out = serializer.serialize_struct("Transaction", 17)?;
-        out.serialize_field("event_id", &self.event_id)?;
+        out.serialize_field("event_id", &Id(self.event_id))?;
         out.serialize_field("type", &Word("transaction"))?;
         out.serialize_field("platform", &Word("native"))?;
         out.serialize_field("transaction", name)?;
@@ -83,10 +83,10 @@ impl Serialize for Root<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, path } = *self;
         let mut out = serializer.serialize_struct("TraceContext", 7)?;
-        out.serialize_field("trace_id", &record.trace.trace_id)?;
-        out.serialize_field("span_id", &record.trace.root)?;
-        if let Some(parent) = &record.trace.parent {
-            out.serialize_field("parent_span_id", parent)?;
+        out.serialize_field("trace_id", &Id(record.trace.trace_id))?;
+        out.serialize_field("span_id", &Id(record.trace.root))?;
+        if let Some(parent) = record.trace.parent {
+            out.serialize_field("parent_span_id", &Id(parent))?;
         }
         out.serialize_field("op", record.op)?;
         out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
