@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 const LONGEST_MIDWAY: Duration = Duration::from_secs(2);
+const HURRIED: Duration = Duration::from_millis(200);
 
 /// Closed while attempts succeed; after a failure open for 1 s, then twice as long each time up to 60 s (2 s where somebody is there and hangs up), with jitter.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
     until: Option<Instant>,
+    is_hurried: bool,
 }
 
 impl Backoff {
@@ -25,12 +27,13 @@ impl Backoff {
     }
 
     pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self { is_hurried: self.is_hurried, ..Self::default() };
     }
 
-    /// Lets one attempt go before the pause is over.
-    pub(super) fn end_pause(&mut self) {
+    /// The process is about to end: there may be no other time, so from now on pauses are short.
+    pub(super) fn hurry(&mut self) {
         self.until = None;
+        self.is_hurried = true;
     }
 
     /// The server could not be reached.
@@ -48,7 +51,7 @@ impl Backoff {
         if self.until(now).is_some() {
             return;
         }
-        let longest = FIRST.saturating_mul(1 << self.failures.min(6)).min(longest);
+        let longest = if self.is_hurried { HURRIED } else { FIRST.saturating_mul(1 << self.failures.min(6)).min(longest) };
         self.failures = self.failures.saturating_add(1);
         // From half to the whole: many processes must not come back in step.
         self.until = Some(now + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
@@ -69,7 +72,7 @@ mod tests {
                 backoff.failed(now);
                 backoff.failed(now);
                 let wait = backoff.until(now).map(|until| until - now).unwrap_or_default();
-                backoff.end_pause();
+                backoff.until = None;
                 wait
             })
             .collect();

@@ -284,9 +284,9 @@ impl Delivery {
         if self.is_retrys_turn { self.retry.pop_front() } else { None }
     }
 
-    /// Lets one attempt go before the pause is over: there may not be another.
-    pub(super) fn end_pause(&mut self) {
-        self.backoff.end_pause();
+    /// The process is about to end.
+    pub(super) fn hurry(&mut self) {
+        self.backoff.hurry();
     }
 
     fn keep_buffer(&mut self, outbound: Outbound) {

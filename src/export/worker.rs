@@ -93,7 +93,7 @@ impl<'a> Worker<'a> {
         let was_closed = closed(&self.flushes);
         self.flushes.append(&mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner));
         if !was_closed && closed(&self.flushes) {
-            self.delivery.end_pause();
+            self.delivery.hurry();
         }
     }
 

@@ -23,6 +23,14 @@ fn app(client: &Client) -> Router {
     Router::new().route("/message", get(message)).route("/plain/{number}", get(|| async { "ok" })).layer(SentryLayer::new(client))
 }
 
+/// Many kilobytes, compressed too.
+fn large(client: &Client) -> Router {
+    let handler = || async {
+        Scope::current().set_context("large", (0..20_000).map(|number| format!("{number} ")).collect::<String>().split_at(60_000).0);
+    };
+    Router::new().route("/large", get(handler)).layer(SentryLayer::new(client))
+}
+
 fn exporters() -> usize {
     let names =
         std::fs::read_dir("/proc/self/task").unwrap().filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
@@ -247,17 +255,14 @@ async fn envelopes_that_the_server_chokes_on_do_not_hold_up_the_rest() {
     // Resets whoever sends more than this.
     relay.choke_above(5_000);
     let client = support::client(&relay);
-    let large = || async {
-        Scope::current().set_context("large", (0..20_000).map(|number| format!("{number} ")).collect::<String>().split_at(60_000).0);
-    };
-    let app = app(&client).merge(Router::new().route("/large", get(large)).layer(SentryLayer::new(&client)));
+    let app = app(&client).merge(large(&client));
     let server = Server::start(app).await;
 
     // More than are kept aside.
     for _ in 0..9 {
         support::get(&server, "/large").await;
     }
-    relay.wait_for_choking();
+    relay.wait_for_choking(1);
     for number in 0..4 {
         support::get(&server, &format!("/plain/{number}")).await;
     }
@@ -267,6 +272,42 @@ async fn envelopes_that_the_server_chokes_on_do_not_hold_up_the_rest() {
     let _ = client.shutdown(Duration::from_secs(2)).await;
     assert_eq!(client.stats().transactions.sent, 4);
     assert_eq!(client.stats().transactions.dropped, [(DiscardReason::NetworkError, 9)]);
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_the_pause_after_a_failure() {
+    let relay = Relay::start();
+    relay.choke_above(0);
+    let client = support::client(&relay);
+    let server = Server::start(app(&client)).await;
+
+    support::get(&server, "/plain/1").await;
+    // The second pause takes from one second to two.
+    relay.wait_for_choking(2);
+    relay.choke_above(usize::MAX);
+    client.shutdown(Duration::from_millis(900)).await.unwrap();
+
+    assert_eq!(client.stats().transactions.sent, 1);
+}
+
+#[tokio::test]
+async fn a_limit_holds_for_what_waits_for_another_attempt() {
+    let relay = Relay::start();
+    relay.choke_above(5_000);
+    relay.answer_all(Answer::Status(429, vec![("retry-after", "3600".to_owned())]));
+    let client = support::client(&relay);
+    let app = app(&client).merge(large(&client));
+    let server = Server::start(app).await;
+
+    support::get(&server, "/large").await;
+    relay.wait_for_choking(1);
+    support::get(&server, "/plain/1").await;
+    client.flush(PATIENCE).await.unwrap();
+    relay.choke_above(usize::MAX);
+
+    assert_eq!(relay.received().len(), 1, "the other was not tried once there was a limit");
+    let dropped = client.stats().transactions.dropped;
+    assert_eq!(dropped, [(DiscardReason::RatelimitBackoff, 2)]);
 }
 
 #[tokio::test]

@@ -199,10 +199,10 @@ impl Relay {
         self.state.0.lock().unwrap().limit = Some(bytes);
     }
 
-    /// Waits until one was too large.
-    pub fn wait_for_choking(&self) {
+    /// Waits until so many were too large.
+    pub fn wait_for_choking(&self, count: usize) {
         let state = self.state.0.lock().unwrap();
-        let (_state, timeout) = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.choked == 0).unwrap();
+        let (_state, timeout) = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.choked < count).unwrap();
         assert!(!timeout.timed_out());
     }
 
