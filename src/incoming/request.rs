@@ -54,7 +54,7 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mu
     // HTTP/2 and proxies name the host in the URI, HTTP/1 in a header.
     let host = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
     // An authority may hold a user and a password: `GET http://user:password@host/`.
-    let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    let host = if host.contains(&b'@') { host.rsplit(|byte| *byte == b'@').next().unwrap_or_default() } else { host };
 
     record.has_request = true;
     record.request.method = record.text(request.method().as_str().as_bytes());
