@@ -26,7 +26,7 @@ const HEADER_LIMIT: usize = 50;
 impl Record {
     /// Records one header; beyond fifty they are left out.
     #[inline]
-    fn header(&mut self, name: &str, value: HeaderFact<'_>) {
+    fn add_header(&mut self, name: &str, value: HeaderFact<'_>) {
         // A header name is at most 64 KiB by `http`; what does not fit a byte is no header of this world.
         let Ok(name_len) = u8::try_from(name.len()) else { return };
         let (value_len, bytes) = match value {
@@ -48,10 +48,24 @@ impl Record {
         // All are walked through: the caller looks at them on the way, and proxies put theirs at the end.
         for (place, (name, value)) in headers.enumerate() {
             if place < HEADER_LIMIT {
-                self.header(name, value);
+                self.add_header(name, value);
             }
         }
         self.request.headers = slice(start, self.arena.len() - start);
+    }
+
+    /// The first line of a header, if its value was recorded.
+    pub(crate) fn header(&self, wanted: &str) -> Option<Cow<'_, str>> {
+        let mut rest = self.bytes(self.request.headers);
+        for lengths in &self.header_lengths {
+            let (name, after) = rest.split_at_checked(lengths.name.into())?;
+            let (value, after) = after.split_at_checked(lengths.value.unwrap_or_default().into())?;
+            if name == wanted.as_bytes() {
+                return lengths.value.map(|_| readable(value));
+            }
+            rest = after;
+        }
+        None
     }
 
     /// The headers as recorded; no value where it was withheld. Bytes that are not UTF-8 become `U+FFFD`.
@@ -100,6 +114,10 @@ mod tests {
                 HeaderFact::Withheld => (name, None),
                 HeaderFact::Value(value) => (name, Some(String::from_utf8_lossy(value))),
             });
+            for (name, value) in &expected {
+                assert_eq!(record.header(name), *value);
+            }
+            assert_eq!(record.header("x-none"), None);
             assert!(record.each_header().eq(expected.map(|(name, value)| (Cow::Borrowed(name), value))));
         }
     }

@@ -40,7 +40,10 @@ impl Serialize for RequestPayload<'_> {
 pub(super) fn path(record: &Record) -> Cow<'_, str> {
     let path = record.str(record.request.path);
     match record.route {
-        Some(template) => Cow::Owned(hide_parameters(&record.str(template), &path).into_owned()),
+        Some(template) => match hide_parameters(&record.str(template), &path) {
+            Cow::Borrowed(_) => path,
+            Cow::Owned(hidden) => Cow::Owned(hidden),
+        },
         None => path,
     }
 }

@@ -142,20 +142,11 @@ impl Serialize for RootAttributes<'_> {
             if let Some(version) = request.version {
                 data.serialize_entry(&Word("network.protocol.version"), &Word(version_text(version)))?;
             }
-            // The first line of each: JSON must not repeat a key.
-            let (mut has_length, mut has_agent) = (false, false);
-            for (name, value) in record.each_header() {
-                match (&*name, value) {
-                    ("content-length", Some(size)) if !std::mem::replace(&mut has_length, true) => {
-                        if let Ok(size) = size.parse::<u64>() {
-                            data.serialize_entry(&Word("http.request.body.size"), &size)?;
-                        }
-                    }
-                    ("user-agent", Some(agent)) if !std::mem::replace(&mut has_agent, true) => {
-                        data.serialize_entry(&Word("user_agent.original"), &agent)?;
-                    }
-                    _ => {}
-                }
+            if let Some(size) = record.header("content-length").and_then(|size| size.parse::<u64>().ok()) {
+                data.serialize_entry(&Word("http.request.body.size"), &size)?;
+            }
+            if let Some(agent) = record.header("user-agent") {
+                data.serialize_entry(&Word("user_agent.original"), &agent)?;
             }
             if let Some(client) = request.client {
                 data.serialize_entry(&Word("client.address"), &format_args!("{client}"))?;
