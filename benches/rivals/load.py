@@ -56,7 +56,8 @@ try:
             while k1 != taken(n): k1 = taken(n); time.sleep(1)
             over.append(f"{n}: {x[0]:.0f} requests/s, {during / 5:.0f} envelopes/s while they came, {(k1[0] - k0[0]) / (x[0] * 5):.3f} of the requests arrived, the rest shed; p99 {x[2]:.2f} ms, {(k1[1] - k0[1]) / max(1, k1[0] - k0[0]):.0f} bytes an envelope")
     for n, rows in accounts.items():
-        if captured := sum(row[0] for row in rows): over.append(f"{n}: {sum(row[1] for row in rows) / captured:.3f} of {captured} transactions were serialised and handed on, the others found the queue full")
+        captured = sum(row[0] for row in rows)
+        if captured and any(row[1] for row in rows): over.append(f"{n}: {sum(row[1] for row in rows) / captured:.3f} of {captured} transactions were serialised and handed on, the others found the queue full")
     base = res["bare"]
     os.makedirs(f"{TARGET}/results", exist_ok=True)
     with open(f"{TARGET}/results/load.tsv", "w") as f:
