@@ -75,7 +75,7 @@ impl Ledger {
         let mut rows = Vec::new();
         for (category, account) in Category::COUNTED.into_iter().zip(&self.accounts) {
             for (reason, count) in DiscardReason::ALL.into_iter().zip(&account.unreported) {
-                // Looked at first: nearly all are zero, and each exchange locks the line it lies in.
+                // Looked at first: nearly all of the seventy are zero, and each exchange locks the line it lies in.
                 if count.load(Ordering::Relaxed) > 0 {
                     rows.push(DiscardedEvent::new(reason, category, count.swap(0, Ordering::Relaxed)));
                 }

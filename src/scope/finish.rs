@@ -93,7 +93,7 @@ impl Ended {
 impl Shared {
     /// Ends the transaction and hands it over if it is to be sent. The second call does nothing.
     pub(crate) fn finish(mut self: Arc<Self>, ending: Ending) {
-        // Nearly always this is the last handle, and there is nobody to lock out.
+        // Nearly always this is the last handle, and there is nobody to lock out: no lock, and two changes less of a count that all threads share.
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(ended) = state.end(&this.client, ending) else { return };
