@@ -165,12 +165,24 @@ fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
         None => text,
     };
     match address::parse(text) {
-        Some(url) if url.scheme_str() == Some("https") && cfg!(not(feature = "rustls")) => {
-            Err(Error::setting(format!("{name}: an https address needs the feature `rustls` of tower-sentry")))
-        }
-        Some(url) if address::user(&url).is_none() => Ok(Some(url)),
-        Some(_) => Err(Error::setting(format!("{name}: expected a URL without a user"))),
+        Some(url) if address::user(&url).is_some() => Err(Error::setting(format!("{name}: expected a URL without a user"))),
+        Some(_) => read_url(name, text).map(Some),
         None => Err(Error::setting(format!("{name}: expected 1, 0 or a URL, found '{}'", shown(text)))),
+    }
+}
+
+pub(super) const NEEDS_RUSTLS: &str = "an https address needs the feature `rustls` of tower-sentry";
+
+/// Whether an address asks for TLS that was not built in.
+fn is_beyond_us(url: &Uri) -> bool {
+    url.scheme_str() == Some("https") && cfg!(not(feature = "rustls"))
+}
+
+pub(super) fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
+    match address::parse(text) {
+        Some(url) if is_beyond_us(&url) => Err(Error::setting(format!("{name}: {NEEDS_RUSTLS}"))),
+        Some(url) if address::user(&url).is_none() => Ok(url),
+        _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https and without a user"))),
     }
 }
 

@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
-
 use super::builder::ConfigBuilder;
-use super::env::{Environment, checked_rate};
+use super::env::{Environment, NEEDS_RUSTLS, checked_rate, read_url};
 use super::settings::{Settings, Source};
 use crate::error::Error;
 use crate::export::SecurityLog;
 use crate::propagation::Target;
-use crate::protocol::{Dsn, address};
+use crate::protocol::Dsn;
 use crate::sampling::TrustParent;
 
 /// Sentry keeps this much of an environment's name, and of a release's.
@@ -157,7 +155,7 @@ fn read_target(text: &str) -> Result<Target, Error> {
 fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {
     let dsn: Dsn = text.parse().map_err(|invalid| Error::dsn(format!("{name}: {invalid}")))?;
     if dsn.is_https() && cfg!(not(feature = "rustls")) {
-        return Err(Error::dsn(format!("{name}: an https address needs the feature `rustls` of tower-sentry")));
+        return Err(Error::dsn(format!("{name}: {NEEDS_RUSTLS}")));
     }
     Ok(dsn)
 }
@@ -177,16 +175,6 @@ fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Res
         return Ok(());
     };
     Err(Error::setting(format!("{name}: expected at most {longest} characters without a slash, but {fault}")))
-}
-
-fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
-    match address::parse(text) {
-        Some(url) if url.scheme_str() == Some("https") && cfg!(not(feature = "rustls")) => {
-            Err(Error::setting(format!("{name}: an https address needs the feature `rustls` of tower-sentry")))
-        }
-        Some(url) if address::user(&url).is_none() => Ok(url),
-        _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https and without a user"))),
-    }
 }
 
 #[cfg(test)]

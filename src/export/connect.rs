@@ -16,6 +16,7 @@ use tower::Service;
 
 use super::tls::Tls;
 use crate::error::Error;
+use crate::protocol::address;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -75,8 +76,8 @@ impl Connector {
     }
 
     async fn connect(self, server: Uri) -> Result<Stream, BoxError> {
+        let forwarded = self.forwards();
         let Self { tcp, tls, way, .. } = self;
-        let forwarded = matches!(way, Way::Forward(_));
         let io = match way {
             Way::Straight => open(tls.over(tcp), server).await?,
             Way::Forward(proxy) => open(tls.over(tcp), proxy.uri().clone()).await?,
@@ -182,12 +183,12 @@ where
 
 /// What a SOCKS proxy is asked for: always with a port, or it takes the one of `https`. By address where names are looked up here.
 async fn targets(server: &Uri, local_dns: bool) -> Result<Vec<Uri>, BoxError> {
-    let port = server.port_u16().unwrap_or_else(|| if server.scheme_str() == Some("https") { 443 } else { 80 });
+    let port = server.port_u16().unwrap_or_else(|| address::implied_port(server));
     let host = server.host().unwrap_or_default();
     if !local_dns {
         return Ok(vec![socks_uri(&format!("{host}:{port}"))?]);
     }
-    let addresses = tokio::net::lookup_host((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
+    let addresses = tokio::net::lookup_host((address::bare_host(server), port)).await?;
     addresses.map(|address| socks_uri(&address.to_string())).collect()
 }
 
@@ -243,7 +244,7 @@ fn proxy_for(server: &Uri) -> Result<Option<Intercept>, Error> {
 /// Whether a server is on this machine, where no proxy is needed and none would find it.
 fn is_loopback(server: &Uri) -> bool {
     let host = server.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let address = address::bare_host(server).parse::<std::net::IpAddr>();
     address.map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Delivery {
     answers: u64,
     /// Whether the next to send is one that failed before.
     is_retrys_turn: bool,
-    /// The server that is configured cannot be reached by any means of ours.
+    /// The project's server cannot be reached by any means of ours.
     is_refused: bool,
 }
 
@@ -56,19 +56,20 @@ impl Delivery {
     pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
         let Settings { connect_timeout, request_timeout, .. } = *settings;
         let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
-        let mut is_refused = false;
-        // The rest goes on: local sinks, the file of security events, the accounts.
-        let mut taken = |http: Result<Http, Error>| {
-            http.map_err(|error| {
-                is_refused = true;
-                diagnostics::warn(&format!("nothing will be sent: {error}"));
-            })
-            .ok()
-        };
-        let project = project.and_then(|dsn| taken(Http::to_project(dsn, connect_timeout, request_timeout)));
-        let spotlight = settings.spotlight.clone().and_then(|url| taken(Http::to_url(url, connect_timeout, request_timeout)));
         // Without a project, Spotlight is the server: waited for and counted like one.
-        let (project, spotlight) = if project.is_some() || settings.transport.is_some() { (project, spotlight) } else { (spotlight, None) };
+        let is_alone = project.is_none() && settings.transport.is_none();
+        // What cannot be reached stops nothing else: local sinks, the file of security events, the accounts.
+        let taken = |http: Result<Http, Error>, what: &str| http.map_err(|error| diagnostics::warn(&format!("{what}: {error}"))).ok();
+        let nothing = "nothing will be sent";
+        let mut is_refused = false;
+        let project = project.and_then(|dsn| {
+            let http = taken(Http::to_project(dsn, connect_timeout, request_timeout), nothing);
+            is_refused = http.is_none();
+            http
+        });
+        let to_spotlight = if is_alone { nothing } else { "Spotlight gets nothing" };
+        let spotlight = settings.spotlight.clone().and_then(|url| taken(Http::to_url(url, connect_timeout, request_timeout), to_spotlight));
+        let (project, spotlight) = if is_alone { (spotlight, None) } else { (project, spotlight) };
         Self {
             shared,
             console: settings.console,

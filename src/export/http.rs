@@ -9,6 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
+use super::LONGEST_WAIT;
 use super::connect::Connector;
 use super::gzip::Gzip;
 use crate::error::Error;
@@ -22,7 +23,6 @@ const RESPONSE_LIMIT: usize = 64 * 1024;
 /// Sentry's servers close idle connections after five seconds.
 const IDLE: Duration = Duration::from_secs(4);
 
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMED_OUT: &str = "timed out";
 const AGENT: &str = concat!("tower.sentry/", env!("CARGO_PKG_VERSION"));
 
@@ -87,7 +87,7 @@ impl Http {
             request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         // `Duration::MAX` means "as long as it takes": no moment is that far.
-        let deadline = Instant::now() + self.request_timeout.min(LONGEST);
+        let deadline = Instant::now() + self.request_timeout.min(LONGEST_WAIT);
         let (head, mut body) = match timeout_at(deadline, self.client.request(request)).await {
             Ok(Ok(response)) => response.into_parts(),
             Ok(Err(error)) if error.is_connect() => return Outcome::Unreachable(reason(&error)),

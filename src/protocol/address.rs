@@ -24,12 +24,21 @@ pub(crate) fn user(uri: &Uri) -> Option<&str> {
     Some(user.split_once(':').map_or(user, |(name, _)| name))
 }
 
+/// The port that the scheme implies.
+pub(crate) fn implied_port(uri: &Uri) -> u16 {
+    if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 }
+}
+
+/// The host without the brackets of an IPv6 address.
+pub(crate) fn bare_host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
 /// The same server as URLs are compared (RFC 3986, section 6.2), at another path: the host in lower case, no port that the scheme implies, no user.
 pub(crate) fn at_path(uri: &Uri, path: PathAndQuery) -> Option<Uri> {
     let scheme = uri.scheme()?.clone();
     let host = uri.host()?.to_ascii_lowercase();
-    let implied = if scheme == Scheme::HTTPS { 443 } else { 80 };
-    let authority = match uri.port_u16().filter(|port| *port != implied) {
+    let authority = match uri.port_u16().filter(|port| *port != implied_port(uri)) {
         Some(port) => Authority::try_from(format!("{host}:{port}")).ok()?,
         None => Authority::try_from(host).ok()?,
     };

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
@@ -18,7 +17,7 @@ use crate::record::{FieldValue, Fields, Key, LogRecord};
 const FEW: usize = 32;
 
 /// The name of a field.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Name<'a> {
     /// From a callsite: it is part of the program.
     Program(&'static str),
@@ -29,27 +28,20 @@ pub(super) enum Name<'a> {
 impl Deref for Name<'_> {
     type Target = str;
 
-    #[expect(clippy::match_same_arms, reason = "of different lifetimes")]
     #[inline]
     fn deref(&self) -> &str {
+        self.text()
+    }
+}
+
+impl<'a> Name<'a> {
+    #[expect(clippy::match_same_arms, reason = "of different lifetimes")]
+    #[inline]
+    fn text(self) -> &'a str {
         match self {
             Self::Program(name) => name,
             Self::Given(name) => name,
         }
-    }
-}
-
-impl PartialEq for Name<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Name<'_> {}
-
-impl Hash for Name<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
     }
 }
 
@@ -89,7 +81,7 @@ impl<'a> Understood<'a> {
         (self.op, self.name, self.status) = (None, None, None);
         let mut statement = None;
         let mut tells = false;
-        let mut places: Option<HashMap<Name<'_>, usize>> = None;
+        let mut places: Option<HashMap<&str, usize>> = None;
         for (key, value) in fields {
             let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
             // Most names are only names: that is seen by their beginning.
@@ -99,26 +91,37 @@ impl<'a> Understood<'a> {
                     FieldValue::Text(text) => Cow::Borrowed(text),
                     other => Cow::Owned(other.to_string()),
                 };
+                // What describes the span does not stay as an attribute.
                 match &*name {
-                    "sentry.op" => self.op = Some(text()),
-                    "sentry.name" => self.name = Some(text()),
-                    "otel.name" => self.name = self.name.take().or_else(|| Some(text())),
-                    "otel.status_code" => self.status = otel_status(&text()),
+                    "sentry.op" => {
+                        self.op = Some(text());
+                        continue;
+                    }
+                    "sentry.name" => {
+                        self.name = Some(text());
+                        continue;
+                    }
+                    "otel.name" => {
+                        self.name = self.name.take().or_else(|| Some(text()));
+                        continue;
+                    }
+                    "otel.status_code" => {
+                        self.status = otel_status(&text());
+                        continue;
+                    }
                     // sqlx leaves it empty where its summary is the whole.
                     "db.query.text" | "db.statement" => statement = Some(text()).filter(|text| !text.is_empty()).or(statement),
                     _ => {}
-                }
-                if matches!(&*name, "sentry.op" | "sentry.name" | "otel.name" | "otel.status_code") {
-                    continue;
                 }
             }
             let attributes = &mut self.attributes;
             let place = if attributes.len() <= FEW {
                 attributes.iter().position(|(other, _)| **other == *name)
             } else {
-                let places = places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect());
+                let places =
+                    places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (name.text(), place)).collect());
                 let next = attributes.len();
-                let place = *places.entry(name).or_insert(next);
+                let place = *places.entry(name.text()).or_insert(next);
                 (place < next).then_some(place)
             };
             // JSON must not repeat a key; a value that was recorded again replaces the first.
