@@ -33,7 +33,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, [`SentryLayer::boxed_body`] |
+//! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
 //! | `rustls` | yes | DSNs with `https://` |
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the stack trace that is inside of the error |
 //! | `reqwest`, `reqwest-middleware` | no | spans and trace headers of requests out, see [`outgoing`] |

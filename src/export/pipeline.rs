@@ -11,7 +11,7 @@ use super::{BeforeSend, BeforeSendTransaction, Facts, IgnoredErrors, Item, diagn
 use crate::exception;
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
-    ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction,
+    ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction, TransactionSource,
 };
 use crate::record::{EventRecord, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -212,7 +212,8 @@ impl Pipeline {
                 (*original, true)
             }
         };
-        let header = HeaderPayload { event_id: changed.event_id, ..header };
+        let name = if has_panicked { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, ..header };
         let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;
             if has_panicked { Ok(()) } else { attach(open) }
@@ -236,15 +237,16 @@ impl Pipeline {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
             return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
         };
-        let changed = match through(hook.as_ref(), &payload)? {
-            Hooked::Kept(changed) => *changed,
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+            Hooked::Kept(changed) => (*changed, false),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
                 bare_transaction(&mut original);
-                *original
+                (*original, true)
             }
         };
-        let header = HeaderPayload { event_id: changed.event_id, ..header };
+        let name = if has_panicked { &changed.name } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
         self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
@@ -303,8 +305,11 @@ fn through<T: DeserializeOwned>(
 
 /// What may leave when a hook failed that perhaps meant to remove something: ids, times and types.
 fn bare_event(event: &mut Event) {
-    event.logentry =
-        Some(LogEntry { formatted: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
+    // Servers want `message`; `formatted` alone is an invalid log entry.
+    event.logentry = Some(LogEntry { message: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
+    if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
+        event.transaction = Some(WITHHELD.to_owned());
+    }
     for exception in &mut event.exception.values {
         exception.value = None;
     }
@@ -322,6 +327,9 @@ fn bare_event(event: &mut Event) {
 
 /// The same for a transaction.
 fn bare_transaction(transaction: &mut Transaction) {
+    if is_from_data(transaction.transaction_info.source) {
+        WITHHELD.clone_into(&mut transaction.name);
+    }
     transaction.request = None;
     transaction.user = None;
     transaction.tags.clear();
@@ -333,6 +341,14 @@ fn bare_transaction(transaction: &mut Transaction) {
         span.description = None;
         span.data.clear();
     }
+}
+
+/// The name of a transaction whose own name may hold what a failed hook meant to remove.
+const WITHHELD: &str = "<withheld>";
+
+/// Whether a name may hold more than the program's text: it was set while the request or job ran.
+const fn is_from_data(source: TransactionSource) -> bool {
+    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }
 
 /// What is found out about an event on the exporter's thread.

@@ -90,7 +90,7 @@ impl<F> SentryLayer<F> {
 
     /// Names requests whose route is not known: the layer stands outside of the router, or there is none. What the function returns is
     /// the whole name; `None` leaves the request to be `GET <unmatched>`. It runs in each such request and should be quick. Where a
-    /// [`RouteNameLayer`](super::RouteNameLayer) further in finds a route, that is the name after all.
+    /// `RouteNameLayer` further in finds a route, that is the name after all.
     ///
     /// At most 1,000 different names an hour are used, the others become `<overflow>`: a name is a row on the server for ever, so ids do
     /// not belong in one.
@@ -207,7 +207,7 @@ impl<F> fmt::Debug for SentryLayer<F> {
 #[non_exhaustive]
 pub struct Generic;
 
-/// The form of a response with `axum::body::Body`. See [`SentryLayer::boxed_body`].
+/// The form of a response with `axum::body::Body`. See `SentryLayer::boxed_body`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Boxed;

@@ -4,7 +4,7 @@
 //!
 //! Before the inner service is called, so that no span of the inner stack is older. Its name is the route template where the layer
 //! can see it (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own [`route`](SentryLayer::route) table, or from
-//! a [`RouteNameLayer`] inside of the router; else what the [`name`](SentryLayer::name) function says; else `GET <unmatched>`. It is never a raw path. A second `SentryLayer` further in becomes a child span.
+//! a `RouteNameLayer` inside of the router; else what the [`name`](SentryLayer::name) function says; else `GET <unmatched>`. It is never a raw path. A second `SentryLayer` further in becomes a child span.
 //!
 //! # When it ends
 //!

@@ -214,7 +214,7 @@ fn the_start_line_goes_to_whoever_listens() {
 
     let _client = support::client(&relay);
 
-    let line = listening.recv_timeout(support::PATIENCE).unwrap();
+    let line = listening.recv_timeout(support::patience()).unwrap();
     assert!(line.contains("tower_sentry: Sentry initialized for environment 'production'"), "{line}");
 }
 

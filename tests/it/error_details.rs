@@ -27,7 +27,7 @@ fn events(app: Router<Client>, config: tower_sentry::ConfigBuilder, relay: &Rela
         for path in paths {
             support::get(&server, path).await;
             // While names are read for the first time, other errors get no frames.
-            client.flush(support::PATIENCE).await.unwrap();
+            client.flush(support::patience()).await.unwrap();
         }
         support::settle(&client).await;
         let mut events = relay.events();

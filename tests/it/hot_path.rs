@@ -83,7 +83,7 @@ fn a_request_allocates_nothing_of_ours() {
         for _ in 0..4 {
             serve(&runtime, app, request(spans));
             if let Some(client) = client {
-                runtime.block_on(client.flush(crate::support::PATIENCE)).unwrap();
+                runtime.block_on(client.flush(crate::support::patience())).unwrap();
             }
         }
         let request = request(spans);
@@ -216,6 +216,6 @@ fn spans_outside_of_requests_are_not_made_in_exclusive_mode() {
     let outside = info_span!("outside").is_disabled();
 
     assert_eq!((outside, answer(&recorded).as_str(), answer(&unrecorded).as_str()), (true, "false", "true"));
-    runtime.block_on(recorded.flush(crate::support::PATIENCE)).unwrap();
+    runtime.block_on(recorded.flush(crate::support::patience())).unwrap();
     assert_eq!(names.try_iter().collect::<Vec<_>>(), [["inside"]]);
 }

@@ -25,7 +25,7 @@ use tower_http::trace::TraceLayer;
 use tower_sentry::incoming::{Boxed, RouteOptions};
 use tower_sentry::{Client, Config, SentryLayer};
 
-use crate::support::{self, Http2, PATIENCE, Relay, Server};
+use crate::support::{self, Http2, Relay, Server, patience};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_tx_per_request() {
@@ -114,7 +114,7 @@ async fn the_one_liner_fits_a_route_a_nested_router_and_the_whole() {
         .route("/inside/{id}", handler())
         .layer(SentryLayer::new(&cfg))
         .layer(CorsLayer::permissive())
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE));
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, patience()));
     let app = parts.merge(whole).merge(maybe).merge(built).merge(inside);
     let server = Server::start(app).await;
     for path in ["/one/1", "/nested/items/1", "/two/1", "/whole/1", "/maybe/1", "/built/1", "/inside/1"] {
@@ -337,7 +337,7 @@ fn stacks(client: &Client) -> Vec<(&'static str, Router, &'static str, &'static 
     let plain = || Router::new().route("/users/{id}", get(|| async { "Jane" }));
     let calm = |_: tower::BoxError| async { StatusCode::SERVICE_UNAVAILABLE };
     let shed = || ServiceBuilder::new().layer(HandleErrorLayer::new(calm)).load_shed().buffer::<axum::extract::Request>(64);
-    let late = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, PATIENCE);
+    let late = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, patience());
     let normal = |router: Router| Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(router));
     let user = "GET /users/{id}";
     vec![
@@ -395,7 +395,7 @@ fn every_position_no_leak() {
                     axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
                     // Few enough at once that as many buffers are on their way in each round.
                     if number % 100 == 0 {
-                        client.flush(PATIENCE).await.unwrap();
+                        client.flush(patience()).await.unwrap();
                     }
                 }
             });
@@ -567,7 +567,7 @@ async fn a_header_that_is_sent_twice_is_one_attribute() {
     let request = Request::get("/").header("user-agent", "one").header("user-agent", "two").body(Body::empty()).unwrap();
 
     drop(app.oneshot(request).await.unwrap());
-    client.flush(PATIENCE).await.unwrap();
+    client.flush(patience()).await.unwrap();
 
     assert_eq!(received.recv().unwrap().matches("user_agent.original").count(), 1);
 }

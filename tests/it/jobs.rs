@@ -241,7 +241,7 @@ async fn what_a_job_captures_goes_at_once_with_its_own_scope() {
             Scope::current().set_tag("item", number);
             tower_sentry::capture_error(&std::io::Error::other("connection refused"));
         }
-        client.flush(support::PATIENCE).await.unwrap();
+        client.flush(support::patience()).await.unwrap();
         let seen = relay.events();
         assert_eq!(seen.len(), 10, "while the job goes on");
         let mut items: Vec<_> = seen.iter().map(|event| event["tags"]["item"].as_str().unwrap().to_owned()).collect();

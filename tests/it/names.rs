@@ -13,7 +13,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
 use tower_sentry::{Client, Config, SentryLayer};
 
-use crate::support::PATIENCE;
+use crate::support::patience;
 
 /// A client that keeps the names and sources of what it sends.
 fn named() -> (Client, std::sync::mpsc::Receiver<(String, String)>) {
@@ -36,11 +36,15 @@ async fn visit<S, B>(service: &S, client: &Client, requests: impl IntoIterator<I
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
 {
-    for (method, target) in requests {
+    for (number, (method, target)) in requests.into_iter().enumerate() {
         let request = Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
         drop(service.clone().oneshot(request).await.unwrap());
+        // A part of them is what one wait can be asked for.
+        if number % 1_000 == 999 {
+            client.flush(patience()).await.unwrap();
+        }
     }
-    client.flush(PATIENCE).await.unwrap();
+    client.flush(patience()).await.unwrap();
 }
 
 fn gets(targets: impl IntoIterator<Item = &'static str>) -> Vec<(Method, String)> {

@@ -89,13 +89,14 @@ async fn sessions_that_the_server_refuses_hold_up_no_shutdown() {
     relay.answer_all(support::Answer::status(429));
     let visit = || async { drop(app(&client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap()) };
     visit().await;
-    client.flush(support::PATIENCE).await.unwrap();
+    client.flush(support::patience()).await.unwrap();
     visit().await;
 
     let start = Instant::now();
-    client.shutdown(support::PATIENCE).await.unwrap();
+    client.shutdown(support::patience()).await.unwrap();
 
-    assert!(start.elapsed() < support::PATIENCE / 2, "{:?}", start.elapsed());
+    // A shutdown that waited in vain would take all of its time.
+    assert!(start.elapsed() < support::patience(), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn a_flush_waits_for_the_sessions_it_sends() {
     relay.answer_all(support::Answer::Late(Duration::from_millis(300)));
     drop(app(&client).oneshot(Request::get("/fine").body(Body::empty()).unwrap()).await.unwrap());
     let start = Instant::now();
-    client.flush(support::PATIENCE).await.unwrap();
+    client.flush(support::patience()).await.unwrap();
 
     assert_eq!(counted(&relay), (1, 0, 0));
     assert!(start.elapsed() >= Duration::from_millis(300), "until the server has answered");
@@ -130,9 +131,9 @@ async fn a_shutdown_under_traffic_sends_sessions_once() {
         tokio::task::yield_now().await;
     }
     let start = Instant::now();
-    client.shutdown(support::PATIENCE).await.unwrap();
+    client.shutdown(support::patience()).await.unwrap();
     traffic.abort();
 
-    assert!(start.elapsed() < support::PATIENCE / 2, "{:?}", start.elapsed());
+    assert!(start.elapsed() < support::patience(), "{:?}", start.elapsed());
     assert_eq!(relay.payloads("sessions").len(), 1);
 }

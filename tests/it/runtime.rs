@@ -29,9 +29,9 @@ fn all() {
     runtime.block_on(async {
         let blocks = || async {
             tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_millis(210));
+            std::thread::sleep(Duration::from_millis(1_210));
         };
-        let waits = || async { tokio::time::sleep(Duration::from_millis(210)).await };
+        let waits = || async { tokio::time::sleep(Duration::from_millis(1_210)).await };
         let app = Router::new().route("/waits/{id}", get(waits)).route("/blocks/{id}", get(blocks)).layer(SentryLayer::new(&client));
         let server = Server::start(app).await;
         support::get(&server, "/waits/1").await;
@@ -42,7 +42,7 @@ fn all() {
 
     let text = shown.text();
     let warning = text.lines().find(|line| line.contains("blocked its thread")).unwrap_or_else(|| panic!("{text}"));
-    assert!(warning.contains("WARN") && warning.contains("GET /blocks/{id} blocked its thread for 2"), "{warning}");
+    assert!(warning.contains("WARN") && warning.contains("GET /blocks/{id} blocked its thread for "), "{warning}");
     let data = |name: &str| {
         let transactions = relay.transactions();
         let transaction = transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap().clone();
@@ -50,8 +50,8 @@ fn all() {
     };
     let number = |data: &serde_json::Value, name: &str| data[name].as_f64().unwrap();
     let (waits, blocks) = (data("GET /waits/{id}"), data("GET /blocks/{id}"));
-    assert!(number(&waits, "tower_sentry.longest_poll_ms") < 150.0 && number(&waits, "tower_sentry.busy_ms") < 150.0, "{waits}");
-    assert!(number(&blocks, "tower_sentry.longest_poll_ms") >= 210.0 && number(&blocks, "tower_sentry.polls") >= 2.0, "{blocks}");
+    assert!(number(&waits, "tower_sentry.longest_poll_ms") < 1_000.0 && number(&waits, "tower_sentry.busy_ms") < 1_000.0, "{waits}");
+    assert!(number(&blocks, "tower_sentry.longest_poll_ms") >= 1_210.0 && number(&blocks, "tower_sentry.polls") >= 2.0, "{blocks}");
 }
 
 #[test]

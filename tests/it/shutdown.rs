@@ -55,19 +55,19 @@ async fn drops_and_shutdowns_keep_their_time_when_the_server_says_nothing() {
     client.shutdown(Duration::from_millis(200)).await.unwrap();
     drop(client);
 
-    // Generous for a busy machine; the server would hold us for ever.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // The server would hold us for ever; a request may take ten seconds.
+    assert!(begun.elapsed() < support::patience(), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn flushing_works_in_any_runtime_and_in_none() {
     let relay = Relay::start();
     let client = support::client(&relay);
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async { client.flush(support::PATIENCE).await.unwrap() });
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async { client.flush(support::patience()).await.unwrap() });
 
     // Without any runtime: a waker of its own.
     let waiting = std::thread::spawn(move || {
-        let mut future = Box::pin(client.flush(support::PATIENCE));
+        let mut future = Box::pin(client.flush(support::patience()));
         let this = std::thread::current();
         let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(this)));
         let mut cx = std::task::Context::from_waker(&waker);
@@ -102,14 +102,15 @@ async fn a_slow_transport_is_not_called_again_after_the_shutdown() {
     }
 
     release.send(()).unwrap();
+    support::until("the first is sent", || client.stats().transactions.sent == 1).await;
     let late = client.shutdown(Duration::from_millis(200)).await.unwrap_err();
     // The call that was under way when the time was over ends now.
     drop(release);
     // Waits for the end, which may still have to say that something was left.
-    let _ = client.flush(support::PATIENCE).await;
+    let _ = client.flush(support::patience()).await;
 
     let stats = client.stats().transactions;
-    assert!(late.to_string().contains('9'), "{late}");
+    assert_eq!(late.left(), 9);
     assert_eq!((stats.captured, stats.sent, stats.dropped_total()), (10, 2, 8), "{stats:?}");
 }
 
@@ -117,7 +118,7 @@ async fn a_slow_transport_is_not_called_again_after_the_shutdown() {
 async fn what_is_dropped_later_does_not_stand_for_what_was_captured_before() {
     let relay = Relay::start();
     let client = Client::from(support::config(&relay).ignore_error_messages(["ignored"]).build().unwrap());
-    relay.answer_all(Answer::Never);
+    relay.answer_all(Answer::Held);
     let capture = |text: &'static str| {
         client.transaction("work").sample_rate(0.0).run(async move {
             let _ = tower_sentry::capture_message(Level::Error, text);
@@ -127,13 +128,15 @@ async fn what_is_dropped_later_does_not_stand_for_what_was_captured_before() {
     capture("real, too").await;
     relay.wait_for(2);
 
-    let flush = client.flush(Duration::from_millis(600));
-    let (result, ()) = tokio::join!(flush, async {
-        for _ in 0..20 {
-            capture("ignored").await;
-        }
-    });
+    let mut flush = Box::pin(client.flush(Duration::from_secs(3600)));
+    assert!(futures_util::poll!(&mut flush).is_pending());
+    for _ in 0..20 {
+        capture("ignored").await;
+    }
+    support::until("the ignored are dropped", || client.stats().errors.dropped_total() == 20).await;
 
-    let error = result.expect_err("two events wait for an answer that never comes");
-    assert!(error.to_string().contains('2'), "{error}");
+    assert!(futures_util::poll!(&mut flush).is_pending(), "two events wait for an answer");
+    relay.release();
+    flush.await.unwrap();
+    assert_eq!(client.stats().errors.sent, 2);
 }

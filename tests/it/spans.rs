@@ -473,7 +473,7 @@ async fn spans_after_the_end_are_counted_and_those_without_a_home_are_named() {
     let server = Server::start(Router::new().route("/", get(handler)).layer(SentryLayer::new(&client))).await;
 
     support::get(&server, "/").await;
-    client.flush(support::PATIENCE).await.unwrap();
+    client.flush(support::patience()).await.unwrap();
     over.send(()).unwrap();
     is_done.await.unwrap();
     support::settle(&client).await;

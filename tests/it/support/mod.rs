@@ -5,7 +5,8 @@ mod http;
 mod relay;
 mod shown;
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tower_sentry::{Client, Config, ConfigBuilder, TracingLayer};
@@ -16,8 +17,32 @@ pub use http::{Http2, Server, get, request};
 pub use relay::{Answer, Received, Relay};
 pub use shown::Shown;
 
-/// As long as anything may take on a busy machine; nothing waits this long unless it fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait for anything that should happen: 30 seconds, so that a busy machine fails no test. Only a failing test waits this long.
+///
+/// `TOWER_SENTRY_TEST_PATIENCE` sets another number of seconds: the run of mutants expects failures and cannot wait that long for each.
+pub fn patience() -> Duration {
+    static SECONDS: LazyLock<u64> = LazyLock::new(|| {
+        let given = std::env::var("TOWER_SENTRY_TEST_PATIENCE");
+        given.map_or(30, |seconds| seconds.parse().expect("whole seconds"))
+    });
+    Duration::from_secs(*SECONDS)
+}
+
+/// Waits until something is true that no event announces: a figure in the accounts, a file on the disk.
+pub async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let latest = Instant::now() + patience();
+    while !is_true() {
+        assert!(Instant::now() < latest, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A port of this machine where connections are refused until [`Relay::start_at`] opens it. Nobody else can take it meanwhile.
+pub fn closed_port() -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket
+}
 
 /// A configuration that sends everything to `relay`.
 pub fn config(relay: &Relay) -> ConfigBuilder {
@@ -40,7 +65,7 @@ pub fn subscribe() {
 
 /// Delivers everything, and checks the law of the accounts: captured = sent + dropped, in every category.
 pub async fn settle(client: &Client) {
-    client.shutdown(PATIENCE).await.unwrap();
+    client.shutdown(patience()).await.unwrap();
     let stats = client.stats();
     for (name, counts) in [
         ("errors", &stats.errors),

@@ -13,8 +13,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use sentry_types::protocol::v7::Envelope;
 use serde_json::Value;
+use tokio::sync::watch;
 
-use super::PATIENCE;
+use super::patience;
 
 /// How to answer.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub enum Answer {
     Late(Duration),
     /// Take the request and say nothing, for ever.
     Never,
+    /// Take the request and say nothing until [`Relay::release`].
+    Held,
 }
 
 impl Answer {
@@ -112,6 +115,8 @@ struct State {
 pub struct Relay {
     address: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
+    release: Arc<watch::Sender<bool>>,
+    released: watch::Receiver<bool>,
 }
 
 impl Relay {
@@ -119,7 +124,17 @@ impl Relay {
     pub fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let relay = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        Self::serve_on(listener)
+    }
+
+    /// The same on a port that was [closed](super::closed_port) until now.
+    pub fn start_at(port: tokio::net::TcpSocket) -> Self {
+        Self::serve_on(port.listen(64).unwrap().into_std().unwrap())
+    }
+
+    fn serve_on(listener: std::net::TcpListener) -> Self {
+        let (release, released) = watch::channel(false);
+        let relay = Self { address: listener.local_addr().unwrap(), state: Arc::default(), release: Arc::new(release), released };
         let of_thread = relay.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -177,6 +192,10 @@ impl Relay {
                 Ok(Response::new(Full::from("{}")))
             }
             Answer::Never => std::future::pending().await,
+            Answer::Held => {
+                let _ = self.released.clone().wait_for(|is_released| *is_released).await;
+                Ok(Response::new(Full::from("{}")))
+            }
         }
     }
 
@@ -194,6 +213,12 @@ impl Relay {
         self.state.0.lock().unwrap().default = Some(answer);
     }
 
+    /// Answers all that is held, and whatever comes from now on, with 200.
+    pub fn release(&self) {
+        self.state.0.lock().unwrap().default = None;
+        self.release.send_replace(true);
+    }
+
     /// Ends the connection of whoever sends more than this, without an answer.
     pub fn choke_above(&self, bytes: usize) {
         self.state.0.lock().unwrap().limit = Some(bytes);
@@ -202,7 +227,7 @@ impl Relay {
     /// Waits until so many were too large.
     pub fn wait_for_choking(&self, count: usize) {
         let state = self.state.0.lock().unwrap();
-        let (_state, timeout) = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.choked < count).unwrap();
+        let (_state, timeout) = self.state.1.wait_timeout_while(state, patience(), |state| state.choked < count).unwrap();
         assert!(!timeout.timed_out());
     }
 
@@ -210,13 +235,9 @@ impl Relay {
         self.state.0.lock().unwrap().received.clone()
     }
 
-    pub fn connections(&self) -> usize {
-        self.state.0.lock().unwrap().connections
-    }
-
     /// Waits until there are `count` requests.
     pub fn wait_for(&self, count: usize) -> Vec<Received> {
-        let latest = Instant::now() + PATIENCE;
+        let latest = Instant::now() + patience();
         let mut state = self.state.0.lock().unwrap();
         while state.received.len() < count {
             let left = latest.saturating_duration_since(Instant::now());
