@@ -20,7 +20,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 COPY = TARGET / "mutants/tower-sentry"
 KILLERS = HERE / "killers.tsv"
 # A test that waits for what a mutant has lost gives up after this many seconds (30 in an ordinary run).
-PATIENCE = "6"
+PATIENCE = "10"
 # A test that a mutant makes hang is red after this many seconds.
 HANG = 90
 # These read the source, which is not what they know in the copy.
@@ -278,7 +278,8 @@ def main():
     parser.add_argument("--changed")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--only", help="one mutant, by its name")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", help="mutants by their names, with commas between them")
     options = parser.parse_args()
     begun = time.monotonic()
     mutants = read_list()
@@ -288,7 +289,7 @@ def main():
         return
     wanted = [mutant for mutant in mutants if not options.rooms or mutant.room in options.rooms]
     if options.only:
-        wanted = [mutant for mutant in mutants if mutant.name == options.only]
+        wanted = [mutant for mutant in mutants if mutant.name in options.only.split(",")]
     if options.changed:
         files = subprocess.run(["git", "diff", "--name-only", options.changed, "--", "src", "tests"], cwd=ROOT, check=True, capture_output=True, text=True)
         rooms = {re.sub(r"\.rs$", "", file.split("/")[1]) for file in files.stdout.splitlines() if file.startswith("src/")}
@@ -304,6 +305,8 @@ def main():
     built = time.monotonic()
     print(f"{len(mutants)} mutants in one build, {len(tests)} tests ({built - begun:.0f} s); {len(wanted)} to switch on", flush=True)
 
+    for name in [name for name, test in known.items() if name in {mutant.name for mutant in wanted} and tuple(test.split(" ", 1)) not in set(tests)]:
+        print(f"killers.tsv: {name} names a test that does not exist: {known[name]}")
     killed = {}
     exists = set(tests)
 
@@ -319,7 +322,10 @@ def main():
             if test:
                 killed[mutant.name] = test
     left = [mutant for mutant in wanted if mutant.name not in killed]
-    if left:
+    if left and options.quick:
+        for mutant in left:
+            print(f"SURVIVED  {mutant.name}: {mutant.why} (by {known.get(mutant.name, 'no known test')})")
+    elif left:
         print(f"{len(killed)} killed by the test of last time ({time.monotonic() - built:.0f} s); looking for tests of {len(left)}", flush=True)
         by_mutant = reached(binaries, tests)
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:

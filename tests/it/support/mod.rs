@@ -28,9 +28,10 @@ pub fn patience() -> Duration {
     Duration::from_secs(*SECONDS)
 }
 
-/// Waits until something is true that no event announces: a figure in the accounts, a file on the disk.
+/// Waits until something is true that no event announces: a figure in the accounts, a file on the disk. Three times as long as for an event: pauses
+/// of the exporter may be part of it.
 pub async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let latest = Instant::now() + patience();
+    let latest = Instant::now() + 3 * patience();
     while !is_true() {
         assert!(Instant::now() < latest, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
