@@ -1,4 +1,4 @@
-//! Monitoring for tower and axum services that speak to Sentry: sentry.io, self-hosted Sentry, `GlitchTip`, Bugsink, Spotlight.
+//! Monitoring for tower and axum services, by Sentry's envelope protocol: sentry.io, self-hosted Sentry, `GlitchTip`, Bugsink, Spotlight.
 //!
 //! One line in the router, the truth about every request; nothing secret leaves, nothing is lost silently.
 //! (The official SDK's integration is `sentry-tower`; this crate is an implementation of its own.)
@@ -97,3 +97,8 @@ macro_rules! release {
         concat!(env!("CARGO_PKG_NAME"), "@", env!("CARGO_PKG_VERSION"))
     };
 }
+
+/// The README's code compiles and runs.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -4,6 +4,9 @@
 pub mod architecture {}
 
 #[doc = include_str!("cost.md")]
+#[doc = "\n# The figures of the gate\n\n```text"]
+#[doc = include_str!("../../benches/budget.tsv")]
+#[doc = "```"]
 pub mod cost {}
 
 #[doc = include_str!("errors.md")]

@@ -406,7 +406,8 @@ fn every_position_no_leak() {
         assert_eq!(seen.len(), 1200, "{place}: one transaction each");
         assert!(seen.iter().all(|(seen, _)| seen == name), "{place}: {:?}", seen.first());
         assert!(seen.iter().all(|(_, spans)| *spans == usize::from(place == "twice")), "{place}: a second layer is a span");
-        assert!(grown < 64 * 1024, "{place}: {grown} bytes more are alive after 1,000 requests");
+        // Up to ten KiB are buffers that happen to be on their way; 48 bytes a request would be more than this.
+        assert!(grown < 32 * 1024, "{place}: {grown} bytes more are alive after 1,000 requests");
     }
 }
 

@@ -33,6 +33,7 @@ mod jobs;
 mod logs;
 mod names;
 mod privacy;
+mod promises;
 mod propagation;
 mod protocol;
 mod release;

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -162,6 +163,9 @@ def write_copy(mutants):
     texts["src/lib.rs"] = texts.get("src/lib.rs", (ROOT / "src/lib.rs").read_text()) + "\nmod mutant;\n"
     texts["src/mutant.rs"] = "#![allow(warnings, clippy::all, reason = \"made by a script\")]" + SWITCH.replace("COUNT", str(len(mutants) + 1))
     manifest = (ROOT / "Cargo.toml").read_text()
+    # Another version is another package for cargo: both can be built in the same folder.
+    manifest, lock = (re.sub(r'(name = "tower-sentry"\nversion = ")([^"]+)', r"\1\2-mutants", text) for text in (manifest, (ROOT / "Cargo.lock").read_text()))
+    texts["Cargo.lock"] = lock
     # What the switches leave unused or doubled is of no interest.
     texts["Cargo.toml"] = re.sub(r"\n\[lints\.rust\]\n(.*\n)*", "\n[workspace]\n", manifest)
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", ".", ":!tests/mutants", ":!tests/real"], cwd=ROOT, check=True, capture_output=True, text=True)
@@ -235,28 +239,35 @@ def named(binaries):
 
 
 def reached(binaries, tests):
-    """For each mutant the tests whose code passes it: found by running each test alone."""
-    by_mutant = collections.defaultdict(list)
-    with tempfile.TemporaryDirectory() as folder:
-        def one(numbered):
-            at, (kind, name) = numbered
-            path = pathlib.Path(folder, str(at))
-            is_green, _ = run(binaries[kind], [name], reach=path)
-            return (kind, name), path.read_text().split() if path.exists() else [], is_green
+    """For each mutant the tests whose code passes it, the most telling first: found by running each test alone, and kept as long as the binaries are the same."""
+    kept = TARGET / "mutants/reach.json"
+    version = " ".join(hashlib.sha256(pathlib.Path(binary).read_bytes()).hexdigest() for binary in binaries.values())
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    if known.get("version") != version:
+        known = {"version": version, "tests": []}
         red = []
-        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-            for test, numbers, is_green in pool.map(one, enumerate(tests)):
+        with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            def one(numbered):
+                at, (kind, name) = numbered
+                path = pathlib.Path(folder, str(at))
+                begun = time.monotonic()
+                is_green, _ = run(binaries[kind], [name], reach=path)
+                numbers = path.read_text().split() if path.exists() else []
+                return kind, name, sorted(set(map(int, numbers))), time.monotonic() - begun, is_green
+
+            for kind, name, numbers, took, is_green in pool.map(one, enumerate(tests)):
                 # Counting allocations and writing down what is reached do not go together.
-                if not is_green and not test[1].startswith("hot_path::"):
-                    red.append(test[1])
-                for number in set(map(int, numbers)):
-                    by_mutant[number].append(test)
-    if red:
-        sys.exit("red without any mutant: " + ", ".join(red))
-    breadth = collections.Counter(test for tests in by_mutant.values() for test in tests)
-    for tests in by_mutant.values():
-        # What passes few others is about this one.
-        tests.sort(key=breadth.__getitem__)
+                if not is_green and not name.startswith("hot_path::"):
+                    red.append(name)
+                known["tests"].append((kind, name, numbers, took))
+        if red:
+            sys.exit("red without any mutant: " + ", ".join(red))
+        kept.write_text(json.dumps(known))
+    by_mutant = collections.defaultdict(list)
+    # What passes few others is about this one; what takes long comes last.
+    for kind, name, numbers, took in sorted(known["tests"], key=lambda row: (row[3] > 4, len(row[2]))):
+        for number in numbers:
+            by_mutant[number].append((kind, name))
     return by_mutant
 
 
@@ -305,10 +316,13 @@ def main():
     built = time.monotonic()
     print(f"{len(mutants)} mutants in one build, {len(tests)} tests ({built - begun:.0f} s); {len(wanted)} to switch on", flush=True)
 
-    for name in [name for name, test in known.items() if name in {mutant.name for mutant in wanted} and tuple(test.split(" ", 1)) not in set(tests)]:
-        print(f"killers.tsv: {name} names a test that does not exist: {known[name]}")
     killed = {}
     exists = set(tests)
+    names = {mutant.name for mutant in mutants}
+    gone = [f"killers.tsv: there is no mutant {name}" for name in known if name not in names]
+    gone += [f"killers.tsv: {name} names a test that is gone: {test}" for name, test in known.items() if tuple(test.split(" ", 1)) not in exists]
+    if gone and not options.record:
+        sys.exit("\n".join(gone))
 
     def by_known(mutant):
         kind, _, name = known.get(mutant.name, "").partition(" ")
