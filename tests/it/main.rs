@@ -43,4 +43,5 @@ mod scope;
 mod shutdown;
 mod spans;
 mod support;
+mod tail;
 mod trees;

@@ -21,11 +21,17 @@ fn app(client: &Client) -> Router {
         assert!(!crashes, "a crash");
         "never"
     };
+    let recovers = || async {
+        let crash = || assert!(std::hint::black_box(false), "a crash that is caught");
+        assert!(std::panic::catch_unwind(crash).is_err());
+        tower_sentry::capture_error(&std::io::Error::other("went on")).to_string()
+    };
     Router::new()
         .route("/fine", get(|| async { "ok" }))
         .route("/errs", get(errs))
         .route("/says", get(says))
         .route("/crash", get(crash))
+        .route("/recovers", get(recovers))
         .route("/healthz", get(|| async { "ok" }))
         .layer(CatchPanicLayer::new())
         .layer(SentryLayer::new(client).ignore(["/healthz"]))
@@ -58,14 +64,16 @@ fn sessions() {
 
     runtime.block_on(async {
         let app = app(&guard);
-        let paths = ["/fine"; 97].into_iter().chain(["/says"; 3]).chain(["/errs"; 5]).chain(["/crash"; 3]).chain(["/healthz"; 10]);
+        // One thread serves all of them: what went well comes after what did not.
+        let paths = ["/errs"; 5].into_iter().chain(["/fine"; 48]).chain(["/crash"; 3]).chain(["/fine"; 48]);
+        let paths = paths.chain(["/recovers"; 2]).chain(["/fine"]).chain(["/says"; 3]).chain(["/healthz"; 10]);
         for path in paths {
             drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
         }
         support::settle(&guard).await;
     });
 
-    assert_eq!(counted(&relay), (100, 5, 3));
+    assert_eq!(counted(&relay), (100, 5, 5));
 }
 
 #[tokio::test]

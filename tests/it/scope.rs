@@ -1,18 +1,21 @@
 //! Who and what a request is for: never another request's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
+use tower::ServiceExt as _;
 use tower_sentry::protocol::{Attachment, Feedback};
-use tower_sentry::{Breadcrumb, Level, Scope, SentryLayer, User};
+use tower_sentry::{Breadcrumb, CaptureError, Client, Config, Level, Scope, SentryLayer, User};
 use tracing::{Instrument as _, info_span};
 
 use crate::support::{self, Relay, Server};
@@ -186,9 +189,315 @@ async fn clear_forgets_what_was_set_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn clear_in_a_nested_scope_leaves_the_steps_to_the_request() {
+    let (events, _) = events_of(|| async {
+        Scope::current().set_tag("plan", "gold").add_breadcrumb(Breadcrumb::new("a step"));
+        Scope::current().with(|scope| {
+            scope.clear();
+            says("inside");
+        });
+        says("outside");
+    })
+    .await;
+
+    let steps = |name: &str| events[name]["breadcrumbs"]["values"].as_array().map_or(0, Vec::len);
+    assert_eq!((steps("inside"), events["inside"].get("tags")), (1, None));
+    assert_eq!((steps("outside"), &events["outside"]["tags"]), (1, &json!({"plan": "gold"})));
+}
+
+#[tokio::test]
+async fn a_level_and_files_are_there_until_they_are_cleared() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let handler = || async {
+        let scope = Scope::current();
+        let set = || scope.set_level(Level::Fatal).add_attachment(Attachment::new("notes.txt", "a line".to_owned()));
+        set();
+        says("set");
+        scope.set_level(None);
+        says("the level is cleared");
+        scope.clear_attachments();
+        says("the files are cleared");
+        set();
+        scope.clear();
+        says("all is cleared");
+        set().set_level(Level::Info);
+        says("set again");
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+    support::get(&Server::start(app).await, "/").await;
+    support::settle(&client).await;
+
+    let shown: HashMap<_, _> = relay
+        .received()
+        .iter()
+        .map(|received| received.items().1)
+        .filter(|items| items[0].0["type"] == "event")
+        .map(|items| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&items[0].1["logentry"]["message"]), (text(&items[0].1["level"]), items.len() - 1))
+        })
+        .collect();
+    let rows = [
+        ("set", "fatal", 1),
+        ("the level is cleared", "warning", 1),
+        ("the files are cleared", "warning", 0),
+        ("all is cleared", "warning", 0),
+        ("set again", "info", 1),
+    ];
+    assert_eq!(shown, rows.map(|(name, level, files)| (name.to_owned(), (level.to_owned(), files))).into());
+}
+
+#[tokio::test]
+async fn a_context_that_is_no_object_is_put_under_value() {
+    let (events, _) = events_of(|| async {
+        let scope = Scope::current();
+        scope.set_context("number", 3).set_context("list", [1, 2]).set_context("text", "three").set_context("object", json!({"id": 7}));
+        says("here");
+    })
+    .await;
+
+    let contexts = &events["here"]["contexts"];
+    for (name, expected) in [
+        ("number", json!({"value": 3})),
+        ("list", json!({"value": [1, 2]})),
+        ("text", json!({"value": "three"})),
+        ("object", json!({"id": 7})),
+    ] {
+        assert_eq!(contexts[name], expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_set_in_a_request_shares_256_kib() {
+    /// What of a kind is in an event, and how to set it.
+    type Kind = (&'static str, fn(&Scope, String));
+    let kinds: [Kind; 5] = [
+        ("/tags/kind", |scope, value| drop(scope.set_tag("kind", value))),
+        ("/contexts/kind", |scope, value| drop(scope.set_context("kind", json!({"value": value})))),
+        ("/extra/kind", |scope, value| drop(scope.set_extra("kind", value))),
+        ("/user/id", |scope, value| drop(scope.set_user(User::id(value)))),
+        ("/breadcrumbs/values/0", |scope, value| drop(scope.add_breadcrumb(Breadcrumb::new(value)))),
+    ];
+
+    for first in 0..kinds.len() {
+        let in_order = move || kinds.into_iter().cycle().skip(first).take(kinds.len());
+        let (events, _) = events_of(move || async move {
+            let scope = Scope::current();
+            // Four of these fit.
+            in_order().for_each(|(_, set)| set(&scope, "x".repeat(60 * 1024)));
+            says("full");
+            // There is room for something small.
+            in_order().skip(4).for_each(|(_, set)| set(&scope, "x".repeat(1024)));
+            says("small");
+            scope.clear();
+            in_order().skip(1).for_each(|(_, set)| set(&scope, "x".repeat(60 * 1024)));
+            says("other four");
+        })
+        .await;
+
+        let there = |name: &str| in_order().map(|(place, _)| events[name].pointer(place).is_some()).collect::<Vec<_>>();
+        assert_eq!(there("full"), [true, true, true, true, false], "{}", kinds[first].0);
+        assert_eq!(there("small"), [true; 5], "{}", kinds[first].0);
+        assert_eq!(there("other four"), [false, true, true, true, true], "{}", kinds[first].0);
+    }
+}
+
+#[tokio::test]
+async fn a_nested_scope_reaches_other_threads_through_its_handle_and_no_other_work() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let worker = client.clone();
+    let handler = move || {
+        let worker = worker.clone();
+        async move {
+            let handle = Scope::current().with(|scope| {
+                scope.set_user(User::id(42)).set_tag("part", "import");
+                // Work of its own that begins in there is not about this request's user.
+                worker.transaction("cleaning").run(async { says("another's") }).now_or_never().unwrap();
+                says("inside");
+                scope.clone()
+            });
+            let elsewhere = std::thread::spawn(move || handle.capture_error(&std::io::Error::other("through the handle")));
+            elsewhere.join().unwrap();
+        }
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+    support::get(&Server::start(app).await, "/").await;
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!(events.len(), 3);
+    for event in events {
+        let is_inside = event["logentry"]["message"] != "another's";
+        let expected = is_inside.then(|| (json!({"part": "import"}), json!("42")));
+        let set = event.get("tags").map(|tags| (tags.clone(), event["user"]["id"].clone()));
+        assert_eq!((set, event.get("user").is_some()), (expected, is_inside), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn errors_in_a_loop_do_not_all_wait_for_the_head_of_the_response() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let (seen, sends) = (relay.clone(), client.clone());
+    let handler = move || {
+        let (seen, sends) = (seen.clone(), sends.clone());
+        async move {
+            for number in 0..50 {
+                tower_sentry::capture_error(&std::io::Error::other(format!("the disk {number} is full")));
+            }
+            sends.flush(support::patience()).await.unwrap();
+            seen.events().len().to_string()
+        }
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+
+    let (_, sent_before) = support::get(&Server::start(app).await, "/").await;
+    support::settle(&client).await;
+
+    assert_eq!((sent_before.as_str(), relay.events().len()), ("42", 50), "eight wait, none is lost");
+}
+
+#[test]
+fn a_panic_in_a_request_is_sent_before_the_process_ends_with_it() {
+    if support::in_child("scope::a_panic_in_a_request_is_sent_before_the_process_ends_with_it", &[]) {
+        return;
+    }
+    static CLIENT: std::sync::OnceLock<Client> = std::sync::OnceLock::new();
+    let relay = Relay::start();
+    let (counts, counted) = std::sync::mpsc::channel();
+    let seen = relay.clone();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A hook like this delivers, and then ends the process: no response will ever have a head.
+    std::panic::set_hook(Box::new(move |_| {
+        let flushed = std::thread::spawn(move || runtime().block_on(CLIENT.get().unwrap().flush(support::patience())));
+        counts.send((flushed.join().unwrap().is_ok(), seen.events().len())).unwrap();
+    }));
+    let guard = Config::builder().dsn(relay.dsn()).init().unwrap();
+    CLIENT.set(Client::clone(&guard)).unwrap();
+    let handler = || async { assert!(std::hint::black_box(false), "a crash") };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&guard));
+
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime().block_on(app.oneshot(request))));
+
+    assert!(unwound.is_err());
+    assert_eq!(counted.try_iter().collect::<Vec<_>>(), [(true, 1)]);
+    assert_eq!(relay.events()[0]["request"]["method"], "GET", "the event knows its request");
+}
+
+#[tokio::test]
+async fn the_caller_hears_the_id_of_the_first_error() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let handler = || async {
+        let first = tower_sentry::capture_error(&std::io::Error::other("the disk is full"));
+        tower_sentry::capture_error(&std::io::Error::other("the order could not be stored"));
+        (StatusCode::INTERNAL_SERVER_ERROR, first.to_string())
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client).event_header("x-error-id"));
+
+    let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    let header = response.headers()["x-error-id"].to_str().unwrap().to_owned();
+    let first = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+    support::settle(&client).await;
+
+    assert_eq!((header.as_bytes(), relay.events().len()), (&*first, 2));
+}
+
+#[tokio::test]
+async fn an_id_that_was_told_early_is_the_id_of_one_event() {
+    let (client, captured) = tower_sentry::test::client();
+    let error = || std::io::Error::other("the disk is full");
+    let work = async {
+        let told = CaptureError::new(error()).event_id();
+        (told, tower_sentry::capture_error(&error()), tower_sentry::capture_error(&error()))
+    };
+    let (ids, known) = std::sync::mpsc::channel();
+
+    // A job sends errors at once: the same one twice is two events.
+    client.transaction("import").run(async { ids.send(work.await).unwrap() }).await;
+
+    let (told, first, second) = known.recv().unwrap();
+    assert_eq!(told, first);
+    let sent: BTreeSet<_> = captured.events().iter().map(|event| event.event_id.to_string()).collect();
+    assert_eq!(sent, [first.to_string(), second.to_string()].into());
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn an_id_that_was_told_in_one_request_is_no_event_of_the_next() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let error = || std::io::Error::other("the disk is full");
+    let told = move || async move {
+        let told = CaptureError::new(error());
+        let id = told.event_id().to_string();
+        // Nothing failed: no event ever has this id.
+        (StatusCode::NOT_FOUND, told, id).into_response()
+    };
+    let captured = move || async move { tower_sentry::capture_error(&error()).to_string() };
+    let app = Router::new().route("/told", get(told)).route("/captured", get(captured)).layer(SentryLayer::new(&client));
+
+    // One thread, whose second request takes over the memory of the first.
+    let mut ids = Vec::new();
+    for path in ["/told", "/captured"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        ids.push(axum::body::to_bytes(response.into_body(), 100).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let sent: Vec<_> = relay.events().iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(sent, [std::str::from_utf8(&ids[1]).unwrap()]);
+    assert_ne!(ids[0], ids[1]);
+}
+
+/// What jobs tell the next service, by the names of the headers.
+async fn told_by_jobs(rate: f64, count: usize, continues: &HashMap<String, String>) -> Vec<HashMap<String, String>> {
+    let settings = Config::builder().dsn("https://0123456789abcdef0123456789abcdef@sentry.example/42");
+    let (client, _) = tower_sentry::test::client_with(settings.traces_sample_rate(rate));
+    let mut told = vec![HashMap::new(); count];
+    for outgoing in &mut told {
+        let work = async { Scope::current().inject(outgoing) };
+        client.transaction("job").continue_trace(continues).run(work).await;
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_trace_that_came_in_without_baggage_goes_on_without() {
+    let id = "771a43a4192642f0b136d5159a501700";
+    let came_in = HashMap::from([("sentry-trace".to_owned(), format!("{id}-b0e6f15b45c36b12-1"))]);
+
+    let (own, continued) = (told_by_jobs(1.0, 1, &HashMap::new()).await, told_by_jobs(1.0, 1, &came_in).await);
+
+    assert!(own[0]["baggage"].contains("sentry-public_key="), "a trace that begins here has some: {own:?}");
+    assert!(continued[0]["sentry-trace"].starts_with(id), "{continued:?}");
+    assert_eq!(continued[0].get("baggage"), None, "only the service that began the trace may say what it is");
+}
+
+#[tokio::test]
+async fn the_number_that_goes_on_is_the_one_that_decided() {
+    let told = told_by_jobs(0.1, 400, &HashMap::new()).await;
+
+    let mut sampled = 0;
+    for outgoing in told {
+        let member = |name: &str| outgoing["baggage"].split(',').find_map(|member| member.strip_prefix(name)).unwrap().to_owned();
+        let number = member("sentry-sample_rand=");
+        let is_sampled = member("sentry-sampled=") == "true";
+        sampled += usize::from(is_sampled);
+        assert_eq!(number.parse::<f64>().unwrap() < 0.1, is_sampled, "{number}");
+        assert_eq!((number.len(), outgoing["sentry-trace"].ends_with("-1")), (8, is_sampled), "{number}");
+    }
+    // One number of ten begins with a zero, and these are sampled: that there is none of 400 happens once in 10^18 runs.
+    assert!(sampled > 0);
+}
+
+#[tokio::test]
 async fn files_ride_on_events_and_are_redacted() {
     let relay = Relay::start();
-    let client = tower_sentry::Client::from(support::config(&relay).max_attachment_size(1000).build().unwrap());
+    let client = Client::from(support::config(&relay).max_attachment_size(1000).build().unwrap());
     let handler = || async {
         Scope::current().with(|scope| {
             scope.add_attachment(

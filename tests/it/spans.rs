@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
+use futures_util::FutureExt as _;
 use futures_util::future::join;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
@@ -439,6 +440,67 @@ async fn a_guard_that_is_dropped_in_a_nested_scope_is_gone() {
     let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
 
     assert_eq!(tree, "GET / [http.server] ok\n  left [function] ok\n  after [function] ok\n");
+}
+
+#[tokio::test]
+async fn an_explicit_parent_is_the_parent_wherever_the_span_begins() {
+    let handler = || async {
+        let outer = info_span!("outer");
+        let below_the_level = debug_span!(parent: &outer, "below the level");
+        info_span!("elsewhere").in_scope(|| {
+            info_span!(parent: &outer, "of outer").in_scope(|| ());
+            info_span!(parent: &below_the_level, "of outer, over a span that is not recorded").in_scope(|| ());
+            info_span!(parent: None, "of the root").in_scope(|| ());
+            info_span!("where it begins").in_scope(|| ());
+        });
+    };
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let line = |depth: usize, name: &str| format!("{}{name} [function] ok\n", "  ".repeat(depth));
+    let expected = [
+        line(1, "outer"),
+        line(2, "of outer"),
+        line(2, "of outer, over a span that is not recorded"),
+        line(1, "elsewhere"),
+        line(2, "where it begins"),
+        line(1, "of the root"),
+    ];
+    assert_eq!(tree, format!("GET / [http.server] ok\n{}", expected.concat()));
+}
+
+#[tokio::test]
+async fn a_span_that_is_left_out_of_order_is_nobodys_parent_any_more() {
+    let handler = || async {
+        // They stay open after they were left.
+        let (first, second) = (info_span!("first"), info_span!("second"));
+        let (in_first, in_second) = (first.enter(), second.enter());
+        drop(in_first);
+        info_span!("inside second").in_scope(|| ());
+        drop(in_second);
+        info_span!("after both").in_scope(|| ());
+    };
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let spans = "  first [function] ok\n  second [function] ok\n    inside second [function] ok\n  after both [function] ok\n";
+    assert_eq!(tree, format!("GET / [http.server] ok\n{spans}"));
+}
+
+#[tokio::test]
+async fn our_own_span_says_whether_its_work_panicked_or_was_dropped() {
+    let handler = || async {
+        let broken = tower_sentry::span("task", "broken", async { std::panic::resume_unwind(Box::new(())) }.map(|(): ()| ()));
+        assert!(std::panic::AssertUnwindSafe(broken).catch_unwind().await.is_err());
+        assert_eq!(tower_sentry::span("task", "left", std::future::pending::<()>()).now_or_never(), None);
+    };
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    assert_eq!(tree, "GET / [http.server] ok\n  broken [task] internal_error\n  left [task] cancelled\n");
 }
 
 #[tokio::test]

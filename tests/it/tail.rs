@@ -1,0 +1,290 @@
+//! What is kept after the fact, and whose decisions are followed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use http::Request;
+use tower::{Service as _, ServiceExt as _};
+use tower_sentry::incoming::RouteOptions;
+use tower_sentry::protocol::{DiscardReason, Transaction};
+use tower_sentry::test::{Captured, HandClock, client_with};
+use tower_sentry::{Breadcrumb, Client, Config, Scope, SentryLayer, TrustParent};
+
+use crate::support::{self, Relay};
+
+const TRACE: &str = "771a43a4192642f0b136d5159a501700";
+const SPAN: &str = "b0e6f15b45c36b12";
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// A rate under which nothing is sampled in a test, and yet not the final zero.
+const HARDLY: f64 = 1e-9;
+
+/// Requests of which each has one span and its number as a tag.
+fn service(client: &Client) -> Router {
+    async fn work(Path(number): Path<u32>) {
+        Scope::current().set_tag("number", number);
+        tower_sentry::span("task", "work", async {}).await;
+    }
+    async fn panics(number: Path<u32>) {
+        work(number).await;
+        std::panic::resume_unwind(Box::new(()));
+    }
+    let status = |number| async move {
+        work(number).await;
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let captured = |number| async move {
+        work(number).await;
+        tower_sentry::capture_error(&std::io::Error::other("noted")).to_string()
+    };
+    Router::new()
+        .route("/fine/{number}", get(work))
+        .route("/status/{number}", get(status))
+        .route("/captured/{number}", get(captured))
+        .route("/panics/{number}", get(panics))
+        .layer(SentryLayer::new(client))
+}
+
+/// One request; a panic goes through the layer and ends here.
+async fn visit(app: &Router, path: &str) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    drop(AssertUnwindSafe(app.clone().oneshot(request)).catch_unwind().await);
+}
+
+/// Stops the clock. The budgets count from the first time that one of them is asked, on whatever thread: that must not be later than now.
+fn standing_clock() -> HandClock {
+    let (client, _) = client_with(Config::builder().traces_sample_rate(HARDLY));
+    visit(&service(&client), "/status/0").now_or_never().unwrap();
+    HandClock::start()
+}
+
+fn is_kept(transaction: &Transaction) -> bool {
+    transaction.contexts.trace.as_ref().unwrap().data.get("tower_sentry.kept").is_some_and(|why| why == "failed")
+}
+
+#[tokio::test]
+async fn keep_rules() {
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(0.01));
+    let app = service(&client);
+    let clock = standing_clock();
+    // So much later so many requests fail, and so many of them are kept: 100 at once, ten more a second, never more than 100.
+    let phases = [(0, 300, 100), (1000, 30, 10), (500, 30, 5), (49, 30, 0), (51, 30, 1), (60_000, 300, 100)];
+    let mut number = 0;
+    let mut seen = 0;
+    let mut sampled = 0;
+
+    for (millis, failures, expected) in phases {
+        clock.advance(Duration::from_millis(millis));
+        let mut failed = Vec::new();
+        for kind in ["status", "captured", "panics"].into_iter().cycle().take(failures) {
+            number += 1;
+            failed.push(number);
+            visit(&app, &format!("/{kind}/{number}")).await;
+            for _ in 0..10 {
+                number += 1;
+                visit(&app, &format!("/fine/{number}")).await;
+            }
+        }
+        let sent = captured.transactions().split_off(seen);
+        seen += sent.len();
+        let numbers = |sent: &[&Transaction]| sent.iter().map(|one| one.tags["number"].parse().unwrap()).collect::<BTreeSet<u32>>();
+        let (kept, by_rate): (Vec<_>, Vec<_>) = sent.iter().partition(|transaction| is_kept(transaction));
+        let (kept, by_rate) = (numbers(&kept), numbers(&by_rate));
+        sampled += by_rate.len();
+
+        assert_eq!(kept.len(), expected, "after {millis} ms more");
+        let last = kept.last().copied().unwrap_or_default();
+        let missing: Vec<_> =
+            failed.iter().filter(|number| **number <= last && !kept.contains(number) && !by_rate.contains(number)).collect();
+        assert!(missing.is_empty(), "whatever way it failed: {missing:?}");
+        assert!(kept.iter().all(|number| failed.contains(number)), "nothing else is kept: {kept:?}");
+    }
+
+    // Six standard deviations of a binomial with n = 7,920 and p = 0.01 are 53.
+    assert!((26..=132).contains(&sampled), "{sampled} of {number} by the rate");
+    let stats = client.stats();
+    let (all, rest) = (u64::from(number), u64::from(number) - seen as u64);
+    assert_eq!((stats.transactions.captured, stats.transactions.sent), (all, seen as u64));
+    assert_eq!(stats.transactions.dropped, [(DiscardReason::SampleRate, rest)]);
+    assert_eq!(stats.spans.dropped, [(DiscardReason::SampleRate, 2 * rest)], "the request is a span as well");
+}
+
+/// A request that is polled until its handler waits.
+type Open = Pin<Box<dyn Future<Output = StatusCode>>>;
+
+fn poll(open: &mut Open) -> Poll<StatusCode> {
+    open.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn ten_thousand_open_requests_that_may_be_kept_take_bounded_memory() {
+    const OPEN: u64 = 10_000;
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(0.01));
+    let (release, released) = tokio::sync::watch::channel(false);
+    let handler = move |Path(number): Path<u64>| {
+        let mut released = released.clone();
+        async move {
+            for _ in 0..20 {
+                tower_sentry::span("task", "step", async {}).await;
+            }
+            Scope::current().add_breadcrumb(Breadcrumb::new("waits"));
+            released.wait_for(|is_released| *is_released).await.unwrap();
+            if number % 10 == 0 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+        }
+    };
+    let mut app = Router::new().route("/{number}", get(handler)).layer(SentryLayer::new(&client));
+    let mut begin = |number: u64| -> Open {
+        let response = app.call(Request::get(format!("/{number}")).body(Body::empty()).unwrap());
+        let mut open: Open = Box::pin(async move { response.await.unwrap().status() });
+        assert!(poll(&mut open).is_pending());
+        open
+    };
+    let _clock = standing_clock();
+    let mut open = Vec::new();
+
+    let opened = allocation_counter::measure(|| open = (0..OPEN).map(&mut begin).collect());
+    release.send_replace(true);
+    let ended = allocation_counter::measure(|| open.drain(..).for_each(|mut open| assert!(poll(&mut open).is_ready())));
+
+    let each = opened.bytes_max / OPEN;
+    assert!((1024..=16 * 1024).contains(&each), "{each} bytes, twenty spans among them");
+    // What may lie idle for the next requests, and what the exporter has not given back.
+    let left = opened.bytes_current + ended.bytes_current;
+    assert!(left < i64::try_from(opened.bytes_max / 10).unwrap(), "{left} of {} bytes are left", opened.bytes_max);
+    let (kept, by_rate): (Vec<_>, Vec<_>) = captured.transactions().into_iter().partition(is_kept);
+    assert_eq!(kept.len(), 100);
+    // Six standard deviations of a binomial with n = 10,000 and p = 0.01 are 60.
+    assert!((40..=160).contains(&by_rate.len()), "{} by the rate", by_rate.len());
+    let transactions = client.stats().transactions;
+    assert_eq!((transactions.captured, transactions.sent), (OPEN, (kept.len() + by_rate.len()) as u64));
+    assert_eq!(transactions.dropped, [(DiscardReason::SampleRate, OPEN - transactions.sent)]);
+}
+
+#[tokio::test]
+async fn the_envelope_of_a_kept_transaction_says_that_it_was_sampled() {
+    let came_in = format!("sentry-trace_id={TRACE},sentry-public_key={KEY},sentry-sample_rate=0.25,sentry-sampled=false");
+    let no = format!("{TRACE}-{SPAN}-0");
+    // A server throws away what says of itself that it was not sampled. Headers; what the envelope says of rate and decision.
+    let rows: [(&str, &[(&str, &str)], Option<(&str, &str)>); 4] = [
+        ("/", &[], Some(("1", "true"))),
+        ("/tells", &[], Some(("1", "true"))),
+        ("/", &[("sentry-trace", &no), ("baggage", &came_in)], Some(("1", "true"))),
+        ("/", &[("sentry-trace", &no)], None),
+    ];
+
+    for (path, headers, expected) in rows {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).build().unwrap());
+        let tells = || async {
+            // Freezes for all services that the trace was not sampled.
+            let mut outgoing = HashMap::new();
+            Scope::current().inject(&mut outgoing);
+            assert!(outgoing["baggage"].contains("sentry-sampled=false"), "{outgoing:?}");
+            StatusCode::BAD_GATEWAY
+        };
+        let app = Router::new().route("/", get(|| async { StatusCode::BAD_GATEWAY })).route("/tells", get(tells));
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+
+        drop(app.layer(SentryLayer::new(&client)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+        support::settle(&client).await;
+
+        let envelopes = relay.received().iter().map(support::Received::items).collect::<Vec<_>>();
+        let (header, items) = envelopes.iter().find(|(_, items)| items.iter().any(|(item, _)| item["type"] == "transaction")).unwrap();
+        assert_eq!(items[0].1["contexts"]["trace"]["data"]["tower_sentry.kept"], "failed");
+        let said = header.get("trace").map(|trace| (trace["sample_rate"].as_str().unwrap(), trace["sampled"].as_str().unwrap()));
+        assert_eq!(said, expected, "{path} {headers:?}");
+    }
+}
+
+/// Requests that continue traces, and what was sent of them.
+async fn continued(settings: tower_sentry::ConfigBuilder, traces: impl Iterator<Item = String>, baggage: &str) -> Vec<Transaction> {
+    let (client, captured): (Client, Captured) = client_with(settings);
+    let app = service(&client);
+    for trace in traces {
+        let request = Request::get("/fine/1").header("sentry-trace", trace).header("baggage", baggage);
+        drop(app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+    }
+    captured.transactions()
+}
+
+#[tokio::test]
+async fn a_decision_is_followed_where_the_organisation_is_known_to_be_ours() {
+    // Our organisation, that of the trace; whether the trace goes on here, whether its decision counts.
+    let rows = [
+        (Some("1"), Some("1"), true, true),
+        (Some("1"), Some("2"), false, false),
+        (Some("1"), None, true, false),
+        (None, Some("1"), true, false),
+        (None, None, true, false),
+    ];
+
+    for (own, theirs, goes_on, counts) in rows {
+        let host = own.map_or("sentry.example".to_owned(), |own| format!("o{own}.ingest.sentry.io"));
+        let baggage = theirs.map_or("vendor=1".to_owned(), |theirs| format!("sentry-org_id={theirs}"));
+        // A "yes" where nothing would be sent, and a "no" where everything would.
+        for (flag, rate) in [(1, HARDLY), (0, 1.0)] {
+            let settings = Config::builder().dsn(format!("https://{KEY}@{host}/42")).traces_sample_rate(rate);
+            let trace = format!("{TRACE}-{SPAN}-{flag}");
+
+            let sent = continued(settings.trust_parent(TrustParent::SameOrganization), std::iter::once(trace), &baggage).await;
+
+            assert_eq!(sent.len() == 1, counts == (flag == 1), "{own:?} {theirs:?} {flag}");
+            for transaction in sent {
+                let trace = transaction.contexts.trace.as_ref().unwrap();
+                assert_eq!(trace.trace_id.to_string() == TRACE, goes_on, "{own:?} {theirs:?} {flag}");
+                assert_eq!(trace.parent_span_id.is_some(), goes_on, "{own:?} {theirs:?} {flag}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_choice_of_a_trace_id_samples_no_request_of_a_stranger() {
+    // Both halves are the same: the number that is drawn from such an id is 0, below any rate.
+    let chosen = |count: u64| (1..=count).map(|half| format!("{half:016x}{half:016x}-{SPAN}"));
+    let settings = |rate: f64, trust: TrustParent| Config::builder().traces_sample_rate(rate).trust_parent(trust);
+
+    let trusted = continued(settings(HARDLY, TrustParent::Always), chosen(100), "").await;
+    let stranger = continued(settings(0.5, TrustParent::Never), chosen(400), "").await;
+
+    assert_eq!(trusted.len(), 100, "the choice has an effect where it is followed");
+    // Eight standard deviations of a binomial with n = 400 and p = 0.5 are 80.
+    assert!((120..=280).contains(&stranger.len()), "{} of 400 at a rate of 0.5", stranger.len());
+}
+
+#[tokio::test]
+async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_strangers() {
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(HARDLY));
+    let begins = client.clone();
+    let handler = move || {
+        let client = begins.clone();
+        async move {
+            for _ in 0..150 {
+                client.transaction("own").run(async {}).await;
+            }
+        }
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client).route("/", RouteOptions::new().sample_rate(1.0)));
+    let _clock = standing_clock();
+
+    visit(&app, "/").await;
+    let yes = HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-1"))]);
+    for _ in 0..150 {
+        client.transaction("a stranger's").continue_trace(&yes).run(async {}).await;
+    }
+
+    let sent = captured.transactions();
+    let count = |name: &str| sent.iter().filter(|transaction| transaction.name == name).count();
+    assert_eq!((count("GET /"), count("own"), count("a stranger's")), (1, 150, 100));
+}
