@@ -64,7 +64,7 @@ fn sessions() {
 
     runtime.block_on(async {
         let app = app(&guard);
-        // One thread serves all of them: what went well comes after what did not.
+        // One thread serves all of them, and requests that go well follow those that fail.
         let paths = ["/errs"; 5].into_iter().chain(["/fine"; 48]).chain(["/crash"; 3]).chain(["/fine"; 48]);
         let paths = paths.chain(["/recovers"; 2]).chain(["/fine"]).chain(["/says"; 3]).chain(["/healthz"; 10]);
         for path in paths {

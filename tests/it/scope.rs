@@ -189,7 +189,7 @@ async fn clear_forgets_what_was_set_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn clear_in_a_nested_scope_leaves_the_steps_to_the_request() {
+async fn clear_in_a_nested_scope_keeps_the_breadcrumbs_of_the_request() {
     let (events, _) = events_of(|| async {
         Scope::current().set_tag("plan", "gold").add_breadcrumb(Breadcrumb::new("a step"));
         Scope::current().with(|scope| {
@@ -249,7 +249,7 @@ async fn a_level_and_files_are_there_until_they_are_cleared() {
 }
 
 #[tokio::test]
-async fn a_context_that_is_no_object_is_put_under_value() {
+async fn a_context_that_is_not_an_object_is_put_under_value() {
     let (events, _) = events_of(|| async {
         let scope = Scope::current();
         scope.set_context("number", 3).set_context("list", [1, 2]).set_context("text", "three").set_context("object", json!({"id": 7}));
@@ -270,21 +270,31 @@ async fn a_context_that_is_no_object_is_put_under_value() {
 
 #[tokio::test]
 async fn all_that_is_set_in_a_request_shares_256_kib() {
-    /// What of a kind is in an event, and how to set it.
+    /// Where a value of this kind is in an event, and how to set it.
     type Kind = (&'static str, fn(&Scope, String));
     let kinds: [Kind; 5] = [
-        ("/tags/kind", |scope, value| drop(scope.set_tag("kind", value))),
-        ("/contexts/kind", |scope, value| drop(scope.set_context("kind", json!({"value": value})))),
-        ("/extra/kind", |scope, value| drop(scope.set_extra("kind", value))),
-        ("/user/id", |scope, value| drop(scope.set_user(User::id(value)))),
-        ("/breadcrumbs/values/0", |scope, value| drop(scope.add_breadcrumb(Breadcrumb::new(value)))),
+        ("/tags/kind", |scope, value| {
+            scope.set_tag("kind", value);
+        }),
+        ("/contexts/kind", |scope, value| {
+            scope.set_context("kind", json!({"value": value}));
+        }),
+        ("/extra/kind", |scope, value| {
+            scope.set_extra("kind", value);
+        }),
+        ("/user/id", |scope, value| {
+            scope.set_user(User::id(value));
+        }),
+        ("/breadcrumbs/values/0", |scope, value| {
+            scope.add_breadcrumb(Breadcrumb::new(value));
+        }),
     ];
 
     for first in 0..kinds.len() {
         let in_order = move || kinds.into_iter().cycle().skip(first).take(kinds.len());
         let (events, _) = events_of(move || async move {
             let scope = Scope::current();
-            // Four of these fit.
+            // Four of five fit.
             in_order().for_each(|(_, set)| set(&scope, "x".repeat(60 * 1024)));
             says("full");
             // There is room for something small.
@@ -313,7 +323,7 @@ async fn a_nested_scope_reaches_other_threads_through_its_handle_and_no_other_wo
         async move {
             let handle = Scope::current().with(|scope| {
                 scope.set_user(User::id(42)).set_tag("part", "import");
-                // Work of its own that begins in there is not about this request's user.
+                // A job that begins inside has its own scope.
                 worker.transaction("cleaning").run(async { says("another's") }).now_or_never().unwrap();
                 says("inside");
                 scope.clone()
@@ -360,8 +370,8 @@ async fn errors_in_a_loop_do_not_all_wait_for_the_head_of_the_response() {
 }
 
 #[test]
-fn a_panic_in_a_request_is_sent_before_the_process_ends_with_it() {
-    if support::in_child("scope::a_panic_in_a_request_is_sent_before_the_process_ends_with_it", &[]) {
+fn a_panic_in_a_request_is_sent_before_the_process_can_end() {
+    if support::in_child("scope::a_panic_in_a_request_is_sent_before_the_process_can_end", &[]) {
         return;
     }
     static CLIENT: std::sync::OnceLock<Client> = std::sync::OnceLock::new();
@@ -369,7 +379,7 @@ fn a_panic_in_a_request_is_sent_before_the_process_ends_with_it() {
     let (counts, counted) = std::sync::mpsc::channel();
     let seen = relay.clone();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // A hook like this delivers, and then ends the process: no response will ever have a head.
+    // A hook like this delivers what was captured, and could then end the process: no response will have a head.
     std::panic::set_hook(Box::new(move |_| {
         let flushed = std::thread::spawn(move || runtime().block_on(CLIENT.get().unwrap().flush(support::patience())));
         counts.send((flushed.join().unwrap().is_ok(), seen.events().len())).unwrap();
@@ -388,7 +398,7 @@ fn a_panic_in_a_request_is_sent_before_the_process_ends_with_it() {
 }
 
 #[tokio::test]
-async fn the_caller_hears_the_id_of_the_first_error() {
+async fn the_event_header_has_the_id_of_the_first_error() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let handler = || async {
@@ -407,7 +417,7 @@ async fn the_caller_hears_the_id_of_the_first_error() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_told_early_is_the_id_of_one_event() {
+async fn an_announced_id_belongs_to_one_event() {
     let (client, captured) = tower_sentry::test::client();
     let error = || std::io::Error::other("the disk is full");
     let work = async {
@@ -416,7 +426,7 @@ async fn an_id_that_was_told_early_is_the_id_of_one_event() {
     };
     let (ids, known) = std::sync::mpsc::channel();
 
-    // A job sends errors at once: the same one twice is two events.
+    // A job sends errors at once: the same error twice is two events.
     client.transaction("import").run(async { ids.send(work.await).unwrap() }).await;
 
     let (told, first, second) = known.recv().unwrap();
@@ -427,20 +437,20 @@ async fn an_id_that_was_told_early_is_the_id_of_one_event() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_told_in_one_request_is_no_event_of_the_next() {
+async fn an_id_announced_in_one_request_is_not_used_in_the_next() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let error = || std::io::Error::other("the disk is full");
     let told = move || async move {
         let told = CaptureError::new(error());
         let id = told.event_id().to_string();
-        // Nothing failed: no event ever has this id.
+        // The response is not a failure: no event has this id.
         (StatusCode::NOT_FOUND, told, id).into_response()
     };
     let captured = move || async move { tower_sentry::capture_error(&error()).to_string() };
     let app = Router::new().route("/told", get(told)).route("/captured", get(captured)).layer(SentryLayer::new(&client));
 
-    // One thread, whose second request takes over the memory of the first.
+    // On one thread the second request uses the memory of the first again.
     let mut ids = Vec::new();
     for path in ["/told", "/captured"] {
         let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
@@ -453,16 +463,16 @@ async fn an_id_that_was_told_in_one_request_is_no_event_of_the_next() {
     assert_ne!(ids[0], ids[1]);
 }
 
-/// What jobs tell the next service, by the names of the headers.
-async fn told_by_jobs(rate: f64, count: usize, continues: &HashMap<String, String>) -> Vec<HashMap<String, String>> {
+/// The headers that jobs inject.
+async fn injected_by_jobs(rate: f64, count: usize, continues: &HashMap<String, String>) -> Vec<HashMap<String, String>> {
     let settings = Config::builder().dsn("https://0123456789abcdef0123456789abcdef@sentry.example/42");
     let (client, _) = tower_sentry::test::client_with(settings.traces_sample_rate(rate));
-    let mut told = vec![HashMap::new(); count];
-    for outgoing in &mut told {
+    let mut injected = vec![HashMap::new(); count];
+    for outgoing in &mut injected {
         let work = async { Scope::current().inject(outgoing) };
         client.transaction("job").continue_trace(continues).run(work).await;
     }
-    told
+    injected
 }
 
 #[tokio::test]
@@ -470,19 +480,19 @@ async fn a_trace_that_came_in_without_baggage_goes_on_without() {
     let id = "771a43a4192642f0b136d5159a501700";
     let came_in = HashMap::from([("sentry-trace".to_owned(), format!("{id}-b0e6f15b45c36b12-1"))]);
 
-    let (own, continued) = (told_by_jobs(1.0, 1, &HashMap::new()).await, told_by_jobs(1.0, 1, &came_in).await);
+    let (own, continued) = (injected_by_jobs(1.0, 1, &HashMap::new()).await, injected_by_jobs(1.0, 1, &came_in).await);
 
     assert!(own[0]["baggage"].contains("sentry-public_key="), "a trace that begins here has some: {own:?}");
     assert!(continued[0]["sentry-trace"].starts_with(id), "{continued:?}");
-    assert_eq!(continued[0].get("baggage"), None, "only the service that began the trace may say what it is");
+    assert_eq!(continued[0].get("baggage"), None, "only the service that began the trace may add some");
 }
 
 #[tokio::test]
 async fn the_number_that_goes_on_is_the_one_that_decided() {
-    let told = told_by_jobs(0.1, 400, &HashMap::new()).await;
+    let injected = injected_by_jobs(0.1, 400, &HashMap::new()).await;
 
     let mut sampled = 0;
-    for outgoing in told {
+    for outgoing in injected {
         let member = |name: &str| outgoing["baggage"].split(',').find_map(|member| member.strip_prefix(name)).unwrap().to_owned();
         let number = member("sentry-sample_rand=");
         let is_sampled = member("sentry-sampled=") == "true";

@@ -471,9 +471,9 @@ async fn an_explicit_parent_is_the_parent_wherever_the_span_begins() {
 }
 
 #[tokio::test]
-async fn a_span_that_is_left_out_of_order_is_nobodys_parent_any_more() {
+async fn a_span_that_is_left_out_of_order_is_not_a_parent_any_more() {
     let handler = || async {
-        // They stay open after they were left.
+        // They stay open after they are left.
         let (first, second) = (info_span!("first"), info_span!("second"));
         let (in_first, in_second) = (first.enter(), second.enter());
         drop(in_first);

@@ -1,4 +1,4 @@
-//! What is kept after the fact, and whose decisions are followed.
+//! Failed requests are kept after the fact, and decisions of other services are followed within limits.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -53,13 +53,13 @@ fn service(client: &Client) -> Router {
         .layer(SentryLayer::new(client))
 }
 
-/// One request; a panic goes through the layer and ends here.
+/// One request; a panic unwinds through the layer and ends here.
 async fn visit(app: &Router, path: &str) {
     let request = Request::get(path).body(Body::empty()).unwrap();
     drop(AssertUnwindSafe(app.clone().oneshot(request)).catch_unwind().await);
 }
 
-/// Stops the clock. The budgets count from the first time that one of them is asked, on whatever thread: that must not be later than now.
+/// Stops the clock. The time of the budgets begins with the first request of the process that asks one: it must not begin on another thread after this.
 fn standing_clock() -> HandClock {
     let (client, _) = client_with(Config::builder().traces_sample_rate(HARDLY));
     visit(&service(&client), "/status/0").now_or_never().unwrap();
@@ -75,7 +75,7 @@ async fn keep_rules() {
     let (client, captured) = client_with(Config::builder().traces_sample_rate(0.01));
     let app = service(&client);
     let clock = standing_clock();
-    // So much later so many requests fail, and so many of them are kept: 100 at once, ten more a second, never more than 100.
+    // Milliseconds that pass, requests that fail then, and how many of them are kept: at most 100 at once, then ten a second.
     let phases = [(0, 300, 100), (1000, 30, 10), (500, 30, 5), (49, 30, 0), (51, 30, 1), (60_000, 300, 100)];
     let mut number = 0;
     let mut seen = 0;
@@ -104,8 +104,8 @@ async fn keep_rules() {
         let last = kept.last().copied().unwrap_or_default();
         let missing: Vec<_> =
             failed.iter().filter(|number| **number <= last && !kept.contains(number) && !by_rate.contains(number)).collect();
-        assert!(missing.is_empty(), "whatever way it failed: {missing:?}");
-        assert!(kept.iter().all(|number| failed.contains(number)), "nothing else is kept: {kept:?}");
+        assert!(missing.is_empty(), "failed and not kept: {missing:?}");
+        assert!(kept.iter().all(|number| failed.contains(number)), "only failed requests are kept: {kept:?}");
     }
 
     // Six standard deviations of a binomial with n = 7,920 and p = 0.01 are 53.
@@ -117,7 +117,7 @@ async fn keep_rules() {
     assert_eq!(stats.spans.dropped, [(DiscardReason::SampleRate, 2 * rest)], "the request is a span as well");
 }
 
-/// A request that is polled until its handler waits.
+/// A request whose handler waits.
 type Open = Pin<Box<dyn Future<Output = StatusCode>>>;
 
 fn poll(open: &mut Open) -> Poll<StatusCode> {
@@ -156,7 +156,7 @@ fn ten_thousand_open_requests_that_may_be_kept_take_bounded_memory() {
 
     let each = opened.bytes_max / OPEN;
     assert!((1024..=16 * 1024).contains(&each), "{each} bytes, twenty spans among them");
-    // What may lie idle for the next requests, and what the exporter has not given back.
+    // Idle records wait for the next requests, and the exporter holds those that are sent.
     let left = opened.bytes_current + ended.bytes_current;
     assert!(left < i64::try_from(opened.bytes_max / 10).unwrap(), "{left} of {} bytes are left", opened.bytes_max);
     let (kept, by_rate): (Vec<_>, Vec<_>) = captured.transactions().into_iter().partition(is_kept);
@@ -172,7 +172,7 @@ fn ten_thousand_open_requests_that_may_be_kept_take_bounded_memory() {
 async fn the_envelope_of_a_kept_transaction_says_that_it_was_sampled() {
     let came_in = format!("sentry-trace_id={TRACE},sentry-public_key={KEY},sentry-sample_rate=0.25,sentry-sampled=false");
     let no = format!("{TRACE}-{SPAN}-0");
-    // A server throws away what says of itself that it was not sampled. Headers; what the envelope says of rate and decision.
+    // Path, headers, and the rate and decision in the header of the envelope: a server drops a transaction that says `sampled=false`.
     let rows: [(&str, &[(&str, &str)], Option<(&str, &str)>); 4] = [
         ("/", &[], Some(("1", "true"))),
         ("/tells", &[], Some(("1", "true"))),
@@ -184,7 +184,7 @@ async fn the_envelope_of_a_kept_transaction_says_that_it_was_sampled() {
         let relay = Relay::start();
         let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).build().unwrap());
         let tells = || async {
-            // Freezes for all services that the trace was not sampled.
+            // From here on the baggage says that the trace is not sampled.
             let mut outgoing = HashMap::new();
             Scope::current().inject(&mut outgoing);
             assert!(outgoing["baggage"].contains("sentry-sampled=false"), "{outgoing:?}");
@@ -207,7 +207,7 @@ async fn the_envelope_of_a_kept_transaction_says_that_it_was_sampled() {
     }
 }
 
-/// Requests that continue traces, and what was sent of them.
+/// The transactions that are sent of requests that continue these traces.
 async fn continued(settings: tower_sentry::ConfigBuilder, traces: impl Iterator<Item = String>, baggage: &str) -> Vec<Transaction> {
     let (client, captured): (Client, Captured) = client_with(settings);
     let app = service(&client);
@@ -219,8 +219,8 @@ async fn continued(settings: tower_sentry::ConfigBuilder, traces: impl Iterator<
 }
 
 #[tokio::test]
-async fn a_decision_is_followed_where_the_organisation_is_known_to_be_ours() {
-    // Our organisation, that of the trace; whether the trace goes on here, whether its decision counts.
+async fn a_parents_decision_counts_only_within_the_same_organisation() {
+    // Our organisation, the organisation in the trace, whether the trace is continued, and whether its decision counts.
     let rows = [
         (Some("1"), Some("1"), true, true),
         (Some("1"), Some("2"), false, false),
@@ -232,7 +232,7 @@ async fn a_decision_is_followed_where_the_organisation_is_known_to_be_ours() {
     for (own, theirs, goes_on, counts) in rows {
         let host = own.map_or("sentry.example".to_owned(), |own| format!("o{own}.ingest.sentry.io"));
         let baggage = theirs.map_or("vendor=1".to_owned(), |theirs| format!("sentry-org_id={theirs}"));
-        // A "yes" where nothing would be sent, and a "no" where everything would.
+        // A "yes" where our own rate samples nothing, and a "no" where it samples everything.
         for (flag, rate) in [(1, HARDLY), (0, 1.0)] {
             let settings = Config::builder().dsn(format!("https://{KEY}@{host}/42")).traces_sample_rate(rate);
             let trace = format!("{TRACE}-{SPAN}-{flag}");
@@ -250,21 +250,21 @@ async fn a_decision_is_followed_where_the_organisation_is_known_to_be_ours() {
 }
 
 #[tokio::test]
-async fn the_choice_of_a_trace_id_samples_no_request_of_a_stranger() {
-    // Both halves are the same: the number that is drawn from such an id is 0, below any rate.
+async fn a_chosen_trace_id_does_not_decide_where_parents_are_not_trusted() {
+    // If both halves of an id are the same, `sample_rand` is 0: below every rate.
     let chosen = |count: u64| (1..=count).map(|half| format!("{half:016x}{half:016x}-{SPAN}"));
     let settings = |rate: f64, trust: TrustParent| Config::builder().traces_sample_rate(rate).trust_parent(trust);
 
     let trusted = continued(settings(HARDLY, TrustParent::Always), chosen(100), "").await;
-    let stranger = continued(settings(0.5, TrustParent::Never), chosen(400), "").await;
+    let untrusted = continued(settings(0.5, TrustParent::Never), chosen(400), "").await;
 
-    assert_eq!(trusted.len(), 100, "the choice has an effect where it is followed");
+    assert_eq!(trusted.len(), 100, "the id decides where parents are trusted");
     // Eight standard deviations of a binomial with n = 400 and p = 0.5 are 80.
-    assert!((120..=280).contains(&stranger.len()), "{} of 400 at a rate of 0.5", stranger.len());
+    assert!((120..=280).contains(&untrusted.len()), "{} of 400 at a rate of 0.5", untrusted.len());
 }
 
 #[tokio::test]
-async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_strangers() {
+async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_incoming_traces() {
     let (client, captured) = client_with(Config::builder().traces_sample_rate(HARDLY));
     let begins = client.clone();
     let handler = move || {
@@ -281,10 +281,10 @@ async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_strangers
     visit(&app, "/").await;
     let yes = HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-1"))]);
     for _ in 0..150 {
-        client.transaction("a stranger's").continue_trace(&yes).run(async {}).await;
+        client.transaction("continued").continue_trace(&yes).run(async {}).await;
     }
 
     let sent = captured.transactions();
     let count = |name: &str| sent.iter().filter(|transaction| transaction.name == name).count();
-    assert_eq!((count("GET /"), count("own"), count("a stranger's")), (1, 150, 100));
+    assert_eq!((count("GET /"), count("own"), count("continued")), (1, 150, 100));
 }
