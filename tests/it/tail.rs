@@ -230,8 +230,8 @@ async fn a_parents_decision_counts_only_within_the_same_organisation() {
     ];
 
     for (own, theirs, goes_on, counts) in rows {
-        let host = own.map_or("sentry.example".to_owned(), |own| format!("o{own}.ingest.sentry.io"));
-        let baggage = theirs.map_or("vendor=1".to_owned(), |theirs| format!("sentry-org_id={theirs}"));
+        let host = own.map_or_else(|| "sentry.example".to_owned(), |own| format!("o{own}.ingest.sentry.io"));
+        let baggage = theirs.map_or_else(|| "vendor=1".to_owned(), |theirs| format!("sentry-org_id={theirs}"));
         // A "yes" where our own rate samples nothing, and a "no" where it samples everything.
         for (flag, rate) in [(1, HARDLY), (0, 1.0)] {
             let settings = Config::builder().dsn(format!("https://{KEY}@{host}/42")).traces_sample_rate(rate);
