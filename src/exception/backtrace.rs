@@ -116,4 +116,34 @@ mod tests {
         assert!(caller.is_some() && caller < innermost, "{functions:?}");
         assert!(!functions.iter().any(|name| name.contains("backtrace::trace")), "{functions:?}");
     }
+
+    fn named(function: impl Into<String>) -> Frame {
+        Frame { function: Some(function.into()), ..Frame::default() }
+    }
+
+    fn functions(trace: Option<Stacktrace>) -> Vec<String> {
+        trace.unwrap_or_default().frames.into_iter().filter_map(|frame| frame.function).collect()
+    }
+
+    #[test]
+    fn of_a_deep_recursion_both_ends_are_kept() {
+        let deep = (0..300).map(|depth| named(format!("shop::call{depth}"))).collect();
+
+        let kept = functions(tidy(deep));
+
+        // The oldest caller first.
+        let expected: Vec<_> = (250..300).rev().chain((0..50).rev()).map(|depth| format!("shop::call{depth}")).collect();
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn the_start_of_a_thread_and_the_machinery_of_a_panic_are_left_out() {
+        let inside = ["backtrace::trace", "std::panicking::begin_panic", "core::panicking::panic_fmt"];
+        let outside = ["std::sys::backtrace::__rust_begin_short_backtrace", "std::thread::spawn", "start_thread"];
+        let own = ["shop::cart::load", "shop::main"];
+        let whole = inside.into_iter().chain(own).chain(outside).map(named).collect();
+
+        assert_eq!(functions(tidy(whole)), ["shop::main", "shop::cart::load"]);
+        assert_eq!(tidy(inside.into_iter().map(named).collect()), None);
+    }
 }

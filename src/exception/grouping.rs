@@ -63,6 +63,10 @@ mod tests {
     #[test]
     fn texts_count_where_there_is_no_type() {
         assert_ne!(of("Error", "no row", "shop::order", "GET /"), of("Error", "timeout", "shop::order", "GET /"));
+        // A type of the user's that has this name is one.
+        let typed =
+            |value: &str| fingerprint(&[Exception { module: Some("shop".to_owned()), ..error("Error", value, "shop::order") }], "GET /");
+        assert_eq!(typed("no row"), typed("timeout"));
     }
 
     #[test]

@@ -101,6 +101,12 @@ mod tests {
             ("core::ops::function::FnOnce::call_once", Some("/rustc/abc/library/core/src/ops/function.rs"), false),
             ("<tokio::runtime::task::Core<T> as X>::poll", Some("/root/.cargo/registry/src/x/tokio-1/src/lib.rs"), false),
             ("sqlx::query", Some("/root/.cargo/registry/src/x/sqlx-1/src/lib.rs"), false),
+            // Each by one sign alone.
+            ("sqlx::query", Some("/root/.cargo/git/checkouts/sqlx-1a2b/3c4d/src/lib.rs"), false),
+            ("test::run_test", Some("/rustc/abc/library/test/src/lib.rs"), false),
+            ("tokio::task::spawn", Some("/work/shop/vendor/tokio/src/lib.rs"), false),
+            ("<hyper::Request<T> as core::fmt::Debug>::fmt", None, false),
+            ("shop::cart::load", None, true),
             ("main", None, false),
         ];
 

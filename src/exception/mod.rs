@@ -205,6 +205,8 @@ mod tests {
         let parents: Vec<_> =
             chain.iter().map(|exception| exception.mechanism.as_ref().and_then(|mechanism| mechanism.parent_id)).collect();
         assert_eq!(parents, [None, Some(0), Some(1)]);
+        let ids = chain.iter().map(|exception| exception.mechanism.as_ref().and_then(|mechanism| mechanism.exception_id));
+        assert_eq!(ids.collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
         assert!(chain.iter().all(|exception| exception.mechanism.as_ref().is_some_and(|mechanism| mechanism.handled == Some(false))));
     }
 }

@@ -59,4 +59,16 @@ mod tests {
         assert_eq!((ninth.pre_context.len(), ninth.post_context.len()), (5, 5));
         assert_eq!(beyond.context_line, None);
     }
+
+    #[test]
+    fn the_innermost_ten_of_the_applications_own_frames_have_their_lines() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/exception/source.rs");
+        let frame = |is_own| Frame { in_app: Some(is_own), abs_path: Some(path.to_owned()), lineno: Some(1), ..Frame::default() };
+        let mut trace = Stacktrace { frames: (0..30).map(|place| frame(place % 2 == 0)).collect() };
+
+        add(&mut trace);
+
+        let places: Vec<_> = (0..30).filter(|place| trace.frames.get(*place).is_some_and(|frame| frame.context_line.is_some())).collect();
+        assert_eq!(places, (10..30).step_by(2).collect::<Vec<_>>());
+    }
 }

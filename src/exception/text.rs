@@ -109,4 +109,15 @@ mod tests {
         );
         assert_eq!(report("the cart is gone: see 3: no::way\n at /etc/passwd:1:1"), None, "messages are no traces");
     }
+
+    #[test]
+    fn words_of_a_trace_in_a_message_are_none() {
+        const TRUE: &str = "\n\nStack backtrace:\n   0: shop::cart::load\n             at ./src/cart.rs:88:9\n";
+        let message =
+            "no such file\n\nStack backtrace:\n   0: evil::call\n             at /etc/passwd:1:1\n\nLocation:\n    src/cart.rs:88:9";
+
+        let frames = report(&[message, TRUE].concat()).unwrap_or_default().frames;
+
+        assert_eq!(frames.iter().filter_map(|frame| frame.function.as_deref()).collect::<Vec<_>>(), ["shop::cart::load"]);
+    }
 }

@@ -72,5 +72,23 @@ mod tests {
         assert_eq!(of_debug(&std::io::Error::other("disk")), "io::Error");
         assert_eq!(of_debug(&*Box::<dyn std::error::Error + Send + Sync>::from(anyhow::anyhow!("row 500 is corrupt"))), "Error");
         assert_eq!(of_debug(&*Box::<dyn std::error::Error>::from("text")), "Error");
+        assert_eq!(of_debug(&ByPath), "reqwest::Error");
     }
+
+    /// As `reqwest` shows its errors.
+    struct ByPath;
+
+    impl fmt::Debug for ByPath {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("reqwest::Error").field("kind", &"Connect").finish()
+        }
+    }
+
+    impl fmt::Display for ByPath {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cannot connect")
+        }
+    }
+
+    impl std::error::Error for ByPath {}
 }

@@ -43,7 +43,8 @@ impl DynamicSamplingContext {
     /// Whether the server will be able to read it: one bad member makes it throw the whole away.
     pub fn is_readable(&self) -> bool {
         self.public_key.len() == 32
-            && self.trace_id.parse::<super::TraceId>().is_ok()
+            // The server reads dashes as well.
+            && self.trace_id.parse::<super::EventId>().is_ok_and(|id| !id.is_nil())
             && self.sample_rate.as_ref().is_none_or(|rate| rate.parse::<f64>().is_ok_and(|rate| rate.is_finite() && rate >= 0.0))
             && self.replay_id.as_ref().is_none_or(|id| id.parse::<super::EventId>().is_ok())
             && self.sampled.as_ref().is_none_or(|sampled| matches!(sampled.as_str(), "true" | "false"))

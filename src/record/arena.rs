@@ -244,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_any_length_leaves_the_fields_behind_it_readable() {
+        let long = "ä".repeat(200);
+        let mut buffer = Vec::new();
+        let mut writer = FieldWriter::new(&mut buffer);
+        writer.u64(Key::Name(&long), 1);
+        writer.text(Key::Name(&long), "two");
+        writer.text(Key::Name("next"), "three");
+
+        let fields: Vec<_> = Fields::new(&buffer).collect();
+
+        let cut = Key::Name(long.get(..254).unwrap_or_default());
+        let expected = [(cut, FieldValue::U64(1)), (cut, FieldValue::Text("two")), (Key::Name("next"), FieldValue::Text("three"))];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
     fn a_debug_that_never_ends_is_stopped_at_the_limit() {
         struct Endless;
         impl fmt::Debug for Endless {

@@ -110,8 +110,20 @@ mod tests {
     fn a_limit_of_zero_keeps_none() {
         let mut breadcrumbs = Breadcrumbs::default();
 
-        breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), b"", 0);
+        let freed = breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 7), Moment::default(), b"", 0);
 
         assert!(breadcrumbs.is_empty());
+        assert_eq!(freed, 7, "what is not kept takes no room");
+    }
+
+    #[test]
+    fn a_step_is_cut_at_four_kibibytes() {
+        let mut breadcrumbs = Breadcrumbs::default();
+
+        for _ in 0..100 {
+            breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), &[7; 1 << 20], 100);
+        }
+
+        assert!(breadcrumbs.iter().all(|step| step.fields == [7; 4096]));
     }
 }

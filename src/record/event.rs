@@ -153,3 +153,60 @@ impl EventRecord {
             + self.captured.log.as_ref().map_or(0, |log| log.fields.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(message: Option<&str>, chain: &[(&str, Option<&str>)], handled: bool) -> Captured {
+        let exception = |(value, module): &(&str, Option<&str>)| Exception {
+            value: Some((*value).to_owned()),
+            module: module.map(str::to_owned),
+            ..Exception::default()
+        };
+        Captured {
+            event_id: EventId::new(),
+            at: 0,
+            level: Level::Error,
+            log: None,
+            message: message.map(str::to_owned),
+            follows_name: false,
+            exceptions: chain.iter().map(exception).collect(),
+            mechanism: if handled { "generic" } else { "panic" },
+            handled,
+            addresses: Vec::new(),
+            backtrace: None,
+            span: SpanId::new(),
+            nested: None,
+        }
+    }
+
+    #[test]
+    fn what_is_merged_knows_the_best_of_both_and_keeps_the_first_id() {
+        let (borrowed, typed) = (("no order", None), ("no order", Some("shop")));
+        // What came first and then; whether the whole is handled, its module, its message.
+        let rows = [
+            ((None, true), (None, true), (true, Some("shop"), None)),
+            ((None, true), (Some("it said"), true), (true, Some("shop"), Some("it said"))),
+            ((Some("it said"), true), (Some("once more"), true), (true, Some("shop"), Some("it said"))),
+            // Told first, and then a crash: it crashed.
+            ((None, true), (None, false), (false, Some("shop"), None)),
+            ((None, false), (None, true), (false, Some("shop"), None)),
+        ];
+
+        for ((first, first_handled), (second, second_handled), expected) in rows {
+            let mut merged = captured(first, &[borrowed], first_handled);
+            let other = captured(second, &[typed], second_handled);
+            let id = merged.event_id;
+            assert!(merged.is_same_failure(&other));
+
+            merged.merge(other);
+
+            let module = merged.exceptions.first().and_then(|outermost| outermost.module.as_deref());
+            assert_eq!((merged.handled, module, merged.message.as_deref(), merged.event_id), (expected.0, expected.1, expected.2, id));
+        }
+        let mut text_alone = captured(Some("it said no order"), &[], true);
+        text_alone.merge(captured(None, &[typed], false));
+        assert_eq!((text_alone.handled, text_alone.mechanism, text_alone.exceptions.len()), (false, "panic", 1));
+    }
+}

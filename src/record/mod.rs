@@ -336,4 +336,43 @@ mod tests {
         assert_eq!(copy.name.map(|name| copy.str(name).into_owned()).as_deref(), Some("/users/{id}"));
         assert_eq!(copy.arena.len(), "/users/{id}".len());
     }
+
+    #[test]
+    fn a_record_that_was_large_gives_its_memory_back() {
+        let span = SpanRecord {
+            id: SpanId::new(),
+            parent: Parent::Root,
+            name: SpanName::Own(0),
+            start: Moment::default(),
+            end: Moment::default(),
+            fields: Slice::default(),
+            status: None,
+            is_held: false,
+            is_left_out: false,
+            has_late_fields: false,
+        };
+        let mut record = Record::default();
+        for _ in 0..10_000 {
+            record.spans.push(span);
+            record.late_fields(Parent::Root, &[0; 100]);
+        }
+
+        record.clear();
+        let of_large = record.arena.capacity() + record.spans.capacity() + record.late.capacity();
+        record.fields(&[0; 1000]);
+        record.clear();
+
+        assert_eq!(of_large, 0);
+        assert!(record.arena.capacity() >= 1000, "what is small serves again");
+    }
+
+    #[test]
+    fn names_have_room_behind_fields_that_fill_the_arena() {
+        let mut record = Record::default();
+        while record.fields(&[0; 1000]).len > 0 {}
+
+        record.name_by_user("checkout");
+
+        assert_eq!(record.name.map(|name| record.str(name).into_owned()).as_deref(), Some("checkout"));
+    }
 }

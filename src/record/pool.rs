@@ -27,3 +27,32 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_beyond_those_that_may_lie_idle_are_freed() {
+        let pool = Pool::default();
+
+        for _ in 0..10_000 {
+            pool.give_back(Box::default());
+        }
+
+        assert_eq!(pool.idle.lock().map_or(0, |idle| idle.len()), IDLE_LIMIT);
+    }
+
+    #[test]
+    fn a_record_comes_back_empty() {
+        let pool = Pool::default();
+        let mut record = Box::<Record>::default();
+        record.name_by_user("checkout");
+        record.kept = Some("failed");
+
+        pool.give_back(record);
+        let again = pool.take();
+
+        assert_eq!((again.name, again.kept), (None, None));
+    }
+}

@@ -243,4 +243,14 @@ mod tests {
         assert_eq!(transaction.start_own_span("function", "manual", "late", Parent::Root), None);
         assert!(transaction.record.end >= transaction.record.start);
     }
+
+    #[test]
+    fn a_transaction_ends_when_its_work_did() {
+        let mut transaction = started();
+        let at = transaction.record.start;
+
+        transaction.end(SpanStatus::Ok, at);
+
+        assert_eq!(transaction.record.end, at, "and not when it is put away");
+    }
 }

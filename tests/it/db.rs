@@ -100,6 +100,13 @@ async fn n_plus_one() {
     assert_eq!(spans(&parallel).iter().map(millis).collect::<Vec<_>>(), [100; 5]);
     assert_eq!(of(&parallel), (None, None), "asked at once");
 
+    let apart = recorded(|clock| async move {
+        for _ in 0..5 {
+            tower_sentry::span("task", "one of several", query(&clock, item, 11)).await;
+        }
+    });
+    assert_eq!(of(&apart.await), (None, None), "each under a span of its own");
+
     // Beyond the cap rows are not in the order of time.
     let (client, captured) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(1.0).max_spans(50));
     let clock = HandClock::start();
@@ -185,6 +192,51 @@ async fn queries_that_are_over_are_spans_of_what_asked_them() {
     );
     assert_eq!((&users["data"]["rows_returned"], users["data"].get("elapsed_secs")), (&1.into(), None));
     assert!(!transaction.to_string().contains("canary"));
+}
+
+#[tokio::test]
+async fn values_of_queries_leave_nowhere() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).enable_logs(true).build().unwrap());
+    let work = async {
+        // Beside a name of their own, whatever the attribute is called.
+        tracing::info_span!("a", sentry.name = "load", db.statement = "SELECT 'canary'").in_scope(|| ());
+        tracing::info_span!("b", sentry.op = "task", db.query.text = "SELECT 'canary'").in_scope(|| ());
+        tracing::info_span!("c", sentry.name = "load", db.query.summary = "SELECT 'canary'").in_scope(|| ());
+        tracing::info!(db.statement = "SELECT 'canary'", db.query.summary = "SELECT 'canary'", "a breadcrumb and a log");
+        tracing::error!(db.query.text = "SELECT 'canary'", "an event");
+    };
+
+    client.transaction("work").run(work).await;
+    support::settle(&client).await;
+
+    let (transaction, event, logs) = (&relay.transactions()[0], &relay.events()[0], relay.payloads("log"));
+    let data = |place: usize, name: &str| spans(transaction)[place]["data"][name].clone();
+    assert_eq!([data(0, "db.statement"), data(1, "db.query.text"), data(2, "db.query.summary")], ["SELECT ?"; 3]);
+    assert_eq!(event["contexts"]["fields"]["db.query.text"], "SELECT ?");
+    let crumb = &event["breadcrumbs"]["values"][0]["data"];
+    assert_eq!((&crumb["db.statement"], &crumb["db.query.summary"]), (&"SELECT ?".into(), &"SELECT ?".into()));
+    let logged = logs.iter().flat_map(|container| container["items"].as_array().unwrap()).map(|log| &log["attributes"]);
+    let texts: Vec<_> = ["db.statement", "db.query.summary", "db.query.text"]
+        .iter()
+        .flat_map(|name| logged.clone().map(move |attributes| attributes[name]["value"].clone()).filter(|text| !text.is_null()))
+        .collect();
+    assert_eq!(texts, ["SELECT ?"; 3]);
+    assert!(!relay.received().iter().any(|received| String::from_utf8_lossy(&received.envelope).contains("canary")));
+}
+
+#[tokio::test]
+async fn a_query_never_begins_before_the_work_it_is_of() {
+    let transaction = recorded(|clock| async move {
+        clock.advance(Duration::from_millis(5));
+        tracing::info!(elapsed_secs = 1.0_f64, db.query.text = "SELECT 1");
+    })
+    .await;
+
+    let query = &spans(&transaction)[0];
+    assert_eq!(millis(query), 5);
+    assert_eq!(query["start_timestamp"], transaction["start_timestamp"]);
 }
 
 #[test]

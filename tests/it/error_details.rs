@@ -77,6 +77,17 @@ fn frames_have_the_code_around_them_and_their_binary() {
     let hex = |value: &Value| u64::from_str_radix(value.as_str().unwrap().strip_prefix("0x").unwrap(), 16).unwrap();
     let (start, size) = (hex(&image["image_addr"]), image["image_size"].as_u64().unwrap());
     assert!((start..start + size).contains(&hex(&innermost["instruction_addr"])));
+    let all = events[0]["exception"]["values"].as_array().unwrap();
+    let addresses: Vec<_> = all
+        .iter()
+        .flat_map(|value| value["stacktrace"]["frames"].as_array().cloned().unwrap_or_default())
+        .map(|frame| hex(&frame["instruction_addr"]))
+        .collect();
+    for image in images {
+        let start = hex(&image["image_addr"]);
+        let range = start..start + image["image_size"].as_u64().unwrap();
+        assert!(addresses.iter().any(|address| range.contains(address)), "no frame lies in {image}");
+    }
     // The tool of the system reads the same id out of the file.
     let notes = std::process::Command::new("readelf").args(["-n", this.to_str().unwrap()]).output().unwrap();
     let notes = String::from_utf8_lossy(&notes.stdout).into_owned();

@@ -95,6 +95,9 @@ async fn fails_with_cause() {
     let outermost = event["exception"]["values"].as_array().unwrap().last().unwrap();
     assert_eq!(outermost["module"], "it::errors");
     assert_eq!(outermost["mechanism"], serde_json::json!({"type": "auto.http.tower", "handled": true, "exception_id": 0}));
+    let ids: Vec<_> =
+        event["exception"]["values"].as_array().unwrap().iter().map(|value| value["mechanism"]["exception_id"].clone()).collect();
+    assert_eq!(ids, [2, 1, 0], "each has a number of its own");
     let own = outermost["stacktrace"]["frames"].as_array().unwrap().iter().rfind(|frame| frame["in_app"] == true).unwrap();
     assert_eq!(own["filename"], "tests/it/errors.rs", "the innermost frame of the application's own");
     assert_eq!((&event["transaction"], &event["level"]), (&"GET /orders/{id}".into(), &"error".into()));
@@ -143,56 +146,123 @@ async fn manual_capture() {
     assert_eq!((&message["level"], &message["logentry"]["message"]), (&"warning".into(), &"unusual activity".into()));
 }
 
+/// The status and the body of a GET; none where the connection broke.
+async fn survived(address: std::net::SocketAddr, path: &str) -> Option<(StatusCode, axum::body::Bytes)> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::get(path).header("host", "shop.example").body(axum::body::Body::empty()).unwrap();
+    let response = sender.send_request(request).await.ok()?;
+    let status = response.status();
+    Some((status, http_body_util::BodyExt::collect(response.into_body()).await.ok()?.to_bytes()))
+}
+
 #[test]
-fn a_panic_is_one_event_with_frames_wherever_it_is_caught() {
-    if in_child("errors::a_panic_is_one_event_with_frames_wherever_it_is_caught", &[]) {
+fn panic_once() {
+    if in_child("errors::panic_once", &[]) {
         return;
     }
+    #[tracing::instrument]
+    async fn crash() -> &'static str {
+        Scope::current().set_user(User::id(42));
+        tokio::task::yield_now().await;
+        panic!("the shelf is empty")
+    }
+    async fn crash_outside(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+        if request.uri().path() == "/middleware" {
+            crash().await;
+        }
+        next.run(request).await
+    }
+    let body = || async {
+        let frames = futures_util::stream::once(async { Ok::<_, std::io::Error>("first") });
+        let then = futures_util::stream::once(async { Ok(crash().await) });
+        axum::body::Body::from_stream(futures_util::StreamExt::chain(frames, then))
+    };
     std::panic::set_hook(Box::new(|_| {}));
+    support::subscribe();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for catches in ["inside", "outside", "nowhere"] {
+        runtime.block_on(async {
+            let relay = Relay::start();
+            let client = tower_sentry::Client::from(support::config(&relay).panic_hook(true).build().unwrap());
+            let routes = Router::new().route("/handler", get(crash)).route("/middleware", get(|| async { "ok" })).route("/body", get(body));
+            let app = routes.route("/lives", get(|| async { "lives" })).layer(axum::middleware::from_fn(crash_outside));
+            let app = match catches {
+                "inside" => app.layer(CatchPanicLayer::new()).layer(SentryLayer::new(&client)),
+                "outside" => app.layer(SentryLayer::new(&client)).layer(CatchPanicLayer::new()),
+                _ => app.layer(SentryLayer::new(&client)),
+            };
+            let address = Server::start(app).await.address;
+
+            for place in ["handler", "middleware", "body"] {
+                let answer = survived(address, &format!("/{place}")).await;
+                let status = answer.map(|(status, _)| status.as_u16());
+                // A head that is sent cannot be taken back: what panics in a body breaks the connection.
+                assert_eq!(status, if catches == "nowhere" || place == "body" { None } else { Some(500) }, "{catches} {place}");
+                // While names are read for the first time, other panics get no frames.
+                client.flush(support::patience()).await.unwrap();
+            }
+            assert_eq!(survived(address, "/lives").await.unwrap(), (StatusCode::OK, "lives".into()), "the process lives");
+            // The task of a broken connection ends by itself.
+            relay.wait_for(7);
+            support::settle(&client).await;
+
+            let (events, transactions) = (relay.events(), relay.transactions());
+            assert_eq!((events.len(), transactions.len()), (3, 4), "{catches}");
+            for place in ["handler", "middleware", "body"] {
+                let name = Value::from(format!("GET /{place}"));
+                let event = events.iter().find(|event| event["transaction"] == name).unwrap();
+                let panic = &event["exception"]["values"][0];
+                assert_eq!(
+                    (&panic["type"], &panic["mechanism"]["type"], &panic["mechanism"]["handled"]),
+                    (&"panic".into(), &"panic".into(), &false.into())
+                );
+                assert!(panic["value"].as_str().unwrap().starts_with("the shelf is empty (tests/it/errors.rs:"), "{panic}");
+                let innermost = panic["stacktrace"]["frames"].as_array().unwrap().last().unwrap();
+                assert!(innermost["function"].as_str().unwrap().contains("crash"), "{catches} {place}: {innermost}");
+                assert_eq!((&event["user"]["id"], &event["level"]), (&"42".into(), &"fatal".into()));
+                let transaction = transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap();
+                let tree = support::tree(transaction);
+                assert_eq!(tree, format!("GET /{place} [http.server] internal_error\n  crash [function] internal_error\n"), "{catches}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_panic_of_code_that_we_call_is_no_crash_and_hides_none() {
+    if in_child("errors::a_panic_of_code_that_we_call_is_no_crash_and_hides_none", &[]) {
+        return;
+    }
+    #[derive(Debug)]
+    struct Panics;
+    impl fmt::Display for Panics {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("in Display")
+        }
+    }
+    impl std::error::Error for Panics {}
+    std::panic::set_hook(Box::new(|_| {}));
+    let handler = || async {
+        tower_sentry::capture_error(&Panics);
+        let caught = std::panic::catch_unwind(|| panic!("the shelf is empty"));
+        assert!(caught.is_err());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let relay = Relay::start();
         let client = tower_sentry::Client::from(support::config(&relay).panic_hook(true).build().unwrap());
-        async fn crash() -> &'static str {
-            Scope::current().set_user(User::id(42));
-            tokio::task::yield_now().await;
-            panic!("the shelf is empty")
-        }
-        let inside = Router::new().route("/inside", get(crash)).layer(CatchPanicLayer::new()).layer(SentryLayer::new(&client));
-        let outside = Router::new().route("/outside", get(crash)).layer(SentryLayer::new(&client)).layer(CatchPanicLayer::new());
-        let none = Router::new().route("/none", get(crash)).layer(SentryLayer::new(&client));
-        let server = Server::start(inside.merge(outside)).await;
-        let bare = Server::start(none).await;
+        let app = Router::new().fallback(handler).layer(SentryLayer::new(&client).name(|_| panic!("in the function that names")));
 
-        assert_eq!(support::get(&server, "/inside").await.0, 500);
-        // While names are read for the first time, other panics get no frames.
-        client.flush(support::patience()).await.unwrap();
-        assert_eq!(support::get(&server, "/outside").await.0, 500);
-        let stream = tokio::net::TcpStream::connect(bare.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let request = hyper::Request::get("/none").header("host", "shop.example").body(axum::body::Body::empty()).unwrap();
-        assert!(sender.send_request(request).await.is_err(), "the connection goes with its task");
-        relay.wait_for(6);
+        support::get(&Server::start(app).await, "/").await;
         support::settle(&client).await;
 
-        let (events, transactions) = (relay.events(), relay.transactions());
-        assert_eq!((events.len(), transactions.len()), (3, 3));
-        for path in ["/inside", "/outside", "/none"] {
-            let name = Value::from(format!("GET {path}"));
-            let event = events.iter().find(|event| event["transaction"] == name).unwrap();
-            let panic = &event["exception"]["values"][0];
-            assert_eq!(
-                (&panic["type"], &panic["mechanism"]["type"], &panic["mechanism"]["handled"]),
-                (&"panic".into(), &"panic".into(), &false.into())
-            );
-            assert!(panic["value"].as_str().unwrap().starts_with("the shelf is empty (tests/it/errors.rs:"), "{panic}");
-            let innermost = panic["stacktrace"]["frames"].as_array().unwrap().last().unwrap();
-            assert!(innermost["function"].as_str().unwrap().contains("crash"), "{path}: {innermost}");
-            assert_eq!((&event["user"]["id"], &event["level"]), (&"42".into(), &"fatal".into()));
-            let transaction = transactions.iter().find(|transaction| transaction["transaction"] == name).unwrap();
-            assert_eq!(transaction["contexts"]["trace"]["status"], "internal_error", "{path}");
-        }
+        let mut seen: Vec<_> =
+            relay.events().iter().map(|event| event["exception"]["values"][0]["value"].as_str().unwrap().to_owned()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen[0], "<the error's Display panicked>");
+        assert!(seen[1].starts_with("the shelf is empty (") && seen.len() == 2, "{seen:?}");
     });
 }
 
@@ -290,6 +360,12 @@ async fn each_failure_is_one_event() {
         tower_sentry::capture_error(&order_error());
         StatusCode::INTERNAL_SERVER_ERROR
     };
+    // A text this short stands in a log by chance.
+    let short = || async {
+        tracing::error!("the radio is off");
+        tower_sentry::capture_error(&std::io::Error::other("io"));
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
     let refused = || async { StatusCode::NOT_FOUND };
     let on = |handler: axum::routing::MethodRouter| {
         move |client: &tower_sentry::Client| Router::new().route("/orders/{id}", handler.clone()).layer(SentryLayer::new(client))
@@ -308,6 +384,7 @@ async fn each_failure_is_one_event() {
     assert_eq!(captured(on(get(by_instrument))).await, [format!("error the order could not be placed {CHAIN}")]);
     assert_eq!(captured(on(get(fine_after_all))).await, ["error the cache is gone "]);
     assert_eq!(captured(on(get(two))).await, [format!("error - {CHAIN}"), "error the cache is gone ".to_owned()]);
+    assert_eq!(captured(on(get(short))).await, ["error - io::Error", "error the radio is off "]);
     assert!(captured(on(get(refused))).await.is_empty());
     assert_eq!(captured(traced(get(plain))).await, ["error GET /orders/{id} answered 500 "]);
     assert_eq!(captured(traced(get(three_times))).await.len(), 1);
@@ -388,4 +465,57 @@ fn an_error_outside_of_requests_has_the_tags_of_the_process() {
     assert_eq!(events.len(), 1);
     assert_eq!((&events[0]["tags"]["process"], &events[0]["logentry"]["message"]), (&"worker".into(), &"the nightly run failed".into()));
     assert_eq!((chain(&events[0]).len(), events[0].get("request")), (3, None));
+}
+
+#[tokio::test]
+async fn a_level_holds_until_it_is_taken_back() {
+    let (client, captured) = tower_sentry::test::client();
+    let work = async {
+        for level in [None, Some(Level::Fatal), None] {
+            Scope::current().set_level(level);
+            tower_sentry::capture_message(Level::Warning, "noted");
+        }
+    };
+    client.transaction("work").run(work).await;
+
+    let levels: Vec<_> = captured.events().iter().map(|event| event.level).collect();
+    assert_eq!(levels, [Level::Warning, Level::Fatal, Level::Warning]);
+}
+
+#[tokio::test]
+async fn at_most_ten_files_ride_on_an_event_and_an_empty_one_counts() {
+    let relay = Relay::start();
+    let client = tower_sentry::Client::from(
+        support::config(&relay).before_send(|event| Some(event).filter(|event| event.level != Level::Debug)).build().unwrap(),
+    );
+    let work = async {
+        let scope = Scope::current();
+        for number in 0..12 {
+            scope.add_attachment(tower_sentry::protocol::Attachment::new(format!("{number}.txt"), "x y".to_owned()));
+        }
+        tower_sentry::capture_message(Level::Info, "with files");
+        scope.clear_attachments();
+        tower_sentry::capture_message(Level::Info, "without");
+        scope.add_attachment(tower_sentry::protocol::Attachment::new("empty.txt", Vec::new()));
+        tower_sentry::capture_message(Level::Debug, "dropped");
+    };
+
+    client.transaction("work").run(work).await;
+    support::settle(&client).await;
+
+    let mut files = std::collections::HashMap::new();
+    for (_, items) in relay.received().iter().map(support::Received::items) {
+        if let Some(message) = items[0].1["logentry"]["message"].as_str() {
+            let names: Vec<_> = items.iter().filter_map(|(item, _)| item["filename"].as_str().map(str::to_owned)).collect();
+            files.insert(message.to_owned(), names);
+        }
+    }
+    assert_eq!(files["with files"], (0..10).map(|number| format!("{number}.txt")).collect::<Vec<_>>());
+    assert_eq!((files["without"].len(), files.len()), (0, 2));
+    let bytes = client.stats().attachment_bytes;
+    assert_eq!(
+        (bytes.sent, bytes.dropped_total()),
+        (30, 6 + 1),
+        "two files too many, and the empty one of an event that was dropped: {bytes:?}"
+    );
 }

@@ -32,6 +32,7 @@ mod ids;
 mod jobs;
 mod logs;
 mod names;
+mod payloads;
 mod privacy;
 mod promises;
 mod propagation;

@@ -96,19 +96,35 @@ fn dsns_are_read_as_specified() {
 
 #[test]
 fn http_statuses_follow_the_table() {
-    for (code, expected) in vectors("http_status.json")["static"].as_object().unwrap() {
-        let status = SpanStatus::from_http(code.parse().unwrap());
-        assert!(expected.as_str().unwrap().starts_with(status.as_str()), "{code}: {status}, expected {expected}");
+    let table = vectors("http_status.json");
+    let rows = table["static"].as_object().unwrap();
+    let mut found = 0;
+    for code in 0..=u16::MAX {
+        // Sources differ about one of them: the first word is the document's.
+        let row = rows.get(&code.to_string()).map(|row| row.as_str().unwrap().split(' ').next().unwrap());
+        found += usize::from(row.is_some());
+        let of_its_hundred = match code {
+            100..=399 => "ok",
+            400..=499 => "invalid_argument",
+            500..=599 => "internal_error",
+            _ => "unknown",
+        };
+        assert_eq!(SpanStatus::from_http(code).as_str(), row.unwrap_or(of_its_hundred), "{code}");
     }
+    assert_eq!(found, rows.len(), "each row is a code");
 }
 
 #[test]
 fn sampling_contexts_are_readable_exactly_where_the_server_reads_them() {
     for case in vectors("dsc_relay.json")["cases"].as_array().unwrap() {
-        // The server takes numbers and booleans where we only ever write text.
-        let Ok(context) = serde_json::from_value::<protocol::DynamicSamplingContext>(case[0].clone()) else { continue };
-        if context.is_readable() {
-            assert_eq!(case[1], true, "{case}");
+        let mut members = case[0].clone();
+        for member in members.as_object_mut().unwrap().values_mut() {
+            // The server takes numbers and booleans as well, where baggage has only text.
+            if member.is_number() || member.is_boolean() {
+                *member = member.to_string().into();
+            }
         }
+        let context: protocol::DynamicSamplingContext = serde_json::from_value(members).unwrap();
+        assert_eq!(context.is_readable(), case[1], "{case}");
     }
 }

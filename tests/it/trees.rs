@@ -197,21 +197,26 @@ async fn exclusive_times_add_up() {
         let of_handler = Arc::clone(&pass);
         let mut app = Router::new().route("/", get(move || async move { of_handler(in_handler) }));
         let mut total = in_handler;
+        let mut each = Vec::new();
         for _ in 0..random.usize(1..8) {
             let (before, after) = (random.u64(0..20), random.u64(0..20));
             total += before + after;
+            // The last one is the outermost, which begins first.
+            each.insert(0, (before as f64, after as f64));
             app = app.layer(SpanLayer::new("middleware", Takes(before, after, Arc::clone(&pass))));
         }
-        expected.push((total, in_handler));
+        expected.push((total, in_handler, each));
         drop(app.layer(SentryLayer::new(&client)).oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
     }
 
     let transactions = captured.transactions();
     assert_eq!(transactions.len(), 200);
-    for (transaction, (total, in_handler)) in transactions.iter().zip(expected) {
+    for (transaction, (total, in_handler, each)) in transactions.iter().zip(expected) {
         let number = |span: &tower_sentry::protocol::Span, name: &str| span.data[name].as_f64().unwrap();
-        let exclusive: f64 =
-            transaction.spans.iter().map(|span| number(span, "middleware.before_ms") + number(span, "middleware.after_ms")).sum();
+        let told: Vec<_> =
+            transaction.spans.iter().map(|span| (number(span, "middleware.before_ms"), number(span, "middleware.after_ms"))).collect();
+        assert_eq!(told, each);
+        let exclusive: f64 = told.iter().map(|(before, after)| before + after).sum();
         let took = (transaction.timestamp.as_nanos() - transaction.start_timestamp.as_nanos()) as f64 / 1e6;
         assert!(
             (took - total as f64).abs() < 1.0 && (exclusive + in_handler as f64 - took).abs() < 1.0,
@@ -313,4 +318,112 @@ async fn spans_tell_how_long_they_were_busy_where_asked_for() {
     assert_eq!((number("tower_sentry.busy_ms"), number("tower_sentry.idle_ms")), (10.0, 20.0));
     // Twice to be polled, and once to be dropped.
     assert_eq!((number("tower_sentry.polls"), number("tower_sentry.longest_poll_ms")), (3.0, 7.0));
+}
+
+#[tokio::test]
+async fn a_span_in_the_place_of_another_has_none_of_its_facts() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let (client, captured) = tower_sentry::test::client_with(tower_sentry::Config::builder().traces_sample_rate(1.0).max_spans(1));
+    let layer = tower_sentry::TracingLayer::new(&client).poll_times(true);
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let work = async {
+        let first = info_span!("first", first = tracing::field::Empty);
+        first.record("first", 1);
+        first.in_scope(|| ());
+        drop(first);
+        tower_sentry::span("task", "second", async {}).attribute("second", 2).await;
+        let third = info_span!("third", third = tracing::field::Empty);
+        third.record("third", 3);
+    };
+    client.transaction("work").run(work).await;
+
+    let spans = &captured.transactions()[0].spans;
+    assert_eq!((spans.len(), spans[0].description.as_deref(), spans[0].op.as_deref()), (1, Some("third"), Some("function")));
+    let names: Vec<_> = spans[0].data.keys().filter(|name| !name.starts_with("code.")).collect();
+    assert_eq!(names, ["third"]);
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_span_outlasts_an_error_in_it() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let work = async {
+        info_span!("says ok", otel.status_code = "OK").in_scope(|| tracing::error!("tried again"));
+        info_span!("says nothing").in_scope(|| tracing::error!("tried again"));
+        let scope = tower_sentry::span("task", "is over", async { Scope::current() }).await;
+        scope.enter(|| tracing::error!("too late"));
+    };
+    client.transaction("work").run(work).await;
+
+    let tree = "work [task] ok\n  says ok [function] ok\n  says nothing [function] internal_error\n  is over [task] ok\n";
+    assert_eq!(captured.tree(), tree);
+}
+
+#[tokio::test]
+async fn spans_that_outlive_their_work_end_with_it_and_as_it_did() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let pass = by_hand();
+    let open = std::cell::RefCell::new(Vec::new());
+    let begin = |name: &str| {
+        open.borrow_mut().push(info_span!("watch", sentry.name = name));
+        pass(20);
+    };
+
+    client.transaction("done").run(async { begin("of a job that is done") }).await;
+    let mut cancelled = Box::pin(client.transaction("cancelled").run(async {
+        begin("of a job that is cancelled");
+        std::future::pending::<()>().await;
+    }));
+    assert!(futures_util::poll!(&mut cancelled).is_pending());
+    drop(cancelled);
+
+    let tree = "done [task] ok 20 ms\n  of a job that is done [function] ok 20 ms\n\
+                cancelled [task] cancelled 20 ms\n  of a job that is cancelled [function] cancelled 20 ms\n";
+    assert_eq!(captured.timed_tree(), tree);
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_name_that_is_set_before_the_route_is_known_stays() {
+    async fn name(request: Request, next: Next) -> Response {
+        if request.uri().path() == "/named" {
+            Scope::current().set_transaction_name("checkout");
+        }
+        next.run(request).await
+    }
+    let (client, captured) = tower_sentry::test::client();
+    let routes = Router::new().route("/{id}", get(|| async { "ok" }));
+    let app = routes.route_layer(tower_sentry::incoming::RouteNameLayer).layer(from_fn(name));
+    let app = SentryLayer::new(&client).boxed_body().layer(app);
+
+    for path in ["/named", "/other"] {
+        drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+    }
+
+    let names: Vec<_> = captured.transactions().iter().map(|transaction| transaction.name.clone()).collect();
+    assert_eq!(names, ["checkout", "GET /{id}"]);
+    let routes = captured.transactions().into_iter().map(|transaction| transaction.contexts.trace.unwrap().data["http.route"].clone());
+    assert_eq!(routes.collect::<Vec<_>>(), ["/{id}", "/{id}"], "the route is known all the same");
+}
+
+#[tokio::test]
+async fn a_transaction_whose_spans_say_too_much_has_its_name() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let long = "x ".repeat(4000);
+    let work = async {
+        // 1.6 MB; a request keeps one.
+        for _ in 0..200 {
+            info_span!("talks", long).in_scope(|| ());
+        }
+        Scope::current().set_transaction_name("checkout");
+    };
+    client.transaction("work").run(work).await;
+
+    let transaction = &captured.transactions()[0];
+    let told = transaction.spans.iter().filter(|span| span.data.contains_key("long")).count();
+    assert_eq!((transaction.name.as_str(), transaction.spans.len()), ("checkout", 200));
+    assert!((100..150).contains(&told), "{told} spans have their text");
 }

@@ -59,6 +59,8 @@ impl Serialize for Name<'_> {
 pub(super) struct Understood<'a> {
     pub(super) op: Option<Cow<'a, str>>,
     pub(super) name: Option<Cow<'a, str>>,
+    /// The name is the text of a query, whatever the kind of work is.
+    pub(super) is_named_by_query: bool,
     pub(super) status: Option<SpanStatus>,
     /// The last value of each name, in the order the names came.
     pub(super) attributes: Vec<(Name<'a>, FieldValue<'a>)>,
@@ -79,6 +81,7 @@ impl<'a> Understood<'a> {
     pub(super) fn read(&mut self, metadata: Option<&'static Metadata<'static>>, fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>) {
         self.attributes.clear();
         (self.op, self.name, self.status) = (None, None, None);
+        self.is_named_by_query = false;
         let mut statement = None;
         let mut tells = false;
         let mut places: Option<HashMap<&str, usize>> = None;
@@ -139,6 +142,7 @@ impl<'a> Understood<'a> {
         }
         if self.name.is_none() {
             self.name = statement.or_else(|| summary.map(Cow::Borrowed));
+            self.is_named_by_query = self.name.is_some();
         }
         if self.status.is_none() {
             self.status = http_status(&self.attributes);
@@ -264,19 +268,26 @@ mod tests {
 
     #[test]
     fn known_names_describe_the_span_and_do_not_stay_as_attributes() {
-        let span = understood(&[
-            ("sentry.op", FieldValue::Text("cache.get")),
-            ("otel.name", FieldValue::Text("fallback")),
-            ("sentry.name", FieldValue::Text("cart")),
-            ("otel.status_code", FieldValue::Text("ERROR")),
-            ("hit", FieldValue::Bool(true)),
-        ]);
+        let names = [("otel.name", FieldValue::Text("fallback")), ("sentry.name", FieldValue::Text("cart"))];
+        for [first, second] in [names, [names[1], names[0]]] {
+            let span = understood(&[
+                ("sentry.op", FieldValue::Text("cache.get")),
+                first,
+                second,
+                ("otel.status_code", FieldValue::Text("ERROR")),
+                ("hit", FieldValue::Bool(true)),
+            ]);
 
-        assert_eq!(
-            (span.op.as_deref(), span.name.as_deref(), span.status),
-            (Some("cache.get"), Some("cart"), Some(SpanStatus::InternalError))
-        );
-        assert_eq!(span.attributes, [(Name::Given("hit"), FieldValue::Bool(true))]);
+            assert_eq!(
+                (span.op.as_deref(), span.name.as_deref(), span.status),
+                (Some("cache.get"), Some("cart"), Some(SpanStatus::InternalError)),
+                "{} before {}",
+                first.0,
+                second.0
+            );
+            assert_eq!(span.attributes, [(Name::Given("hit"), FieldValue::Bool(true))]);
+        }
+        assert_eq!(understood(&names[..1]).name.as_deref(), Some("fallback"));
     }
 
     #[test]
@@ -331,5 +342,24 @@ mod tests {
 
         assert_eq!(attributes.len(), 80);
         assert_eq!(attributes.last(), Some(&(Name::Given("field79"), FieldValue::U64(159))));
+    }
+
+    #[test]
+    fn a_status_code_counts_whatever_its_type_is() {
+        let rows = [
+            (FieldValue::U64(404), Some(SpanStatus::NotFound)),
+            (FieldValue::I64(404), Some(SpanStatus::NotFound)),
+            (FieldValue::Text("404"), Some(SpanStatus::NotFound)),
+            (FieldValue::I64(-404), None),
+            (FieldValue::U64(u64::MAX), None),
+            (FieldValue::Text("not found"), None),
+            (FieldValue::F64(404.0), None),
+        ];
+
+        for (code, status) in rows {
+            for name in ["http.response.status_code", "http.status_code"] {
+                assert_eq!(understood(&[(name, code)]).status, status, "{name} {code:?}");
+            }
+        }
     }
 }

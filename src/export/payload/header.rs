@@ -90,3 +90,22 @@ impl Serialize for OwnSampling<'_> {
         out.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_draw_has_six_decimals() {
+        let facts = Facts { public_key: "0123456789abcdef0123456789abcdef".to_owned(), ..Facts::default() };
+        for (draw, expected) in [(0, "0.000000"), (42, "0.000042"), (50_000, "0.050000"), (999_999, "0.999999")] {
+            let mut record = Record::default();
+            record.trace.sample_rand = draw;
+
+            let header = HeaderPayload { event_id: EventId::new(), record: &record, name: "work", facts: &facts };
+
+            let shown = serde_json::to_value(header).unwrap_or_default();
+            assert_eq!(shown["trace"]["sample_rand"], expected);
+        }
+    }
+}

@@ -37,7 +37,7 @@ impl Serialize for SpanPayload<'_> {
         };
         // What is still open ends with the transaction. A clock that went back must not make the server drop all.
         let end = span.end.or(record.end).max(span.start);
-        let Understood { op, name, status, attributes } = understood;
+        let Understood { op, name, is_named_by_query, status, attributes } = understood;
         // A span that outlives the request (that of a layer around ours, say) ends with it, as the request does.
         let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
@@ -55,7 +55,7 @@ impl Serialize for SpanPayload<'_> {
         let own_name = own.map(|own| record.str(own.description));
         let mut query = None;
         match (own_name.as_deref().or(name.as_deref()), metadata) {
-            (Some(name), _) if is_query => {
+            (Some(name), _) if is_query || *is_named_by_query => {
                 let (_, clean) = query.insert((name, without_values(name)));
                 out.serialize_field("description", &**clean)?;
             }
