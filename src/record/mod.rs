@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn names_have_room_behind_fields_that_fill_the_arena() {
         let mut record = Record::default();
-        while record.fields(&[0; 1000]).len > 0 {}
+        while record.fields(&[0]).len > 0 {}
 
         record.name_by_user("checkout");
 

@@ -418,12 +418,19 @@ async fn a_transaction_whose_spans_say_too_much_has_its_name() {
         for _ in 0..200 {
             info_span!("talks", long).in_scope(|| ());
         }
-        Scope::current().set_transaction_name("checkout");
+        // To the last bytes.
+        for _ in 0..100 {
+            info_span!("talks less", short = "x ".repeat(50)).in_scope(|| ());
+        }
+        for number in 0..20_u64 {
+            info_span!("counts", number).in_scope(|| ());
+        }
+        Scope::current().set_transaction_name("checkout of a whole order");
     };
     client.transaction("work").run(work).await;
 
     let transaction = &captured.transactions()[0];
     let told = transaction.spans.iter().filter(|span| span.data.contains_key("long")).count();
-    assert_eq!((transaction.name.as_str(), transaction.spans.len()), ("checkout", 200));
+    assert_eq!((transaction.name.as_str(), transaction.spans.len()), ("checkout of a whole order", 320));
     assert!((100..150).contains(&told), "{told} spans have their text");
 }
