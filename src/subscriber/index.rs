@@ -124,4 +124,18 @@ mod tests {
         assert!(ids().step_by(2).all(|(id, _)| index.get(id).is_none() && index.remove(id).is_none()));
         assert!(ids().skip(1).step_by(2).all(|(id, scope)| index.get(id).is_some_and(|found| Arc::ptr_eq(&found, scope))));
     }
+
+    #[test]
+    fn beyond_the_limit_no_span_is_taken_until_another_goes() {
+        let index = Index::new();
+        let scope = Arc::new(Shared::ignored());
+        let most = (PLACES + CROWDED_LIMIT) as u64;
+
+        let taken: Vec<_> = (1..=most + 100).filter(|id| index.insert(*id, &scope)).collect();
+
+        assert_eq!(taken.len() as u64, most);
+        let next = most + 101;
+        assert!(!index.insert(next, &scope) && index.get(next).is_none());
+        assert!(index.remove(taken[taken.len() - 1]).is_some() && index.insert(next, &scope));
+    }
 }

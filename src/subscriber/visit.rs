@@ -82,3 +82,24 @@ impl Visit for Fields<'_> {
 fn key(field: &Field) -> Key<'static> {
     Key::Index(u8::try_from(field.index()).unwrap_or(u8::MAX - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_leaves_no_memory_behind_and_a_short_one_room_for_the_next() {
+        let text = "x".repeat(8 * 1024);
+        let encode = |fields: u8| {
+            let write = |writer: &mut Fields<'_>| (0..fields).for_each(|index| writer.0.text(Key::Index(index), &text));
+            encoded(write, |bytes| assert_eq!(bytes.len(), usize::from(fields) * (4 + text.len())));
+        };
+
+        encode(1);
+        let short = allocation_counter::measure(|| encode(1));
+        let long = allocation_counter::measure(|| encode(32));
+
+        assert_eq!(short.count_total, 0, "the buffer of the thread serves again");
+        assert!(long.bytes_max > 200 * 1024 && long.bytes_current <= 0, "{long:?}");
+    }
+}

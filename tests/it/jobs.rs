@@ -1,15 +1,21 @@
 //! Work that is no request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use serde_json::Value;
-use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_sentry::job::{AnyOutcome, JobInfo, JobLayer};
 use tower_sentry::protocol::{IntervalUnit, Monitor};
+use tower_sentry::test::HandClock;
 use tower_sentry::{Client, Level, Scope, SentryLayer};
 
 use crate::support::{self, Relay, Server};
+
+const TRACE: &str = "771a43a4192642f0b136d5159a501700";
+const OTHER: &str = "0123456789abcdef0123456789abcdef";
+const SPAN: &str = "b0e6f15b45c36b12";
 
 #[derive(Clone, Debug, Default)]
 struct Email {
@@ -47,11 +53,41 @@ fn trace(value: &Value) -> &Value {
     &value["contexts"]["trace"]
 }
 
+/// The headers of a job that a request puts into a queue.
+async fn headers_of_a_request(client: &Client) -> HashMap<String, String> {
+    let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move || {
+        let queue = queue.clone();
+        async move {
+            let push = async {
+                let mut headers = HashMap::new();
+                Scope::current().inject(&mut headers);
+                queue.send(headers).unwrap();
+            };
+            tower_sentry::span("queue.publish", "mail", push).await;
+        }
+    };
+    let app = axum::Router::new().route("/orders", axum::routing::post(handler)).layer(SentryLayer::new(client));
+    let request = http::Request::post("/orders").body(axum::body::Body::empty()).unwrap();
+    drop(app.oneshot(request).await.unwrap());
+    waiting.recv().await.unwrap()
+}
+
 #[tokio::test]
 async fn retries() {
-    for (only_last, succeeds, expected) in [(true, true, 0), (false, true, 2), (true, false, 1), (false, false, 3)] {
-        let relay = Relay::start();
-        let client = support::client(&relay);
+    // Only the last attempt is reported; the last attempt succeeds; a request queued the job; the attempts that are issues.
+    let rows: [(bool, bool, bool, &[&str]); 6] = [
+        (true, true, false, &[]),
+        (false, true, false, &["1", "2"]),
+        (true, false, false, &["3"]),
+        (false, false, false, &["1", "2", "3"]),
+        (true, false, true, &["3"]),
+        (false, false, true, &["1", "2", "3"]),
+    ];
+    for (only_last, succeeds, of_request, reported) in rows {
+        let (web, relay) = (Relay::start(), Relay::start());
+        let (server, client) = (support::client(&web), support::client(&relay));
+        let headers = if of_request { headers_of_a_request(&server).await } else { HashMap::new() };
         let layer = JobLayer::new(&client, describe);
         let layer = if only_last { layer.report_last_attempt_only() } else { layer };
         let worker = move |job: Email| async move {
@@ -61,20 +97,32 @@ async fn retries() {
         let mut service = ServiceBuilder::new().layer(layer).service(service_fn(worker));
 
         for attempt in 1..=3 {
-            let job = Email { id: 7, attempt, headers: HashMap::new() };
+            let job = Email { id: 7, attempt, headers: headers.clone() };
             let result = service.ready().await.unwrap().call(job).await;
             assert_eq!(result.is_ok(), succeeds && attempt == 3);
         }
         support::settle(&client).await;
+        support::settle(&server).await;
 
+        let row = format!("only the last: {only_last}, succeeds: {succeeds}, of a request: {of_request}");
         let (events, mut transactions) = (relay.events(), relay.transactions());
-        assert_eq!((events.len(), transactions.len()), (expected, 3), "only the last: {only_last}, succeeds: {succeeds}");
+        let mut attempts: Vec<_> = events.iter().map(|event| event["tags"]["job.attempt"].as_str().unwrap()).collect();
+        attempts.sort_unstable();
+        assert_eq!((&*attempts, transactions.len()), (reported, 3), "{row}");
         transactions.sort_by_key(|transaction| trace(transaction)["data"]["messaging.message.retry.count"].as_u64());
-        let mut ids: Vec<_> = transactions.iter().map(|transaction| trace(transaction)["trace_id"].to_string()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), 3, "without headers each attempt is a trace of its own");
-        for (attempt, transaction) in (1..).zip(&transactions) {
+        let distinct = |name: &str| {
+            let ids = transactions.iter().map(|transaction| trace(transaction)[name].as_str().unwrap().to_owned());
+            ids.collect::<HashSet<_>>().len()
+        };
+        assert_eq!((distinct("trace_id"), distinct("span_id")), (if of_request { 1 } else { 3 }, 3), "{row}");
+        if of_request {
+            let request = &web.transactions()[0];
+            assert_eq!(trace(&transactions[0])["trace_id"], trace(request)["trace_id"]);
+            for transaction in &transactions {
+                assert_eq!(trace(transaction)["parent_span_id"], request["spans"][0]["span_id"], "below the span that queued the job");
+            }
+        }
+        for (attempt, transaction) in (1_u32..).zip(&transactions) {
             let status = if succeeds && attempt == 3 { "ok" } else { "internal_error" };
             assert_eq!(support::tree(transaction), format!("email.send [queue.process] {status}\n  SELECT address [db.query] ok\n"));
             assert_eq!(transaction["transaction_info"]["source"], "task");
@@ -83,14 +131,17 @@ async fn retries() {
                 (&attempt.to_string().into(), &"welcome".into())
             );
             let data = &trace(transaction)["data"];
+            assert_eq!(data["messaging.message.retry.count"], attempt - 1, "the first attempt is not a retry");
             assert_eq!((&data["messaging.destination.name"], &data["messaging.message.id"]), (&"mail".into(), &"7".into()));
             assert!(transaction.get("request").is_none());
         }
         for event in &events {
             let values = event["exception"]["values"].as_array().unwrap();
             assert_eq!((&values[1]["type"], &values[1]["module"]), (&"MailError".into(), &"it::jobs".into()));
-            assert_eq!(values[1]["mechanism"], serde_json::json!({"type": "auto.queue.tower", "handled": false, "exception_id": 0}));
+            assert_eq!(values[1]["mechanism"], json!({"type": "auto.queue.tower", "handled": false, "exception_id": 0}));
             assert_eq!((&event["transaction"], &event["tags"]["template"]), (&"email.send".into(), &"welcome".into()));
+            let attempt: usize = event["tags"]["job.attempt"].as_str().unwrap().parse().unwrap();
+            assert_eq!(trace(event)["trace_id"], trace(&transactions[attempt - 1])["trace_id"], "{row}");
         }
     }
 }
@@ -100,23 +151,10 @@ async fn from_the_request_over_the_queue_to_the_worker_it_is_one_trace() {
     let (web, jobs) = (Relay::start(), Relay::start());
     let server = support::client(&web);
     let worker = support::client(&jobs);
-    let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move || {
-        let queue = queue.clone();
-        async move {
-            let push = async {
-                let mut job = Email { id: 7, attempt: 3, ..Email::default() };
-                Scope::current().inject(&mut job.headers);
-                queue.send(job).unwrap();
-            };
-            tower_sentry::span("queue.publish", "mail", push).await;
-        }
-    };
-    let app = axum::Router::new().route("/orders", axum::routing::post(handler)).layer(SentryLayer::new(&server));
-    let request = http::Request::post("/orders").body(axum::body::Body::empty()).unwrap();
-    drop(app.oneshot(request).await.unwrap());
+    let headers = headers_of_a_request(&server).await;
     let mut service = ServiceBuilder::new().layer(JobLayer::new(&worker, describe)).service(service_fn(send));
-    service.ready().await.unwrap().call(waiting.recv().await.unwrap()).await.unwrap();
+
+    service.ready().await.unwrap().call(Email { id: 7, attempt: 3, headers }).await.unwrap();
     support::settle(&server).await;
     support::settle(&worker).await;
 
@@ -125,6 +163,161 @@ async fn from_the_request_over_the_queue_to_the_worker_it_is_one_trace() {
     assert_eq!(trace(job)["parent_span_id"], request["spans"][0]["span_id"], "the job hangs below the span that put it into the queue");
     let header = |relay: &Relay| relay.received()[0].items().0["trace"].clone();
     assert_eq!(header(&web), header(&jobs), "one context, frozen when it went out");
+}
+
+type Attempt = Option<(u32, u32)>;
+
+#[tokio::test]
+async fn only_the_last_attempt_is_reported_whatever_the_form_of_the_errors() {
+    let (client, captured) = tower_sentry::test::client();
+    let describe = |attempt: &Attempt| match attempt {
+        Some((attempt, of)) => JobInfo::new("try").attempt(*attempt, *of),
+        None => JobInfo::new("try"),
+    };
+    let layer = JobLayer::new(&client, describe).report_last_attempt_only();
+    let fail = |form: &'static str| move |attempt: Attempt| MailError(std::io::Error::other(format!("{form} {attempt:?}")));
+    let (typed, boxed) = (fail("typed"), fail("boxed"));
+    let typed = layer.clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), _>(typed(attempt)))));
+    let boxed =
+        layer.boxed_errors().clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), BoxError>(boxed(attempt).into()))));
+
+    for attempt in [None, Some((1, 3)), Some((2, 3)), Some((3, 3)), Some((4, 3))] {
+        assert!(typed.clone().oneshot(attempt).await.is_err());
+        assert!(boxed.clone().oneshot(attempt).await.is_err());
+    }
+
+    let events = captured.events();
+    let messages: Vec<_> = events.iter().map(|event| event.exception.values[0].value.as_deref().unwrap()).collect();
+    let expected = ["typed None", "boxed None", "typed Some((3, 3))", "boxed Some((3, 3))", "typed Some((4, 3))", "boxed Some((4, 3))"];
+    assert_eq!(messages, expected, "a job without attempts reports each error");
+    let types: Vec<_> = events.iter().map(|event| &event.exception.values[1]).map(|error| (&error.kind, error.module.as_deref())).collect();
+    let name = Some("MailError".to_owned());
+    assert_eq!(types[..2], [(&name, Some("it::jobs")), (&name, None)], "a box does not know the module of its error");
+    assert_eq!(captured.tree(), "try [queue.process] internal_error\n".repeat(10), "each attempt is a failed transaction");
+}
+
+#[tokio::test]
+async fn a_failed_job_of_a_trace_that_is_not_sampled_is_kept() {
+    let (client, captured) = tower_sentry::test::client();
+    let layer = JobLayer::new(&client, describe).report_last_attempt_only();
+    let service = ServiceBuilder::new().layer(layer).service(service_fn(send));
+    let headers = HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-0"))]);
+
+    service.clone().oneshot(Email { id: 1, attempt: 3, headers: headers.clone() }).await.unwrap();
+    service.oneshot(Email { id: 2, attempt: 1, headers }).await.unwrap_err();
+
+    assert_eq!(captured.tree(), "email.send [queue.process] internal_error\n  SELECT address [db.query] ok\n");
+    let trace = captured.transactions()[0].contexts.trace.clone().unwrap();
+    assert_eq!((trace.trace_id.to_string().as_str(), &trace.data["tower_sentry.kept"]), (TRACE, &"failed".into()));
+    assert!(captured.events().is_empty(), "it was not the last attempt");
+}
+
+#[tokio::test]
+async fn a_service_works_in_the_scope_of_its_job_from_the_call_on() {
+    let (client, captured) = tower_sentry::test::client();
+    let worker = |job: Email| {
+        // This runs in `call`, before the future exists.
+        Scope::current().set_tag("queue", "mail");
+        let early = tower_sentry::span("parse", "headers", async {}).now_or_never();
+        async move {
+            early.unwrap();
+            send(job).await
+        }
+    };
+
+    let service = ServiceBuilder::new().layer(JobLayer::new(&client, describe)).service(service_fn(worker));
+    service.oneshot(Email { id: 7, attempt: 3, ..Email::default() }).await.unwrap();
+
+    assert_eq!(captured.tree(), "email.send [queue.process] ok\n  headers [parse] ok\n  SELECT address [db.query] ok\n");
+    assert_eq!(captured.transactions()[0].tags["queue"], "mail");
+}
+
+#[tokio::test]
+async fn the_headers_of_a_job_say_which_trace_it_continues() {
+    let sentry = |name: &'static str| (name, format!("{TRACE}-{SPAN}-1"));
+    let w3c = || ("traceparent", format!("00-{OTHER}-{SPAN}-01"));
+    let nonsense = || ("sentry-trace", "nonsense".to_owned());
+    let baggage = || ("baggage", format!("sentry-trace_id={OTHER}"));
+    let rows: [(Vec<(&str, String)>, Option<&str>); 8] = [
+        (vec![], None),
+        (vec![baggage()], None),
+        (vec![nonsense()], None),
+        (vec![sentry("sentry-trace")], Some(TRACE)),
+        (vec![sentry("Sentry-Trace")], Some(TRACE)),
+        (vec![w3c()], Some(OTHER)),
+        (vec![w3c(), sentry("sentry-trace"), baggage()], Some(TRACE)),
+        (vec![nonsense(), w3c()], Some(OTHER)),
+    ];
+
+    for (headers, continued) in rows {
+        let (client, captured) = tower_sentry::test::client();
+        let map: HashMap<String, String> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let sorted: BTreeMap<String, String> = map.clone().into_iter().collect();
+        let lines: http::HeaderMap = (&map).try_into().unwrap();
+        let service = ServiceBuilder::new().layer(JobLayer::new(&client, describe)).service(service_fn(send));
+        let jobs = async {
+            client.transaction("map").continue_trace(&map).run(async {}).await;
+            client.transaction("sorted").continue_trace(&sorted).run(async {}).await;
+            client.transaction("lines").continue_trace(&lines).run(async {}).await;
+            service.oneshot(Email { id: 7, attempt: 3, headers: map.clone() }).await.unwrap();
+        };
+
+        client.transaction("around").run(jobs).await;
+
+        let transactions = captured.transactions();
+        let ids = transactions.iter().map(|transaction| transaction.contexts.trace.as_ref().unwrap());
+        let ids: Vec<_> = ids.map(|trace| (trace.trace_id.to_string(), trace.span_id, trace.parent_span_id)).collect();
+        let [jobs @ .., (around, root, _)] = &*ids else { panic!("five transactions") };
+        assert_eq!(jobs.len(), 4);
+        let (trace, parent) = continued.map_or((around.as_str(), root.to_string()), |trace| (trace, SPAN.to_owned()));
+        for (trace_id, _, parent_id) in jobs {
+            assert_eq!((trace_id.as_str(), parent_id.map(|id| id.to_string())), (trace, Some(parent.clone())), "{headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sample_rate_that_is_not_a_share_leaves_the_clients_rate() {
+    for (rate, expected) in [(1.0, 4), (0.0, 0)] {
+        let (client, captured) = tower_sentry::test::client_with(tower_sentry::Config::builder().traces_sample_rate(rate));
+
+        for wrong in [7.0, -0.5, f64::NAN, f64::INFINITY] {
+            client.transaction("job").sample_rate(wrong).run(async {}).await;
+        }
+
+        assert_eq!(captured.transactions().len(), expected, "the client's rate is {rate}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_not_sessions() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").build().unwrap());
+    let app = axum::Router::new().route("/", axum::routing::get(|| async { "ok" })).layer(SentryLayer::new(&client));
+
+    client.transaction("fine").run(async {}).await;
+    assert!(client.transaction("fails").run(async { Err::<(), _>(std::io::Error::other("no")) }).await.is_err());
+    drop(app.oneshot(http::Request::get("/").body(axum::body::Body::empty()).unwrap()).await.unwrap());
+    support::settle(&client).await;
+
+    let minutes = relay.payloads("sessions").into_iter().flat_map(|payload| payload["aggregates"].as_array().unwrap().clone());
+    let count = |minute: &Value, name: &str| minute.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let counts = minutes.map(|minute| [count(&minute, "exited"), count(&minute, "errored"), count(&minute, "crashed")]);
+    assert_eq!(counts.fold([0; 3], |sum, minute| std::array::from_fn(|at| sum[at] + minute[at])), [1, 0, 0], "the request alone");
+    assert_eq!(relay.transactions().len(), 3);
+}
+
+#[tokio::test]
+async fn without_a_dsn_work_runs_all_the_same() {
+    let off = Client::from(tower_sentry::Config::builder().build().unwrap());
+    let service = ServiceBuilder::new().layer(JobLayer::new(&off, describe)).service(service_fn(send));
+
+    let sent = service.clone().oneshot(Email { id: 7, attempt: 3, ..Email::default() }).await;
+    let failed = service.oneshot(Email { id: 7, attempt: 1, ..Email::default() }).await;
+    let number = off.transaction("count").run(off.check_in("count", Monitor::crontab("@daily")).run(async { AnyOutcome(7) })).await;
+
+    assert!(sent.is_ok() && failed.is_err() && number == AnyOutcome(7));
+    assert_eq!((off.stats().transactions.captured, off.stats().check_ins.captured), (0, 0));
 }
 
 #[tokio::test]
@@ -174,6 +367,11 @@ async fn work_of_any_kind_is_a_transaction() {
     let mut errors: Vec<_> = relay.events().iter().map(|event| event["transaction"].as_str().unwrap().to_owned()).collect();
     errors.sort_unstable();
     assert_eq!(errors, ["boxed", "captured", "typed", "unsampled"]);
+    let event = |name: &str| relay.events().into_iter().find(|event| event["transaction"] == name).unwrap();
+    let outermost = |name: &str| event(name)["exception"]["values"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&outermost("typed")["type"], &outermost("typed")["module"]), (&"MailError".into(), &"it::jobs".into()));
+    assert_eq!((&outermost("boxed")["value"], outermost("boxed").get("module")), (&"no such row".into(), None));
+    assert_eq!(outermost("typed")["mechanism"], json!({"type": "manual", "handled": false, "exception_id": 0}));
 }
 
 #[tokio::test]
@@ -181,14 +379,31 @@ async fn check_in() {
     let relay = Relay::start();
     let client = Client::from(support::config(&relay).environment("staging").release("shop@1.4.0").build().unwrap());
     let nightly = || client.check_in("Nightly report", Monitor::crontab("5 2 * * *").max_runtime(30).timezone("Europe/Berlin"));
+    let clock = HandClock::start();
+    let take = |millis| clock.advance(Duration::from_millis(millis));
+    let fails = async {
+        take(2_250);
+        Err::<(), _>(std::io::Error::other("no"))
+    };
+    let hangs = async {
+        take(1_800_000);
+        std::future::pending::<()>().await;
+    };
+    let crashes = async {
+        take(3);
+        tokio::task::yield_now().await;
+        std::panic::resume_unwind(Box::new("crash"))
+    };
 
-    client.transaction("nightly").run(nightly().run(async {})).await;
-    let failed: Result<(), std::io::Error> = nightly().run(async { Err(std::io::Error::other("no")) }).await;
-    let late = tokio::time::timeout(Duration::from_millis(1), nightly().run(std::future::pending::<()>())).await;
+    client.transaction("nightly").run(nightly().run(async { take(90_500) })).await;
+    let failed = nightly().run(fails).await;
+    let late = tokio::time::timeout(Duration::from_millis(1), nightly().run(hangs)).await;
+    let crashed = std::panic::AssertUnwindSafe(nightly().run(async { AnyOutcome::<()>(crashes.await) })).catch_unwind().await;
     client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run(async {}).await;
+    drop(nightly().run(async {}));
     support::settle(&client).await;
 
-    assert!(failed.is_err() && late.is_err());
+    assert!(failed.is_err() && late.is_err() && crashed.is_err());
     let mut by_run: HashMap<String, Vec<Value>> = HashMap::new();
     for check_in in relay.payloads("check_in") {
         assert_eq!((&check_in["environment"], &check_in["release"]), (&"staging".into(), &"shop@1.4.0".into()));
@@ -198,16 +413,77 @@ async fn check_in() {
     for run in by_run.values() {
         assert_eq!(run.len(), 2);
         let (begin, end) = if run[0]["status"] == "in_progress" { (&run[0], &run[1]) } else { (&run[1], &run[0]) };
-        assert_eq!(begin["status"], "in_progress");
+        assert_eq!((&begin["status"], begin.get("duration")), (&"in_progress".into(), None));
+        assert_eq!(begin["monitor_slug"], end["monitor_slug"]);
         assert!(begin["monitor_config"]["schedule"]["type"].is_string() && end.get("monitor_config").is_none());
-        assert!(end["duration"].as_f64().unwrap() >= 0.0);
-        ends.push(format!("{} {}", end["monitor_slug"].as_str().unwrap(), end["status"].as_str().unwrap()));
+        let text = |name: &str| end[name].as_str().unwrap();
+        ends.push(format!("{} {} after {} s", text("monitor_slug"), text("status"), end["duration"].as_f64().unwrap()));
     }
     ends.sort_unstable();
-    assert_eq!(ends, ["hourly ok", "nightly-report error", "nightly-report error", "nightly-report ok"]);
-    let of_trace = by_run.values().flatten().find(|check_in| check_in.get("contexts").is_some()).unwrap();
-    assert_eq!(trace(of_trace)["trace_id"], trace(&relay.transactions()[0])["trace_id"]);
-    assert_eq!(client.stats().check_ins.sent, 8);
+    let expected = [
+        "hourly ok after 0 s",
+        "nightly-report error after 0.003 s",
+        "nightly-report error after 1800 s",
+        "nightly-report error after 2.25 s",
+        "nightly-report ok after 90.5 s",
+    ];
+    assert_eq!(ends, expected);
+    let of_trace: Vec<_> = by_run.values().flatten().filter(|check_in| check_in.get("contexts").is_some()).collect();
+    assert_eq!(of_trace.len(), 2, "the begin and the end of the run inside a transaction");
+    for check_in in of_trace {
+        assert_eq!(check_in["contexts"], json!({"trace": {"trace_id": trace(&relay.transactions()[0])["trace_id"]}}));
+    }
+    assert_eq!(client.stats().check_ins.sent, 10);
+}
+
+#[tokio::test]
+async fn the_server_hears_of_a_run_before_it_ends() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let work = async {
+        client.flush(support::patience()).await.unwrap();
+        AnyOutcome(relay.payloads("check_in"))
+    };
+
+    let AnyOutcome(seen) = client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run(work).await;
+    support::settle(&client).await;
+
+    assert_eq!((seen.len(), &seen[0]["status"]), (1, &"in_progress".into()));
+    let all = relay.payloads("check_in");
+    assert_eq!((all.len(), &all[1]["status"], &all[1]["check_in_id"]), (2, &"ok".into(), &seen[0]["check_in_id"]));
+}
+
+#[tokio::test]
+async fn the_begin_of_a_run_says_all_that_the_server_should_expect() {
+    let full = Monitor::crontab("5 2 * * *").checkin_margin(5).max_runtime(30).timezone("Europe/Berlin");
+    let full = full.failure_issue_threshold(2).recovery_threshold(3);
+    let interval = |value: u32, unit: &str| json!({"schedule": {"type": "interval", "value": value, "unit": unit}});
+    let rows = [
+        (
+            full,
+            json!({
+                "schedule": {"type": "crontab", "value": "5 2 * * *"}, "checkin_margin": 5, "max_runtime": 30, "timezone": "Europe/Berlin",
+                "failure_issue_threshold": 2, "recovery_threshold": 3
+            }),
+        ),
+        (Monitor::crontab("@hourly"), json!({"schedule": {"type": "crontab", "value": "@hourly"}})),
+        (Monitor::every(5, IntervalUnit::Minute), interval(5, "minute")),
+        (Monitor::every(1, IntervalUnit::Hour), interval(1, "hour")),
+        (Monitor::every(2, IntervalUnit::Day), interval(2, "day")),
+        (Monitor::every(3, IntervalUnit::Week), interval(3, "week")),
+        (Monitor::every(4, IntervalUnit::Month), interval(4, "month")),
+        (Monitor::every(6, IntervalUnit::Year), interval(6, "year")),
+    ];
+    for (monitor, expected) in rows {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+
+        client.check_in("report", monitor).run(async {}).await;
+        support::settle(&client).await;
+
+        let configs: Vec<_> = relay.payloads("check_in").iter().filter_map(|check_in| check_in.get("monitor_config").cloned()).collect();
+        assert_eq!(configs, [expected]);
+    }
 }
 
 #[tokio::test]
@@ -304,7 +580,8 @@ async fn texts_fail_and_what_cannot_fail_does_not() {
 async fn attributes_of_queues_are_numbers_and_texts() {
     let (client, captured) = tower_sentry::test::client();
     let describe = |(): &()| {
-        JobInfo::new("send").body_size(512).latency(Duration::from_millis(1500)).system("redis").attribute("messaging.batch", "a")
+        let info = JobInfo::new("send").op("queue.batch").body_size(512).latency(Duration::from_millis(1500));
+        info.system("redis").attribute("messaging.batch", "a")
     };
     let service =
         ServiceBuilder::new().layer(JobLayer::new(&client, describe)).service(service_fn(|()| async { Ok::<_, std::io::Error>(()) }));
@@ -314,6 +591,7 @@ async fn attributes_of_queues_are_numbers_and_texts() {
     client.transaction("web").run(publish).await;
 
     let transactions = captured.transactions();
+    assert_eq!(transactions[0].contexts.trace.as_ref().unwrap().op.as_deref(), Some("queue.batch"));
     let data = &transactions[0].contexts.trace.as_ref().unwrap().data;
     assert_eq!((&data["messaging.message.body.size"], &data["messaging.message.receive.latency"]), (&512.into(), &1500.into()));
     assert_eq!((&data["messaging.system"], &data["messaging.batch"]), (&"redis".into(), &"a".into()));
