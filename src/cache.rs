@@ -94,3 +94,23 @@ impl<F: Future<Output: Looked>> Future for CacheGet<F> {
         Poll::Ready(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_is_a_value_that_was_there() {
+        let rows: [(&dyn Looked, Option<bool>); 5] = [
+            (&Some(7), Some(true)),
+            (&None::<u32>, Some(false)),
+            (&Ok::<_, &str>(Some(7)), Some(true)),
+            (&Ok::<Option<u32>, &str>(None), Some(false)),
+            (&Err::<Option<u32>, _>("the cache is down"), None),
+        ];
+
+        for (number, (looked, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(looked.hit(), expected, "row {number}");
+        }
+    }
+}

@@ -69,4 +69,11 @@ mod tests {
 
         assert_eq!(tags.to_string(), "<meta name=\"sentry-trace\" content=\"a&quot;&gt;&lt;script&gt;&#39;&amp;\">");
     }
+
+    #[test]
+    fn what_looks_escaped_already_reads_back_as_it_was() {
+        let tags = TraceMetaTags { sentry_trace: None, baggage: Some("a=&lt;&amp;".to_owned()) };
+
+        assert_eq!(tags.to_string(), "<meta name=\"baggage\" content=\"a=&amp;lt;&amp;amp;\">");
+    }
 }

@@ -124,6 +124,8 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const ASKED: SamplingContext =
@@ -189,17 +191,69 @@ mod tests {
         assert!(wanted - granted < 400, "{granted} of {wanted}");
     }
 
+    /// How many of a thousand requests that all want it are granted at `now`.
+    fn granted(budget: &mut Budget, now: u64) -> usize {
+        (0..1000).filter(|_| budget.spend(now)).count()
+    }
+
+    #[test]
+    fn a_quiet_night_saves_up_no_more_than_the_burst() {
+        const SECOND: u64 = 1_000_000_000;
+        let mut budget = Budget::new(10.0, 100.0);
+
+        let rows = [(SECOND, 100), (2 * SECOND, 10), (2 * SECOND + SECOND / 2, 5), (10 * 60 * 60 * SECOND, 100)];
+
+        for (now, expected) in rows {
+            assert_eq!(granted(&mut budget, now), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn honest_traffic_saves_up_no_more_than_the_burst() {
+        let mut budget = Budget::new(10.0, 100.0);
+        assert_eq!(granted(&mut budget, 1), 100);
+
+        (0..10_000).for_each(|_| budget.earn(0.25));
+
+        assert_eq!(granted(&mut budget, 1), 100, "what 10,000 requests earned that spent nothing");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_pays_no_time_twice() {
+        let mut budget = Budget::new(10.0, 100.0);
+        granted(&mut budget, 2_000_000_000);
+
+        let (back, again) = (granted(&mut budget, 1_000_000_000), granted(&mut budget, 2_000_000_000));
+
+        assert_eq!((back, again), (0, 0));
+    }
+
+    #[test]
+    fn traces_of_other_organisations_are_not_continued() {
+        let vectors: Value = serde_json::from_str(include_str!("../tests/fixtures/vectors/org_continuation.json")).unwrap_or_default();
+        let mut checked = 0;
+        for case in vectors["cases"].as_array().into_iter().flatten() {
+            let [incoming, own, is_strict, expected] = case.as_array().map(Vec::as_slice).unwrap_or_default() else { panic!("{case}") };
+            // What names no organisation may be a service of one's own that is not configured: only `TrustParent::SameOrganization` is strict.
+            if *is_strict == false {
+                assert_eq!(continues(incoming.as_str(), own.as_str()), *expected == true, "{case}");
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 5);
+    }
+
     #[test]
     fn sample_rand_is_even_and_the_same_everywhere() {
-        let mut below = 0_i32;
-        for _ in 0..200_000 {
-            let id = TraceId::new();
-            assert_eq!(sample_rand(id), sample_rand(id));
-            below += i32::from(sample_rand(id) < 250_000);
-        }
+        let rands: Vec<_> = (0..200_000).map(|_| sample_rand(TraceId::new())).collect();
 
-        // Four standard deviations of a binomial with n = 200,000 and p = 0.25 are 775.
-        assert!((below - 50_000).abs() < 775, "{below}");
+        // Five standard deviations of a binomial with n = 200,000.
+        for (millionths, expected, tolerance) in
+            [(10_000, 2_000, 222), (100_000, 20_000, 670), (250_000, 50_000, 968), (900_000, 180_000, 670)]
+        {
+            let below = rands.iter().filter(|rand| **rand < millionths).count();
+            assert!(below.abs_diff(expected) < tolerance, "{below} below {millionths}");
+        }
         assert_eq!("771a43a4192642f0b136d5159a501700".parse().map(sample_rand), Ok(125_566));
     }
 

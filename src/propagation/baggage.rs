@@ -114,6 +114,7 @@ fn members(baggage: &str) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 
@@ -124,6 +125,48 @@ mod tests {
 
         assert_eq!(sentrys(std::iter::once(many.as_str())), "");
         assert_eq!(sentrys(std::iter::once(long.as_str())), "");
+    }
+
+    #[test]
+    fn members_up_to_the_caps_are_read() {
+        // 64 members, 8,192 bytes: both on one line and on several.
+        let others = "a=1,".repeat(63);
+        let padded = |line: &str, length: usize| format!("{line}{}", " ".repeat(length - line.len()));
+        let rows: [(Vec<String>, &str); 6] = [
+            (vec![format!("{others}sentry-release=64th")], "sentry-release=64th"),
+            (vec![others.trim_end_matches(',').to_owned(), "sentry-release=64th".to_owned()], "sentry-release=64th"),
+            (vec![format!("{others}sentry-release=64th"), "sentry-release=65th".to_owned()], "sentry-release=64th"),
+            (vec![padded("sentry-release=whole", BYTES_LIMIT)], "sentry-release=whole"),
+            (vec![padded("a=1", BYTES_LIMIT - 21), "sentry-release=behind".to_owned()], "sentry-release=behind"),
+            (vec![padded("a=1", BYTES_LIMIT - 20), "sentry-release=behind".to_owned()], ""),
+        ];
+
+        for (lines, expected) in rows {
+            let lengths: Vec<_> = lines.iter().map(String::len).collect();
+            assert_eq!(sentrys(lines.iter().map(String::as_str)), expected, "lines of {lengths:?} bytes");
+        }
+    }
+
+    #[test]
+    fn baggage_is_read_and_written_as_in_the_protocols_vectors() {
+        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/baggage.json")).unwrap_or_default();
+        let cases = vectors["cases"].as_array().cloned().unwrap_or_default();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let lines = case["in"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let read = context(&sentrys(lines));
+            assert_eq!(serde_json::to_value(&read).ok().as_ref(), Some(&case["dsc"]), "{case}");
+            assert_eq!(context(&of_context(&read)), read, "written and read again");
+        }
+    }
+
+    #[test]
+    fn each_member_goes_on_to_the_next_service() {
+        let whole = "sentry-trace_id=771a43a4192642f0b136d5159a501700,sentry-public_key=0123456789abcdef0123456789abcdef,sentry-sample_rate=0.25,\
+                     sentry-sample_rand=0.112233,sentry-sampled=true,sentry-release=shop%401.4.0,sentry-environment=staging,\
+                     sentry-transaction=GET%20%2Fcart,sentry-org_id=7,sentry-replay_id=4c79f60c11214eb38604f4ae0781bfb2";
+
+        assert_eq!(of_context(&context(whole)), whole);
     }
 
     #[test]

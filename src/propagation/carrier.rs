@@ -59,3 +59,45 @@ impl Carrier for BTreeMap<String, String> {
         self.insert(name.to_owned(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A carrier with one entry that came in, in letters of its own.
+    fn texts<C: FromIterator<(String, String)>>(name: &str, value: &str) -> C {
+        std::iter::once((name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_name_is_found_in_whatever_case_a_queue_has_left_it() {
+        for name in ["sentry-trace", "Sentry-Trace", "SENTRY-TRACE"] {
+            let hashed: HashMap<String, String> = texts(name, "old");
+            let sorted: BTreeMap<String, String> = texts(name, "old");
+            let headers = HeaderMap::from_iter([(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("old"))]);
+            let carriers: [&dyn Carrier; 3] = [&hashed, &sorted, &headers];
+
+            for carrier in carriers {
+                assert_eq!(carrier.get("sentry-trace").as_deref(), Some("old"), "{name}");
+                assert_eq!(carrier.get("baggage"), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_set_takes_the_place_of_what_was_there() {
+        let mut hashed: HashMap<String, String> = texts("Sentry-Trace", "old");
+        let mut sorted: BTreeMap<String, String> = texts("Sentry-Trace", "old");
+        let mut headers = HeaderMap::new();
+        headers.append("sentry-trace", HeaderValue::from_static("old"));
+        headers.append("sentry-trace", HeaderValue::from_static("older"));
+
+        let carriers: [&mut dyn Carrier; 3] = [&mut hashed, &mut sorted, &mut headers];
+        for carrier in carriers {
+            carrier.set("sentry-trace", "new".to_owned());
+            assert_eq!(carrier.get("sentry-trace").as_deref(), Some("new"));
+        }
+
+        assert_eq!((hashed.len(), sorted.len(), headers.len()), (1, 1, 1));
+    }
+}

@@ -26,8 +26,26 @@ pub(super) fn parse(header: &str) -> Option<SentryTrace> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn headers_are_read_or_refused_as_in_the_protocols_vectors() {
+        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/sentry_trace.json")).unwrap_or_default();
+        let cases = vectors["cases"].as_array().cloned().unwrap_or_default();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let parsed = case["in"].as_str().and_then(parse);
+            // Upper-case digits may be taken or refused.
+            if case["lenient"] == true {
+                continue;
+            }
+            let expected = case["trace_id"].as_str().zip(case["span_id"].as_str()).map(|(trace, span)| (trace.to_owned(), span.to_owned()));
+            assert_eq!(parsed.map(|parsed| (parsed.trace_id.to_string(), parsed.parent.to_string())), expected, "{case}");
+            assert_eq!(parsed.and_then(|parsed| parsed.sampled), case["sampled"].as_bool(), "{case}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -128,13 +128,15 @@ mod tests {
             ("http://api.example:8080", "http://api.example:8080/any", true),
             ("http://api.example:8080", "http://api.example/any", false),
             ("[::1]", "http://[::1]:3000/", true),
+            (" stock.internal\n", "http://stock.internal/", true),
+            (" https://api.example/v2 ", "https://api.example/v2/items", true),
         ];
 
         for (target, uri, expected) in rows {
             let (target, uri): (Target, Uri) = (target.parse().expect("a target"), uri.parse().expect("a URI"));
             assert_eq!(is_target(std::slice::from_ref(&target), &uri), expected, "{target} {uri}");
         }
-        for wrong in ["", "a b", "stock/", "ftp://x/", "https://user@x/", "*.", "*x"] {
+        for wrong in ["", "a b", "stock/", "ftp://x/", "https://user@x/", "https://x/?item=7", "https://x/v2?", "*.", "*x"] {
             assert_eq!(wrong.parse::<Target>(), Err(()), "{wrong}");
         }
     }

@@ -50,6 +50,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_is_one_of_http_with_a_host() {
+        for text in ["http://h", "https://h/stream", " http://h\n", "http://[::1]"] {
+            assert!(parse(text).is_some(), "{text}");
+        }
+        for text in ["", "h", "h:80", "/stream", "ftp://h/1", "ws://h/1", "socks5://h:1", "http://", "http:///stream", "http://k@:80/1"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_goes_to_the_bare_host_at_the_port_that_is_meant() {
+        for (text, host, port) in [
+            ("http://h/1", "h", 80),
+            ("https://h/1", "h", 443),
+            ("https://k:s@h/1", "h", 443),
+            ("http://127.0.0.1:9000", "127.0.0.1", 80),
+            ("http://[::1]/1", "::1", 80),
+            ("https://k@[2001:db8::7]:9000/1", "2001:db8::7", 443),
+        ] {
+            let uri = parse(text).unwrap();
+            assert_eq!((bare_host(&uri), implied_port(&uri)), (host, port), "{text}");
+        }
+    }
+
+    #[test]
     fn a_port_that_cannot_be_read_is_no_address() {
         for text in ["http://h/1", "http://h:/1", "http://k:s@h:9000/1", "https://[::1]:9000/1", "https://[::1]/1", "http://k@h:65535/1"] {
             assert!(parse(text).is_some(), "{text}");

@@ -50,3 +50,39 @@ impl DynamicSamplingContext {
             && self.sampled.as_ref().is_none_or(|sampled| matches!(sampled.as_str(), "true" | "false"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_member_makes_the_whole_unreadable() {
+        let whole = DynamicSamplingContext {
+            trace_id: "771a43a4192642f0b136d5159a501700".to_owned(),
+            public_key: "0123456789abcdef0123456789abcdef".to_owned(),
+            ..DynamicSamplingContext::default()
+        };
+        let rate = |text: &str| DynamicSamplingContext { sample_rate: Some(text.to_owned()), ..whole.clone() };
+        let replay = |text: &str| DynamicSamplingContext { replay_id: Some(text.to_owned()), ..whole.clone() };
+        let sampled = |text: &str| DynamicSamplingContext { sampled: Some(text.to_owned()), ..whole.clone() };
+        let rows = [
+            (whole.clone(), true),
+            (rate("0"), true),
+            (rate("0.25"), true),
+            (rate("-0.1"), false),
+            (rate("NaN"), false),
+            (rate("inf"), false),
+            (rate(""), false),
+            (replay("4c79f60c11214eb38604f4ae0781bfb2"), true),
+            (replay("zz"), false),
+            (sampled("true"), true),
+            (sampled("yes"), false),
+            (DynamicSamplingContext { public_key: "short".to_owned(), ..whole.clone() }, false),
+            (DynamicSamplingContext { trace_id: "0".repeat(32), ..whole.clone() }, false),
+        ];
+
+        for (context, expected) in rows {
+            assert_eq!(context.is_readable(), expected, "{context:?}");
+        }
+    }
+}

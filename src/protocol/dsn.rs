@@ -129,3 +129,34 @@ impl fmt::Display for InvalidDsn {
 }
 
 impl std::error::Error for InvalidDsn {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_with_a_number_names_an_organisation() {
+        for (host, org_id) in [
+            ("o123.ingest.sentry.io", Some("123")),
+            ("O7.ingest.us.sentry.io", Some("7")),
+            ("ops.example", None),
+            ("o.example", None),
+            ("o12a.example", None),
+            ("sentry.o12.example", None),
+            ("o12", Some("12")),
+        ] {
+            let dsn: Dsn = format!("https://0123456789abcdef0123456789abcdef@{host}/42").parse().unwrap();
+            assert_eq!(dsn.org_id(), org_id, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_line_end_of_a_file_is_no_part_of_it() {
+        let read = |text: &str| text.parse::<Dsn>();
+
+        let plain = read("https://0123456789abcdef0123456789abcdef@sentry.example/42");
+
+        assert!(plain.is_ok());
+        assert_eq!(read(" \thttps://0123456789abcdef0123456789abcdef@sentry.example/42\r\n"), plain);
+    }
+}

@@ -54,6 +54,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_microsecond_reads_back_as_it_was_written() {
+        for micros in 1_795_168_800_000_000..1_795_168_800_002_000 {
+            let time = Timestamp::from_nanos(micros * 1_000);
+
+            let back: Option<Timestamp> = serde_json::to_value(time).and_then(serde_json::from_value).ok();
+
+            assert_eq!(back, Some(time));
+        }
+    }
+
+    #[test]
     fn microseconds_survive_the_wire() {
         let time = Timestamp::from_nanos(1_795_168_800_412_345_678);
 

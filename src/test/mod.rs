@@ -129,3 +129,56 @@ impl fmt::Debug for HandClock {
         f.debug_struct("HandClock").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::protocol::Level;
+
+    /// A transaction in which so much time passes on a clock that stands.
+    async fn timed(time: Duration) -> String {
+        let (client, captured) = client();
+        let clock = HandClock::start();
+        client.transaction("work").run(async { clock.advance(time) }).await;
+        captured.timed_tree()
+    }
+
+    #[tokio::test]
+    async fn a_timed_tree_shows_the_microseconds_that_went_by() {
+        for (micros, shown) in [(0, "0 ms"), (30_000, "30 ms"), (1_234, "1.234 ms"), (900, "0.900 ms"), (2_050, "2.050 ms")] {
+            assert_eq!(timed(Duration::from_micros(micros)).await, format!("work [task] ok {shown}\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_kind_of_item_is_found_among_its_own() {
+        let (client, captured) = client();
+
+        client.transaction("first").run(async { drop(crate::capture_message(Level::Error, "noted")) }).await;
+        client.transaction("second").run(async {}).await;
+
+        let names: Vec<_> = captured.transactions().into_iter().map(|transaction| transaction.name).collect();
+        let messages: Vec<_> = captured.events().into_iter().map(|event| event.logentry.and_then(|entry| entry.message)).collect();
+        assert_eq!(names, ["first", "second"]);
+        assert_eq!(messages, [Some("noted".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn time_goes_on_by_itself_once_the_hand_clock_is_gone() {
+        let (client, captured) = client();
+        drop(HandClock::start());
+
+        let work = async {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(2) {
+                tokio::task::yield_now().await;
+            }
+        };
+        client.transaction("work").run(work).await;
+
+        let transaction = &captured.transactions()[0];
+        assert!(transaction.timestamp.as_nanos() - transaction.start_timestamp.as_nanos() >= 1_000_000);
+    }
+}

@@ -1,4 +1,6 @@
-//! Requests out.
+//! Requests out, and looks into caches.
+
+use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Body;
@@ -8,9 +10,10 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tower::{Service as _, ServiceBuilder, ServiceExt as _};
+use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_sentry::outgoing::OutgoingLayer;
-use tower_sentry::{Client, SentryLayer};
+use tower_sentry::test::Captured;
+use tower_sentry::{Client, Config, ConfigBuilder, SentryLayer};
 
 use crate::support::{self, Relay, Server};
 
@@ -111,7 +114,84 @@ async fn reqwest_and_its_middleware() {
             assert_eq!(told["traceparent"], "", "only on request");
         }
         let transaction = relay.transactions().pop().filter(|_| rate > 0.0);
-        let seen = transaction.map_or(0, |transaction| transaction["spans"].as_array().unwrap().len());
-        assert_eq!(seen, spans);
+        let seen = transaction.map(|transaction| transaction["spans"].as_array().unwrap().clone()).unwrap_or_default();
+        let told = |span: &Value| {
+            let text = |name: &str| span[name].as_str().unwrap().to_owned();
+            (text("description"), text("status"), span["data"]["http.response.status_code"].clone())
+        };
+        let expected = (format!("GET http://{}/items/7", stock.address), "ok".to_owned(), Value::from(200));
+        assert_eq!(seen.iter().map(told).collect::<Vec<_>>(), vec![expected; spans]);
     }
+}
+
+/// What is recorded of calls to these URLs, in a job of a client with these settings. What sends them is a span of its own.
+async fn calls(settings: ConfigBuilder, urls: &[&str]) -> Captured {
+    let (client, captured) = tower_sentry::test::client_with(settings.traces_sample_rate(1.0));
+    let send = service_fn(|_: http::Request<()>| async {
+        tower_sentry::span("socket", "connect", async {}).await;
+        Ok::<_, Infallible>(http::Response::new(()))
+    });
+    let service = ServiceBuilder::new().layer(OutgoingLayer::new()).service(send);
+    let work = async {
+        for url in urls {
+            service.clone().oneshot(http::Request::put(*url).body(()).unwrap()).await.unwrap();
+        }
+    };
+    client.transaction("work").run(work).await;
+    captured
+}
+
+#[tokio::test]
+async fn what_sends_a_request_is_below_its_span() {
+    let captured = calls(Config::builder(), &["http://stock.example/items/7"]).await;
+
+    assert_eq!(captured.tree(), "work [task] ok\n  PUT http://stock.example/items/7 [http.client] ok\n    connect [socket] ok\n");
+}
+
+#[tokio::test]
+async fn a_call_says_where_it_went_and_no_password() {
+    let captured = calls(Config::builder(), &["http://canary-1:canary-2@stock.example:8080/items/7?limit=2"]).await;
+
+    let span = &captured.transactions()[0].spans[0];
+    assert_eq!(span.description.as_deref(), Some("PUT http://stock.example:8080/items/7"));
+    for (name, expected) in [
+        ("http.request.method", Value::from("PUT")),
+        ("url.full", "http://stock.example:8080/items/7".into()),
+        ("url.query", "limit=2".into()),
+        ("server.address", "stock.example".into()),
+        ("server.port", 8080.into()),
+        ("http.response.status_code", 200.into()),
+    ] {
+        assert_eq!(span.data.get(name), Some(&expected), "{name}");
+    }
+    assert!(!String::from_utf8_lossy(&captured.envelopes().concat()).contains("canary"));
+}
+
+#[tokio::test]
+async fn what_goes_to_sentry_is_not_recorded_and_what_else_goes_there_is() {
+    let dsn = "http://0123456789abcdef0123456789abcdef@shop.example/sentry/42";
+    let urls =
+        ["http://shop.example/sentry/api/42/envelope/", "http://shop.example/items/7", "http://other.example/sentry/api/42/envelope/"];
+
+    let captured = calls(Config::builder().dsn(dsn), &urls).await;
+
+    assert_eq!(
+        captured.tree(),
+        "work [task] ok\n  connect [socket] ok\n  PUT http://shop.example/items/7 [http.client] ok\n    connect [socket] ok\n  \
+         PUT http://other.example/sentry/api/42/envelope/ [http.client] ok\n    connect [socket] ok\n"
+    );
+}
+
+#[tokio::test]
+async fn what_a_look_into_a_cache_does_is_below_its_span() {
+    let (client, captured) = tower_sentry::test::client();
+    let look = async {
+        tower_sentry::span("socket", "connect", async {}).await;
+        Ok::<Option<u32>, Infallible>(None)
+    };
+
+    client.transaction("work").run(async { assert_eq!(tower_sentry::cache::get("item-7", look).await, Ok(None)) }).await;
+
+    assert_eq!(captured.tree(), "work [task] ok\n  item-7 [cache.get] ok\n    connect [socket] ok\n");
+    assert_eq!(captured.transactions()[0].spans[0].data["cache.hit"], false);
 }

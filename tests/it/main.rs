@@ -48,3 +48,4 @@ mod spans;
 mod support;
 mod tail;
 mod trees;
+mod wire;

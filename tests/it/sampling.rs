@@ -1,11 +1,21 @@
 //! Which requests are sent.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use axum::Router;
-use axum::http::{Request, StatusCode};
-use axum::routing::get;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{any, get};
 use serde_json::Value;
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::incoming::RouteOptions;
-use tower_sentry::{Client, SentryLayer, TrustParent};
+use tower_sentry::protocol::{Attachment, Feedback};
+use tower_sentry::test::HandClock;
+use tower_sentry::{Client, Config, Level, Scope, SentryLayer, Stats, TrustParent};
 
 use crate::support::{self, Relay, Server};
 
@@ -57,11 +67,9 @@ async fn routes_have_their_own_rates_and_failures_are_kept() {
     assert_eq!(events, ["GET /never", "GET /fails"], "a rate of zero keeps its errors, an ignored route has none");
     let transactions = client.stats().transactions;
     assert_eq!((transactions.captured, transactions.sent, transactions.dropped_total()), (4, 2, 2), "the ignored one is not counted");
-    assert!(
-        relay.reported().contains(&("sample_rate".into(), "transaction".into(), 2)) || relay.reported().len() > 1,
-        "{:?}",
-        relay.reported()
-    );
+    let reported = relay.reported();
+    let not_sampled = reported.iter().filter(|(reason, category, _)| reason == "sample_rate" && category == "transaction");
+    assert_eq!(not_sampled.map(|(_, _, quantity)| quantity).sum::<u64>(), 2, "the server knows of each: {reported:?}");
 }
 
 #[tokio::test]
@@ -110,33 +118,310 @@ async fn traces_of_others_are_continued() {
     );
 }
 
-#[tokio::test]
-async fn a_forged_header_links_but_spends_no_more_than_its_budget() {
-    // With a flag, or with a number that is below any rate.
-    let forged = |id: u32, flag: &str| {
-        let request = Request::get("/plain").header("sentry-trace", format!("{id:032x}-b0e6f15b45c36b12{flag}"));
-        request.header("baggage", "sentry-sample_rand=0.000000")
-    };
-    let visit = async |trust: TrustParent, flag: &str| {
-        let relay = Relay::start();
-        let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).trust_parent(trust).build().unwrap());
-        let server = service(&client).await;
-        let begun = std::time::Instant::now();
-        for id in 1..=300 {
-            support::request(&server, forged(id, flag)).await;
-        }
-        support::settle(&client).await;
-        (relay, begun.elapsed().as_secs_f64())
-    };
+/// The parent in the traces of others.
+const SPAN: &str = "b0e6f15b45c36b12";
 
-    let (followed, seconds) = visit(TrustParent::Always, "-1").await;
-    let (chosen, seconds_of_chosen) = visit(TrustParent::Always, "").await;
-    let (ignored, _) = visit(TrustParent::Never, "-1").await;
-
-    for (relay, seconds) in [(&followed, seconds), (&chosen, seconds_of_chosen)] {
-        let sent = relay.transactions().len() as f64;
-        assert!((100.0..=101.0 + 10.0 * seconds).contains(&sent), "{sent} in {seconds} s: 100 at once and 10 a second");
+/// What services with this rate decide about traces that others began and left open, one after the other: `1` or `0` for each.
+async fn decisions(rate: f64, traces: impl IntoIterator<Item = u128>) -> String {
+    let (client, _) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(rate).queue_items(1));
+    let clock = HandClock::start();
+    let mut decided = String::new();
+    for trace in traces {
+        // As long as a request needs to be granted out of the budget alone: the rate decides, and nothing else.
+        clock.advance(Duration::from_millis(100));
+        let (_, sampled) = decision(&client, Some(trace)).await;
+        decided.push(if sampled { '1' } else { '0' });
     }
-    assert_eq!(ignored.transactions().len(), 0);
-    assert_eq!(followed.transactions()[0]["contexts"]["trace"]["parent_span_id"], "b0e6f15b45c36b12");
+    decided
+}
+
+/// What a service tells a browser of one request: the id of its trace, and whether it is sampled.
+async fn decision(client: &Client, trace: Option<u128>) -> (u128, bool) {
+    let answer = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let mut service = SentryLayer::new(client).server_timing().layer(answer);
+    let mut request = Request::get("/");
+    if let Some(trace) = trace {
+        request = request.header("sentry-trace", format!("{trace:032x}-{SPAN}"));
+    }
+    let response = service.call(request.body(()).unwrap()).await.unwrap();
+    let told = response.headers()["server-timing"].to_str().unwrap();
+    let (trace, rest) = told.strip_prefix("sentry-trace;desc=\"").unwrap().split_once('-').unwrap();
+    (u128::from_str_radix(trace, 16).unwrap(), rest.ends_with("-1\""))
+}
+
+/// The same ids in each process.
+fn traces(count: usize) -> impl Iterator<Item = u128> {
+    let mut random = fastrand::Rng::with_seed(31);
+    (0..count).map(move |_| random.u128(1..))
+}
+
+#[tokio::test]
+async fn rate_bounds() {
+    const DECIDED: &str = "TOWER_SENTRY_TEST_DECIDED";
+    let here = decisions(0.25, traces(10_000)).await;
+    if let Ok(there) = std::env::var(DECIDED) {
+        assert_eq!(here, there, "two processes decide differently about the same traces");
+        return;
+    }
+    support::in_child("sampling::rate_bounds", &[(DECIDED, &here)]);
+
+    for rate in [0.01, 0.1, 0.25, 0.5, 0.9] {
+        const DRAWS: usize = 40_000;
+        let decided = decisions(rate, traces(DRAWS)).await;
+        let sampled = decided.matches('1').count() as f64;
+        let (mean, deviation) = (DRAWS as f64 * rate, (DRAWS as f64 * rate * (1.0 - rate)).sqrt());
+        assert!((sampled - mean).abs() < 4.0 * deviation, "{sampled} of {DRAWS} at a rate of {rate}");
+    }
+}
+
+#[tokio::test]
+async fn who_begins_a_trace_and_who_continues_it_decide_alike() {
+    let (first, _) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(0.3).queue_items(1));
+    let (mut began, mut decided) = (Vec::new(), String::new());
+    for _ in 0..1000 {
+        let (trace, sampled) = decision(&first, None).await;
+        began.push(trace);
+        decided.push(if sampled { '1' } else { '0' });
+    }
+
+    let continued = decisions(0.3, began).await;
+
+    assert_eq!(continued, decided);
+}
+
+/// The rate that was applied to the request that is current, as the next service hears it. A rate of one was a yes, one of zero a no.
+fn applied() -> String {
+    let mut headers = HashMap::new();
+    Scope::current().inject(&mut headers);
+    let rate = headers["baggage"].split(',').find_map(|member| member.strip_prefix("sentry-sample_rate=")).unwrap();
+    let flag = headers["sentry-trace"].rsplit('-').next().unwrap();
+    assert!(flag == rate || !matches!(rate, "0" | "1"), "decided {flag} at a rate of {rate}");
+    rate.to_owned()
+}
+
+#[tokio::test]
+async fn route_table() {
+    let dsn = "https://0123456789abcdef0123456789abcdef@sentry.example/1";
+    let (client, _) = tower_sentry::test::client_with(Config::builder().dsn(dsn).traces_sample_rate(0.1));
+    let rows = [
+        ("/", 0.9),
+        ("/always", 1.0),
+        ("/never", 0.0),
+        ("/checkout/{id}", 0.5),
+        ("GET /checkout/{id}", 1.0),
+        ("post /checkout/{id}", 0.75),
+        ("/checkout/mine", 0.0),
+        ("/assets/{*path}", 0.0),
+        ("/assets/logos/{name}", 0.2),
+        ("/assets/logos/main", 1.0),
+        ("/api/{*rest}", 0.3),
+        ("/api/orders/{id}", 0.4),
+        ("DELETE /api/orders/{id}", 0.0),
+        ("/api/orders/{id}/items/{item}", 0.6),
+        ("/api/orders/latest", 1.0),
+        ("PUT /only", 1.0),
+        ("/again", 0.0),
+        ("/again", 0.7),
+        ("/wrong", 7.0),
+        ("/hidden", 0.0),
+        ("/unrouted/{*rest}", 0.8),
+    ];
+    let layer =
+        rows.into_iter().fold(SentryLayer::new(&client), |layer, (route, rate)| layer.route(route, RouteOptions::new().sample_rate(rate)));
+    // The layer inside of a router knows the templates, and outside of everything it sees paths only.
+    let tell = || any(|| async { applied() });
+    let orders = Router::new().route("/orders/{id}", tell()).route("/orders/latest", tell()).route("/{*rest}", tell());
+    let inside = ["/", "/always", "/never", "/checkout/{id}", "/checkout/mine", "/assets/{*path}", "/only", "/again", "/wrong", "/{page}"]
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route, tell()))
+        .nest("/api", orders)
+        .fallback(|| async { applied() })
+        .layer(layer.clone());
+    let outside = layer.layer(service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::from(applied()))) }));
+    let rows = [
+        ("GET /", "0.9", "0.9"),
+        ("GET /always", "1", "1"),
+        ("POST /always", "1", "1"),
+        ("GET /always?of=no-matter", "1", "1"),
+        ("GET /never", "0", "0"),
+        ("DELETE /never", "0", "0"),
+        // A row with the method goes before one without.
+        ("GET /checkout/7", "1", "1"),
+        ("GET /checkout/8", "1", "1"),
+        ("POST /checkout/7", "0.75", "0.75"),
+        ("PUT /checkout/7", "0.5", "0.5"),
+        ("OPTIONS /checkout/7", "0.5", "0.5"),
+        ("PATCH /checkout/7", "0.5", "0.5"),
+        ("PUT /only", "1", "1"),
+        ("GET /only", "0.1", "0.1"),
+        // A name goes before a parameter, whatever their order is.
+        ("GET /checkout/mine", "0", "0"),
+        ("POST /checkout/mine", "0", "0"),
+        // What stands below a prefix: the longest row counts.
+        ("GET /assets/app.css", "0", "0"),
+        ("GET /assets/fonts/serif/bold.woff", "0", "0"),
+        ("GET /api/users", "0.3", "0.3"),
+        ("GET /api/users/7/settings", "0.3", "0.3"),
+        ("GET /api/orders/7", "0.4", "0.4"),
+        ("PUT /api/orders/7", "0.4", "0.4"),
+        ("DELETE /api/orders/7", "0", "0"),
+        ("GET /api/orders/latest", "1", "1"),
+        ("DELETE /api/orders/latest", "1", "1"),
+        ("GET /api/orders", "0.3", "0.3"),
+        // The later of two rows for the same route, and none of one that cannot be used.
+        ("GET /again", "0.7", "0.7"),
+        ("GET /wrong", "0.1", "0.1"),
+        // Where the router has chosen a template, it must be the row's own.
+        ("GET /assets/logos/small", "0", "0.2"),
+        ("GET /assets/logos/main", "0", "1"),
+        ("GET /api/orders/7/items/1", "0.3", "0.6"),
+        ("GET /hidden", "0.1", "0"),
+        // Where it has none, the path counts.
+        ("GET /unrouted/a", "0.8", "0.8"),
+        ("POST /unrouted/a/b", "0.8", "0.8"),
+        // No row: the client's own rate.
+        ("GET /other", "0.1", "0.1"),
+        ("GET /neverland", "0.1", "0.1"),
+        ("GET /always/more", "0.1", "0.1"),
+        ("GET /checkout", "0.1", "0.1"),
+        ("GET /checkout/7/pay", "0.1", "0.1"),
+        ("GET /unrouted", "0.1", "0.1"),
+    ];
+    assert_eq!(rows.len(), 40);
+
+    let mut wrong = String::new();
+    for (asked, of_template, of_path) in rows {
+        let (method, path) = asked.split_once(' ').unwrap();
+        let request = || Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        for (place, expected, response) in [
+            ("inside", of_template, inside.clone().oneshot(request()).await.unwrap()),
+            ("outside", of_path, outside.clone().oneshot(request()).await.unwrap().map(Body::new)),
+        ] {
+            let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+            let found = String::from_utf8_lossy(&body);
+            if found != expected {
+                writeln!(wrong, "{asked}, {place} of the router: {found} in place of {expected}").unwrap();
+            }
+        }
+    }
+
+    assert_eq!(wrong, "");
+}
+
+#[tokio::test]
+async fn forged_header() {
+    // Names of traces, each with a flag, or with a number that is below any rate.
+    let visit = async |app: &Router, count: u32, flag: &str| {
+        for id in 1..=count {
+            let request = Request::get("/plain").header("sentry-trace", format!("{id:032x}-{SPAN}{flag}"));
+            let request = request.header("baggage", "sentry-sample_rand=0.000000").body(Body::empty()).unwrap();
+            drop(app.clone().oneshot(request).await.unwrap());
+        }
+    };
+    let start = |rate: f64, trust: TrustParent| {
+        let relay = Relay::start();
+        // Nothing is to be dropped for other reasons.
+        let config = support::config(&relay).queue_items(10_000).queue_bytes(1 << 30);
+        let client = Client::from(config.traces_sample_rate(rate).trust_parent(trust).build().unwrap());
+        let app = Router::new().route("/plain", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+        (relay, client, app)
+    };
+    // Budgets count the time since the first of all requests: that is not to lie behind the moment at which the clock stands.
+    visit(&start(HARDLY, TrustParent::Always).2, 1, "-1").await;
+    let clock = HandClock::start();
+
+    for flag in ["-1", ""] {
+        let (relay, client, app) = start(HARDLY, TrustParent::Always);
+        let granted = async |count: u32| {
+            let before = sampled(&client);
+            visit(&app, count, flag).await;
+            sampled(&client) - before
+        };
+        assert_eq!(granted(10_000).await, 100, "followed up to the burst, flag '{flag}'");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(granted(1000).await, 10, "a second later, flag '{flag}'");
+        clock.advance(Duration::from_secs(10 * 60 * 60));
+        assert_eq!(granted(1000).await, 100, "after a quiet night, flag '{flag}'");
+        support::settle(&client).await;
+        assert_eq!(linked(&relay), 210, "flag '{flag}'");
+    }
+
+    let (relay, client, app) = start(0.1, TrustParent::Never);
+    visit(&app, 10_000, "-1").await;
+    support::settle(&client).await;
+    let sent = linked(&relay);
+    // Numbers of our own: five standard deviations are 150.
+    assert!((850..=1150).contains(&sent), "{sent} of 10,000 at a rate of 0.1");
+}
+
+/// How many transactions were sampled so far.
+fn sampled(client: &Client) -> u64 {
+    let counts = client.stats().transactions;
+    counts.captured - counts.dropped_total()
+}
+
+/// How many transactions arrived, each of which hangs below the trace that came in.
+fn linked(relay: &Relay) -> usize {
+    let transactions = relay.transactions();
+    for transaction in &transactions {
+        let trace = &transaction["contexts"]["trace"];
+        assert!(trace["trace_id"].as_str().unwrap().starts_with("0000") && trace["parent_span_id"] == SPAN, "{trace}");
+    }
+    transactions.len()
+}
+
+#[tokio::test]
+async fn ignored() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").enable_logs(true).build().unwrap());
+    let noisy = || async {
+        Scope::current().set_tag("plan", "gold").add_attachment(Attachment::new("order.json", "{}"));
+        Scope::current().capture_feedback(Feedback::new("too slow"));
+        tracing::info!("a line");
+        tracing::error!("the disk is full");
+        tower_sentry::capture_error(&std::io::Error::other("the disk is full"));
+        tower_sentry::capture_message(Level::Fatal, "noted");
+        tower_sentry::span("db.query", "SELECT 1", async {}).await;
+        let frames = futures_util::stream::iter([Ok("a frame"), Err(std::io::Error::other("in the body"))]);
+        (StatusCode::INTERNAL_SERVER_ERROR, Body::from_stream(frames))
+    };
+    let crash = || async {
+        let crashes = std::hint::black_box(true);
+        assert!(!crashes, "a crash");
+    };
+    let layer = SentryLayer::new(&client).ignore(["/healthz", "/crash", "/favicon.ico"]);
+    let layer = layer.route("/internal/{*rest}", RouteOptions::new().ignore()).route("GET /poll", RouteOptions::new().ignore());
+    let app = Router::new()
+        .route("/healthz", get(noisy))
+        .route("/internal/{*rest}", get(noisy))
+        .route("/poll", get(noisy).post(|| async { "ok" }))
+        .route("/crash", get(crash))
+        .layer(layer)
+        .layer(CatchPanicLayer::new());
+    let ask = async |method: &str, path: &str| {
+        let response = app.clone().oneshot(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        // It may break off.
+        let _ = axum::body::to_bytes(response.into_body(), 1000).await;
+        status
+    };
+
+    let mut codes = Vec::new();
+    // A 404 on an ignored path is as silent.
+    for path in ["/healthz", "/internal/metrics", "/poll", "/crash", "/favicon.ico"] {
+        codes.push(ask("GET", path).await);
+    }
+    client.flush(support::patience()).await.unwrap();
+
+    assert_eq!(codes, [500, 500, 500, 500, 404]);
+    assert_eq!(client.stats(), Stats::default());
+    assert!(relay.received().is_empty(), "bytes for ignored routes: {:?}", relay.received());
+
+    // What is not ignored arrives, and is all that does.
+    ask("POST", "/poll").await;
+    support::settle(&client).await;
+    assert_eq!(names(&relay), ["POST /poll"]);
+    assert_eq!((relay.events().len(), relay.payloads("log").len(), relay.payloads("feedback").len()), (0, 0, 0));
+    assert_eq!(relay.payloads("sessions")[0]["aggregates"][0]["exited"], 1);
 }
