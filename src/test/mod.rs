@@ -156,7 +156,10 @@ mod tests {
     async fn each_kind_of_item_is_found_among_its_own() {
         let (client, captured) = client();
 
-        client.transaction("first").run(async { drop(crate::capture_message(Level::Error, "noted")) }).await;
+        let work = async {
+            crate::capture_message(Level::Error, "noted");
+        };
+        client.transaction("first").run(work).await;
         client.transaction("second").run(async {}).await;
 
         let names: Vec<_> = captured.transactions().into_iter().map(|transaction| transaction.name).collect();

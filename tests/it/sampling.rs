@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get};
 use serde_json::Value;
-use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_sentry::incoming::RouteOptions;
+use tower_sentry::incoming::{ResponseBody, RouteOptions};
 use tower_sentry::protocol::{Attachment, Feedback};
 use tower_sentry::test::HandClock;
 use tower_sentry::{Client, Config, Level, Scope, SentryLayer, Stats, TrustParent};
@@ -21,7 +21,7 @@ use crate::support::{self, Relay, Server};
 
 async fn service(client: &Client) -> Server {
     let fails = || async {
-        tower_sentry::capture_message(tower_sentry::Level::Warning, "noted");
+        tower_sentry::capture_message(Level::Warning, "noted");
         StatusCode::INTERNAL_SERVER_ERROR
     };
     let app = Router::new()
@@ -121,31 +121,38 @@ async fn traces_of_others_are_continued() {
 /// The parent in the traces of others.
 const SPAN: &str = "b0e6f15b45c36b12";
 
-/// What services with this rate decide about traces that others began and left open, one after the other: `1` or `0` for each.
-async fn decisions(rate: f64, traces: impl IntoIterator<Item = u128>) -> String {
-    let (client, _) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(rate).queue_items(1));
+/// A service that does nothing, and whose caller is told what was decided about the request.
+fn bare(client: &Client) -> impl Service<Request<()>, Response = Response<ResponseBody<String>>, Error = Infallible> + use<> {
+    let answer = service_fn(|_: Request<()>| async { Ok(Response::new(String::new())) });
+    SentryLayer::new(client).server_timing().layer(answer)
+}
+
+/// What services with this rate decide about traces that others began and left open, one after the other.
+async fn decisions(rate: f64, traces: impl IntoIterator<Item = u128>) -> Vec<bool> {
+    let mut service = bare(&that_decides(rate).await);
     let clock = HandClock::start();
-    let mut decided = String::new();
+    let mut decided = Vec::new();
     for trace in traces {
         // As long as a request needs to be granted out of the budget alone: the rate decides, and nothing else.
         clock.advance(Duration::from_millis(100));
-        let (_, sampled) = decision(&client, Some(trace)).await;
-        decided.push(if sampled { '1' } else { '0' });
+        let request = Request::get("/").header("sentry-trace", format!("{trace:032x}-{SPAN}"));
+        let (_, sampled) = told(&service.call(request.body(()).unwrap()).await.unwrap());
+        decided.push(sampled);
     }
     decided
 }
 
-/// What a service tells a browser of one request: the id of its trace, and whether it is sampled.
-async fn decision(client: &Client, trace: Option<u128>) -> (u128, bool) {
-    let answer = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let mut service = SentryLayer::new(client).server_timing().layer(answer);
-    let mut request = Request::get("/");
-    if let Some(trace) = trace {
-        request = request.header("sentry-trace", format!("{trace:032x}-{SPAN}"));
-    }
-    let response = service.call(request.body(()).unwrap()).await.unwrap();
-    let told = response.headers()["server-timing"].to_str().unwrap();
-    let (trace, rest) = told.strip_prefix("sentry-trace;desc=\"").unwrap().split_once('-').unwrap();
+/// A client that decides about requests and is spared the work of sending them.
+async fn that_decides(rate: f64) -> Client {
+    let (client, _) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(rate));
+    client.shutdown(support::patience()).await.unwrap();
+    client
+}
+
+/// What a browser is told: the id of the trace, and whether it is sampled.
+fn told<B>(response: &Response<B>) -> (u128, bool) {
+    let text = response.headers()["server-timing"].to_str().unwrap();
+    let (trace, rest) = text.strip_prefix("sentry-trace;desc=\"").unwrap().split_once('-').unwrap();
     (u128::from_str_radix(trace, 16).unwrap(), rest.ends_with("-1\""))
 }
 
@@ -158,17 +165,16 @@ fn traces(count: usize) -> impl Iterator<Item = u128> {
 #[tokio::test]
 async fn rate_bounds() {
     const DECIDED: &str = "TOWER_SENTRY_TEST_DECIDED";
-    let here = decisions(0.25, traces(10_000)).await;
+    let here: String = decisions(0.25, traces(10_000)).await.into_iter().map(|sampled| if sampled { '1' } else { '0' }).collect();
     if let Ok(there) = std::env::var(DECIDED) {
         assert_eq!(here, there, "two processes decide differently about the same traces");
         return;
     }
     support::in_child("sampling::rate_bounds", &[(DECIDED, &here)]);
 
-    for rate in [0.01, 0.1, 0.25, 0.5, 0.9] {
-        const DRAWS: usize = 40_000;
-        let decided = decisions(rate, traces(DRAWS)).await;
-        let sampled = decided.matches('1').count() as f64;
+    for rate in [0.01, 0.1, 0.25, 0.9] {
+        const DRAWS: usize = 50_000;
+        let sampled = decisions(rate, traces(DRAWS)).await.into_iter().filter(|sampled| *sampled).count() as f64;
         let (mean, deviation) = (DRAWS as f64 * rate, (DRAWS as f64 * rate * (1.0 - rate)).sqrt());
         assert!((sampled - mean).abs() < 4.0 * deviation, "{sampled} of {DRAWS} at a rate of {rate}");
     }
@@ -176,12 +182,12 @@ async fn rate_bounds() {
 
 #[tokio::test]
 async fn who_begins_a_trace_and_who_continues_it_decide_alike() {
-    let (first, _) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(0.3).queue_items(1));
-    let (mut began, mut decided) = (Vec::new(), String::new());
+    let mut first = bare(&that_decides(0.3).await);
+    let (mut began, mut decided) = (Vec::new(), Vec::new());
     for _ in 0..1000 {
-        let (trace, sampled) = decision(&first, None).await;
+        let (trace, sampled) = told(&first.call(Request::new(())).await.unwrap());
         began.push(trace);
-        decided.push(if sampled { '1' } else { '0' });
+        decided.push(sampled);
     }
 
     let continued = decisions(0.3, began).await;
@@ -310,12 +316,13 @@ async fn route_table() {
 
 #[tokio::test]
 async fn forged_header() {
-    // Names of traces, each with a flag, or with a number that is below any rate.
-    let visit = async |app: &Router, count: u32, flag: &str| {
+    // Each with a flag, or with a number that is below any rate.
+    let visit = async |client: &Client, count: u32, flag: &str| {
+        let mut service = bare(client);
         for id in 1..=count {
-            let request = Request::get("/plain").header("sentry-trace", format!("{id:032x}-{SPAN}{flag}"));
-            let request = request.header("baggage", "sentry-sample_rand=0.000000").body(Body::empty()).unwrap();
-            drop(app.clone().oneshot(request).await.unwrap());
+            let request = Request::get("/").header("sentry-trace", format!("{id:032x}-{SPAN}{flag}"));
+            let request = request.header("baggage", "sentry-sample_rand=0.000000");
+            drop(service.call(request.body(()).unwrap()).await.unwrap());
         }
     };
     let start = |rate: f64, trust: TrustParent| {
@@ -323,18 +330,17 @@ async fn forged_header() {
         // Nothing is to be dropped for other reasons.
         let config = support::config(&relay).queue_items(10_000).queue_bytes(1 << 30);
         let client = Client::from(config.traces_sample_rate(rate).trust_parent(trust).build().unwrap());
-        let app = Router::new().route("/plain", get(|| async { "ok" })).layer(SentryLayer::new(&client));
-        (relay, client, app)
+        (relay, client)
     };
     // Budgets count the time since the first of all requests: that is not to lie behind the moment at which the clock stands.
-    visit(&start(HARDLY, TrustParent::Always).2, 1, "-1").await;
+    visit(&start(HARDLY, TrustParent::Always).1, 1, "-1").await;
     let clock = HandClock::start();
 
     for flag in ["-1", ""] {
-        let (relay, client, app) = start(HARDLY, TrustParent::Always);
+        let (relay, client) = start(HARDLY, TrustParent::Always);
         let granted = async |count: u32| {
             let before = sampled(&client);
-            visit(&app, count, flag).await;
+            visit(&client, count, flag).await;
             sampled(&client) - before
         };
         assert_eq!(granted(10_000).await, 100, "followed up to the burst, flag '{flag}'");
@@ -346,8 +352,8 @@ async fn forged_header() {
         assert_eq!(linked(&relay), 210, "flag '{flag}'");
     }
 
-    let (relay, client, app) = start(0.1, TrustParent::Never);
-    visit(&app, 10_000, "-1").await;
+    let (relay, client) = start(0.1, TrustParent::Never);
+    visit(&client, 10_000, "-1").await;
     support::settle(&client).await;
     let sent = linked(&relay);
     // Numbers of our own: five standard deviations are 150.
