@@ -294,6 +294,7 @@ fn export_settings(settings: &Settings) -> crate::export::Settings {
             slow_query: settings.slow_query_threshold,
             public_key: settings.dsn.as_ref().map(|dsn| dsn.public_key().to_owned()).unwrap_or_default(),
             org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),
+            redaction: Arc::clone(&settings.redaction),
         },
         ignored: settings.ignored.clone(),
         include_source_context: settings.include_source_context,

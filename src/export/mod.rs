@@ -50,7 +50,7 @@ use self::sessions::Sessions;
 use crate::error::{Error, FlushError};
 use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
 use crate::record::{EventRecord, LogLine, Pool, Record};
-use crate::redaction::Redactor;
+use crate::redaction::{Redaction, Redactor};
 
 /// A hook that may change an event, or drop it by returning nothing.
 pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
@@ -115,6 +115,8 @@ pub(crate) struct Facts {
     /// For the sampling context; empty without a DSN.
     pub(crate) public_key: String,
     pub(crate) org_id: Option<String>,
+    /// Which parameters of a path are hidden, and how.
+    pub(crate) redaction: Arc<Redaction>,
 }
 
 /// The requests' end of the exporter.

@@ -22,7 +22,7 @@ pub(super) fn card(text: &str, start: usize) -> Option<Range<usize>> {
         }
     }
     let digits = digits.get(..count).filter(|digits| digits.len() >= 13)?;
-    let issuer = matches!(digits, [4, ..] | [5, 1..=5, ..] | [2, 2..=7, ..] | [3, 0 | 4 | 6..=8, ..] | [6, 0 | 5, ..]);
+    let issuer = matches!(digits, [4, ..] | [5, 1..=5, ..] | [2, 2..=7, ..] | [3, 0 | 4..=8, ..] | [6, 0 | 2 | 4 | 5, ..]);
     let sum: u32 = digits
         .iter()
         .rev()

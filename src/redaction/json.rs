@@ -144,7 +144,7 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
 
     fn serialize_map(self, _: Option<usize>) -> Result<Map<'a, 'r>> {
         self.json.out.push(b'{');
-        Ok(Map { json: self.json, place: self.place, value_place: Place::Open, is_hidden: false, is_first: true })
+        Ok(Map { json: self.json, place: self.place, value_place: Place::Open, is_hidden: false, is_first: true, entry: 0 })
     }
 
     #[inline]
@@ -242,9 +242,18 @@ pub(super) struct Map<'a, 'r> {
     pub(super) value_place: Place,
     pub(super) is_hidden: bool,
     is_first: bool,
+    /// Where the entry begins that is being written.
+    entry: usize,
 }
 
 impl Map<'_, '_> {
+    /// Takes back the name of the entry.
+    #[cold]
+    fn remove_entry(&mut self) {
+        self.json.out.truncate(self.entry);
+        self.is_first = self.json.out.ends_with(b"{");
+    }
+
     /// What stands in place of a value.
     fn hidden(&mut self) {
         // A server throws values away whose type is not beside them.
@@ -275,12 +284,17 @@ impl SerializeMap for Map<'_, '_> {
     #[expect(clippy::inline_always, reason = "as the entry")]
     #[inline(always)]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        self.entry = self.json.out.len();
         self.json.comma(&mut self.is_first);
         key.serialize(key::Key { map: self })
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        if self.is_hidden && self.json.redactor.rules.removes_fields {
+            self.remove_entry();
+            return Ok(());
+        }
         self.json.out.push(b':');
         if self.is_hidden {
             self.hidden();

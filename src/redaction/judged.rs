@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use super::memory::{Memory, Seeded};
 use super::place::Place;
-use super::{escape, names};
+use super::{Redactor, escape, names, patterns};
 
 /// What a name says about its value.
 #[derive(Clone, Copy, Debug)]
@@ -27,13 +28,13 @@ pub(super) struct Judged {
     pub(super) header_place: Place,
     /// JSON takes the text as it is.
     pub(super) needs_no_escape: bool,
-    /// And as a name it is too short to hide a token.
+    /// And as a name it has no secret in it.
     pub(super) is_plain: bool,
 }
 
 /// As many texts of the program are remembered: more than most programs have.
 const STATICS: usize = 4096;
-/// A shorter name cannot hide a token.
+/// Longer names are looked through each time: a user may have set from how many characters on a text is a token.
 const LONG_NAME: usize = 32;
 
 /// Judges a name, or remembers how it was judged on this thread: a service uses few names, and judging takes 1,500 instructions.
@@ -49,6 +50,7 @@ pub(super) fn judge(name: &str) -> Judged {
 }
 
 fn judge_anew(name: &str) -> Judged {
+    static BUILT_IN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Arc::default(), true));
     let needs_no_escape = escape::is_plain(name);
     Judged {
         sensitive: names::is_sensitive(name),
@@ -59,7 +61,7 @@ fn judge_anew(name: &str) -> Judged {
         attribute_place: Place::of_attribute(name),
         header_place: Place::of_header(name),
         needs_no_escape,
-        is_plain: needs_no_escape && name.len() < LONG_NAME,
+        is_plain: needs_no_escape && name.len() < LONG_NAME && !patterns::scan(&BUILT_IN, name).has_secret,
     }
 }
 

@@ -23,6 +23,7 @@ impl Key<'_, '_, '_> {
             Place::Groups => (judged.surely_sensitive || json.redactor.is_hidden_by_user(key), Place::Open),
             _ => (judged.sensitive || json.redactor.is_hidden_by_user(key), judged.attribute_place),
         };
+        *is_hidden &= !json.redactor.rules.hides_nothing();
         if judged.is_plain {
             json.plain(key);
         } else {

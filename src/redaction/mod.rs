@@ -29,7 +29,6 @@ use crate::protocol::{Attachment, ItemType};
 pub(crate) use json::{COMPILED, ID};
 use judged::Judged;
 pub(crate) use names::is_credential_header;
-pub(crate) use url::hide_parameters;
 
 /// Rules of your own on top of the built-in ones, which are always on.
 ///
@@ -47,6 +46,9 @@ pub struct Redaction {
     placeholder: String,
     token_placeholder: String,
     token_length: usize,
+    removes_fields: bool,
+    #[cfg(feature = "test")]
+    hides_nothing: bool,
 }
 
 impl Default for Redaction {
@@ -57,6 +59,9 @@ impl Default for Redaction {
             placeholder: "[Filtered]".to_owned(),
             token_placeholder: "[REDACTED_TOKEN]".to_owned(),
             token_length: 64,
+            removes_fields: false,
+            #[cfg(feature = "test")]
+            hides_nothing: false,
         }
     }
 }
@@ -76,7 +81,7 @@ impl Redaction {
         self
     }
 
-    /// Sets what stands in place of a value. Defaults to `[Filtered]`.
+    /// Sets what stands in place of a value; an empty text leaves nothing there. Defaults to `[Filtered]`.
     #[must_use]
     pub fn placeholder(mut self, text: impl Into<String>) -> Self {
         self.placeholder = text.into();
@@ -95,6 +100,29 @@ impl Redaction {
     pub fn token_length(mut self, characters: usize) -> Self {
         self.token_length = characters.max(16);
         self
+    }
+
+    /// Leaves fields with secret names out, with their names, instead of replacing their values: headers, tags, and fields of spans, contexts and
+    /// breadcrumbs. In queries and other texts the placeholder stands for the value all the same.
+    #[must_use]
+    pub fn remove_fields(mut self) -> Self {
+        self.removes_fields = true;
+        self
+    }
+
+    /// See [`test::unredacted`](crate::test::unredacted).
+    #[cfg(feature = "test")]
+    pub(crate) fn hiding_nothing() -> Self {
+        Self { hides_nothing: true, ..Self::default() }
+    }
+
+    /// Whether all rules are switched off. Never without the feature `test`.
+    #[inline]
+    const fn hides_nothing(&self) -> bool {
+        #[cfg(feature = "test")]
+        return self.hides_nothing;
+        #[cfg(not(feature = "test"))]
+        false
     }
 
     /// Whether a header's value must not be copied into the record.

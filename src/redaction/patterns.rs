@@ -11,12 +11,11 @@ use super::webhook::webhook;
 use super::{Redactor, judged};
 
 /// Beginnings of keys that services hand out; what follows is at least sixteen characters.
-const KEY_PREFIXES: [&str; 26] = [
+const KEY_PREFIXES: [&str; 25] = [
     "AIza",
     "AKIA",
     "ASIA",
     "dop_v1_",
-    "dp.pt.",
     "ghp_",
     "gho_",
     "ghs_",
@@ -39,6 +38,9 @@ const KEY_PREFIXES: [&str; 26] = [
     "xapp-",
     "xox",
 ];
+
+/// The same of a key with dots in it, which end a run.
+const DOTTED_PREFIX: &str = "dp.pt.";
 
 const OTHER: u8 = 0;
 const TOKEN: u8 = 1;
@@ -110,6 +112,9 @@ pub(super) struct Secret {
 
 /// The text without its secrets; borrowed where it has none.
 pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
+    if redactor.rules.hides_nothing() {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::new();
     let mut copied = 0;
     while let Some(Secret { range, instead }) = next_secret(redactor, text, copied, &mut Scan::default()) {
@@ -203,9 +208,9 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
     if len == 5 && word.eq_ignore_ascii_case("basic") || len == 6 && word.eq_ignore_ascii_case("bearer") {
         let rest = text.get(run.end..)?.strip_prefix(' ')?;
         let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ';')).unwrap_or(rest.len());
-        let token = rest.get(..end)?;
-        let is_done = token.contains(redactor.placeholder());
-        return (looks_random(token) && !is_done).then(|| Secret { range: run.end + 1..run.end + 1 + end, instead: Instead::Value });
+        // What is hidden in it already is not random.
+        let token = rest.get(..end)?.replace(redactor.placeholder(), "");
+        return looks_random(&token).then(|| Secret { range: run.end + 1..run.end + 1 + end, instead: Instead::Value });
     }
     if word.starts_with("eyJ") && len >= 10 && text.as_bytes().get(run.end) == Some(&b'.') {
         // Header, claims and signature of a JWT, with a dot between each.
@@ -217,7 +222,8 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
         let end = tail.find("-----END").and_then(|end| Some(end + 8 + tail.get(end + 8..)?.find("-----")? + 5)).unwrap_or(tail.len());
         return Some(Secret { range: run.start..run.end + end, instead: Instead::Value });
     }
-    let has_prefix = len >= 20 && KEY_PREFIXES.iter().any(|prefix| word.starts_with(prefix)) && looks_random(word);
+    let is_dotted = || text.get(..run.start).is_some_and(|before| before.ends_with(DOTTED_PREFIX));
+    let has_prefix = len >= 20 && (KEY_PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || is_dotted()) && looks_random(word);
     has_prefix.then_some(Secret { range: run, instead: Instead::Token })
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use percent_encoding::percent_decode_str;
 
 use super::memory::Memory;
-use super::{Redactor, judged, patterns};
+use super::{Redaction, Redactor, judged, names, patterns};
 
 /// A query (or a form) with the values of secret parameters replaced. Order, duplicates and encoding of the rest are kept.
 pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
@@ -66,27 +66,32 @@ pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// A path without the values of parameters that the route's template gives a secret name: `/reset/{token}`.
-pub(crate) fn hide_parameters<'a>(template: &str, path: &'a str) -> Cow<'a, str> {
-    thread_local! {
-        static HIDES: RefCell<Memory<bool>> = RefCell::default();
+impl Redaction {
+    /// A path without the values of parameters that the route's template gives a secret name: `/reset/{token}`.
+    pub(crate) fn hide_parameters<'a>(&self, template: &str, path: &'a str) -> Cow<'a, str> {
+        thread_local! {
+            static HIDES: RefCell<Memory<bool>> = RefCell::default();
+        }
+        let is_secret = |segment: &str| judged::judge(segment).sensitive || names::is_listed(segment, &self.fields);
+        let is_hidden = |segment: &str| segment.contains('{') && is_secret(segment);
+        let hides_any = |template: &str| template.split('/').any(is_hidden);
+        // What is remembered is right where there are no own names.
+        let recall = |hides: &RefCell<Memory<bool>>| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any));
+        let remembered = if self.fields.is_empty() { HIDES.try_with(recall).ok().flatten() } else { None };
+        if self.hides_nothing() || !remembered.unwrap_or_else(|| hides_any(template)) {
+            return Cow::Borrowed(path);
+        }
+        let mut templates = template.split('/');
+        let (mut takes_rest, mut hides_rest) = (false, false);
+        let segments = path.split('/').map(|segment| {
+            let template = if takes_rest { None } else { templates.next() };
+            takes_rest |= template.is_some_and(|template| template.starts_with("{*"));
+            let is_hidden = template.is_some_and(is_hidden);
+            hides_rest |= is_hidden && takes_rest;
+            if is_hidden || hides_rest { &*self.placeholder } else { segment }
+        });
+        Cow::Owned(segments.collect::<Vec<_>>().join("/"))
     }
-    let names = |segment: &str| segment.contains('{') && judged::judge(segment).sensitive;
-    let hides_any = |template: &str| template.split('/').any(names);
-    let remembered = HIDES.try_with(|hides| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any)));
-    if !remembered.ok().flatten().unwrap_or_else(|| hides_any(template)) {
-        return Cow::Borrowed(path);
-    }
-    let mut templates = template.split('/');
-    let (mut takes_rest, mut hides_rest) = (false, false);
-    let segments = path.split('/').map(|segment| {
-        let template = if takes_rest { None } else { templates.next() };
-        takes_rest |= template.is_some_and(|template| template.starts_with("{*"));
-        let is_hidden = template.is_some_and(names);
-        hides_rest |= is_hidden && takes_rest;
-        if is_hidden || hides_rest { "[Filtered]" } else { segment }
-    });
-    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]
@@ -116,9 +121,19 @@ mod tests {
 
     #[test]
     fn path_parameters_with_secret_names_are_hidden() {
-        assert_eq!(hide_parameters("/users/{id}/reset/{token}", "/users/7/reset/abc"), "/users/7/reset/[Filtered]");
-        assert_eq!(hide_parameters("/tokens/{id}", "/tokens/7"), "/tokens/7");
-        assert_eq!(hide_parameters("/x/{*secret}", "/x/a/b"), "/x/[Filtered]/[Filtered]");
+        let own = || Redaction::default().field("voucher").placeholder("[REDACTED]");
+        let rows = [
+            (Redaction::default(), "/users/{id}/reset/{token}", "/users/7/reset/abc", "/users/7/reset/[Filtered]"),
+            (Redaction::default(), "/tokens/{id}", "/tokens/7", "/tokens/7"),
+            (Redaction::default(), "/x/{*secret}", "/x/a/b", "/x/[Filtered]/[Filtered]"),
+            (Redaction::default(), "/redeem/{voucher}", "/redeem/abc", "/redeem/abc"),
+            (own(), "/redeem/{voucher}", "/redeem/abc", "/redeem/[REDACTED]"),
+            (own(), "/users/{id}/reset/{token}", "/users/7/reset/abc", "/users/7/reset/[REDACTED]"),
+        ];
+
+        for (rules, template, path, expected) in rows {
+            assert_eq!(rules.hide_parameters(template, path), expected);
+        }
     }
 
     #[test]

@@ -13,17 +13,17 @@ pub(super) fn value(text: &str, placeholder: &str, to_the_end: bool) -> Option<R
         start = text.len() - unescaped.len() + 1;
     }
     let rest = text.get(start..)?;
-    if rest.starts_with(placeholder) || rest.starts_with("[REDACTED") {
+    if rest.starts_with("[REDACTED") {
         return None;
     }
     let len = match (quote, rest.as_bytes().first()?) {
         (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
         (Some(quote), _) => quoted(rest, quote),
         (None, b'[' | b'{' | b'(') => bracketed(rest),
-        (None, _) if to_the_end => rest.find(['\n', '"', '\'']).unwrap_or(rest.len()),
+        (None, _) if to_the_end => credential(rest),
         (None, _) => bare(rest),
     };
-    (len > 0).then_some(start..start + len)
+    (len > 0 && rest.get(..len) != Some(placeholder)).then_some(start..start + len)
 }
 
 fn quoted(text: &str, quote: char) -> usize {
@@ -49,6 +49,23 @@ fn bracketed(text: &str) -> usize {
         if depth == 0 {
             return at + 1;
         }
+    }
+    text.len()
+}
+
+/// A credential to the end of its line, or of the quotes that it stands in: `OAuth oauth_token="…", oauth_nonce="…"` has quotes of its own.
+fn credential(text: &str) -> usize {
+    let mut quote = None;
+    let mut before = b' ';
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'\n' => return at,
+            b'"' | b'\'' if quote == Some(byte) => quote = None,
+            b'"' | b'\'' if quote.is_none() && before == b'=' => quote = Some(byte),
+            b'"' | b'\'' if quote.is_none() => return at,
+            _ => {}
+        }
+        before = byte;
     }
     text.len()
 }

@@ -39,6 +39,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub use captured::Captured;
 
 use crate::client::{Client, Config, ConfigBuilder};
+use crate::redaction::Redaction;
 use crate::subscriber::TracingLayer;
 use crate::trace::clock;
 
@@ -69,6 +70,26 @@ pub fn client_with(settings: ConfigBuilder) -> (Client, Captured) {
     let client = config.client().unwrap_or_else(|error| panic!("{error}"));
     let captured = Captured::new(client.clone(), envelopes);
     (client, captured)
+}
+
+/// A [`Redaction`] that hides nothing: the control of a test that looks for secrets. Headers that are a credential as a whole are not even recorded, so
+/// their values are absent all the same.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use tower_sentry::{Config, Scope, redaction::Redaction, test};
+///
+/// for (rules, leaks) in [(Redaction::default(), false), (test::unredacted(), true)] {
+///     let (sentry, captured) = test::client_with(Config::builder().traces_sample_rate(1.0).redaction(rules));
+///     sentry.transaction("sign-in").run(async { _ = Scope::current().set_tag("password", "hunter2") }).await;
+///     assert_eq!(captured.envelopes().iter().any(|bytes| String::from_utf8_lossy(bytes).contains("hunter2")), leaks);
+/// }
+/// # });
+/// ```
+pub fn unredacted() -> Redaction {
+    Redaction::hiding_nothing()
 }
 
 /// Makes spans and events of `tracing` arrive in whatever request is current, for all tests of this process. A subscriber that is there already stays, and

@@ -19,6 +19,7 @@
 
 mod architecture;
 mod body;
+mod canaries;
 mod client;
 mod config;
 mod db;
@@ -36,6 +37,7 @@ mod names;
 mod payloads;
 mod privacy;
 mod promises;
+mod privacy_scenes;
 mod propagation;
 mod protocol;
 mod queries;

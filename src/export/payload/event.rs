@@ -62,7 +62,7 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("breadcrumbs", &Values(crumbs))?;
         }
         if record.has_request {
-            out.serialize_field("request", &RequestPayload { record, path: &path(record) })?;
+            out.serialize_field("request", &RequestPayload { record, path: &path(record, facts) })?;
         }
         if let Some(user) = user(record) {
             out.serialize_field("user", &*user)?;

@@ -6,8 +6,8 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Pairs;
+use crate::export::Facts;
 use crate::record::Record;
-use crate::redaction::hide_parameters;
 
 /// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
 const WITHHELD: &str = "[Filtered]";
@@ -37,10 +37,10 @@ impl Serialize for RequestPayload<'_> {
 }
 
 /// The path of the request, but for parameters whose names in the route say that they are secret.
-pub(super) fn path(record: &Record) -> Cow<'_, str> {
+pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
     let path = record.str(record.request.path);
     match record.route {
-        Some(template) => match hide_parameters(&record.str(template), &path) {
+        Some(template) => match facts.redaction.hide_parameters(&record.str(template), &path) {
             Cow::Borrowed(_) => path,
             Cow::Owned(hidden) => Cow::Owned(hidden),
         },

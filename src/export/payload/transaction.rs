@@ -45,7 +45,7 @@ impl Serialize for TransactionPayload<'_> {
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }
-        let path = if record.has_request { path(record) } else { Cow::default() };
+        let path = if record.has_request { path(record, facts) } else { Cow::default() };
         out.serialize_field("contexts", &Contexts { record, path: &path })?;
         if record.has_request {
             out.serialize_field("request", &RequestPayload { record, path: &path })?;
