@@ -356,6 +356,26 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_left_out_with_their_names_where_asked_for() {
+        let given =
+            json!({"api_key": 1, "b": {"token": {"c": 1}}, "cards": [{"cvv": 1, "holder": "Jane"}, {"a": 1, "pin": 2}], "password": ""});
+
+        let clean = redact_json(Redaction::default().remove_fields(), &given);
+
+        assert_eq!(clean, r#"{"b":{},"cards":[{"holder":"Jane"},{"a":1}]}"#);
+    }
+
+    #[test]
+    fn a_secret_that_is_a_name_itself_is_hidden() {
+        let long = "a1".repeat(32);
+        for secret in [&*long, "4111111111111111", "AKIAIOSFODNN7EXAMPLE"] {
+            let clean = redact_json(Redaction::default(), &json!({ secret: 1, "x-request-id": 2 }));
+
+            assert!(!clean.contains(secret) && clean.contains(r#""x-request-id":2"#), "{clean}");
+        }
+    }
+
+    #[test]
     fn a_group_with_a_secret_name_is_hidden_as_a_whole() {
         #[derive(serde::Serialize)]
         struct Event {
@@ -364,9 +384,15 @@ mod tests {
         let mut contexts = crate::protocol::Contexts::default();
         contexts.other.insert("password".to_owned(), json!({"value": "hunter2"}));
         contexts.other.insert("order".to_owned(), json!({"id": 7}));
+        // Names that say what a group is about.
+        contexts.other.insert("session".to_owned(), json!({"length": 7}));
+        contexts.other.insert("auth".to_owned(), json!({"method": "oidc"}));
         let clean = redact_json(Redaction::default(), &Event { contexts });
 
-        assert_eq!(clean, r#"{"contexts":{"order":{"id":7},"password":{"value":"[Filtered]"}}}"#);
+        assert_eq!(
+            clean,
+            r#"{"contexts":{"auth":{"method":"oidc"},"order":{"id":7},"password":{"value":"[Filtered]"},"session":{"length":7}}}"#
+        );
     }
 
     #[test]

@@ -381,6 +381,25 @@ mod tests {
     }
 
     #[test]
+    fn an_item_says_how_many_spans_it_has() {
+        let redactor = Redactor::new(Arc::default(), false);
+        let mut open = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("plain types serialise");
+
+        for count in [None, Some(0), Some(7)] {
+            open.item(ItemType::Transaction, count, &ClientReport::default()).expect("plain types serialise");
+        }
+
+        let sealed = open.seal().into_buffer();
+        let headers: Vec<serde_json::Value> = String::from_utf8_lossy(&sealed)
+            .lines()
+            .filter(|line| line.contains("\"length\""))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let counts: Vec<_> = headers.iter().map(|header| header.get("span_count").and_then(serde_json::Value::as_u64)).collect();
+        assert_eq!(counts, [None, Some(0), Some(7)]);
+    }
+
+    #[test]
     fn an_envelope_without_headers_has_only_its_moment() {
         let redactor = Redactor::new(Arc::default(), false);
 

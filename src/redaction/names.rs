@@ -275,12 +275,98 @@ mod tests {
             "db_pass",
             "smtpPass",
             "privateKey",
+            "passwd",
+            "passphrase",
+            "passcode",
+            "apikey",
+            "accesskey",
+            "signingkey",
+            "encryptionkey",
+            "masterkey",
+            "credential",
+            "authtoken",
+            "accesstoken",
+            "refreshtoken",
+            "idtoken",
+            "xsrf",
+            "sessiontoken",
+            "cardnumber",
+            "creditcard",
+            "security_code",
+            "mysqlpwd",
+            "setcookie",
+            "bearer",
+            "cookie",
+            "user_cookies",
+            "sid",
+            "totp",
+            "cvc",
+            "ssn",
+            "saml_response",
+            "IBAN",
+            "password-salt",
+            "salt",
+            "authenticity",
+            "signature",
+            "sig",
+            "db_pw",
             "http.request.header.authorization",
             "set-cookie",
             "user.token",
             "connect.sid",
         ] {
             assert!(is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_about_a_secret_are_none() {
+        for about in ["count", "length", "len", "type", "expires", "expiry", "limit", "size", "duration", "age", "status", "method"] {
+            assert!(!is_sensitive(&format!("token_{about}")), "{about}");
+            assert!(is_sensitive(&format!("password_{about}")), "{about}");
+        }
+        assert!(is_sensitive("token_value"));
+    }
+
+    #[test]
+    fn only_what_can_be_nothing_else_is_surely_secret() {
+        for name in ["password", "API-Key", "client.secret", "security code", "PHPSESSID"] {
+            assert!(is_surely_sensitive(name), "{name}");
+        }
+        for name in ["token", "session", "auth", "key", "pin", "salt"] {
+            assert!(!is_surely_sensitive(name) && is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_a_credential_are_known_by_their_whole_name() {
+        for name in [
+            "token",
+            "cookie",
+            "api-key",
+            "x-api-key",
+            "set-cookie",
+            "x-csrf-token",
+            "x-auth-token",
+            "x-xsrf-token",
+            "authorization",
+            "x-access-token",
+            "x-authorization",
+            "proxy-authorization",
+            "x-amz-security-token",
+        ] {
+            assert!(is_credential_header(name), "{name}");
+        }
+        assert!(!is_credential_header("accept") && !is_credential_header("x-token"));
+    }
+
+    #[test]
+    fn headers_that_may_name_a_person_or_an_address_are_known() {
+        for name in ["x-forwarded-for", "forwarded", "x-real-ip", "remote-addr", "x-user", "x-email", "via", "from"] {
+            assert!(is_personal_header(name), "{name}");
+        }
+        for name in ["accept", "user-agent", "x-request-id", "viaduct", "x-from"] {
+            assert!(!is_personal_header(name), "{name}");
         }
     }
 
@@ -317,15 +403,32 @@ mod tests {
 
     #[test]
     fn headers_and_parameters_follow_the_specified_words() {
-        for name in
-            ["x-request-key", "x-monkey", "x-amz-security-token", "sso-state", "x-session", "x-goog-iap-jwt-assertion", "connect-sid"]
-        {
+        for name in [
+            "x-oauth",
+            "x-some-token",
+            "x-secretly",
+            "x-password",
+            "x-passwd",
+            "x-pwd",
+            "x-monkey",
+            "x-goog-iap-jwt-assertion",
+            "x-bearer",
+            "sso-state",
+            "x-saml",
+            "x-csrf",
+            "x-xsrf",
+            "x-credentials",
+            "x-session",
+            "x-identity",
+            "x-cookie",
+            "connect-sid",
+        ] {
             assert!(is_sensitive_header(name), "{name}");
         }
         for name in ["accept", "user-agent", "content-type", "host", "x-request-id", "side"] {
             assert!(!is_sensitive_header(name), "{name}");
         }
-        for name in ["X-Amz-Signature", "sig", "code", "access_token"] {
+        for name in ["X-Amz-Signature", "sig", "code", "Code", "access_token", "cvv"] {
             assert!(is_sensitive_parameter(name), "{name}");
         }
         for name in ["page", "q", "zipcode", "signal", "barcode"] {

@@ -340,12 +340,122 @@ mod tests {
             ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl!", "[REDACTED_TOKEN]!"),
             ("key ghp_0123456789abcdefghij0123456789abcdef", "key [REDACTED_TOKEN]"),
             ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----- left", "[Filtered] left"),
+            ("-----BEGIN PRIVATE KEY-----\nMIIE, cut off", "[Filtered]"),
+            ("sent Basic dXNlcjpodW50ZXIy to upstream", "sent Basic [Filtered] to upstream"),
+            ("postgres://app:p@ss@w0rd@db/shop", "postgres://[Filtered]:[Filtered]@db/shop"),
+            ("Login { password: \"hun\\\"ter2\", n: 1 }", "Login { password: \"[Filtered]\", n: 1 }"),
+            ("secrets = [[\"x\"], [\"y\"]] end", "secrets = [Filtered] end"),
+            ("auth: Digest abc123, n: 1", "auth: [Filtered], n: 1"),
+            ("auth: Token abc123, n: 1", "auth: [Filtered], n: 1"),
+            ("auth: basic abc123, n: 1", "auth: [Filtered], n: 1"),
+            ("Authorization: OAuth oauth_token=\"abc\", oauth_nonce=\"def\"\nHost: x", "Authorization: [Filtered]\nHost: x"),
+            ("sent 'Cookie: a=\"1\"; session=2' to x", "sent 'Cookie: [Filtered]' to x"),
+            (
+                "SELECT * FROM t WHERE token = $1 AND key = ? AND pin = 'abc'",
+                "SELECT * FROM t WHERE token = $1 AND key = ? AND pin = '[Filtered]'",
+            ),
+            ("password=$1hunter2 password=? password=\"?\"", "password=[Filtered] password=? password=\"[Filtered]\""),
             ("tokens: {\"a\": [1]}; secrets = [\"x\", \"y\"] end", "tokens: {\"a\": [1]}; secrets = [Filtered] end"),
             (&long, "[REDACTED_TOKEN]"),
         ];
 
         for (given, expected) in rows {
             assert_eq!(clean(given), expected);
+        }
+    }
+
+    #[test]
+    fn card_numbers_of_all_issuers_go_in_any_spelling() {
+        for card in [
+            "4111111111111111",
+            "4111-1111-1111-1111",
+            "4111 1111 1111 1111",
+            "4222222222222",
+            "4000000000000000006",
+            // A doubled five counts as one.
+            "4012888888881881",
+            "5555555555554444",
+            "2223003122003222",
+            "378282246310005",
+            "3782 822463 10005",
+            "30569309025904",
+            "3530111333300000",
+            "6011111111111117",
+            "6200000000000005",
+            "6445644564456445",
+        ] {
+            assert_eq!(clean(card), "[Filtered]", "{card}");
+            assert_eq!(clean(&format!("paid with {card}, twice")), "paid with [Filtered], twice");
+        }
+        for number in
+            ["4111111111111112", "1111111111111117", "411111111111", "4111--1111--1111--1111", "4111111111111111a", "41111111111111111111"]
+        {
+            assert_eq!(clean(number), number);
+        }
+    }
+
+    #[test]
+    fn keys_of_known_services_go_by_their_beginning() {
+        let of = |prefix: &str| format!("{prefix}{}", "aB3dE6gH9jK2mN5p");
+        for prefix in [
+            "AIza",
+            "AKIA",
+            "ASIA",
+            "dop_v1_",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "ghu_",
+            "github_pat_",
+            "glpat-",
+            "glsa_",
+            "hf_",
+            "npm_",
+            "NRAK-",
+            "pypi-",
+            "rk_live_",
+            "shpat_",
+            "sk-ant-",
+            "sk-proj-",
+            "sk_live_",
+            "sk_test_",
+            "sntrys_",
+            "whsec_",
+            "xapp-",
+            "xoxb-",
+        ] {
+            let key = format!("{}7Q", of(prefix));
+            assert_eq!(clean(&key), "[REDACTED_TOKEN]", "{key}");
+            assert_eq!(clean(&format!("refused {key} there")), "refused [REDACTED_TOKEN] there");
+        }
+        assert_eq!(clean(&format!("refused dp.pt.{}7Q2x there", of(""))), "refused dp.pt.[REDACTED_TOKEN] there");
+        // All key ids of AWS have twenty characters.
+        assert_eq!(clean(&of("AKIA")), "[REDACTED_TOKEN]");
+        for text in ["AKIAIOSFODNN7EXAMPL", "ghp_0123456789abcde", "npm_config_cache", "a dp.pt.short"] {
+            assert_eq!(clean(text), text);
+        }
+    }
+
+    #[test]
+    fn a_token_has_at_least_sixteen_characters_whatever_is_set() {
+        let rules = Redactor::new(Arc::new(super::super::Redaction::default().token_length(4)), false);
+
+        assert_eq!(scrub(&rules, "fifteen letters: abcdefghijklmno"), "fifteen letters: abcdefghijklmno");
+        assert_eq!(scrub(&rules, "sixteen letters: abcdefghijklmnop"), "sixteen letters: [REDACTED_TOKEN]");
+    }
+
+    #[test]
+    fn a_placeholder_that_may_begin_a_value_hides_all_the_same() {
+        for placeholder in ["", "*", "-", "x"] {
+            let rules = Redactor::new(Arc::new(super::super::Redaction::default().placeholder(placeholder)), false);
+            for (text, before, after) in [
+                ("password=xhunter2 n=1", "password=", " n=1"),
+                ("password=\"*hunter2\"", "password=\"", "\""),
+                ("sent Bearer x-*bcdef123456 to upstream", "sent Bearer ", " to upstream"),
+                ("https://hooks.slack.com/services/x-*T0/B0", "https://hooks.slack.com/services/", ""),
+            ] {
+                assert_eq!(scrub(&rules, text), format!("{before}{placeholder}{after}"));
+            }
         }
     }
 

@@ -94,7 +94,24 @@ impl<'r> Json<'r> {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Redaction, redact_json};
+    use serde::{Serialize, Serializer};
+
+    use super::super::{COMPILED, Redaction, redact_json};
+
+    #[test]
+    fn a_text_of_the_program_may_have_anything_in_it() {
+        struct Target(&'static str);
+        impl Serialize for Target {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_unit_variant(COMPILED, 0, self.0)
+            }
+        }
+
+        for text in ["shop::cart", r"src\main.rs", "a \"quoted\" target", "two\nlines"] {
+            let written = redact_json(Redaction::default(), &Target(text));
+            assert_eq!(serde_json::from_str::<String>(&written).ok().as_deref(), Some(text), "{written}");
+        }
+    }
 
     #[test]
     fn what_is_secret_is_secret_each_time() {

@@ -111,6 +111,7 @@ mod tests {
             ("next=https%3A%2F%2Fme%3Apw%40host%2F".to_owned(), "next=https://[Filtered]:[Filtered]@host/".to_owned()),
             (format!("id={token}"), "id=[REDACTED_TOKEN]".to_owned()),
             (token, "[REDACTED_TOKEN]".to_owned()),
+            ("code=abc&page=2".to_owned(), "code=[Filtered]&page=2".to_owned()),
             ("secret=".to_owned(), "secret=".to_owned()),
         ];
 

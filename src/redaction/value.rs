@@ -23,7 +23,9 @@ pub(super) fn value(text: &str, placeholder: &str, to_the_end: bool) -> Option<R
         (None, _) if to_the_end => credential(rest),
         (None, _) => bare(rest),
     };
-    (len > 0 && rest.get(..len) != Some(placeholder)).then_some(start..start + len)
+    let value = rest.get(..len)?;
+    let is_none = value.is_empty() || value == placeholder || (quote.is_none() && is_bound(value));
+    (!is_none).then_some(start..start + len)
 }
 
 fn quoted(text: &str, quote: char) -> usize {
@@ -51,6 +53,12 @@ fn bracketed(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// Whether a query has its value elsewhere: `token = $1`, `token = ?`.
+fn is_bound(value: &str) -> bool {
+    value == "?"
+        || value.strip_prefix('$').is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A credential to the end of its line, or of the quotes that it stands in: `OAuth oauth_token="…", oauth_nonce="…"` has quotes of its own.

@@ -53,6 +53,9 @@ mod tests {
             ("https://api.telegram.org/bot1234:AAHdq-x_y/sendMessage", "https://api.telegram.org/bot[Filtered]/sendMessage"),
             ("(https://discord.com/api/webhooks/12/abc?wait=1)", "(https://discord.com/api/webhooks/[Filtered]?wait=1)"),
             ("https://acme.webhook.office.com/webhookb2/a@b/c", "https://acme.webhook.office.com/webhookb2/[Filtered]"),
+            ("https://hooks.slack.com:443/services/T000/B000", "https://hooks.slack.com:443/services/[Filtered]"),
+            ("https://hooks.slack.com/workflows/T000/A0/1/x", "https://hooks.slack.com/workflows/[Filtered]"),
+            ("https://discordapp.com/api/webhooks/12/abc", "https://discordapp.com/api/webhooks/[Filtered]"),
             ("https://nothooks.slack.com/services/T000", "https://nothooks.slack.com/services/T000"),
             ("https://discord.com/channels/1/2", "https://discord.com/channels/1/2"),
         ];

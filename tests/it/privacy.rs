@@ -183,6 +183,15 @@ fn ordinary(random: &mut fastrand::Rng) -> String {
         "bearer",
         "card",
     ];
+    const FAILURES: [&str; 6] = [
+        "failed to refresh token",
+        "invalid password",
+        "could not load session",
+        "duplicate key",
+        "no such card",
+        "cannot read the secret",
+    ];
+    const CAUSES: [&str; 5] = ["connection refused", "too short", "no such user", "not found", "timed out"];
     let word = |random: &mut fastrand::Rng| WORDS[random.usize(..WORDS.len())];
     let hex = |random: &mut fastrand::Rng, count: usize| {
         (0..count).map(|_| char::from(b"0123456789abcdef"[random.usize(..16)])).collect::<String>()
@@ -194,7 +203,7 @@ fn ordinary(random: &mut fastrand::Rng) -> String {
         3 => format!("order {} of user {} took {} ms", random.u32(..), random.u16(..), random.u16(..)),
         4 => format!("SELECT * FROM {}s WHERE {} = $1 LIMIT {}", word(random), word(random), random.u8(..)),
         5 => format!("https://shop.example/{}/{}?page={}&sort=price", word(random), random.u32(..), random.u8(..)),
-        6 => format!("{} {}: {} {} (os error {})", word(random), word(random), word(random), word(random), random.u8(..)),
+        6 => format!("{}: {} (os error {})", FAILURES[random.usize(..FAILURES.len())], CAUSES[random.usize(..CAUSES.len())], random.u8(..)),
         7 => format!(
             "/root/.cargo/registry/src/index.crates.io-{}/tokio-1.54.{}/src/{}/mod.rs",
             hex(random, 16),
