@@ -125,4 +125,20 @@ mod tests {
         assert_eq!(client_address(&odd, "10.0.0.1".parse().ok(), 1), "203.0.113.7".parse().ok());
         assert_eq!(client_address(&HeaderMap::new(), "10.0.0.1".parse().ok(), 1), "10.0.0.1".parse().ok());
     }
+
+    #[test]
+    fn several_lines_are_one_chain() {
+        let rows: [(usize, &[&str], &str); 4] = [
+            (1, &["6.6.6.6", "203.0.113.7"], "203.0.113.7"),
+            (1, &["6.6.6.6, 7.7.7.7", "203.0.113.7"], "203.0.113.7"),
+            (2, &["6.6.6.6", "203.0.113.7", "10.0.0.2"], "203.0.113.7"),
+            (2, &["6.6.6.6", "203.0.113.7, 10.0.0.2"], "203.0.113.7"),
+        ];
+
+        for (hops, lines, expected) in rows {
+            let name = http::HeaderName::from_static("x-forwarded-for");
+            let headers: HeaderMap = lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line))).collect();
+            assert_eq!(client_address(&headers, "10.0.0.1".parse().ok(), hops), expected.parse().ok(), "{hops} {lines:?}");
+        }
+    }
 }

@@ -173,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn of_options_that_are_given_twice_the_later_ones_count() {
+        let mut routes = Routes::default();
+        for (get, any) in [(0.1, 0.2), (0.3, 0.4)] {
+            routes.add("GET /x", RouteOptions::new().sample_rate(get));
+            routes.add("/x", RouteOptions::new().sample_rate(any));
+        }
+
+        for (method, rate) in [(Method::GET, 0.3), (Method::POST, 0.4)] {
+            assert_eq!(routes.find(&method, None, "/x").0.sample_rate, Some(rate), "{method}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_left_out() {
         let mut routes = Routes::default();
 

@@ -1,10 +1,12 @@
 //! The end of a request is the end of its body.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
@@ -12,9 +14,11 @@ use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _};
-use tower_sentry::incoming::Boxed;
+use tower_sentry::incoming::{Boxed, RouteOptions};
 use tower_sentry::{Client, Level, SentryLayer};
 use tracing::info_span;
 
@@ -54,7 +58,7 @@ async fn streaming_is_timed() {
             clock.advance(Duration::from_millis(15));
             std::future::ready(Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap()))
         });
-        let layer = SentryLayer::new(&client).route(name, tower_sentry::incoming::RouteOptions::new());
+        let layer = SentryLayer::new(&client).route(name, RouteOptions::new());
         let mut body = Box::pin(layer.layer(inner).oneshot(Request::get(name).body(()).unwrap()).await.unwrap().into_body());
         let mut hints = vec![body.size_hint().exact()];
         while futures_util::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await.is_some() {
@@ -84,7 +88,7 @@ async fn streaming_over_a_socket_has_the_same_shape() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let (go, gate) = tokio::sync::mpsc::unbounded_channel::<()>();
-    let gate = std::sync::Arc::new(std::sync::Mutex::new(Some(gate)));
+    let gate = Arc::new(std::sync::Mutex::new(Some(gate)));
     // The first frame at once, the others when the client says so.
     let streamed = move || async move {
         let gate = gate.lock().unwrap().take().unwrap();
@@ -326,54 +330,13 @@ async fn a_complete_response_is_never_cancelled() {
             async move { connection.get(path).await }
         });
         futures_util::future::join_all(visits).await;
+        // A part of them is what one wait can be asked for.
+        client.flush(support::patience()).await.unwrap();
     }
-    client.flush(support::patience()).await.unwrap();
 
     let statuses: std::collections::BTreeSet<_> =
         relay.transactions().iter().map(|transaction| transaction["contexts"]["trace"]["status"].to_string()).collect();
     assert_eq!((client.stats().transactions.sent, statuses.into_iter().collect::<Vec<_>>()), (10_000, vec!["\"ok\"".to_owned()]));
-}
-
-#[tokio::test]
-async fn grpc_tells_in_its_trailers_how_it_went() {
-    let relay = Relay::start();
-    let client = support::client(&relay);
-    let answers = |code: Option<&'static str>, in_head: bool| {
-        move || async move {
-            let status = code.map(|code| ("grpc-status".parse().unwrap(), code.parse().unwrap()));
-            let trailers = HeaderMap::from_iter(status.clone());
-            let frames =
-                [Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from("message"))), Ok(hyper::body::Frame::trailers(trailers))];
-            let body = if in_head { Body::empty() } else { Body::new(http_body_util::StreamBody::new(stream::iter(frames))) };
-            let mut response = Response::new(body);
-            response.headers_mut().insert("content-type", "application/grpc+proto".parse().unwrap());
-            if in_head {
-                response.headers_mut().extend(status);
-            }
-            response
-        }
-    };
-    let app = Router::new()
-        .route("/fine", get(answers(Some("0"), false)))
-        .route("/missing", get(answers(Some("5"), false)))
-        .route("/broken", get(answers(Some("13"), false)))
-        .route("/refused", get(answers(Some("7"), true)))
-        .layer(SentryLayer::new(&client));
-
-    for path in ["/fine", "/missing", "/broken", "/refused"] {
-        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
-        response.into_body().collect().await.unwrap();
-    }
-    support::settle(&client).await;
-
-    let of = |name: &str| {
-        let trace = trace(&relay, name);
-        format!("{} {}", trace["status"].as_str().unwrap(), trace["data"]["rpc.grpc.status_code"])
-    };
-    let seen = ["GET /fine", "GET /missing", "GET /broken", "GET /refused"].map(of);
-    assert_eq!(seen, ["ok 0", "not_found 5", "internal_error 13", "permission_denied 7"]);
-    let messages: Vec<_> = relay.events().iter().map(|event| event["logentry"]["message"].clone()).collect();
-    assert_eq!(messages, ["GET /broken answered with status 13 of gRPC"]);
 }
 
 #[tokio::test]
@@ -393,30 +356,211 @@ async fn a_handshake_ends_the_transaction() {
     assert_eq!(relay.transactions()[0]["contexts"]["trace"]["status"], "ok");
 }
 
-#[tokio::test]
-async fn an_error_on_a_call_of_grpc_waits_for_the_trailers() {
+/// A page whose length nobody knows before it ends.
+fn page() -> Body {
+    Body::from_stream(stream::iter([Ok::<_, Infallible>("a"), Ok("page")]))
+}
+
+fn request(method: &str, target: impl AsRef<str>) -> Request<Body> {
+    Request::builder().method(method).uri(target.as_ref()).body(Body::empty()).unwrap()
+}
+
+/// Path, status, place of the cancellation and status code of each transaction.
+fn ends(relay: &Relay) -> Vec<String> {
+    let row = |transaction: &Value| {
+        let (trace, data) = (&transaction["contexts"]["trace"], &transaction["contexts"]["trace"]["data"]);
+        let (status, cancelled) = (trace["status"].as_str().unwrap(), &data["tower_sentry.cancelled"]);
+        format!("{} {status} {cancelled} {}", data["url.path"].as_str().unwrap(), data["http.response.status_code"])
+    };
+    let mut rows: Vec<_> = relay.transactions().iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_without_a_body_is_never_cancelled() {
     let relay = Relay::start();
     let client = support::client(&relay);
-    let answers = |code: &'static str| {
-        move || async move {
-            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
-            let frames =
-                [Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from("message"))), Ok(hyper::body::Frame::trailers(trailers))];
-            let mut response = Response::new(Body::new(http_body_util::StreamBody::new(stream::iter(frames))));
-            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
-            response.extensions_mut().insert(tower_sentry::CaptureError::new(std::io::Error::other("the disk is full")));
-            response
-        }
-    };
-    let app = Router::new().route("/fine", get(answers("0"))).route("/broken", get(answers("13"))).layer(SentryLayer::new(&client));
+    let answer = |code: u16| Response::builder().status(code).body(page()).unwrap();
+    let routed = Router::new()
+        .route("/{place}/{code}", get(move |Path((_, code)): Path<(String, u16)>| async move { answer(code) }))
+        .layer(SentryLayer::new(&client));
+    // A layer further out answers in place of what it got, as one for `If-None-Match` does.
+    let replaced = Router::new()
+        .route("/replaced/{code}", get(|| async { "a page" }))
+        .layer(SentryLayer::new(&client))
+        .layer(axum::middleware::map_response(async |_: Response| StatusCode::NOT_MODIFIED));
+    let bare = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let code = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
+        std::future::ready(Ok::<_, Infallible>(answer(code)))
+    });
+    let axum = Server::start(routed.merge(replaced)).await;
+    let hyper = Server::start_hyper(SentryLayer::new(&client).layer(bare)).await;
+    let mut connector = legacy::Client::builder(TokioExecutor::new());
+    let over_http1 = connector.build_http::<Body>();
+    let over_http2 = connector.http2_only(true).build_http::<Body>();
+    let rows = [("HEAD", "/head/200"), ("GET", "/get/204"), ("GET", "/get/304"), ("HEAD", "/head/304"), ("GET", "/replaced/200")];
 
-    for path in ["/fine", "/broken"] {
-        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
-        response.into_body().collect().await.unwrap();
+    let visit = async |caller: &legacy::Client<_, Body>, server: &Server, (method, path): (&str, &str)| {
+        let read = async {
+            let response = caller.request(request(method, format!("http://{}{path}", server.address))).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        };
+        tokio::time::timeout(support::patience(), read).await.unwrap();
+    };
+    for row in rows {
+        visit(&over_http1, &axum, row).await;
+        visit(&over_http2, &axum, row).await;
+        visit(&over_http1, &hyper, row).await;
+    }
+    let socket = Request::get("/socket/101").header("connection", "upgrade").header("upgrade", "shop");
+    assert_eq!(support::request(&axum, socket).await.0, StatusCode::SWITCHING_PROTOCOLS);
+    // The head may be at the caller's before the server has put the body away.
+    support::until("all have ended", || client.stats().transactions.captured == 16).await;
+    support::settle(&client).await;
+
+    let mut expected: Vec<_> = rows
+        .iter()
+        .flat_map(|(_, path)| [path; 3].map(|path| format!("{path} ok null {}", path.rsplit('/').next().unwrap())))
+        .chain(["/socket/101 ok null 101".to_owned()])
+        .collect();
+    expected.sort();
+    assert_eq!(ends(&relay), expected);
+}
+
+#[tokio::test]
+async fn a_body_dropped_unread_is_cancelled_only_where_it_had_to_be_read() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let answer = |code: u16, body: Body| {
+        let given = std::cell::RefCell::new(Some(Response::builder().status(code).body(body).unwrap()));
+        tower::service_fn(move |_: Request<Body>| std::future::ready(Ok::<_, Infallible>(given.borrow_mut().take().unwrap())))
+    };
+    let rows = [
+        ("GET", 100, page(), "ok null"),
+        ("GET", 101, page(), "ok null"),
+        ("GET", 102, page(), "ok null"),
+        ("GET", 103, page(), "ok null"),
+        ("GET", 204, page(), "ok null"),
+        ("GET", 304, page(), "ok null"),
+        ("HEAD", 206, page(), "ok null"),
+        ("GET", 207, Body::from("a page"), "ok null"),
+        ("GET", 208, Body::empty(), "ok null"),
+        ("GET", 200, page(), "cancelled \"in_body\""),
+        ("GET", 302, page(), "cancelled \"in_body\""),
+    ];
+
+    let mut expected = Vec::new();
+    for (method, code, body, end) in rows {
+        let service = SentryLayer::new(&client).layer(answer(code, body));
+        drop(service.oneshot(request(method, format!("/{code}"))).await.unwrap());
+        expected.push(format!("/{code} {end} {code}"));
     }
     support::settle(&client).await;
 
-    let events: Vec<_> =
-        relay.events().iter().map(|event| (event["transaction"].clone(), event["exception"]["values"][0]["value"].clone())).collect();
-    assert_eq!(events, [("GET /broken".into(), "the disk is full".into())]);
+    expected.sort();
+    assert_eq!(ends(&relay), expected);
+}
+
+/// A rate under which nothing is sampled in a test, and yet not the final zero.
+const HARDLY: f64 = 1e-9;
+
+#[tokio::test]
+async fn an_error_of_the_service_is_a_failure_with_an_event() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).build().unwrap());
+    let broken = tower::service_fn(|_: Request<Body>| async { Err::<Response, _>(std::io::Error::other("the backend is gone")) });
+    let layer = SentryLayer::new(&client).route("/orders", RouteOptions::new());
+
+    let error = layer.layer(broken).oneshot(request("GET", "/orders")).await.unwrap_err();
+    support::settle(&client).await;
+
+    assert_eq!(error.to_string(), "the backend is gone", "the error itself goes on as it is");
+    assert_eq!(ends(&relay), ["/orders internal_error null null"], "kept, although nothing is sampled");
+    let events: Vec<_> = relay.events().iter().map(|event| event["logentry"]["message"].clone()).collect();
+    assert_eq!(events, ["GET /orders failed without a response"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_breaks_off_is_a_failure_with_an_event() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).build().unwrap());
+    // It breaks when the caller has read the first frame.
+    let has_read = Arc::new(tokio::sync::Notify::new());
+    let reads = Arc::clone(&has_read);
+    let breaks = || async move {
+        let gone = stream::once(async move {
+            reads.notified().await;
+            Err(std::io::Error::other("the backend is gone"))
+        });
+        Body::from_stream(stream::iter([Ok("a page")]).chain(gone))
+    };
+    let app = Router::new().route("/pages/{id}", get(breaks)).layer(SentryLayer::new(&client));
+    let server = Server::start(app).await;
+    let mut connector = legacy::Client::builder(TokioExecutor::new());
+
+    for is_http2 in [false, true] {
+        let caller = connector.http2_only(is_http2).build_http::<Body>();
+        let read = async {
+            let mut body = caller.request(request("GET", format!("http://{}/pages/{is_http2}", server.address))).await.unwrap().into_body();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a page");
+            has_read.notify_one();
+            body.collect().await
+        };
+        assert!(tokio::time::timeout(support::patience(), read).await.unwrap().is_err(), "the caller sees that something is missing");
+    }
+    support::until("both have ended", || client.stats().transactions.captured == 2).await;
+    support::settle(&client).await;
+
+    assert_eq!(ends(&relay), ["/pages/false internal_error null 200", "/pages/true internal_error null 200"]);
+    let events: Vec<_> = relay.events().iter().map(|event| event["logentry"]["message"].clone()).collect();
+    assert_eq!(events, ["GET /pages/{id} failed in the body of its response"; 2]);
+}
+
+#[tokio::test]
+async fn callers_that_go_away_are_no_failures() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(HARDLY).build().unwrap());
+    let app = Router::new()
+        .route("/waits", get(|| async { std::future::pending::<StatusCode>().await }))
+        .route("/streams", get(|| async { Body::from_stream(stream::repeat(Ok::<_, Infallible>("again"))) }))
+        .route("/fails", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .layer(SentryLayer::new(&client));
+
+    let mut before_the_head = Box::pin(app.clone().oneshot(request("GET", "/waits")));
+    assert!(futures_util::poll!(&mut before_the_head).is_pending());
+    drop(before_the_head);
+    let mut within_the_body = app.clone().oneshot(request("GET", "/streams")).await.unwrap().into_body();
+    within_the_body.frame().await.unwrap().unwrap();
+    drop(within_the_body);
+    drop(app.oneshot(request("GET", "/fails")).await.unwrap());
+    support::settle(&client).await;
+
+    assert_eq!(ends(&relay), ["/fails internal_error null 500"], "of what nobody sampled only the failure is kept");
+    assert_eq!((relay.events().len(), client.stats().transactions.captured), (1, 3));
+}
+
+#[tokio::test]
+async fn a_stream_may_last_fifteen_minutes() {
+    let clock = tower_sentry::test::HandClock::start();
+    let limit = Duration::from_secs(15 * 60);
+
+    for (lasts, cut) in [(limit, Value::Null), (limit + Duration::from_millis(1), true.into())] {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+        let streamed = tower::service_fn(|_: Request<Body>| {
+            let frames = stream::iter(["a", "long", "page"]).map(Ok::<_, Infallible>);
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::from_stream(frames))))
+        });
+
+        let mut body = SentryLayer::new(&client).layer(streamed).oneshot(request("GET", "/")).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        clock.advance(lasts);
+        while body.frame().await.is_some() {}
+        support::settle(&client).await;
+
+        let data = &relay.transactions()[0]["contexts"]["trace"]["data"];
+        let frames = if cut == true { 2 } else { 3 };
+        assert_eq!((&data["tower_sentry.cut"], &data["tower_sentry.body_frames"]), (&cut, &frames.into()), "{lasts:?}");
+    }
 }

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_sentry::{CaptureError, SentryLayer};
+use tower_sentry::{CaptureError, Client, SentryLayer};
 
 use crate::support::{self, Relay};
 
@@ -103,4 +103,70 @@ async fn an_error_that_is_cloned_is_an_event_in_each_response() {
 
     let ids: std::collections::BTreeSet<_> = relay.events().iter().map(|event| event["event_id"].to_string()).collect();
     assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test]
+async fn the_header_of_the_error_needs_none_of_the_others() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let layer = SentryLayer::new(&client).event_header("x-error-id");
+    let app = Router::new().route("/fine", get(|| async { "ok" })).route("/fails", get(|| async { problem() })).layer(layer);
+
+    let visit = async |path: &str| app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let (fine, fails) = (visit("/fine").await, visit("/fails").await);
+    support::settle(&client).await;
+
+    let events = relay.events();
+    assert_eq!(fine.headers().get("x-error-id"), None);
+    assert_eq!((fails.headers()["x-error-id"].to_str().ok(), events.len()), (events[0]["event_id"].as_str(), 1));
+}
+
+#[tokio::test]
+async fn browsers_get_the_decision_beside_what_the_application_has_measured() {
+    // Under the lower rate nothing is sampled, but a failure is kept.
+    for (rate, sampled) in [(1.0, 1), (1e-9, 0)] {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).traces_sample_rate(rate).build().unwrap());
+        let fails = || async { (StatusCode::INTERNAL_SERVER_ERROR, [("server-timing", "db;dur=53")]) };
+        let app = Router::new().route("/", get(fails)).layer(SentryLayer::new(&client).server_timing());
+
+        let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        let timing: Vec<_> = response.headers().get_all("server-timing").iter().map(|line| line.to_str().unwrap().to_owned()).collect();
+        drop(response);
+        support::settle(&client).await;
+
+        let trace = &relay.transactions()[0]["contexts"]["trace"];
+        let (trace_id, span_id) = (trace["trace_id"].as_str().unwrap(), trace["span_id"].as_str().unwrap());
+        assert_eq!(timing, ["db;dur=53".to_owned(), format!("sentry-trace;desc=\"{trace_id}-{span_id}-{sampled}\"")]);
+    }
+}
+
+#[test]
+fn an_error_that_is_made_in_a_spawned_task_is_reported_under_its_id() {
+    if support::in_child("ids::an_error_that_is_made_in_a_spawned_task_is_reported_under_its_id", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let guard = support::config(&relay).init().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(async {
+        let spawns = || async {
+            // The task knows of no request.
+            let error = tokio::spawn(async { CaptureError::new(std::io::Error::other("the disk is full")) }).await.unwrap();
+            let id = error.event_id().to_string();
+            (StatusCode::INTERNAL_SERVER_ERROR, error, id)
+        };
+        let app = Router::new().route("/", get(spawns)).layer(SentryLayer::new(&guard));
+        let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        let told = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+        support::settle(&guard).await;
+        String::from_utf8(told.to_vec()).unwrap()
+    });
+
+    let events = relay.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (&events[0]["event_id"], &events[0]["exception"]["values"][0]["value"], &events[0]["transaction"]),
+        (&told.into(), &"the disk is full".into(), &"GET /".into())
+    );
 }

@@ -112,6 +112,18 @@ async fn a_hook_inside_of_the_router_names_for_a_layer_outside() {
 }
 
 #[tokio::test]
+async fn a_job_that_calls_the_router_keeps_its_own_name() {
+    let (client, received) = named();
+    let app = Router::new().route("/users/{id}", get(|| async { "user" })).route_layer(RouteNameLayer);
+    let request = Request::get("/users/7").body(Body::empty()).unwrap();
+
+    client.transaction("nightly export").run(async { assert_eq!(app.oneshot(request).await.unwrap().status(), 200) }).await;
+    client.flush(patience()).await.unwrap();
+
+    assert_eq!(rows(&received), "nightly export (task)\n");
+}
+
+#[tokio::test]
 async fn a_function_names_at_most_a_thousand() {
     let (client, received) = named();
     let layer = SentryLayer::new(&client).name(|request| match request.uri().path() {

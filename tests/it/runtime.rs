@@ -1,10 +1,18 @@
 //! Executors: who keeps a thread busy, and what log lines say of the request.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
 use axum::routing::get;
-use tower_sentry::{SentryLayer, TracingLayer};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::Request;
+use http_body_util::BodyExt as _;
+use tower::{Layer as _, Service as _};
+use tower_sentry::{Client, SentryLayer, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 use crate::support::{self, Relay, Server, Shown, in_child};
@@ -79,4 +87,47 @@ fn lines_of_other_layers_say_which_trace_they_belong_to() {
         format!("request{{trace_id={}}}:charge: it::runtime: charging", transaction["contexts"]["trace"]["trace_id"].as_str().unwrap());
     assert!(shown.text().contains(&line), "{}", shown.text());
     assert_eq!(support::tree(transaction), "GET / [http.server] ok\n  charge [function] ok\n", "it is no span of the transaction");
+}
+
+#[tokio::test]
+async fn a_panic_that_unwinds_through_the_layer_is_a_crash_also_without_the_hook() {
+    fn crash() -> &'static str {
+        let crashes = std::hint::black_box(true);
+        assert!(!crashes, "a crash");
+        "never"
+    }
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").build().unwrap());
+    let service = SentryLayer::new(&client).layer(tower::service_fn(|request: Request<Body>| {
+        let path = request.uri().path().to_owned();
+        if path == "/in-the-call" {
+            crash();
+        }
+        async move {
+            if path == "/in-the-future" {
+                crash();
+            }
+            let words =
+                stream::iter(["a", "word"]).map(move |word| Ok::<_, Infallible>(if path == "/in-the-body" { crash() } else { word }));
+            Ok::<_, Infallible>(Response::new(Body::from_stream(words)))
+        }
+    }));
+
+    let paths = ["/in-the-call", "/in-the-future", "/in-the-body", "/fine"];
+    let mut panicked = Vec::new();
+    for path in paths {
+        let mut service = service.clone();
+        let visit = async move {
+            let response = service.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        };
+        panicked.push(AssertUnwindSafe(visit).catch_unwind().await.is_err());
+    }
+    support::settle(&client).await;
+
+    assert_eq!(panicked, [true, true, true, false], "the panic goes on");
+    let minutes: Vec<_> =
+        relay.payloads("sessions").iter().flat_map(|sessions| sessions["aggregates"].as_array().unwrap().clone()).collect();
+    let count = |name: &str| minutes.iter().filter_map(|minute| minute[name].as_u64()).sum::<u64>();
+    assert_eq!((count("crashed"), count("errored"), count("exited")), (3, 0, 1));
 }
