@@ -91,11 +91,11 @@ async fn converse(connection: &mut SendRequest<Body>, client: &Client, path: &st
 }
 
 /// The payloads of one type as they would be sent. The official types, which `Relay` asks as well, do not know the status `unknown`.
-fn documents(captured: &Captured, kind: &ItemType) -> Vec<Value> {
+fn documents(captured: &Captured, kind: ItemType) -> Vec<Value> {
     let mut found = Vec::new();
     for envelope in captured.envelopes() {
         let items = protocol::parse(&envelope).unwrap().1;
-        found.extend(items.iter().filter(|item| item.header.kind == *kind).map(|item| serde_json::from_slice(item.payload).unwrap()));
+        found.extend(items.iter().filter(|item| item.header.kind == kind).map(|item| serde_json::from_slice(item.payload).unwrap()));
     }
     found
 }
@@ -107,11 +107,11 @@ fn ends(captured: &Captured) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         format!("{} {} {}", text(&transaction["transaction"]), text(&trace["status"]), trace["data"]["rpc.grpc.status_code"])
     };
-    documents(captured, &ItemType::Transaction).into_iter().map(row).collect()
+    documents(captured, ItemType::Transaction).into_iter().map(row).collect()
 }
 
 fn messages(captured: &Captured) -> Vec<String> {
-    documents(captured, &ItemType::Event).iter().map(|event| event["logentry"]["message"].as_str().unwrap().to_owned()).collect()
+    documents(captured, ItemType::Event).iter().map(|event| event["logentry"]["message"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
