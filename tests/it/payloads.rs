@@ -159,7 +159,7 @@ fn take_id(payload: &mut Value, name: &str, digits: usize) -> String {
 }
 
 fn wall() -> i64 {
-    (Timestamp::now().as_nanos() / 1000) as i64
+    (Timestamp::now().as_nanos() / 1000).cast_signed()
 }
 
 #[tokio::test]
