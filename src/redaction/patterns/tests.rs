@@ -1,0 +1,205 @@
+//! Texts with secrets in them, and without.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::redaction::Redaction;
+
+fn clean(text: &str) -> String {
+    scrub(&Redactor::new(Arc::default(), false), text).into_owned()
+}
+
+#[test]
+fn secrets_go_by_their_shape() {
+    let long = "Ab1".repeat(22);
+    let rows = [
+        ("got 500 from postgres://app:hunter2@db:5432/shop", "got 500 from postgres://[Filtered]:[Filtered]@db:5432/shop"),
+        ("Authorization: Bearer abc", "Authorization: [Filtered]"),
+        ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),
+        ("Login { user: \"me\", password: \"hunter2\", age: 3 }", "Login { user: \"me\", password: \"[Filtered]\", age: 3 }"),
+        ("Login { password: Some(\"hun\\\"ter2\") }", "Login { password: [Filtered] }"),
+        ("Login { password: Password(\"hunter2\"), n: 1 }", "Login { password: [Filtered], n: 1 }"),
+        ("api_key: ApiKey { value: \"k-123\" }, n: 1", "api_key: [Filtered], n: 1"),
+        ("token: Some(\n    \"tok-9\",\n),\nn: 1", "token: [Filtered],\nn: 1"),
+        ("Authorization: ApiKey abc123", "Authorization: [Filtered]"),
+        ("auth: Bearer  abc, n: 1", "auth: [Filtered], n: 1"),
+        ("Cookie: a=1; session=2\nHost: x", "Cookie: [Filtered]\nHost: x"),
+        ("see /callback?code=abc&state=1", "see /callback?code=[Filtered]&state=1"),
+        ("password: swordfish", "password: [Filtered]"),
+        ("login with password=Tr0ub4dor&3 failed", "login with password=[Filtered] failed"),
+        ("password=a,b;c user=me", "password=[Filtered] user=me"),
+        ("token=abc&page=2, secret=x, n=1", "token=[Filtered]&page=2, secret=[Filtered], n=1"),
+        ("user[password]=x&api%5Fkey=y", "user[password]=[Filtered]&api%5Fkey=[Filtered]"),
+        ("{\"x-forwarded-for\": \"203.0.113.77\", \"accept\": \"*/*\"}", "{\"x-forwarded-for\": \"[Filtered]\", \"accept\": \"*/*\"}"),
+        ("token: tok9", "token: [Filtered]"),
+        ("{\"api_key\":\"k-1\",\"page\":2}", "{\"api_key\":\"[Filtered]\",\"page\":2}"),
+        ("{\\\"api_key\\\":\\\"k-1\\\"}", "{\\\"api_key\\\":\\\"[Filtered]\\\"}"),
+        ("retry with token=abc&page=2", "retry with token=[Filtered]&page=2"),
+        ("paid with 4111 1111 1111 1111 today", "paid with [Filtered] today"),
+        ("paid with 4111111111111111", "paid with [Filtered]"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl!", "[REDACTED_TOKEN]!"),
+        ("key ghp_0123456789abcdefghij0123456789abcdef", "key [REDACTED_TOKEN]"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----- left", "[Filtered] left"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE, cut off", "[Filtered]"),
+        ("sent Basic dXNlcjpodW50ZXIy to upstream", "sent Basic [Filtered] to upstream"),
+        ("postgres://app:p@ss@w0rd@db/shop", "postgres://[Filtered]:[Filtered]@db/shop"),
+        ("Login { password: \"hun\\\"ter2\", n: 1 }", "Login { password: \"[Filtered]\", n: 1 }"),
+        ("secrets = [[\"x\"], [\"y\"]] end", "secrets = [Filtered] end"),
+        ("auth: Digest abc123, n: 1", "auth: [Filtered], n: 1"),
+        ("auth: Token abc123, n: 1", "auth: [Filtered], n: 1"),
+        ("auth: basic abc123, n: 1", "auth: [Filtered], n: 1"),
+        ("Authorization: OAuth oauth_token=\"abc\", oauth_nonce=\"def\"\nHost: x", "Authorization: [Filtered]\nHost: x"),
+        ("sent 'Cookie: a=\"1\"; session=2' to x", "sent 'Cookie: [Filtered]' to x"),
+        (
+            "SELECT * FROM t WHERE token = $1 AND key = ? AND pin = 'abc'",
+            "SELECT * FROM t WHERE token = $1 AND key = ? AND pin = '[Filtered]'",
+        ),
+        ("password=$1hunter2 password=? password=\"?\"", "password=[Filtered] password=? password=\"[Filtered]\""),
+        ("tokens: {\"a\": [1]}; secrets = [\"x\", \"y\"] end", "tokens: {\"a\": [1]}; secrets = [Filtered] end"),
+        (&long, "[REDACTED_TOKEN]"),
+    ];
+
+    for (given, expected) in rows {
+        assert_eq!(clean(given), expected);
+    }
+}
+
+#[test]
+fn card_numbers_of_all_issuers_go_in_any_spelling() {
+    for card in [
+        "4111111111111111",
+        "4111-1111-1111-1111",
+        "4111 1111 1111 1111",
+        "4222222222222",
+        "4000000000000000006",
+        // A doubled five counts as one.
+        "4012888888881881",
+        "5555555555554444",
+        "2223003122003222",
+        "378282246310005",
+        "3782 822463 10005",
+        "30569309025904",
+        "3530111333300000",
+        "6011111111111117",
+        "6200000000000005",
+        "6445644564456445",
+    ] {
+        assert_eq!(clean(card), "[Filtered]", "{card}");
+        assert_eq!(clean(&format!("paid with {card}, twice")), "paid with [Filtered], twice");
+    }
+    for number in
+        ["4111111111111112", "1111111111111117", "411111111111", "4111--1111--1111--1111", "4111111111111111a", "41111111111111111111"]
+    {
+        assert_eq!(clean(number), number);
+    }
+}
+
+#[test]
+fn keys_of_known_services_go_by_their_beginning() {
+    let of = |prefix: &str| format!("{prefix}{}", "aB3dE6gH9jK2mN5p");
+    for prefix in [
+        "AIza",
+        "AKIA",
+        "ASIA",
+        "dop_v1_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "ghu_",
+        "github_pat_",
+        "glpat-",
+        "glsa_",
+        "hf_",
+        "npm_",
+        "NRAK-",
+        "pypi-",
+        "rk_live_",
+        "shpat_",
+        "sk-ant-",
+        "sk-proj-",
+        "sk_live_",
+        "sk_test_",
+        "sntrys_",
+        "whsec_",
+        "xapp-",
+        "xoxb-",
+    ] {
+        let key = format!("{}7Q", of(prefix));
+        assert_eq!(clean(&key), "[REDACTED_TOKEN]", "{key}");
+        assert_eq!(clean(&format!("refused {key} there")), "refused [REDACTED_TOKEN] there");
+    }
+    assert_eq!(clean(&format!("refused dp.pt.{}7Q2x there", of(""))), "refused dp.pt.[REDACTED_TOKEN] there");
+    // All key ids of AWS have twenty characters.
+    assert_eq!(clean(&of("AKIA")), "[REDACTED_TOKEN]");
+    for text in ["AKIAIOSFODNN7EXAMPL", "ghp_0123456789abcde", "npm_config_cache", "a dp.pt.short"] {
+        assert_eq!(clean(text), text);
+    }
+}
+
+#[test]
+fn a_token_has_at_least_sixteen_characters_whatever_is_set() {
+    let rules = Redactor::new(Arc::new(Redaction::default().token_length(4)), false);
+
+    assert_eq!(scrub(&rules, "fifteen letters: abcdefghijklmno"), "fifteen letters: abcdefghijklmno");
+    assert_eq!(scrub(&rules, "sixteen letters: abcdefghijklmnop"), "sixteen letters: [REDACTED_TOKEN]");
+}
+
+#[test]
+fn a_placeholder_that_may_begin_a_value_hides_all_the_same() {
+    for placeholder in ["", "*", "-", "x"] {
+        let rules = Redactor::new(Arc::new(Redaction::default().placeholder(placeholder)), false);
+        for (text, before, after) in [
+            ("password=xhunter2 n=1", "password=", " n=1"),
+            ("password=\"*hunter2\"", "password=\"", "\""),
+            ("sent Bearer x-*bcdef123456 to upstream", "sent Bearer ", " to upstream"),
+            ("https://hooks.slack.com/services/x-*T0/B0", "https://hooks.slack.com/services/", ""),
+        ] {
+            assert_eq!(scrub(&rules, text), format!("{before}{placeholder}{after}"));
+        }
+    }
+}
+
+#[test]
+fn ordinary_texts_stay() {
+    for text in [
+        "",
+        "connection refused (os error 111)",
+        "SELECT * FROM users WHERE id = $1",
+        "app::auth::Session::load",
+        "token::Kind == token::Kind::Word",
+        "failed to refresh token: connection refused",
+        "could not load session: timeout",
+        "duplicate key: users_pkey (23505)",
+        "invalid password: too short",
+        "basic usage of the bearer of bad news",
+        "at 1795168800412 took 12ms, order 4111111111111112",
+        "https://user.example/path?a=b mail me@example.org",
+        "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/tokio-1.54.1/src/runtime/scheduler/multi_thread/worker.rs",
+        "2026-11-20T10:00:00Z 771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1",
+        "author: Jane, keyboard: qwerty, cache.key=cart:7",
+    ] {
+        assert_eq!(clean(text), text);
+    }
+}
+
+#[test]
+fn sixty_three_stay_and_sixty_four_go() {
+    assert_eq!(clean(&"a".repeat(63)), "a".repeat(63));
+    assert_eq!(clean(&"a".repeat(64)), "[REDACTED_TOKEN]");
+}
+
+proptest! {
+    #[test]
+    fn scrubbing_twice_is_scrubbing_once(text in "(token|password|Cookie|x-api-key|:|=|&|,|;|\\]|\\{|\\(|%5F|\n|//|@| |\"|Bearer|[a-z]{1,9}|[0-9]{1,19}|\\\\|\\[|\\{|Some\\(){0,12}") {
+        let once = clean(&text);
+
+        prop_assert_eq!(clean(&once), once, "from {:?}", text);
+    }
+
+    #[test]
+    fn any_text_is_taken(text in ".{0,300}") {
+        let _ = clean(&text);
+    }
+}
