@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::Router;
@@ -227,7 +228,9 @@ async fn route_table() {
         ("/api/orders/latest", 1.0),
         ("PUT /only", 1.0),
         ("/again", 0.0),
-        ("/again", 0.7),
+        ("/again", 0.35),
+        ("GET /again", 0.0),
+        ("GET /again", 0.7),
         ("/wrong", 7.0),
         ("/hidden", 0.0),
         ("/unrouted/{*rest}", 0.8),
@@ -247,7 +250,6 @@ async fn route_table() {
     let rows = [
         ("GET /", "0.9", "0.9"),
         ("GET /always", "1", "1"),
-        ("POST /always", "1", "1"),
         ("GET /always?of=no-matter", "1", "1"),
         ("GET /never", "0", "0"),
         ("DELETE /never", "0", "0"),
@@ -276,6 +278,7 @@ async fn route_table() {
         ("GET /api/orders", "0.3", "0.3"),
         // The later of two rows for the same route, and none of one that cannot be used.
         ("GET /again", "0.7", "0.7"),
+        ("POST /again", "0.35", "0.35"),
         ("GET /wrong", "0.1", "0.1"),
         // Where the router has chosen a template, it must be the row's own.
         ("GET /assets/logos/small", "0", "0.2"),
@@ -316,15 +319,6 @@ async fn route_table() {
 
 #[tokio::test]
 async fn forged_header() {
-    // Each with a flag, or with a number that is below any rate.
-    let visit = async |client: &Client, count: u32, flag: &str| {
-        let mut service = bare(client);
-        for id in 1..=count {
-            let request = Request::get("/").header("sentry-trace", format!("{id:032x}-{SPAN}{flag}"));
-            let request = request.header("baggage", "sentry-sample_rand=0.000000");
-            drop(service.call(request.body(()).unwrap()).await.unwrap());
-        }
-    };
     let start = |rate: f64, trust: TrustParent| {
         let relay = Relay::start();
         // Nothing is to be dropped for other reasons.
@@ -333,31 +327,43 @@ async fn forged_header() {
         (relay, client)
     };
     // Budgets count the time since the first of all requests: that is not to lie behind the moment at which the clock stands.
-    visit(&start(HARDLY, TrustParent::Always).1, 1, "-1").await;
+    forge(&start(HARDLY, TrustParent::Always).1, 1..=1, "-1").await;
     let clock = HandClock::start();
 
     for flag in ["-1", ""] {
         let (relay, client) = start(HARDLY, TrustParent::Always);
-        let granted = async |count: u32| {
+        let granted = async |traces: RangeInclusive<u128>| {
             let before = sampled(&client);
-            visit(&client, count, flag).await;
+            forge(&client, traces, flag).await;
             sampled(&client) - before
         };
-        assert_eq!(granted(10_000).await, 100, "followed up to the burst, flag '{flag}'");
+        assert_eq!(granted(1..=10_000).await, 100, "followed up to the burst, flag '{flag}'");
         clock.advance(Duration::from_secs(1));
-        assert_eq!(granted(1000).await, 10, "a second later, flag '{flag}'");
+        assert_eq!(granted(1..=1000).await, 10, "a second later, flag '{flag}'");
         clock.advance(Duration::from_secs(10 * 60 * 60));
-        assert_eq!(granted(1000).await, 100, "after a quiet night, flag '{flag}'");
+        assert_eq!(granted(1..=1000).await, 100, "after a quiet night, flag '{flag}'");
         support::settle(&client).await;
-        assert_eq!(linked(&relay), 210, "flag '{flag}'");
+        assert_eq!(linked(&relay, |trace| trace <= 10_000), 210, "flag '{flag}'");
     }
 
-    let (relay, client) = start(0.1, TrustParent::Never);
-    visit(&client, 10_000, "-1").await;
+    // An id that a service with this rate would choose if it were a trace of its own.
+    const CHOSEN: u128 = 0x771a_43a4_1926_42f0_b136_d515_9a50_1700;
+    let (relay, client) = start(0.13, TrustParent::Never);
+    forge(&client, std::iter::repeat_n(CHOSEN, 10_000), "-1").await;
     support::settle(&client).await;
-    let sent = linked(&relay);
-    // Numbers of our own: five standard deviations are 150.
-    assert!((850..=1150).contains(&sent), "{sent} of 10,000 at a rate of 0.1");
+    let sent = linked(&relay, |trace| trace == CHOSEN);
+    // By numbers of our own: five standard deviations are 168.
+    assert!(sent.abs_diff(1300) < 168, "{sent} of 10,000 at a rate of 0.13");
+}
+
+/// One request in each of these traces: with a flag, or with a number that is below any rate.
+async fn forge(client: &Client, traces: impl IntoIterator<Item = u128>, flag: &str) {
+    let mut service = bare(client);
+    for trace in traces {
+        let request = Request::get("/").header("sentry-trace", format!("{trace:032x}-{SPAN}{flag}"));
+        let request = request.header("baggage", "sentry-sample_rand=0.000000");
+        drop(service.call(request.body(()).unwrap()).await.unwrap());
+    }
 }
 
 /// How many transactions were sampled so far.
@@ -366,12 +372,13 @@ fn sampled(client: &Client) -> u64 {
     counts.captured - counts.dropped_total()
 }
 
-/// How many transactions arrived, each of which hangs below the trace that came in.
-fn linked(relay: &Relay) -> usize {
+/// How many transactions arrived, each of which hangs below a trace that came in.
+fn linked(relay: &Relay, came_in: impl Fn(u128) -> bool) -> usize {
     let transactions = relay.transactions();
     for transaction in &transactions {
         let trace = &transaction["contexts"]["trace"];
-        assert!(trace["trace_id"].as_str().unwrap().starts_with("0000") && trace["parent_span_id"] == SPAN, "{trace}");
+        let id = u128::from_str_radix(trace["trace_id"].as_str().unwrap(), 16).unwrap();
+        assert!(came_in(id) && trace["parent_span_id"] == SPAN, "{trace}");
     }
     transactions.len()
 }
