@@ -77,11 +77,26 @@ mod tests {
             })
             .collect();
         backoff.succeeded();
+        let is_failing = backoff.is_failing();
+        backoff.failed(now);
+        let first = backoff.until(now).map(|until| until - now);
 
         for (wait, longest) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60]) {
             let longest = Duration::from_secs(longest);
             assert!(*wait <= longest && *wait >= longest / 2, "{waits:?}");
         }
+        assert!(!is_failing, "after a success there is no limit of one attempt at a time");
+        assert!(first.is_some_and(|wait| wait <= FIRST), "{first:?}");
+    }
+
+    #[test]
+    fn a_success_ends_the_pause() {
+        let now = Instant::now();
+        let mut backoff = Backoff::default();
+
+        backoff.failed(now);
+        backoff.succeeded();
+
         assert_eq!(backoff.until(now), None);
     }
 

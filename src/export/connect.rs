@@ -297,6 +297,16 @@ impl Write for Stream {
 mod tests {
     use super::*;
 
+    #[test]
+    fn names_are_looked_up_here_for_socks5_and_by_the_proxy_for_socks5h() {
+        let server = Uri::from_static("https://sentry.test/1");
+        for (url, expected) in [("socks5://proxy.test:1080", true), ("socks5h://proxy.test:1080", false)] {
+            let proxy = Matcher::builder().all(url).build().intercept(&server).expect("a proxy for all");
+            let way = Way::by(proxy, &server).expect("a proxy of a known kind");
+            assert!(matches!(way, Way::Socks { local_dns, .. } if local_dns == expected), "{url}");
+        }
+    }
+
     #[tokio::test]
     async fn a_socks_proxy_is_told_the_port_that_the_scheme_implies() {
         for (server, expected) in [

@@ -83,3 +83,35 @@ fn to_standard_error(level: &str, message: &str) {
     // A closed standard error is nothing we could report.
     let _ = writeln!(std::io::stderr().lock(), "tower_sentry: {level}: {message}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    struct Count(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Count {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often the second of two equal warnings is heard, so long after the first.
+    fn repeated_after(time: Duration) -> usize {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let quiet = Quiet { last: Mutex::new(Instant::now().checked_sub(time)) };
+        let subscriber = tracing_subscriber::registry().with(Count(Arc::clone(&heard)));
+        tracing::subscriber::with_default(subscriber, || quiet.warn("the server cannot be reached"));
+        heard.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn the_same_warning_is_repeated_once_a_minute() {
+        assert_eq!((repeated_after(Duration::from_secs(30)), repeated_after(Duration::from_secs(60))), (0, 1));
+    }
+}

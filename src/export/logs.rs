@@ -64,3 +64,35 @@ impl LogBatch {
         std::mem::take(self).lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::log_line;
+    use super::*;
+
+    #[test]
+    fn a_log_waits_five_seconds_for_others() {
+        let now = Instant::now();
+        let mut batch = LogBatch::default();
+
+        batch.push(0, log_line(), now);
+        batch.push(1, log_line(), now + Duration::from_secs(4));
+
+        assert!(!batch.is_due(now + Duration::from_millis(4_999), false));
+        assert!(batch.is_due(now + WAIT, false), "the first has waited long enough");
+        assert!(batch.is_due(now, true), "a flush does not wait");
+    }
+
+    #[test]
+    fn the_first_of_each_batch_waits_anew() {
+        let now = Instant::now();
+        let mut batch = LogBatch::default();
+
+        batch.push(0, log_line(), now);
+        batch.take();
+        batch.push(1, log_line(), now + WAIT);
+
+        assert!(!batch.is_due(now + WAIT, false));
+        assert!(batch.is_due(now + 2 * WAIT, false));
+    }
+}

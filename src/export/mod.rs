@@ -156,15 +156,7 @@ impl Exporter {
         if settings.enable_logs || settings.security_log.is_some() {
             LOGS_WANTED.store(true, Ordering::Relaxed);
         }
-        let shared = Arc::new(Shared {
-            queue: Queue::new(settings.queue_items, settings.queue_bytes),
-            ledger: Ledger::default(),
-            pool: Pool::default(),
-            sessions: Sessions::default(),
-            security: SecurityQueue::default(),
-            commands: Mutex::default(),
-            has_ended: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(settings.queue_items, settings.queue_bytes));
         let of_worker = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("tower-sentry".to_owned())
@@ -263,6 +255,18 @@ impl Exporter {
 }
 
 impl Shared {
+    fn new(queue_items: usize, queue_bytes: usize) -> Self {
+        Self {
+            queue: Queue::new(queue_items, queue_bytes),
+            ledger: Ledger::default(),
+            pool: Pool::default(),
+            sessions: Sessions::default(),
+            security: SecurityQueue::default(),
+            commands: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
     /// Returns an item's memory to the pool.
     fn recycle(&self, item: Item) {
         match item {
@@ -281,5 +285,60 @@ impl Shared {
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::TraceId;
+    use crate::record::LogRecord;
+
+    /// What an exporter without a thread shares.
+    pub(super) fn shared() -> Arc<Shared> {
+        Arc::new(Shared::new(1000, 1024 * 1024))
+    }
+
+    /// Settings of an exporter for the server of `dsn`, or for `transport`.
+    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Transport>) -> Settings {
+        Settings {
+            dsn,
+            spotlight: None,
+            console: false,
+            transport,
+            facts: Facts { release: Some("shop@1.4.0".to_owned()), environment: "production".to_owned(), ..Facts::default() },
+            redactor: Redactor::new(Arc::default(), false),
+            ignored: IgnoredErrors::default(),
+            include_source_context: true,
+            default_fingerprint: true,
+            min_span_duration: Duration::ZERO,
+            security_log: None,
+            enable_logs: true,
+            before_send: None,
+            before_send_transaction: None,
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(10),
+            queue_items: 1000,
+            queue_bytes: 1024 * 1024,
+            start_line: None,
+        }
+    }
+
+    /// A log without fields.
+    pub(super) fn log_line() -> Box<LogLine> {
+        let metadata = tracing::info_span!("a log").metadata().expect("a span knows its callsite");
+        let log = LogRecord { metadata, fields: Vec::new() };
+        Box::new(LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None })
+    }
+
+    #[tokio::test]
+    async fn a_security_event_wakes_the_exporter() {
+        let exporter = Exporter { shared: shared() };
+        assert!(exporter.shared.queue.fall_asleep());
+
+        exporter.write_security_log(log_line());
+
+        let woken = tokio::time::timeout(Duration::from_secs(30), exporter.shared.queue.woken());
+        assert!(woken.await.is_ok(), "it sleeps for up to a minute otherwise");
     }
 }

@@ -252,6 +252,20 @@ mod tests {
     }
 
     #[test]
+    fn what_had_to_go_leaves_its_bytes_to_others() {
+        let size = transaction().size();
+        let queue = Queue::new(1000, 3 * size);
+
+        for _ in 0..100 {
+            while queue.push(transaction()).is_empty() {}
+            assert!(!queue.push(error()).is_empty(), "transactions give way");
+            while queue.pop().is_some() {}
+        }
+
+        assert!((0..3).all(|_| queue.push(transaction()).is_empty()), "an empty queue has all of its room");
+    }
+
+    #[test]
     fn a_closed_queue_takes_nothing() {
         let queue = Queue::new(10, usize::MAX);
 

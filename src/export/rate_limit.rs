@@ -130,4 +130,17 @@ mod tests {
         assert!(!limits.is_closed(Category::Transaction, now + Duration::from_secs(10)));
         assert!(!limits.is_closed(Category::Error, now));
     }
+
+    #[test]
+    fn a_shorter_limit_that_comes_later_does_not_open_what_is_closed_for_longer() {
+        let now = Instant::now();
+        let mut limits = RateLimits::default();
+
+        for text in ["600:transaction:key", "10:transaction:key"] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("x-sentry-rate-limits"), HeaderValue::from_static(text))]);
+            limits.note(StatusCode::OK, &headers, now);
+        }
+
+        assert!(limits.is_closed(Category::Transaction, now + Duration::from_secs(599)));
+    }
 }

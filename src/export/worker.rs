@@ -320,3 +320,75 @@ impl<'a> Worker<'a> {
         let _ = tokio::time::timeout_at(latest.into(), self.shared.queue.woken()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::SessionEnd;
+    use super::super::tests::{log_line, settings, shared};
+    use super::*;
+
+    type Sent = Arc<Mutex<Vec<String>>>;
+
+    /// A worker that does a step when it is told to, and what it sends.
+    fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
+        let sent = Sent::default();
+        let kept = Arc::clone(&sent);
+        let transport = move |envelope: &[u8]| kept.lock().expect("no panic").push(String::from_utf8_lossy(envelope).into_owned());
+        (Worker::new(settings(None, Some(Arc::new(transport))), shared), sent)
+    }
+
+    /// How many items of this kind are sent in the next step.
+    fn count(worker: &mut Worker<'_>, sent: &Sent, kind: &str) -> usize {
+        worker.send_what_can_go();
+        let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+        sent.iter().filter(|envelope| envelope.contains(&format!("\"type\":\"{kind}\""))).count()
+    }
+
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).expect("a machine that has run for so long")
+    }
+
+    #[test]
+    fn sessions_are_sent_once_a_minute_and_then_counted_anew() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        shared.sessions.add(0, SessionEnd::Exited);
+
+        let at_once = count(&mut worker, &sent, "sessions");
+        worker.last_sessions = ago(SESSIONS_EVERY);
+        let after_a_minute = count(&mut worker, &sent, "sessions");
+        shared.sessions.add(0, SessionEnd::Exited);
+        let soon_after = count(&mut worker, &sent, "sessions");
+
+        assert_eq!((at_once, after_a_minute, soon_after), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        shared.ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 1);
+
+        let at_once = count(&mut worker, &sent, "client_report");
+        worker.last_report = ago(REPORT_EVERY);
+        let after_a_minute = count(&mut worker, &sent, "client_report");
+
+        assert_eq!((at_once, after_a_minute), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        // So many looks at an empty queue that it would sleep now, until the next report is due.
+        worker.empty_looks = LOOKS_BEFORE_SLEEP;
+        worker.logs.push(0, log_line(), ago(Duration::from_secs(5)));
+
+        let woken = tokio::time::timeout(Duration::from_secs(30), worker.wait()).await;
+
+        assert!(woken.is_ok());
+        assert_eq!(count(&mut worker, &sent, "log"), 1);
+    }
+}

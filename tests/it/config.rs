@@ -231,3 +231,20 @@ impl std::io::Write for Line {
         Ok(())
     }
 }
+
+#[test]
+fn warnings_go_to_standard_error_where_nobody_listens() {
+    let name = "config::warnings_go_to_standard_error_where_nobody_listens";
+    if let Some(said) = support::said_in_child(name, &[("SENTRY_TRACE_SAMPLE_RATE", "1.0")]) {
+        let warning = "tower_sentry: warning: SENTRY_TRACE_SAMPLE_RATE is not read; did you mean SENTRY_TRACES_SAMPLE_RATE?";
+        assert_eq!(said.matches(warning).count(), 1, "{said}");
+        return;
+    }
+    let unheard = Client::from(Config::from_env().unwrap());
+
+    // From now on somebody listens.
+    tracing_subscriber::registry().with(TracingLayer::new(&unheard)).init();
+    let heard = Client::from(Config::from_env().unwrap());
+
+    assert!(!unheard.is_enabled() && !heard.is_enabled());
+}

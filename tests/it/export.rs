@@ -456,7 +456,8 @@ async fn a_proxy_that_cannot_be_read_is_not_passed_by_and_the_rest_goes_on() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("security-without-a-way.log");
     let _ = std::fs::remove_file(&path);
     let dsn = "http://0123456789abcdef0123456789abcdef@sentry.test/1";
-    let client = Client::from(Config::builder().dsn(dsn).security_log(&path).debug(true).panic_hook(false).build().unwrap());
+    let config = Config::builder().dsn(dsn).security_log(&path).debug(true).panic_hook(false).traces_sample_rate(1.0);
+    let client = Client::from(config.build().unwrap());
     let log = tracing_subscriber::registry().with(TracingLayer::new(&client));
     tracing::subscriber::with_default(log, || tracing::warn!(target: "security", "sign-in refused"));
     let server = Server::start(app(&client)).await;
@@ -464,6 +465,190 @@ async fn a_proxy_that_cannot_be_read_is_not_passed_by_and_the_rest_goes_on() {
     support::get(&server, "/message").await;
     client.shutdown(patience()).await.unwrap();
 
-    assert_eq!(client.stats().errors.dropped, [(DiscardReason::InternalSdkError, 1)]);
+    let stats = client.stats();
+    for counts in [&stats.errors, &stats.transactions, &stats.spans] {
+        assert_eq!((counts.sent, counts.dropped.as_slice()), (0, &[(DiscardReason::InternalSdkError, 1)][..]));
+    }
     assert!(std::fs::read_to_string(&path).unwrap().contains("sign-in refused"));
+}
+
+/// A server that takes each request and answers with these bytes, then hangs up.
+fn answers_with(bytes: &'static [u8]) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            crate::delivery::take_request(&mut stream);
+            std::io::Write::write_all(&mut stream, bytes).unwrap();
+        }
+    });
+    address
+}
+
+/// What becomes of one request's transaction: sent, and dropped by reason.
+async fn fate(client: &Client) -> (u64, Vec<(DiscardReason, u64)>) {
+    let server = Server::start(app(client)).await;
+    assert_eq!(support::get(&server, "/plain/1").await.0, 200, "whatever the other server does");
+    let stats = client.stats().transactions;
+    assert_eq!(stats.captured, 1);
+    // An error says that something was left, and was dropped then.
+    let _ = client.shutdown(if stats.sent == 0 { Duration::from_secs(1) } else { patience() }).await;
+    support::until("it is counted", || client.stats().waiting() == 0).await;
+    let stats = client.stats().transactions;
+    (stats.sent, stats.dropped)
+}
+
+#[tokio::test]
+async fn hostile_server() {
+    use DiscardReason::{NetworkError, RatelimitBackoff, SendError};
+
+    // Refusals with an answer: one attempt each.
+    for (code, expected) in [
+        (200, (1, vec![])),
+        (401, (0, vec![(SendError, 1)])),
+        (413, (0, vec![(SendError, 1)])),
+        (429, (0, vec![(RatelimitBackoff, 1)])),
+        (500, (0, vec![(SendError, 1)])),
+    ] {
+        let relay = Relay::start();
+        relay.answer_all(Answer::status(code));
+        let client = support::client(&relay);
+        let server = Server::start(app(&client)).await;
+        support::get(&server, "/plain/1").await;
+        // Whatever the answer, nothing is left to be done.
+        client.shutdown(patience()).await.unwrap();
+        let transactions = client.stats().transactions;
+        assert_eq!((transactions.sent, transactions.dropped), expected, "{code}");
+        assert_eq!(relay.transactions().len(), 1, "{code}: read by a foreign parser, and not sent again");
+    }
+    // No answer that could be read, or none at all.
+    for bytes in [&b"\x16\x03\x01 garbage \xff\r\n\r\n"[..], b"HTTP/1.1 2", b""] {
+        let dsn = format!("http://0123456789abcdef0123456789abcdef@{}/1", answers_with(bytes));
+        let client = Client::from(Config::builder().dsn(dsn).traces_sample_rate(1.0).panic_hook(false).build().unwrap());
+        assert_eq!(fate(&client).await, (0, vec![(NetworkError, 1)]), "{}", bytes.escape_ascii());
+    }
+    let port = support::closed_port();
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{}/1", port.local_addr().unwrap());
+    let refused = Client::from(Config::builder().dsn(dsn).traces_sample_rate(1.0).panic_hook(false).build().unwrap());
+    assert_eq!(fate(&refused).await, (0, vec![(NetworkError, 1)]));
+    let silent = Relay::start();
+    silent.answer_all(Answer::Never);
+    assert_eq!(fate(&support::client(&silent)).await, (0, vec![(NetworkError, 1)]));
+
+    // A limit for one category leaves the others open.
+    let relay = Relay::start();
+    relay.answer_next(Answer::Status(429, vec![("x-sentry-rate-limits", "600:transaction;session:key, 600:nonsense:key".to_owned())]));
+    let client = support::client(&relay);
+    let server = Server::start(app(&client)).await;
+    support::get(&server, "/plain/1").await;
+    client.flush(patience()).await.unwrap();
+    for _ in 0..3 {
+        support::get(&server, "/message").await;
+    }
+    support::settle(&client).await;
+    let stats = client.stats();
+    assert_eq!((relay.events().len(), stats.errors.sent), (3, 3));
+    assert_eq!((relay.transactions().len(), stats.transactions.dropped), (1, vec![(RatelimitBackoff, 4)]));
+
+    // A server that hangs holds all four attempts; requests are served as before, and what waited arrives once it answers.
+    let relay = Relay::start();
+    relay.answer_all(Answer::Held);
+    let client = Client::from(support::config(&relay).request_timeout(Duration::from_secs(3600)).build().unwrap());
+    let server = Server::start(app(&client)).await;
+    for number in 0..4 {
+        support::get(&server, &format!("/plain/{number}")).await;
+    }
+    relay.wait_for(4);
+    for number in 4..100 {
+        assert_eq!(support::get(&server, &format!("/plain/{number}")).await.0, 200);
+    }
+    let while_it_hangs = (client.stats().transactions.captured, client.stats().transactions.sent, relay.received().len());
+    relay.release();
+    support::settle(&client).await;
+    assert_eq!(while_it_hangs, (100, 0, 4), "all were served while nothing moved");
+    assert_eq!((relay.transactions().len(), client.stats().transactions.sent), (100, 100));
+}
+
+/// In an optimised build a million; without optimisation as many as a busy machine does in a few seconds.
+const ITEMS: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+
+/// Each category's name and accounts.
+fn categories(stats: &tower_sentry::Stats) -> [(&'static str, &tower_sentry::Counts); 7] {
+    [
+        ("event", &stats.errors),
+        ("transaction", &stats.transactions),
+        ("span", &stats.spans),
+        ("attachment", &stats.attachment_bytes),
+        ("check_in", &stats.check_ins),
+        ("feedback", &stats.feedback),
+        ("log", &stats.logs),
+    ]
+}
+
+/// One round of everything that is counted.
+async fn everything(client: &Client) {
+    let work = async {
+        tower_sentry::span("task", "step", async {}).await;
+        tracing::info!("a line");
+        Scope::current().with(|scope| {
+            scope.add_attachment(protocol::Attachment::new("note.txt", "four".to_owned()));
+            scope.capture_message(Level::Error, "noted");
+        });
+        Scope::current().capture_feedback(protocol::Feedback::new("the cart was empty"));
+    };
+    let run = client.check_in("nightly", protocol::Monitor::crontab("5 2 * * *")).run(client.transaction("work").run(work));
+    run.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conservation() {
+    support::subscribe();
+    let relay = Relay::start();
+    // The server takes some, refuses some, and later hangs up without an answer.
+    let failures = [200, 500, 200, 413, 200, 429];
+    for code in failures.into_iter().cycle().take(600) {
+        relay.answer_next(Answer::Status(code, vec![("retry-after", "0".to_owned())]));
+    }
+    let client = Client::from(support::config(&relay).queue_items(100).enable_logs(true).build().unwrap());
+    let items = |client: &Client| categories(&client.stats()).iter().map(|(_, counts)| counts.captured).sum::<u64>();
+
+    let producers: Vec<_> = (0..2)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                while items(&client) < ITEMS {
+                    everything(&client).await;
+                    // The main task has its turn.
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    support::until("a third", || items(&client) >= ITEMS / 3).await;
+    relay.choke_above(0);
+    support::until("a half", || items(&client) >= ITEMS / 2).await;
+    relay.choke_above(usize::MAX);
+    let _ = client.shutdown(Duration::from_millis(200)).await;
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    support::until("nothing waits", || client.stats().waiting() == 0).await;
+
+    let stats = client.stats();
+    let received = relay.received();
+    let accepted = received.iter().enumerate().filter(|(number, _)| *number >= 600 || failures[number % failures.len()] == 200);
+    let accepted: Vec<_> = accepted.flat_map(|(_, received)| received.items().1).collect();
+    for (kind, counts) in categories(&stats) {
+        assert!(counts.captured > 0, "{kind}");
+        assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{kind}: {counts:?}");
+        if matches!(kind, "event" | "transaction" | "check_in" | "feedback") {
+            let arrived = accepted.iter().filter(|(item, _)| item["type"] == kind).count() as u64;
+            // Answers to the last four may have come too late.
+            assert!((counts.sent..=counts.sent + 4).contains(&arrived), "{kind}: {arrived} arrived, {counts:?}");
+        }
+    }
+    let dropped = |reason| stats.transactions.dropped.iter().any(|(other, _)| *other == reason);
+    assert!(dropped(DiscardReason::QueueOverflow) && dropped(DiscardReason::SendError), "both ends have dropped: {stats:?}");
+    assert!(items(&client) >= ITEMS);
 }

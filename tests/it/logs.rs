@@ -239,3 +239,72 @@ fn a_security_log_in_no_folder_is_a_clear_error() {
     assert_eq!(error.to_string(), "security_log: expected a file in a folder that exists, found '/no/such/folder/security.log'");
     assert!(Config::builder().security_log("/dev/null").build().is_err(), "a device is not ours to change");
 }
+
+/// One line for the file of security events.
+fn note(client: &Client, target: &'static str) {
+    let log = tracing_subscriber::registry().with(TracingLayer::new(client));
+    tracing::subscriber::with_default(log, || match target {
+        "security" => tracing::warn!(target: "security", "by default"),
+        _ => tracing::warn!(target: "shop::audit", "where asked for"),
+    });
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_the_security_log_ended() {
+    let path = folder("restart").join("security.log");
+    std::fs::write(&path, "{\"message\":\"of an earlier version, with a line that is longer than those that follow it\"}\n").unwrap();
+
+    for _ in 0..2 {
+        let client = Client::from(Config::builder().security_log(&path).panic_hook(false).build().unwrap());
+        note(&client, "security");
+        client.shutdown(patience()).await.unwrap();
+    }
+
+    let messages: Vec<_> = lines(&path).iter().map(|line| line["message"].as_str().unwrap().len()).collect();
+    assert_eq!(messages, [79, 10, 10]);
+}
+
+#[tokio::test]
+async fn the_security_log_takes_the_target_it_is_told_to() {
+    for (target, expected) in [(None, "by default"), (Some("shop::audit"), "where asked for")] {
+        let path = folder(expected).join("security.log");
+        let mut config = Config::builder().security_log(&path).panic_hook(false);
+        if let Some(target) = target {
+            config = config.security_target(target);
+        }
+        let client = Client::from(config.build().unwrap());
+
+        note(&client, "security");
+        note(&client, "shop::audit");
+        client.shutdown(patience()).await.unwrap();
+
+        let messages: Vec<_> = lines(&path).iter().map(|line| line["message"].clone()).collect();
+        assert_eq!(messages, [expected]);
+    }
+}
+
+#[test]
+fn what_is_logged_while_logs_are_sent_is_no_log_itself() {
+    if in_child("logs::what_is_logged_while_logs_are_sent_is_no_log_itself", &[]) {
+        return;
+    }
+    let (envelopes, sent) = std::sync::mpsc::channel();
+    // Each envelope makes a line, as an HTTP client's own logs do.
+    let transport = move |envelope: &[u8]| {
+        tracing::info!("an envelope of {} bytes", envelope.len());
+        envelopes.send(envelope.to_vec()).unwrap();
+    };
+    let guard = Config::builder().transport(transport).enable_logs(true).panic_hook(false).init().unwrap();
+    let shown = Shown::default();
+    let fmt = tracing_subscriber::fmt::layer().with_writer(shown.clone());
+    tracing_subscriber::registry().with(fmt).with(TracingLayer::new(&guard)).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+
+    tracing::info!("the only one");
+    for _ in 0..3 {
+        runtime.block_on(guard.flush(patience())).unwrap();
+    }
+
+    assert_eq!((guard.stats().logs.captured, sent.try_iter().count()), (1, 1));
+    assert_eq!(shown.text().matches("an envelope of ").count(), 1, "the application's own log has it");
+}

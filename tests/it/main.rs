@@ -17,12 +17,14 @@
     reason = "test code"
 )]
 
+mod accounts;
 mod architecture;
 mod body;
 mod canaries;
 mod client;
 mod config;
 mod db;
+mod delivery;
 mod error_details;
 mod errors;
 mod events;
@@ -33,10 +35,12 @@ mod html;
 mod http;
 mod ids;
 mod jobs;
+mod kit;
 mod logs;
 mod middleware;
 mod names;
 mod payloads;
+mod panics;
 mod privacy;
 mod privacy_scenes;
 mod promises;
@@ -47,6 +51,7 @@ mod release;
 mod runtime;
 mod sampling;
 mod scope;
+mod settings;
 mod shutdown;
 mod spans;
 mod support;

@@ -1,14 +1,18 @@
 //! The end: what was captured arrives, or is counted; nobody waits longer than they said.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::routing::get;
+use futures_util::future::join_all;
+use tower_sentry::protocol::DiscardReason;
 use tower_sentry::{Client, Config, Level, SentryLayer};
 
-use crate::support::{self, Answer, Relay, Server, in_child};
+use crate::support::{self, Answer, Http2, Relay, Server, in_child};
 
 #[tokio::test]
 async fn the_drop_of_the_last_client_delivers() {
@@ -139,4 +143,109 @@ async fn what_is_dropped_later_does_not_stand_for_what_was_captured_before() {
     relay.release();
     flush.await.unwrap();
     assert_eq!(client.stats().errors.sent, 2);
+}
+
+#[tokio::test]
+async fn what_comes_after_a_shutdown_is_counted_as_dropped() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    client.transaction("before").run(async {}).await;
+
+    client.shutdown(support::patience()).await.unwrap();
+    client.transaction("after").run(async {}).await;
+
+    let stats = client.stats();
+    for counts in [&stats.transactions, &stats.spans] {
+        assert_eq!((counts.captured, counts.sent, counts.dropped.as_slice()), (2, 1, &[(DiscardReason::QueueOverflow, 1)][..]));
+    }
+    assert_eq!(relay.transactions().len(), 1);
+}
+
+#[test]
+fn the_drop_of_the_guard_ends_the_exporter_whatever_handles_there_are() {
+    if in_child("shutdown::the_drop_of_the_guard_ends_the_exporter_whatever_handles_there_are", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let guard = support::config(&relay).init().unwrap();
+    let handle = Client::from(&guard);
+
+    drop(guard);
+    tower_sentry::capture_message(Level::Error, "too late");
+
+    let errors = handle.stats().errors;
+    assert_eq!((errors.captured, errors.dropped.as_slice()), (1, &[(DiscardReason::QueueOverflow, 1)][..]));
+}
+
+#[test]
+fn a_second_configuration_that_is_off_silences_nothing() {
+    if in_child("shutdown::a_second_configuration_that_is_off_silences_nothing", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let guard = support::config(&relay).init().unwrap();
+
+    let off = Client::from(Config::builder().build().unwrap());
+    let also_off = Config::builder().init().unwrap();
+    tower_sentry::capture_message(Level::Error, "outside of any request");
+    drop(guard);
+
+    assert!(!off.is_enabled() && !also_off.is_enabled());
+    assert_eq!(relay.events().len(), 1);
+}
+
+/// A thousand requests that have all begun, and wait; and the way to let them end.
+async fn in_flight(client: &Client) -> (Vec<tokio::task::JoinHandle<StatusCode>>, tokio::sync::watch::Sender<bool>) {
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let begun = Arc::new(AtomicUsize::new(0));
+    let of_handler = Arc::clone(&begun);
+    let wait = move || {
+        let (mut gate, begun) = (gate.clone(), Arc::clone(&of_handler));
+        async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            gate.wait_for(|is_open| *is_open).await.unwrap();
+            "done"
+        }
+    };
+    let server = Server::start(Router::new().route("/wait", get(wait)).layer(SentryLayer::new(client))).await;
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        let connection = Http2::connect(&server).await;
+        requests.extend((0..100).map(|_| {
+            let mut connection = connection.clone();
+            tokio::spawn(async move { connection.get("/wait").await })
+        }));
+    }
+    support::until("all have begun", || begun.load(Ordering::Relaxed) == 1000).await;
+    (requests, open)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drain() {
+    // After the last response; and in the midst of them.
+    for is_graceful in [true, false] {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+        let (requests, open) = in_flight(&client).await;
+
+        open.send(true).unwrap();
+        if is_graceful {
+            assert!(join_all(requests).await.into_iter().all(|status| status.unwrap() == StatusCode::OK));
+            client.shutdown(support::patience()).await.unwrap();
+        } else {
+            let (shutdown, statuses) = tokio::join!(client.shutdown(support::patience()), join_all(requests));
+            assert!(statuses.into_iter().all(|status| status.unwrap() == StatusCode::OK), "no request is harmed");
+            shutdown.unwrap();
+        }
+
+        // The last of them may end a moment after its response.
+        support::until("each is counted", || client.stats().transactions.captured == 1000).await;
+        support::until("each has arrived or is dropped", || client.stats().waiting() == 0).await;
+        let stats = client.stats();
+        for counts in [&stats.transactions, &stats.spans] {
+            assert_eq!((counts.captured, counts.sent + counts.dropped_total()), (1000, 1000), "{counts:?}");
+        }
+        assert_eq!(relay.transactions().len() as u64, stats.transactions.sent, "what counts as sent is there");
+        assert!(!is_graceful || stats.transactions.sent == 1000, "{stats:?}");
+    }
 }

@@ -1,0 +1,180 @@
+//! Panics: reported once each by the hook, beside whatever hook was there before; and those in hooks of the user's.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::Request;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tower_sentry::protocol::{Attachment, DiscardReason};
+use tower_sentry::test::client_with;
+use tower_sentry::{Breadcrumb, Config, ConfigBuilder, Guard, Level, Scope, SentryLayer, User};
+
+use crate::support::{self, Relay, in_child};
+
+/// Installs our hook before one that only counts, so that expected panics fill no log.
+fn init(config: ConfigBuilder) -> (Guard, &'static AtomicUsize) {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    std::panic::set_hook(Box::new(|_| {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }));
+    (config.init().unwrap(), &CALLS)
+}
+
+fn crash(work: impl FnOnce() + std::panic::UnwindSafe) {
+    assert!(std::panic::catch_unwind(work).is_err());
+}
+
+/// The texts of the panics that arrived.
+fn panics(relay: &Relay) -> Vec<String> {
+    let value = |event: &Value| event["exception"]["values"][0]["value"].as_str().map(str::to_owned);
+    relay.events().iter().filter_map(value).collect()
+}
+
+#[test]
+fn a_panic_outside_of_requests_is_reported_with_its_message_and_its_place() {
+    if in_child("panics::a_panic_outside_of_requests_is_reported_with_its_message_and_its_place", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, _) = init(support::config(&relay).panic_hook(true));
+    let shelf = std::hint::black_box(7);
+
+    // Each in turn, on one thread: a text of the program, one that is put together, and something else.
+    crash(|| panic!("the shelf is empty"));
+    crash(move || panic!("shelf {shelf} is empty"));
+    crash(move || std::panic::panic_any(shelf));
+    drop(guard);
+
+    let panics = panics(&relay);
+    assert_eq!(panics.len(), 3, "{panics:?}");
+    for begin in ["the shelf is empty (", "shelf 7 is empty (", "the panic's payload is no text ("] {
+        let told = panics.iter().find(|text| text.starts_with(begin)).unwrap_or_else(|| panic!("{begin}: {panics:?}"));
+        assert!(told.contains("tests/it/panics.rs:"), "{told}");
+    }
+    assert!(relay.events().iter().all(|event| event["level"] == "fatal" && event.get("request").is_none()));
+}
+
+#[test]
+fn the_hook_that_was_there_before_is_still_called() {
+    if in_child("panics::the_hook_that_was_there_before_is_still_called", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, calls) = init(support::config(&relay).panic_hook(true));
+
+    crash(|| panic!("the shelf is empty"));
+    drop(guard);
+
+    assert_eq!((calls.load(Ordering::Relaxed), panics(&relay).len()), (1, 1));
+}
+
+#[test]
+fn panics_are_left_alone_where_the_hook_is_off() {
+    if in_child("panics::panics_are_left_alone_where_the_hook_is_off", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, calls) = init(support::config(&relay).panic_hook(false));
+
+    crash(|| panic!("the shelf is empty"));
+    tower_sentry::capture_message(Level::Error, "afterwards");
+    drop(guard);
+
+    assert_eq!((calls.load(Ordering::Relaxed), relay.events().len(), panics(&relay).len()), (1, 1, 0));
+}
+
+#[test]
+fn a_panic_after_the_shutdown_is_counted_and_not_sent() {
+    if in_child("panics::a_panic_after_the_shutdown_is_counted_and_not_sent", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, calls) = init(support::config(&relay).panic_hook(true));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(guard.shutdown(support::patience())).unwrap();
+
+    crash(|| panic!("the shelf is empty"));
+
+    let errors = guard.stats().errors;
+    assert_eq!((errors.captured, errors.dropped.as_slice()), (1, &[(DiscardReason::QueueOverflow, 1)][..]));
+    assert_eq!((calls.load(Ordering::Relaxed), relay.received().len()), (1, 0));
+}
+
+#[test]
+fn a_panic_in_a_hook_is_no_event() {
+    if in_child("panics::a_panic_in_a_hook_is_no_event", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, _) = init(support::config(&relay).panic_hook(true).before_send(|event| panic!("a fault in the hook for {}", event.event_id)));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+
+    tower_sentry::capture_message(Level::Error, "noted");
+    runtime.block_on(guard.flush(support::patience())).unwrap();
+
+    assert_eq!((guard.stats().errors.captured, relay.events().len()), (1, 1), "the message alone");
+}
+
+/// Words in every place of a request that users fill, none of which looks like a secret.
+const PLACES: [&str; 12] = [
+    "told-path", "told-query", "told-agent", "told-name", "told-user", "told-tag", "told-context", "told-extra", "told-step", "told-file",
+    "told-error", "told-span",
+];
+
+/// Which of them leave.
+async fn leaves(config: ConfigBuilder) -> (Vec<&'static str>, Value, Value) {
+    let (client, captured) = client_with(config.traces_sample_rate(1.0));
+    let handler = || async {
+        let scope = Scope::current();
+        scope.set_transaction_name("told-name").set_user(User::id("told-user")).set_tag("note", "told-tag");
+        scope.set_context("order", serde_json::json!({"note": "told-context"})).set_extra("note", "told-extra");
+        scope.add_breadcrumb(Breadcrumb::new("told-step")).set_fingerprint(["a group"]);
+        scope.add_attachment(Attachment::new("note.txt", "told-file".to_owned()));
+        tower_sentry::span("task", "told-span", async {}).await;
+        tower_sentry::capture_error(&std::io::Error::other("told-error"));
+    };
+    let app = Router::new().route("/orders/{id}", get(handler)).layer(SentryLayer::new(&client));
+    let request = Request::get("/orders/told-path?page=told-query").header("user-agent", "told-agent").body(Body::empty()).unwrap();
+
+    let response = app.oneshot(request).await.unwrap();
+    axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+
+    let sent: String = captured.envelopes().iter().map(|envelope| String::from_utf8_lossy(envelope).into_owned()).collect();
+    let (event, transaction) = (&captured.events()[0], &captured.transactions()[0]);
+    let found = PLACES.into_iter().filter(|word| sent.contains(word)).collect();
+    (found, serde_json::to_value(event).unwrap(), serde_json::to_value(transaction).unwrap())
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_lets_ids_times_and_types_through_and_nothing_else() {
+    let hooks = Config::builder().before_send(|_| panic!("a fault")).before_send_transaction(|_| panic!("another"));
+
+    let (all, ..) = leaves(Config::builder()).await;
+    let (none, event, transaction) = leaves(hooks).await;
+
+    assert_eq!(all, PLACES, "the control: without hooks each of them leaves");
+    assert_eq!(none, [""; 0]);
+    assert_eq!((&event["transaction"], &transaction["transaction"]), (&"<withheld>".into(), &"<withheld>".into()));
+    let expected = serde_json::json!({"message": "the contents were withheld: before_send panicked"});
+    assert_eq!(event["logentry"], expected, "servers refuse one without `message`");
+    assert_eq!((&event["exception"]["values"][0]["type"], &event["level"]), (&"io::Error".into(), &"error".into()));
+    assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
+    assert_eq!((transaction["spans"].as_array().unwrap().len(), &transaction["spans"][0]["op"]), (1, &"task".into()));
+    for gone in ["user", "tags", "extra", "fingerprint", "breadcrumbs", "request"] {
+        assert_eq!((event.get(gone), transaction.get(gone)), (None, None), "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_of_the_program_stays_when_a_hook_panics() {
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(1.0).before_send(|_| panic!("a fault")));
+    let handler = || async { tower_sentry::capture_message(Level::Error, "noted").to_string() };
+    let app = Router::new().route("/orders/{id}", get(handler)).layer(SentryLayer::new(&client));
+
+    drop(app.oneshot(Request::get("/orders/7").body(Body::empty()).unwrap()).await.unwrap());
+
+    assert_eq!(captured.events()[0].transaction.as_deref(), Some("GET /orders/{id}"));
+}
