@@ -262,12 +262,13 @@ impl Delivery {
             return self.lose(outbound, DiscardReason::NetworkError);
         }
         self.retry.push_back(outbound);
-        let bytes: usize = self.retry.iter().map(|outbound| outbound.envelope.len()).sum();
-        // Fresh ones that fail as well come here: most memory is to be the queue's.
-        if self.retry.len() > RETRIES
+        let mut bytes: usize = self.retry.iter().map(|outbound| outbound.envelope.len()).sum();
+        // Fresh ones that fail as well come here: most memory is to be the queue's. A large one may cost several that are small.
+        while self.retry.len() > RETRIES
             && bytes > RETRIED_BYTES
             && let Some(oldest) = self.retry.pop_front()
         {
+            bytes -= oldest.envelope.len();
             self.lose(oldest, DiscardReason::NetworkError);
         }
     }

@@ -326,7 +326,8 @@ mod tests {
 
     /// A log without fields.
     pub(super) fn log_line() -> Box<LogLine> {
-        let metadata = tracing::info_span!("a log").metadata().expect("a span knows its callsite");
+        let callsite = || tracing::info_span!("a log").metadata();
+        let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
         let log = LogRecord { metadata, fields: Vec::new() };
         Box::new(LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None })
     }

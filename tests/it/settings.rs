@@ -158,8 +158,22 @@ fn each_setting_has_its_effect() {
     // The setting; without and with it; what is looked at; what is seen without and with it.
     let rows: Vec<Row> = vec![
         ("release", plain, |config| config.release("shop@1"), |seen| seen.event()["release"].clone(), Value::Null, json!("shop@1")),
-        ("environment", plain, |config| config.environment("qa"), |seen| seen.event()["environment"].clone(), json!("production"), json!("qa")),
-        ("server_name", plain, |config| config.server_name("web-1"), |seen| seen.event()["server_name"].clone(), Value::Null, json!("web-1")),
+        (
+            "environment",
+            plain,
+            |config| config.environment("qa"),
+            |seen| seen.event()["environment"].clone(),
+            json!("production"),
+            json!("qa"),
+        ),
+        (
+            "server_name",
+            plain,
+            |config| config.server_name("web-1"),
+            |seen| seen.event()["server_name"].clone(),
+            Value::Null,
+            json!("web-1"),
+        ),
         (
             "server_name",
             plain,
@@ -267,7 +281,14 @@ fn each_setting_has_its_effect() {
             json!(3),
             json!(1),
         ),
-        ("ignore_error_types", plain, |config| config.ignore_error_types(["OrderError"]), Seen::events, both.clone(), json!(["GET /fails"])),
+        (
+            "ignore_error_types",
+            plain,
+            |config| config.ignore_error_types(["OrderError"]),
+            Seen::events,
+            both.clone(),
+            json!(["GET /fails"]),
+        ),
         (
             "ignore_error_messages",
             plain,

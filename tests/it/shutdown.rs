@@ -17,7 +17,7 @@ use crate::support::{self, Answer, Http2, Relay, Server, in_child};
 #[tokio::test]
 async fn the_drop_of_the_last_client_delivers() {
     let relay = Relay::start();
-    let config = support::config(&relay).build().unwrap();
+    let config = support::config(&relay).shutdown_timeout(support::patience()).build().unwrap();
     let layer = SentryLayer::new(config);
     let service = tower::Layer::layer(&layer, Router::new().route("/", get(|| async { "ok" })));
     drop(layer);
@@ -35,7 +35,7 @@ fn the_drop_of_the_guard_delivers_events_outside_requests() {
         return;
     }
     let relay = Relay::start();
-    let guard = support::config(&relay).tag("process", "test").init().unwrap();
+    let guard = support::config(&relay).tag("process", "test").shutdown_timeout(support::patience()).init().unwrap();
 
     let id = tower_sentry::capture_message(Level::Error, "no request here");
     drop(guard);
@@ -73,7 +73,7 @@ fn flushing_works_in_any_runtime_and_in_none() {
     let waiting = std::thread::spawn(move || {
         let mut future = Box::pin(client.flush(support::patience()));
         let this = std::thread::current();
-        let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(this)));
+        let waker = std::task::Waker::from(Arc::new(Unpark(this)));
         let mut cx = std::task::Context::from_waker(&waker);
         while future.as_mut().poll(&mut cx).is_pending() {
             std::thread::park();
@@ -86,7 +86,7 @@ fn flushing_works_in_any_runtime_and_in_none() {
 struct Unpark(std::thread::Thread);
 
 impl std::task::Wake for Unpark {
-    fn wake(self: std::sync::Arc<Self>) {
+    fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
 }
@@ -167,7 +167,7 @@ fn the_drop_of_the_guard_ends_the_exporter_whatever_handles_there_are() {
         return;
     }
     let relay = Relay::start();
-    let guard = support::config(&relay).init().unwrap();
+    let guard = support::config(&relay).shutdown_timeout(support::patience()).init().unwrap();
     let handle = Client::from(&guard);
 
     drop(guard);
@@ -183,7 +183,7 @@ fn a_second_configuration_that_is_off_silences_nothing() {
         return;
     }
     let relay = Relay::start();
-    let guard = support::config(&relay).init().unwrap();
+    let guard = support::config(&relay).shutdown_timeout(support::patience()).init().unwrap();
 
     let off = Client::from(Config::builder().build().unwrap());
     let also_off = Config::builder().init().unwrap();
