@@ -194,7 +194,8 @@ impl Pipeline {
         let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.include_source_context);
         let fingerprint = fingerprint.as_deref().filter(|_| self.default_fingerprint).unwrap_or_default();
         let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
-        let header = HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts };
+        let header =
+            HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
         let Some(hook) = &self.before_send else {
@@ -213,7 +214,7 @@ impl Pipeline {
             }
         };
         let name = if has_panicked { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, ..header };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
         let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;
             if has_panicked { Ok(()) } else { attach(open) }
@@ -231,7 +232,7 @@ impl Pipeline {
         let event_id = EventId::new();
         let name = payload::name(record);
         let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
-        let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts };
+        let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
         let Some(hook) = &self.before_send_transaction else {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
@@ -246,7 +247,7 @@ impl Pipeline {
             }
         };
         let name = if has_panicked { &changed.name } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, ..header };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
         self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))

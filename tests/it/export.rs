@@ -354,7 +354,7 @@ async fn a_flush_under_traffic_waits_only_for_what_came_before_it() {
     let relay = Relay::start();
     relay.answer_all(Answer::Late(Duration::from_millis(20)));
     let client = support::client(&relay);
-    let server = std::sync::Arc::new(Server::start(app(&client)).await);
+    let server = Arc::new(Server::start(app(&client)).await);
     support::get(&server, "/plain/0").await;
 
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();

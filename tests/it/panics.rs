@@ -8,7 +8,7 @@ use axum::routing::get;
 use http::Request;
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_sentry::protocol::{Attachment, DiscardReason};
+use tower_sentry::protocol::{self, Attachment, DiscardReason};
 use tower_sentry::test::client_with;
 use tower_sentry::{Breadcrumb, Config, ConfigBuilder, Guard, Level, Scope, SentryLayer, User};
 
@@ -136,17 +136,21 @@ const PLACES: [&str; 12] = [
     "told-span",
 ];
 
-/// Which of them leave.
-async fn leaves(config: ConfigBuilder) -> (Vec<&'static str>, Value, Value) {
-    // The lines of code around a frame are those of this file, which has the words in it.
-    let (client, captured) = client_with(config.traces_sample_rate(1.0).include_source_context(false));
-    let handler = || async {
+/// Which of them leave, in all and in the headers of envelopes; the event and the transaction. With `is_told` the trace goes on to another service.
+async fn leaves(config: ConfigBuilder, is_told: bool) -> (Vec<&'static str>, Vec<Option<String>>, Value, Value) {
+    // A header has a trace for a server only. The lines of code around a frame are those of this file, which has the words in it.
+    let dsn = "http://0123456789abcdef0123456789abcdef@sentry.test/1";
+    let (client, captured) = client_with(config.dsn(dsn).traces_sample_rate(1.0).include_source_context(false));
+    let handler = move || async move {
         let scope = Scope::current();
         scope.set_transaction_name("told-name").set_user(User::id("told-user")).set_tag("note", "told-tag");
         scope.set_context("order", serde_json::json!({"note": "told-context"})).set_extra("note", "told-extra");
         scope.add_breadcrumb(Breadcrumb::new("told-step")).set_fingerprint(["a group"]);
         scope.add_attachment(Attachment::new("note.txt", "told-file".to_owned()));
         tower_sentry::span("task", "told-span", async {}).await;
+        if is_told {
+            scope.inject(&mut std::collections::HashMap::new());
+        }
         tower_sentry::capture_error(&std::io::Error::other("told-error"));
     };
     let app = Router::new().route("/orders/{id}", get(handler)).layer(SentryLayer::new(&client));
@@ -158,18 +162,24 @@ async fn leaves(config: ConfigBuilder) -> (Vec<&'static str>, Value, Value) {
     let sent: String = captured.envelopes().iter().map(|envelope| String::from_utf8_lossy(envelope).into_owned()).collect();
     let (event, transaction) = (&captured.events()[0], &captured.transactions()[0]);
     let found = PLACES.into_iter().filter(|word| sent.contains(word)).collect();
-    (found, serde_json::to_value(event).unwrap(), serde_json::to_value(transaction).unwrap())
+    let headers = captured.envelopes().iter().map(|envelope| protocol::parse(envelope).unwrap().0.trace.unwrap().transaction).collect();
+    (found, headers, serde_json::to_value(event).unwrap(), serde_json::to_value(transaction).unwrap())
 }
 
 #[tokio::test]
 async fn a_hook_that_panics_lets_ids_times_and_types_through_and_nothing_else() {
-    let hooks = Config::builder().before_send(|_| panic!("a fault")).before_send_transaction(|_| panic!("another"));
+    let hooks = || Config::builder().before_send(|_| panic!("a fault")).before_send_transaction(|_| panic!("another"));
+    let [told, withheld] = ["told-name", "<withheld>"].map(|name| Some(name.to_owned()));
 
-    let (all, ..) = leaves(Config::builder()).await;
-    let (none, event, transaction) = leaves(hooks).await;
+    let (all, headers, ..) = leaves(Config::builder(), false).await;
+    let (_, frozen_headers, ..) = leaves(Config::builder(), true).await;
+    let (frozen, bare_frozen_headers, ..) = leaves(hooks(), true).await;
+    let (none, bare_headers, event, transaction) = leaves(hooks(), false).await;
 
     assert_eq!(all, PLACES, "the control: without hooks each of them leaves");
-    assert_eq!(none, [""; 0]);
+    assert_eq!((&headers, &frozen_headers), (&vec![told.clone(); 2], &vec![told; 2]));
+    assert_eq!((none, frozen), (vec![], vec![]));
+    assert_eq!((bare_headers, bare_frozen_headers), (vec![withheld; 2], vec![None; 2]));
     assert_eq!((&event["transaction"], &transaction["transaction"]), (&"<withheld>".into(), &"<withheld>".into()));
     let expected = serde_json::json!({"message": "the contents were withheld: before_send panicked"});
     assert_eq!(event["logentry"], expected, "servers refuse one without `message`");

@@ -17,17 +17,22 @@ pub(in crate::export) struct HeaderPayload<'a> {
     /// The transaction's name.
     pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
+    /// A hook panicked that perhaps meant to remove a name: none but `name` is told.
+    pub(in crate::export) is_bare: bool,
 }
 
 impl Serialize for HeaderPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { event_id, record, name, facts } = *self;
+        let Self { event_id, record, name, facts, is_bare } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
         out.serialize_field("event_id", &Id(event_id))?;
         out.serialize_field("sdk", &Sdk)?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
-            Sampling::Given(context) => out.serialize_field("trace", &context)?,
+            Sampling::Given(mut context) => {
+                context.transaction = context.transaction.filter(|_| !is_bare);
+                out.serialize_field("trace", &context)?;
+            }
             Sampling::Own => out.serialize_field("trace", &OwnSampling { record, name, facts })?,
         }
         out.end()
