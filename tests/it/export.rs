@@ -314,13 +314,12 @@ async fn a_shutdown_does_not_wait_for_the_pauses_after_failures() {
     let server = Server::start(app(&client)).await;
 
     support::get(&server, "/plain/1").await;
-    // From the second on each pause takes from one second to two, in a shutdown at most 200 ms: with those no wait for anything allows so many attempts.
+    // From the second on each pause takes from one second to two, in a shutdown at most 200 ms: half a minute has room for at most 30 of the long ones.
     relay.wait_for_choking(2);
-    let attempts = usize::try_from(patience().as_secs()).unwrap() + 1;
     let shutdown = client.shutdown(Duration::from_secs(3600));
     let last = async {
         let of_thread = relay.clone();
-        tokio::task::spawn_blocking(move || of_thread.wait_for_choking(2 + attempts)).await.unwrap();
+        tokio::task::spawn_blocking(move || of_thread.wait_for_choking_within(Duration::from_secs(30), 2 + 31)).await.unwrap();
         relay.choke_above(usize::MAX);
     };
     let (shutdown, ()) = tokio::join!(shutdown, last);

@@ -20,7 +20,7 @@ HERE = ROOT / "tests/mutants"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 COPY = TARGET / "mutants/tower-sentry"
 KILLERS = HERE / "killers.tsv"
-# A test that waits for what a mutant has lost gives up after this many seconds (30 in an ordinary run).
+# A test that waits for what a mutant has lost gives up after this many seconds (120 in an ordinary run).
 PATIENCE = "10"
 # A test that a mutant makes hang is red after this many seconds.
 HANG = 90

@@ -107,7 +107,7 @@ mod tests {
             let mut record = Record::default();
             record.trace.sample_rand = draw;
 
-            let header = HeaderPayload { event_id: EventId::new(), record: &record, name: "work", facts: &facts };
+            let header = HeaderPayload { event_id: EventId::new(), record: &record, name: "work", facts: &facts, is_bare: false };
 
             let shown = serde_json::to_value(header).unwrap_or_default();
             assert_eq!(shown["trace"]["sample_rand"], expected);

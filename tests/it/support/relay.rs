@@ -89,6 +89,10 @@ fn foreign_read(item: &Value, mut payload: Value) {
     if matches!(item["type"].as_str(), Some("feedback" | "attachment")) {
         return;
     }
+    // Nor the status that Relay's protocol calls `unknown` (theirs is the older `unknown_error`).
+    if payload.pointer("/contexts/trace/status").is_some_and(|status| status == "unknown") {
+        payload["contexts"]["trace"]["status"] = "unknown_error".into();
+    }
     if item["type"] == "transaction" {
         translate(&mut payload);
         payload["spans"].as_array_mut().unwrap().iter_mut().for_each(translate);
@@ -226,8 +230,13 @@ impl Relay {
 
     /// Waits until so many were too large.
     pub fn wait_for_choking(&self, count: usize) {
+        self.wait_for_choking_within(patience(), count);
+    }
+
+    /// The same, where the time that it takes is what is tested.
+    pub fn wait_for_choking_within(&self, time: Duration, count: usize) {
         let state = self.state.0.lock().unwrap();
-        let (_state, timeout) = self.state.1.wait_timeout_while(state, patience(), |state| state.choked < count).unwrap();
+        let (_state, timeout) = self.state.1.wait_timeout_while(state, time, |state| state.choked < count).unwrap();
         assert!(!timeout.timed_out());
     }
 
