@@ -75,8 +75,8 @@ mod tests {
         let now = Instant::now();
         let mut batch = LogBatch::default();
 
-        batch.push(0, log_line(), now);
-        batch.push(1, log_line(), now + Duration::from_secs(4));
+        batch.push(0, Box::new(log_line()), now);
+        batch.push(1, Box::new(log_line()), now + Duration::from_secs(4));
 
         assert!(!batch.is_due(now + Duration::from_millis(4_999), false));
         assert!(batch.is_due(now + WAIT, false), "the first has waited long enough");
@@ -88,9 +88,9 @@ mod tests {
         let now = Instant::now();
         let mut batch = LogBatch::default();
 
-        batch.push(0, log_line(), now);
+        batch.push(0, Box::new(log_line()), now);
         batch.take();
-        batch.push(1, log_line(), now + WAIT);
+        batch.push(1, Box::new(log_line()), now + WAIT);
 
         assert!(!batch.is_due(now + WAIT, false));
         assert!(batch.is_due(now + 2 * WAIT, false));

@@ -325,11 +325,11 @@ mod tests {
     }
 
     /// A log without fields.
-    pub(super) fn log_line() -> Box<LogLine> {
+    pub(super) fn log_line() -> LogLine {
         let callsite = || tracing::info_span!("a log").metadata();
         let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
         let log = LogRecord { metadata, fields: Vec::new() };
-        Box::new(LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None })
+        LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None }
     }
 
     #[tokio::test]
@@ -337,7 +337,7 @@ mod tests {
         let exporter = Exporter { shared: shared() };
         assert!(exporter.shared.queue.fall_asleep());
 
-        exporter.write_security_log(log_line());
+        exporter.write_security_log(Box::new(log_line()));
 
         let woken = tokio::time::timeout(Duration::from_secs(30), exporter.shared.queue.woken());
         assert!(woken.await.is_ok(), "it sleeps for up to a minute otherwise");

@@ -384,7 +384,7 @@ mod tests {
         let (mut worker, sent) = worker(&shared);
         // So many looks at an empty queue that it would sleep now, until the next report is due.
         worker.empty_looks = LOOKS_BEFORE_SLEEP;
-        worker.logs.push(0, log_line(), ago(Duration::from_secs(5)));
+        worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
 
         let woken = tokio::time::timeout(Duration::from_secs(30), worker.wait()).await;
 

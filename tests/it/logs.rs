@@ -243,9 +243,12 @@ fn a_security_log_in_no_folder_is_a_clear_error() {
 /// One line for the file of security events.
 fn note(client: &Client, target: &'static str) {
     let log = tracing_subscriber::registry().with(TracingLayer::new(client));
-    tracing::subscriber::with_default(log, || match target {
-        "security" => tracing::warn!(target: "security", "by default"),
-        _ => tracing::warn!(target: "shop::audit", "where asked for"),
+    tracing::subscriber::with_default(log, || {
+        if target == "security" {
+            tracing::warn!(target: "security", "by default");
+        } else {
+            tracing::warn!(target: "shop::audit", "where asked for");
+        }
     });
 }
 

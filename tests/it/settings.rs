@@ -146,6 +146,7 @@ fn visit(settings: ConfigBuilder) -> Seen {
 type Row = (&'static str, fn(ConfigBuilder) -> ConfigBuilder, fn(ConfigBuilder) -> ConfigBuilder, fn(&Seen) -> Value, Value, Value);
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_setting_has_its_effect() {
     // A process of its own: while names are read for the first time, other errors get no frames.
     if in_child("settings::each_setting_has_its_effect", &[]) {
