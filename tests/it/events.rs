@@ -99,8 +99,11 @@ async fn spans_and_events_are_recorded_from_the_level_of_the_layer_on() {
             trace!("trace");
         };
 
-        let captured =
-            heard(logs(), |layer| level.map_or(TracingLayer::new(Config::builder().build().unwrap()), |level| layer.level(level)), work);
+        let captured = heard(
+            logs(),
+            |layer| level.map_or_else(|| TracingLayer::new(Config::builder().build().unwrap()), |level| layer.level(level)),
+            work,
+        );
         let captured = captured.await;
 
         let spans: String = expected.iter().map(|name| format!("  {name} [function] ok\n")).collect();

@@ -176,10 +176,10 @@ async fn only_the_last_attempt_is_reported_whatever_the_form_of_the_errors() {
     };
     let layer = JobLayer::new(&client, describe).report_last_attempt_only();
     let fail = |form: &'static str| move |attempt: Attempt| MailError(std::io::Error::other(format!("{form} {attempt:?}")));
-    let (typed, boxed) = (fail("typed"), fail("boxed"));
-    let typed = layer.clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), _>(typed(attempt)))));
+    let (of_type, in_box) = (fail("typed"), fail("boxed"));
+    let typed = layer.clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), _>(of_type(attempt)))));
     let boxed =
-        layer.boxed_errors().clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), BoxError>(boxed(attempt).into()))));
+        layer.boxed_errors().clone().layer(service_fn(move |attempt| std::future::ready(Err::<(), BoxError>(in_box(attempt).into()))));
 
     for attempt in [None, Some((1, 3)), Some((2, 3)), Some((3, 3)), Some((4, 3))] {
         assert!(typed.clone().oneshot(attempt).await.is_err());
@@ -190,9 +190,9 @@ async fn only_the_last_attempt_is_reported_whatever_the_form_of_the_errors() {
     let messages: Vec<_> = events.iter().map(|event| event.exception.values[0].value.as_deref().unwrap()).collect();
     let expected = ["typed None", "boxed None", "typed Some((3, 3))", "boxed Some((3, 3))", "typed Some((4, 3))", "boxed Some((4, 3))"];
     assert_eq!(messages, expected, "a job without attempts reports each error");
-    let types: Vec<_> = events.iter().map(|event| &event.exception.values[1]).map(|error| (&error.kind, error.module.as_deref())).collect();
+    let kinds: Vec<_> = events.iter().map(|event| &event.exception.values[1]).map(|error| (&error.kind, error.module.as_deref())).collect();
     let name = Some("MailError".to_owned());
-    assert_eq!(types[..2], [(&name, Some("it::jobs")), (&name, None)], "a box does not know the module of its error");
+    assert_eq!(kinds[..2], [(&name, Some("it::jobs")), (&name, None)], "a box does not know the module of its error");
     assert_eq!(captured.tree(), "try [queue.process] internal_error\n".repeat(10), "each attempt is a failed transaction");
 }
 
@@ -269,7 +269,7 @@ async fn the_headers_of_a_job_say_which_trace_it_continues() {
         let ids: Vec<_> = ids.map(|trace| (trace.trace_id.to_string(), trace.span_id, trace.parent_span_id)).collect();
         let [jobs @ .., (around, root, _)] = &*ids else { panic!("five transactions") };
         assert_eq!(jobs.len(), 4);
-        let (trace, parent) = continued.map_or((around.as_str(), root.to_string()), |trace| (trace, SPAN.to_owned()));
+        let (trace, parent) = continued.map_or_else(|| (around.as_str(), root.to_string()), |trace| (trace, SPAN.to_owned()));
         for (trace_id, _, parent_id) in jobs {
             assert_eq!((trace_id.as_str(), parent_id.map(|id| id.to_string())), (trace, Some(parent.clone())), "{headers:?}");
         }
@@ -389,7 +389,7 @@ async fn check_in() {
         take(1_800_000);
         std::future::pending::<()>().await;
     };
-    let crashes = async {
+    let panics = async {
         take(3);
         tokio::task::yield_now().await;
         std::panic::resume_unwind(Box::new("crash"))
@@ -398,7 +398,7 @@ async fn check_in() {
     client.transaction("nightly").run(nightly().run(async { take(90_500) })).await;
     let failed = nightly().run(fails).await;
     let late = tokio::time::timeout(Duration::from_millis(1), nightly().run(hangs)).await;
-    let crashed = std::panic::AssertUnwindSafe(nightly().run(async { AnyOutcome::<()>(crashes.await) })).catch_unwind().await;
+    let crashed = std::panic::AssertUnwindSafe(nightly().run(async { AnyOutcome::<Option<()>>(panics.await) })).catch_unwind().await;
     client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run(async {}).await;
     drop(nightly().run(async {}));
     support::settle(&client).await;
