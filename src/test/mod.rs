@@ -178,7 +178,7 @@ mod tests {
         let (client, captured) = client();
 
         let work = async {
-            crate::capture_message(Level::Error, "noted");
+            crate::scope::capture_message(Level::Error, "noted");
         };
         client.transaction("first").run(work).await;
         client.transaction("second").run(async {}).await;
