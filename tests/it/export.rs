@@ -629,7 +629,8 @@ async fn conservation() {
     for code in answers.into_iter().cycle().take(1000) {
         relay.answer_next(Answer::Status(code, vec![("retry-after", "0".to_owned())]));
     }
-    let client = Client::from(support::config(&relay).queue_items(100).enable_logs(true).build().unwrap());
+    let config = support::config(&relay).queue_items(100).enable_logs(true).request_timeout(Duration::from_secs(3600));
+    let client = Client::from(config.build().unwrap());
     // Spans and bytes ride on others.
     let items = |client: &Client| {
         let counts =

@@ -225,15 +225,15 @@ async fn drain() {
     // After the last response; and in the midst of them.
     for is_graceful in [true, false] {
         let relay = Relay::start();
-        let client = support::client(&relay);
+        let client = Client::from(support::config(&relay).request_timeout(Duration::from_secs(3600)).build().unwrap());
         let (requests, open) = in_flight(&client).await;
 
         open.send(true).unwrap();
         if is_graceful {
             assert!(join_all(requests).await.into_iter().all(|status| status.unwrap() == StatusCode::OK));
-            client.shutdown(support::patience()).await.unwrap();
+            client.shutdown(3 * support::patience()).await.unwrap();
         } else {
-            let (shutdown, statuses) = tokio::join!(client.shutdown(support::patience()), join_all(requests));
+            let (shutdown, statuses) = tokio::join!(client.shutdown(3 * support::patience()), join_all(requests));
             assert!(statuses.into_iter().all(|status| status.unwrap() == StatusCode::OK), "no request is harmed");
             shutdown.unwrap();
         }
