@@ -100,3 +100,11 @@ fn a_panic_is_an_event_and_the_service_goes_on() {
         assert!(events[0]["exception"]["values"][0]["value"].as_str().unwrap().starts_with("the shelf is empty"), "{}", events[0]);
     });
 }
+
+#[cfg(not(feature = "rustls"))]
+#[test]
+fn a_dsn_that_needs_tls_is_a_clear_error() {
+    let error = tower_sentry::Config::builder().dsn("https://0123456789abcdef0123456789abcdef@sentry.test/1").build().unwrap_err();
+
+    assert!(error.to_string().contains("rustls"), "{error}");
+}

@@ -16,45 +16,90 @@
     unreachable_pub,
     reason = "test code"
 )]
+#![cfg_attr(
+    not(all(feature = "axum", feature = "test")),
+    allow(dead_code, unused_imports, reason = "helpers of tests that need more features")
+)]
 
-mod accounts;
+// With any set of features.
 mod architecture;
-mod body;
-mod canaries;
-mod client;
-mod config;
-mod db;
+mod bare;
 mod delivery;
-mod error_details;
-mod errors;
-mod events;
 mod export;
-mod grpc;
 mod hot_path;
-mod html;
-mod http;
-mod ids;
-mod jobs;
-mod kit;
-mod logs;
-mod middleware;
-mod names;
-mod panics;
-mod payloads;
-mod privacy;
-mod privacy_scenes;
-mod promises;
-mod propagation;
 mod protocol;
-mod queries;
-mod release;
-mod runtime;
-mod sampling;
-mod scope;
-mod settings;
 mod shutdown;
-mod spans;
 mod support;
-mod tail;
-mod trees;
 mod wire;
+
+// With TLS, since a DSN begins with `https://`.
+#[cfg(feature = "rustls")]
+mod config;
+
+// With axum's routes.
+#[cfg(feature = "axum")]
+mod error_details;
+#[cfg(feature = "axum")]
+mod ids;
+#[cfg(feature = "axum")]
+mod logs;
+#[cfg(feature = "axum")]
+mod names;
+#[cfg(feature = "axum")]
+mod release;
+#[cfg(feature = "axum")]
+mod runtime;
+
+// With those, and with the kit.
+#[cfg(all(feature = "axum", feature = "test"))]
+mod accounts;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod body;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod canaries;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod client;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod db;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod errors;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod events;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod grpc;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod html;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod http;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod jobs;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod kit;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod middleware;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod panics;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod payloads;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod privacy;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod privacy_scenes;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod promises;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod propagation;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod queries;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod sampling;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod scope;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod settings;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod spans;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod tail;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod trees;
