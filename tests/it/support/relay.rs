@@ -262,12 +262,20 @@ impl Relay {
         items.filter(|(header, _)| header["type"] == kind).map(|(_, payload)| payload).collect()
     }
 
+    /// In the order they ended: several are on the wire at once, so that of their arrival is by chance.
     pub fn transactions(&self) -> Vec<Value> {
-        self.payloads("transaction")
+        self.by_time("transaction")
     }
 
+    /// In the order they were captured.
     pub fn events(&self) -> Vec<Value> {
-        self.payloads("event")
+        self.by_time("event")
+    }
+
+    fn by_time(&self, kind: &str) -> Vec<Value> {
+        let mut payloads = self.payloads(kind);
+        payloads.sort_by(|one, other| one["timestamp"].as_f64().partial_cmp(&other["timestamp"].as_f64()).unwrap());
+        payloads
     }
 
     /// The rows of all client reports: reason, category, quantity.
