@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_report_that_was_given_up_is_told_with_the_next() {
+    fn a_client_report_that_was_given_up_is_sent_with_the_next() {
         let mut delivery = delivery();
         let row = DiscardedEvent::new(DiscardReason::SampleRate, Category::Transaction, 7);
 

@@ -331,7 +331,7 @@ mod tests {
 
     type Sent = Arc<Mutex<Vec<String>>>;
 
-    /// A worker that does a step when it is told to, and what it sends.
+    /// A worker that does one step at a time, and what it sends.
     fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
         let sent = Sent::default();
         let kept = Arc::clone(&sent);

@@ -20,7 +20,7 @@ async fn say(client: &Client, text: &'static str) {
 }
 
 /// How many of a kind the server was told of, without the requests it refused.
-fn told(relay: &Relay, refused: &[usize], reason: &str, category: &str) -> u64 {
+fn reported(relay: &Relay, refused: &[usize], reason: &str, category: &str) -> u64 {
     let accepted = relay.received().into_iter().enumerate().filter(|(number, _)| !refused.contains(number));
     let reports = accepted.flat_map(|(_, received)| received.items().1).filter(|(item, _)| item["type"] == "client_report");
     let rows = reports.flat_map(|(_, report)| report["discarded_events"].as_array().unwrap().clone());
@@ -28,7 +28,7 @@ fn told(relay: &Relay, refused: &[usize], reason: &str, category: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_report_that_the_server_refused_is_told_with_the_next() {
+async fn a_report_that_the_server_refused_is_sent_with_the_next() {
     let relay = Relay::start();
     let client = Client::from(support::config(&relay).ignore_error_messages(["ignored"]).build().unwrap());
     relay.answer_next(Answer::status(413));
@@ -43,12 +43,12 @@ async fn a_report_that_the_server_refused_is_told_with_the_next() {
 
     let first = relay.received()[0].items().1;
     assert!(first.iter().any(|(item, _)| item["type"] == "client_report"), "the report was refused together with what it rode on");
-    assert_eq!(told(&relay, &[0], "event_processor", "error"), 1);
-    assert_eq!(told(&relay, &[0], "send_error", "transaction"), 1);
+    assert_eq!(reported(&relay, &[0], "event_processor", "error"), 1);
+    assert_eq!(reported(&relay, &[0], "send_error", "transaction"), 1);
 }
 
 #[tokio::test]
-async fn losses_that_would_have_ridden_on_a_dropped_event_are_told() {
+async fn losses_that_would_have_ridden_on_a_dropped_event_are_reported() {
     let relay = Relay::start();
     let client = Client::from(support::config(&relay).before_send(|_| None).build().unwrap());
 
@@ -58,11 +58,11 @@ async fn losses_that_would_have_ridden_on_a_dropped_event_are_told() {
     support::settle(&client).await;
 
     assert_eq!(client.stats().errors.dropped, [(DiscardReason::BeforeSend, 5)]);
-    assert_eq!(told(&relay, &[], "before_send", "error"), 5);
+    assert_eq!(reported(&relay, &[], "before_send", "error"), 5);
 }
 
 #[tokio::test]
-async fn what_the_server_turned_away_with_429_is_not_told() {
+async fn what_the_server_refused_with_429_is_not_reported() {
     let relay = Relay::start();
     let client = support::client(&relay);
     relay.answer_next(Answer::Status(429, vec![("retry-after", "0".to_owned())]));

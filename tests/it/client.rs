@@ -194,4 +194,5 @@ async fn what_a_look_into_a_cache_does_is_below_its_span() {
 
     assert_eq!(captured.tree(), "work [task] ok\n  item-7 [cache.get] ok\n    connect [socket] ok\n");
     assert_eq!(captured.transactions()[0].spans[0].data["cache.hit"], false);
+    support::settle(&client).await;
 }

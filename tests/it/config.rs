@@ -233,8 +233,8 @@ impl std::io::Write for Line {
 }
 
 #[test]
-fn warnings_go_to_standard_error_where_nobody_listens() {
-    let name = "config::warnings_go_to_standard_error_where_nobody_listens";
+fn warnings_go_to_standard_error_without_a_subscriber() {
+    let name = "config::warnings_go_to_standard_error_without_a_subscriber";
     if let Some(said) = support::said_in_child(name, &[("SENTRY_TRACE_SAMPLE_RATE", "1.0")]) {
         let warning = "tower_sentry: warning: SENTRY_TRACE_SAMPLE_RATE is not read; did you mean SENTRY_TRACES_SAMPLE_RATE?";
         assert_eq!(said.matches(warning).count(), 1, "{said}");

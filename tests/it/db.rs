@@ -124,6 +124,7 @@ async fn n_plus_one() {
     let root = &transaction["contexts"]["trace"]["span_id"];
     assert!(spans(&transaction).iter().all(|span| span["op"] == "db.query" && span["parent_span_id"] == *root));
     assert!(spans(&transaction).windows(2).all(|pair| pair[0]["timestamp"].as_f64() <= pair[1]["start_timestamp"].as_f64()));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -238,6 +239,7 @@ async fn a_query_never_begins_before_the_work_it_is_of() {
     assert_eq!(millis(query), 5);
     assert_eq!(query["start_timestamp"], transaction["start_timestamp"]);
     assert_eq!(query["data"].get("tower_sentry.slow"), None, "it is no slower than it is shown");
+    support::settle(&client).await;
 }
 
 #[test]

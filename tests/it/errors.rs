@@ -480,6 +480,7 @@ async fn a_level_holds_until_it_is_taken_back() {
 
     let levels: Vec<_> = captured.events().iter().map(|event| event.level).collect();
     assert_eq!(levels, [Level::Warning, Level::Fatal, Level::Warning]);
+    support::settle(&client).await;
 }
 
 #[tokio::test]

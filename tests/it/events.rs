@@ -293,6 +293,7 @@ async fn what_the_crate_itself_logs_is_in_no_request() {
     let end = payloads(&captured, ItemType::Event).pop().unwrap();
     assert_eq!((texts(&crumbs(&end), "message"), texts(&sent_logs(&captured), "body")), (vec!["mine".to_owned()], vec!["mine".to_owned()]));
     assert_eq!(captured.tree(), "inner [task] ok\nwork [task] ok\n");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -313,6 +314,7 @@ async fn an_ignored_route_sends_no_logs() {
     info!("outside");
 
     assert_eq!(texts(&sent_logs(&captured), "body"), ["ordered", "outside"]);
+    support::settle(&client).await;
 }
 
 #[tokio::test]

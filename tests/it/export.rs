@@ -592,19 +592,6 @@ async fn hostile_server() {
 /// In an optimised build a million; without optimisation as many as a busy machine does in a few seconds.
 const ITEMS: u64 = if cfg!(debug_assertions) { 40_000 } else { 1_000_000 };
 
-/// Each category's name and accounts.
-fn categories(stats: &tower_sentry::Stats) -> [(&'static str, &tower_sentry::Counts); 7] {
-    [
-        ("event", &stats.errors),
-        ("transaction", &stats.transactions),
-        ("span", &stats.spans),
-        ("attachment", &stats.attachment_bytes),
-        ("check_in", &stats.check_ins),
-        ("feedback", &stats.feedback),
-        ("log", &stats.logs),
-    ]
-}
-
 /// One round of everything that is counted.
 async fn everything(client: &Client) {
     let work = async {
@@ -633,8 +620,8 @@ async fn conservation() {
     let client = Client::from(config.build().unwrap());
     // Spans and bytes ride on others.
     let items = |client: &Client| {
-        let counts =
-            categories(&client.stats()).map(|(kind, counts)| if matches!(kind, "span" | "attachment") { 0 } else { counts.captured });
+        let counts = support::categories(&client.stats())
+            .map(|(kind, counts)| if matches!(kind, "span" | "attachment") { 0 } else { counts.captured });
         counts.iter().sum::<u64>()
     };
 
@@ -671,7 +658,7 @@ async fn conservation() {
     // `sentry-types` does not know all that a client report counts.
     let kinds = |envelope: &[u8]| protocol::parse(envelope).unwrap().1.iter().map(|item| json!(item.header.kind)).collect::<Vec<_>>();
     let accepted: Vec<_> = accepted.flat_map(|(_, received)| kinds(&received.envelope)).collect();
-    for (kind, counts) in categories(&stats) {
+    for (kind, counts) in support::categories(&stats) {
         assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{kind}: {counts:?}");
         let dropped = |reason| counts.dropped.iter().any(|(other, _)| *other == reason);
         if matches!(kind, "event" | "transaction" | "check_in" | "feedback") {

@@ -324,6 +324,7 @@ async fn work_that_is_bound_to_a_finished_request_begins_a_request_of_its_own() 
     held.recv().unwrap().bind(later).await;
 
     assert_eq!(captured.tree(), "GET /first [http.server] ok\nGET /second [http.server] ok\n");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -638,6 +639,7 @@ async fn credentials_are_not_even_shown_to_a_hook() {
         assert!(!document.to_string().contains("canary"), "{document}");
     }
     assert!(!sent.iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -657,6 +659,7 @@ async fn the_url_has_the_scheme_that_the_request_names() {
 
     let urls: Vec<_> = captured.transactions().iter().map(|transaction| transaction.request.clone().unwrap().url.unwrap()).collect();
     assert_eq!(urls, rows.map(|(.., url)| url));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -677,6 +680,7 @@ async fn an_address_in_the_form_of_ipv6_is_the_one_of_ipv4() {
         assert_eq!(transaction.contexts.trace.as_ref().unwrap().data["client.address"], address);
     }
     assert_eq!(captured.transactions().len(), 3);
+    support::settle(&client).await;
 }
 
 #[tokio::test]

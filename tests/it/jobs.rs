@@ -194,6 +194,7 @@ async fn only_the_last_attempt_is_reported_whatever_the_form_of_the_errors() {
     let name = Some("MailError".to_owned());
     assert_eq!(kinds[..2], [(&name, Some("it::jobs")), (&name, None)], "a box does not know the module of its error");
     assert_eq!(captured.tree(), "try [queue.process] internal_error\n".repeat(10), "each attempt is a failed transaction");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -210,6 +211,7 @@ async fn a_failed_job_of_a_trace_that_is_not_sampled_is_kept() {
     let trace = captured.transactions()[0].contexts.trace.clone().unwrap();
     assert_eq!((trace.trace_id.to_string().as_str(), &trace.data["tower_sentry.kept"]), (TRACE, &"failed".into()));
     assert!(captured.events().is_empty(), "it was not the last attempt");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -230,6 +232,7 @@ async fn a_service_works_in_the_scope_of_its_job_from_the_call_on() {
 
     assert_eq!(captured.tree(), "email.send [queue.process] ok\n  headers [parse] ok\n  SELECT address [db.query] ok\n");
     assert_eq!(captured.transactions()[0].tags["queue"], "mail");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -542,6 +545,7 @@ async fn a_job_that_is_cancelled_leaves_cancelled_spans() {
 
     assert!(late.is_err());
     assert_eq!(captured.tree(), "dropped [task] cancelled\n  SELECT pg_sleep [db.query] cancelled\n");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -559,6 +563,7 @@ async fn a_transaction_inside_of_another_belongs_to_its_trace() {
     };
     let ((outer, spans), (inner, _)) = (trace("outer"), trace("inner"));
     assert_eq!((inner.trace_id, inner.parent_span_id), (outer.trace_id, Some(spans[0].span_id)));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -574,6 +579,7 @@ async fn texts_fail_and_what_cannot_fail_does_not() {
     assert_eq!((number, text), (Ok(7), Err("no such shelf".to_owned())));
     assert_eq!(captured.tree(), "fine [task] ok\nfailed [task] internal_error\nany [task] ok\n");
     assert_eq!(captured.events()[0].exception.values[0].value.as_deref(), Some("no such shelf"));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -596,4 +602,5 @@ async fn attributes_of_queues_are_numbers_and_texts() {
     assert_eq!((&data["messaging.message.body.size"], &data["messaging.message.receive.latency"]), (&512.into(), &1500.into()));
     assert_eq!((&data["messaging.system"], &data["messaging.batch"]), (&"redis".into(), &"a".into()));
     assert_eq!(transactions[1].spans[0].data["messaging.destination.name"], "mail");
+    support::settle(&client).await;
 }

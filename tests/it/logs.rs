@@ -268,7 +268,7 @@ async fn a_restart_goes_on_where_the_security_log_ended() {
 }
 
 #[tokio::test]
-async fn the_security_log_takes_the_target_it_is_told_to() {
+async fn the_security_log_takes_the_target_that_is_set() {
     for (target, expected) in [(None, "by default"), (Some("shop::audit"), "where asked for")] {
         let path = folder(expected).join("security.log");
         let mut config = Config::builder().security_log(&path).panic_hook(false);

@@ -104,6 +104,7 @@ async fn each_of_two_middlewares_has_a_tag_of_its_own() {
     let tags = &captured.transactions()[0].tags;
     assert_eq!((tags["gate"].as_str(), tags["door"].as_str()), ("passed", "stopped"));
     assert_eq!(captured.tree(), "GET <unmatched> [http.server] permission_denied\n  gate [middleware] ok\n    door [middleware] ok\n");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -118,6 +119,7 @@ async fn a_middleware_that_is_dropped_is_cancelled_and_has_no_outcome() {
 
     assert_eq!(captured.tree(), "GET <unmatched> [http.server] cancelled\n  door [middleware] cancelled\n");
     assert_eq!(captured.transactions()[0].tags.get("door"), None);
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -146,6 +148,7 @@ async fn the_span_of_a_second_layer_has_the_status_of_its_own_response() {
 
     let expected = rows.map(|(_, status)| format!("GET /{{code}} [http.server] ok\n  nested SentryLayer [http.server] {status}\n"));
     assert_eq!(captured.tree(), expected.concat());
+    support::settle(&client).await;
 }
 
 #[tokio::test]

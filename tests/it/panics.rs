@@ -200,4 +200,5 @@ async fn a_name_of_the_program_stays_when_a_hook_panics() {
     drop(app.oneshot(Request::get("/orders/7").body(Body::empty()).unwrap()).await.unwrap());
 
     assert_eq!(captured.events()[0].transaction.as_deref(), Some("GET /orders/{id}"));
+    support::settle(&client).await;
 }

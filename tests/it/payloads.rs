@@ -521,6 +521,7 @@ async fn what_users_set_is_bounded_and_steps_that_are_gone_take_no_room() {
         let last = event.breadcrumbs.values.last().map(|crumb| crumb.message.clone().unwrap().starts_with("599 "));
         assert!(last.unwrap_or(limit == 0), "the last ones are kept");
     }
+    support::settle(&client).await;
 }
 
 #[tokio::test]

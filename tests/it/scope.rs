@@ -434,6 +434,7 @@ async fn an_announced_id_belongs_to_one_event() {
     let sent: BTreeSet<_> = captured.events().iter().map(|event| event.event_id.to_string()).collect();
     assert_eq!(sent, [first.to_string(), second.to_string()].into());
     assert_ne!(first, second);
+    support::settle(&client).await;
 }
 
 #[tokio::test]

@@ -352,6 +352,7 @@ async fn a_transaction_has_at_most_a_thousand_spans_whatever_is_asked_for() {
 
         assert_eq!(captured.transactions()[0].spans.len(), expected, "{asked}");
     }
+    support::settle(&client).await;
 }
 
 /// The events that a layer makes of three lines of a log, and the steps before the last of them.
@@ -373,7 +374,7 @@ async fn logged(change: impl Fn(TracingLayer) -> TracingLayer) -> (Vec<String>, 
 }
 
 #[tokio::test]
-async fn the_tracing_layer_takes_the_level_and_the_errors_that_it_is_told_to() {
+async fn the_tracing_layer_follows_its_level_and_error_events() {
     let by_default = logged(|layer| layer).await;
     let fine = logged(|layer| layer.level(tracing::Level::DEBUG)).await;
     let coarse = logged(|layer| layer.level(tracing::Level::ERROR)).await;

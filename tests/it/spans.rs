@@ -255,6 +255,7 @@ async fn the_cap_keeps_the_slow_the_failed_and_what_others_hang_on() {
     }
     let trace = transaction.contexts.trace.as_ref().unwrap();
     assert_eq!(trace.data["tower_sentry.dropped_spans"], 4005, "5 parents have 5 children");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -302,6 +303,7 @@ async fn concurrent_parents() {
     let trees: Vec<_> = tree.split("joined [task] ok\n").skip(1).collect();
     assert_eq!(trees.len(), 100);
     trees.into_iter().for_each(whole);
+    support::settle(&client).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
@@ -338,6 +340,7 @@ async fn spawn_keeps_parent() {
     assert_eq!(lines.iter().filter(|line| **line == "    of a set [function] ok").count(), 4, "{tree}");
     assert!(tree.contains("    spawned [function] ok\n      inside [task] ok\n        blocking [function] ok\n"), "{tree}");
     assert!(tree.contains("    bound [function] ok\n") && !tree.contains("orphan"), "{tree}");
+    support::settle(&client).await;
 }
 
 #[test]

@@ -115,6 +115,7 @@ async fn keep_rules() {
     assert_eq!((stats.transactions.captured, stats.transactions.sent), (all, seen as u64));
     assert_eq!(stats.transactions.dropped, [(DiscardReason::SampleRate, rest)]);
     assert_eq!(stats.spans.dropped, [(DiscardReason::SampleRate, 2 * rest)], "the request is a span as well");
+    support::settle(&client).await;
 }
 
 /// A request whose handler waits.
@@ -287,4 +288,5 @@ async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_incoming_
     let sent = captured.transactions();
     let count = |name: &str| sent.iter().filter(|transaction| transaction.name == name).count();
     assert_eq!((count("GET /"), count("own"), count("continued")), (1, 150, 100));
+    support::settle(&client).await;
 }

@@ -107,6 +107,7 @@ async fn storm_cloud_golden() {
         .filter(|span| span.parent_span_id == Some(root) && span.description.as_deref() != Some("middleware.total"));
     let in_children: u64 = children.map(|span| took(span.start_timestamp, span.timestamp)).sum();
     assert_eq!(took(transaction.start_timestamp, transaction.timestamp) - in_children, 3, "its own time");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -142,6 +143,7 @@ async fn checkpoint_tree() {
     client.transaction("generate_checkpoint").op("task").run(checkpoint).await;
 
     assert_eq!(captured.timed_tree(), include_str!("../golden/checkpoint.txt"));
+    support::settle(&client).await;
 }
 
 /// A middleware that takes so long before and after the inner call.
@@ -223,6 +225,7 @@ async fn exclusive_times_add_up() {
             "{exclusive} + {in_handler} of {took}, {total}"
         );
     }
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -267,6 +270,7 @@ async fn auth_span() {
     assert_eq!(at_the_door, ["passed", "stopped", "stopped"]);
     assert!(captured.tree().starts_with("GET / [http.server] ok\n  auth [auth] ok\n    authenticate [auth] ok\n"), "{}", captured.tree());
     assert!(!captured.envelopes().iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -288,6 +292,7 @@ async fn short_spans_are_left_out_where_asked_for_and_counted() {
     assert_eq!(captured.tree(), "work [task] ok\n  long [task] ok\n  short, with one below [task] ok\n    long [task] ok\n");
     let spans = client.stats().spans;
     assert_eq!((spans.captured, spans.sent, spans.dropped_total()), (5, 4, 1));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -318,6 +323,7 @@ async fn spans_tell_how_long_they_were_busy_where_asked_for() {
     assert_eq!((number("tower_sentry.busy_ms"), number("tower_sentry.idle_ms")), (10.0, 20.0));
     // Twice to be polled, and once to be dropped.
     assert_eq!((number("tower_sentry.polls"), number("tower_sentry.longest_poll_ms")), (3.0, 7.0));
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -342,6 +348,7 @@ async fn a_span_in_the_place_of_another_has_none_of_its_facts() {
     assert_eq!((spans.len(), spans[0].description.as_deref(), spans[0].op.as_deref()), (1, Some("third"), Some("function")));
     let names: Vec<_> = spans[0].data.keys().filter(|name| !name.starts_with("code.")).collect();
     assert_eq!(names, ["third"]);
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -358,6 +365,7 @@ async fn what_is_said_of_a_span_outlasts_an_error_in_it() {
 
     let tree = "work [task] ok\n  says ok [function] ok\n  says nothing [function] internal_error\n  is over [task] ok\n";
     assert_eq!(captured.tree(), tree);
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -383,6 +391,7 @@ async fn spans_that_outlive_their_work_end_with_it_and_as_it_did() {
                 cancelled [task] cancelled 20 ms\n  of a job that is cancelled [function] cancelled 20 ms\n";
     assert_eq!(captured.timed_tree(), tree);
     drop(open);
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -406,6 +415,7 @@ async fn a_name_that_is_set_before_the_route_is_known_stays() {
     assert_eq!(names, ["checkout", "GET /{id}"]);
     let routes = captured.transactions().into_iter().map(|transaction| transaction.contexts.trace.unwrap().data["http.route"].clone());
     assert_eq!(routes.collect::<Vec<_>>(), ["/{id}", "/{id}"], "the route is known all the same");
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -433,4 +443,5 @@ async fn a_transaction_whose_spans_say_too_much_has_its_name() {
     let told = transaction.spans.iter().filter(|span| span.data.contains_key("long")).count();
     assert_eq!((transaction.name.as_str(), transaction.spans.len()), ("checkout of a whole order", 320));
     assert!((100..150).contains(&told), "{told} spans have their text");
+    support::settle(&client).await;
 }

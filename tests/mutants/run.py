@@ -335,6 +335,7 @@ def main():
         for mutant, test in zip(wanted, pool.map(by_known, wanted)):
             if test:
                 killed[mutant.name] = test
+                print(f"killed    {mutant.name}: {' '.join(test)}", flush=True)
     left = [mutant for mutant in wanted if mutant.name not in killed]
     if left and options.quick:
         for mutant in left:

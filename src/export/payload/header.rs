@@ -17,7 +17,7 @@ pub(in crate::export) struct HeaderPayload<'a> {
     /// The transaction's name.
     pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
-    /// A hook panicked that perhaps meant to remove a name: none but `name` is told.
+    /// A hook panicked that may have meant to remove a name: only `name` is sent.
     pub(in crate::export) is_bare: bool,
 }
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tower_sentry::{Client, Config, ConfigBuilder, TracingLayer};
+use tower_sentry::{Client, Config, ConfigBuilder, Counts, Stats, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 pub use child::{in_child, said_in_child};
@@ -67,18 +67,22 @@ pub fn subscribe() {
 /// Delivers everything, and checks the law of the accounts: captured = sent + dropped, in every category.
 pub async fn settle(client: &Client) {
     client.shutdown(patience()).await.unwrap();
-    let stats = client.stats();
-    for (name, counts) in [
-        ("errors", &stats.errors),
-        ("transactions", &stats.transactions),
-        ("spans", &stats.spans),
-        ("files", &stats.attachment_bytes),
-        ("check-ins", &stats.check_ins),
-        ("feedback", &stats.feedback),
-        ("logs", &stats.logs),
-    ] {
+    for (name, counts) in categories(&client.stats()) {
         assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: {counts:?}");
     }
+}
+
+/// The accounts of each category, by its item's name on the wire.
+pub fn categories(stats: &Stats) -> [(&'static str, &Counts); 7] {
+    [
+        ("event", &stats.errors),
+        ("transaction", &stats.transactions),
+        ("span", &stats.spans),
+        ("attachment", &stats.attachment_bytes),
+        ("check_in", &stats.check_ins),
+        ("feedback", &stats.feedback),
+        ("log", &stats.logs),
+    ]
 }
 
 /// The spans of a transaction as an indented tree: `description [op] status`.
