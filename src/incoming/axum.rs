@@ -1,4 +1,4 @@
-//! All that names axum.
+//! Everything that depends on axum.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -17,12 +17,12 @@ use super::layer::{BodyForm, Boxed};
 use super::service::SentryService;
 use crate::scope::Scope;
 
-/// The address at the other end of the connection, where `into_make_service_with_connect_info` has put it.
+/// The peer's address, if the server uses `into_make_service_with_connect_info`.
 pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
-/// The template of the route that the router chose.
+/// The template of the route that axum's router matched.
 pub(super) fn matched_path(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
 }
@@ -35,7 +35,8 @@ where
     type Body = Body;
 
     fn wrap(body: ResponseBody<B>) -> Body {
-        // Where nothing is recorded the body goes on as it came: axum would box ours for 1,000 instructions.
+        // If nothing is recorded, the inner body is passed on unwrapped: boxing ours costs 1,000
+        // instructions.
         match body.into_untimed() {
             Ok(untimed) => Body::new(untimed),
             Err(timed) => Body::new(timed),
@@ -44,9 +45,10 @@ where
 }
 
 impl<S> SentryService<S, Boxed> {
-    /// For `axum::serve`, when the layer stands around a whole `Router`.
+    /// Makes the service usable with `axum::serve`, for a layer around a whole `Router`.
     ///
-    /// An inherent method, because `axum::ServiceExt` cannot tell the type of the request here (error E0284).
+    /// An inherent method, because the compiler cannot infer the request type for
+    /// `axum::ServiceExt` (E0284).
     pub fn into_make_service(self) -> IntoMakeService<Self>
     where
         Self: tower::Service<Request>,
@@ -55,7 +57,7 @@ impl<S> SentryService<S, Boxed> {
     }
 }
 
-/// The scope of the request that is being served.
+/// Extracts the scope of the current request.
 impl<S: Sync> FromRequestParts<S> for Scope {
     type Rejection = Infallible;
 

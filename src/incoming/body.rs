@@ -1,4 +1,4 @@
-//! The response body: the scope is current for each frame, and its end is the end of the transaction.
+//! The response body: the scope is current for each frame, and the transaction ends with the body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,8 +14,13 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its end, the transaction ends as `cancelled` with the attribute `in_body`; unless its known length was
-    /// delivered, or it was never polled and need not be.
+    /// If the body is dropped before its end, the transaction ends as `cancelled`, with the
+    /// attribute `tower_sentry.cancelled` set to `in_body`. In two cases it counts as complete
+    /// instead:
+    ///
+    /// - All bytes of a known length were delivered.
+    /// - The body was never polled, and its length is known or the response has none (HEAD, 1xx,
+    ///   204, 304).
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -31,14 +36,14 @@ impl<B: Body> ResponseBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    /// The inner body if nothing is to be timed.
+    /// Returns the inner body if nothing is timed.
     #[cfg(feature = "axum")]
     pub(super) fn into_untimed(self) -> Result<B, Self> {
         if matches!(self.running, Running::Off) { Ok(self.inner) } else { Err(self) }
     }
 }
 
-/// Layers outside of ours (tower-http's timeout and CORS) answer with an empty body of the inner type.
+/// An empty body, for outer layers that answer themselves (tower-http's timeout and CORS layers).
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: B::default(), running: Running::Off }
@@ -58,7 +63,7 @@ impl<B: Body> Body for ResponseBody<B> {
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                // Trailers are the last frame; some servers never ask for another.
+                // Trailers are the last frame; some servers do not poll again after it.
                 this.running.frame(bytes, frame.trailers_ref(), frame.is_trailers() || this.inner.is_end_stream());
             }
             Some(Err(_)) => this.running.body_error(),

@@ -1,4 +1,4 @@
-//! An error that rides on a response to the layer.
+//! An error that travels to the layer in the extensions of a response.
 
 use std::error::Error;
 use std::fmt;
@@ -13,10 +13,12 @@ use crate::protocol::{EventId, Exception};
 use crate::record::Backtrace;
 use crate::scope::{Capture, current};
 
-/// Tells the layer why a response failed: the error's whole chain, with the place where this was made.
+/// Gives the layer the error behind a failed response, with its sources and a stack trace.
 ///
-/// The layer reports it once, if the status is one that counts as failed (5xx unless set otherwise). It rides in the response's
-/// extensions; with axum it is a response part, and a response of its own (500, empty).
+/// The layer reports it once, if the response's status counts as failed (5xx by default).
+///
+/// It travels in the extensions of the response. With axum it is a response part
+/// (`IntoResponseParts`), and on its own it is an empty response with status 500.
 ///
 /// # Examples
 ///
@@ -43,41 +45,46 @@ pub struct CaptureError {
 }
 
 struct Inner {
-    /// An error that is cloned (a cached answer, say) is an event of its own in each response but the first.
+    /// Whether a clone was reported. Each later report (of a cached response, for example) gets a
+    /// new id.
     is_reported: AtomicBool,
     event_id: EventId,
     chain: Vec<Exception>,
     addresses: Vec<usize>,
-    /// The error itself, where it holds a stack trace.
+    /// The error itself, if it holds a stack trace.
     backtrace: Option<Arc<dyn Backtrace>>,
 }
 
 impl CaptureError {
-    /// Reads the error's chain and the calling stack; the error itself is not kept.
+    /// Copies the error's chain and the calling stack; the error itself is not kept.
     pub fn new<E: Error + Send + Sync + 'static>(error: E) -> Self {
         Self::read(&error, Some(std::any::type_name::<E>()), None)
     }
 
-    /// The same for an error whose type is not known any more, such as the one in a box. For `anyhow` and `eyre` there are features of those names, which bring `From`.
+    /// Like [`new`](Self::new), for an error whose type is not known, such as a boxed one.
+    ///
+    /// For `anyhow` and `eyre`, enable the features of those names: they add `From`.
     #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
     pub fn from_boxed(error: Box<dyn Error + Send + Sync>) -> Self {
         Self::read(&*error, None, None)
     }
 
     fn read(error: &(dyn Error + 'static), type_name: Option<&str>, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
-        // Where nobody listens, nothing is read.
+        // While monitoring is off, nothing is read.
         let is_heard = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
         let (chain, addresses) =
             if is_heard { (exception::chain(error, type_name), exception::addresses()) } else { (Vec::new(), Vec::new()) };
-        // The same failure may have been captured already: then that event is the one that is sent.
+        // If the same failure was captured already, this error takes that event's id: only one
+        // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain)).unwrap_or_else(EventId::new);
         let event_id = if is_heard { announced() } else { EventId::nil() };
         Self { inner: Arc::new(Inner { event_id, chain, addresses, backtrace, is_reported: AtomicBool::new(false) }) }
     }
 
-    /// The id of the event that this error becomes, for the body of the response (`problem+json`, say). Nil while monitoring is off.
+    /// The id of the event that this error becomes, for example for a `problem+json` body.
     ///
-    /// The event is sent if the response counts as failed.
+    /// The event is sent only if the response counts as failed. The id is nil while monitoring is
+    /// off.
     pub fn event_id(&self) -> EventId {
         self.inner.event_id
     }
@@ -89,12 +96,15 @@ impl CaptureError {
     }
 }
 
-/// As many bytes of a trace's text are read.
+/// At most this many bytes of a stack trace's text are read.
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 const TRACE_LIMIT: usize = 512 * 1024;
 
-/// With the stack trace that `anyhow` took when the error was made, where `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` asked for one: it
-/// shows where the error comes from, and not where it became a response. So a handler may return `Result<_, CaptureError>` and use `?`.
+/// Converts an `anyhow` error together with its stack trace, so that a handler can use `?`.
+///
+/// The handler returns `Result<_, CaptureError>`. The trace is the one `anyhow` took when the error
+/// was made, if `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set. It shows where the error was made,
+/// not where it became a response.
 ///
 /// # Examples
 ///
@@ -129,8 +139,11 @@ impl From<anyhow::Error> for CaptureError {
     }
 }
 
-/// With the stack trace that `eyre`'s own handler took when the report was made (`RUST_BACKTRACE` or `RUST_LIB_BACKTRACE`), or at least with
-/// the place where that was. Handlers of other crates, such as `color-eyre`'s, show neither.
+/// Converts an `eyre` report together with its stack trace, or at least its location.
+///
+/// The trace is the one that `eyre`'s default handler took when the report was made, if
+/// `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set. The location is the place where the report was
+/// made. Handlers of other crates, such as `color-eyre`, expose neither.
 #[cfg(feature = "eyre")]
 impl From<eyre::Report> for CaptureError {
     fn from(report: eyre::Report) -> Self {
@@ -138,7 +151,7 @@ impl From<eyre::Report> for CaptureError {
         struct Eyre(eyre::Report);
         impl Backtrace for Eyre {
             fn read(&self) -> Option<Stacktrace> {
-                // The handler keeps both to itself, but for what it prints.
+                // `eyre`'s handler exposes the trace and the location only in its `Debug` output.
                 exception::text::report(&exception::limited(format_args!("{:?}", self.0), TRACE_LIMIT)?)
             }
 

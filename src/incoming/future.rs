@@ -20,7 +20,8 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before the response, the transaction ends as `cancelled` with the attribute `before_headers`.
+    /// If the future is dropped before the response, the transaction ends as `cancelled`, with the
+    /// attribute `tower_sentry.cancelled` set to `before_headers`.
     pub struct ResponseFuture<Fut, F> {
         #[pin]
         inner: Fut,
@@ -45,7 +46,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        // Off: what is not done costs nothing, not even a question later on.
+        // Returns early when off: nothing below needs to be checked.
         if let Running::Off = this.running {
             let response = ready!(this.inner.poll(cx))?;
             return Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, Running::Off)))));
@@ -53,7 +54,8 @@ where
         match ready!(this.running.poll(|| this.inner.poll(cx))) {
             Ok(mut response) => {
                 match this.running {
-                    // Without a transaction the error stays on the response: a layer further out may want it.
+                    // Without a transaction the error stays on the response: an outer layer may
+                    // read it.
                     Running::Off | Running::Ignored(_) => {}
                     Running::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
                     Running::Root(root) => {
@@ -73,7 +75,10 @@ where
     }
 }
 
-/// How long the body will be, where that is known: a stream of known length (a file, a proxied answer) has it in its header only.
+/// The length of the body, if known.
+///
+/// A stream of known length (a file, a proxied response) has it only in the `Content-Length`
+/// header.
 fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
     response.body().size_hint().exact().or_else(|| response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok())
 }

@@ -14,12 +14,19 @@ use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
 
-/// Records every request as a transaction: put it on a router, a route, or any tower service of HTTP requests.
+/// Records every request as a transaction.
 ///
-/// What is set on a layer counts for the requests whose transaction is its own: of two layers that is the outer one's. Any position is
-/// right, but for names: outside a whole `Router` its templates are out of sight, and only the layer's own
-/// [`route`](Self::route) rows can give them. Layers outside of it are not timed; to have their time told apart wrap them in a
-/// [`SpanLayer`](crate::SpanLayer) inside. Spans of `#[instrument]` functions need the [`TracingLayer`](crate::TracingLayer) as well.
+/// Put it on a router, a route, or any tower service of HTTP requests. If two `SentryLayer`s are
+/// nested, only the outer one's settings apply.
+///
+/// The layer works at any position, with two differences:
+///
+/// - Around a whole `Router` it cannot see the router's templates. Requests then get their names
+///   from [`route`](Self::route), [`name`](Self::name) or a `RouteNameLayer` inside the router.
+/// - The time spent in outer layers is not recorded. To time a layer separately, put it inside this
+///   one and wrap it in a [`SpanLayer`](crate::SpanLayer).
+///
+/// Spans of `#[instrument]` functions also need the [`TracingLayer`](crate::TracingLayer).
 ///
 /// # Examples
 ///
@@ -47,16 +54,20 @@ pub struct SentryLayer<F = Generic> {
 }
 
 impl SentryLayer {
-    /// A layer that hands what it records to the exporter of a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
+    /// Creates a layer that records to the exporter of a client, a guard or a configuration.
     ///
-    /// Clones of one `Config` share one exporter, which starts here if it was not running. Where the exporter cannot start, nothing is
-    /// recorded and one warning says so.
+    /// `client` is a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
+    ///
+    /// All clones of one `Config` share one exporter, which starts here if it is not running yet.
+    /// If the exporter cannot start, nothing is recorded and one warning is logged.
     pub fn new(client: impl Into<Client>) -> Self {
         Self { client: client.into(), rules: Arc::default(), form: PhantomData }
     }
 
-    /// The same layer with `axum::body::Body` in its responses: for the outside of a whole `Router` that is handed to `axum::serve`, and for
-    /// `option_layer`, where only that type fits. Costs one allocation per response.
+    /// Makes `axum::body::Body` the body type of the responses.
+    ///
+    /// Use it around a whole `Router` that is passed to `axum::serve`, and with `option_layer`,
+    /// which accepts only that type. It costs one allocation per response.
     ///
     /// # Examples
     ///
@@ -79,21 +90,29 @@ impl SentryLayer {
 }
 
 impl<F> SentryLayer<F> {
-    /// Options for a route: a template such as `/users/{id}` or `/assets/{*rest}`, with a method before it (`GET /users/{id}`) or without.
+    /// Sets options for a route: a template such as `/users/{id}` or `/assets/{*rest}`.
     ///
-    /// A row with the method goes before one without. Where the router's own template is known the row must equal it; else the
-    /// raw path is matched, which also gives the transaction its name. A template that cannot be read is left out with a warning.
+    /// A method may precede the template: `GET /users/{id}`. Options for a method win over options
+    /// without one.
+    ///
+    /// If the router's own template is known, it must equal this one. Otherwise the raw path is
+    /// matched, and this template also becomes the transaction's name. An invalid template is
+    /// ignored with a warning.
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         Arc::make_mut(&mut self.rules).routes.add(route.as_ref(), options);
         self
     }
 
-    /// Names requests whose route is not known: the layer stands outside of the router, or there is none. What the function returns is
-    /// the whole name; `None` leaves the request to be `GET <unmatched>`. It runs in each such request and should be quick. Where a
-    /// `RouteNameLayer` further in finds a route, that is the name after all.
+    /// Names requests whose route is not known.
     ///
-    /// At most 1,000 different names an hour are used, the others become `<overflow>`: a name is a row on the server for ever, so ids do
-    /// not belong in one.
+    /// That is the case if the layer is outside the router, or if there is no router.
+    ///
+    /// The returned text is the whole name. For `None` the name is `GET <unmatched>`, with the
+    /// request's method. The function runs in each such request, so it must be fast. A route that a
+    /// `RouteNameLayer` finds later replaces the name.
+    ///
+    /// At most 1,000 different names an hour are used; further ones become `<overflow>`. The server
+    /// keeps every name forever, so a name must not contain ids.
     ///
     /// # Examples
     ///
@@ -111,49 +130,66 @@ impl<F> SentryLayer<F> {
         self
     }
 
-    /// Names requests by their handler instead of their route: by the outermost span of each, which is the handler where that is an `#[instrument]`
-    /// function (`shop::orders::show`). Spans of `SpanLayer` and of tower-http's `TraceLayer` do not count; an instrumented extractor or
-    /// middleware does, and names the request if it comes first. Needs the [`TracingLayer`](crate::TracingLayer); a request without a span keeps the name of its route.
+    /// Names requests by their handler (`shop::orders::show`) instead of their route.
+    ///
+    /// The name is that of the request's outermost span, which is the handler's if the handler is
+    /// an `#[instrument]` function. An instrumented extractor or middleware that runs earlier takes
+    /// its place. Spans of `SpanLayer` and of tower-http's `TraceLayer` are skipped. A request
+    /// without a span keeps the name of its route. Needs the [`TracingLayer`](crate::TracingLayer).
     pub fn name_by_handler(mut self) -> Self {
         Arc::make_mut(&mut self.rules).names_by_handler = true;
         self
     }
 
-    /// Which response codes count as a failure of this service, for requests of this layer. Defaults to the
-    /// [client's](crate::client::ConfigBuilder::failed_status_codes).
+    /// Sets which status codes count as a failure of this service, for requests of this layer.
+    ///
+    /// Defaults to the [client's](crate::client::ConfigBuilder::failed_status_codes).
     pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
         Arc::make_mut(&mut self.rules).failed_status_codes = Some(codes);
         self
     }
 
-    /// For how long a body is waited for. A stream that goes on for longer (server-sent events, a large download) ends its transaction with
-    /// the first frame after this time, marked with the attribute `tower_sentry.cut`; errors further on in it still know their request.
+    /// Limits how long a transaction waits for the end of the response body.
+    ///
     /// Defaults to 15 minutes.
+    ///
+    /// The time counts from the start of the request. A longer stream (server-sent events, a large
+    /// download) ends its transaction with the first frame after the limit; the body's very first
+    /// frame never does. The transaction then has the attribute `tower_sentry.cut`. Later errors in
+    /// the stream still belong to the request.
     pub fn max_duration(mut self, limit: Duration) -> Self {
         Arc::make_mut(&mut self.rules).max_duration = Some(limit);
         self
     }
 
-    /// Tells the caller the id of the trace in a response header of this name, such as `x-trace-id`. One that the application has set stays.
+    /// Returns the trace id to the caller in a response header of this name, such as `x-trace-id`.
+    ///
+    /// A header of this name that the application has set stays.
     pub fn trace_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.trace = Echo::header(name.as_ref());
         self
     }
 
-    /// Tells the caller the id of the request's first error in a response header of this name, such as `x-error-id`, so that it can be asked for.
+    /// Returns the id of the request's first error to the caller in a response header of this name.
+    ///
+    /// Users can quote it (`x-error-id`, for example) when they report a problem. A header of this
+    /// name that the application has set stays.
     pub fn event_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.event = Echo::header(name.as_ref());
         self
     }
 
-    /// Tells browsers the trace in a `Server-Timing` header, from which Sentry's SDK for JavaScript continues it.
+    /// Adds the trace to a `Server-Timing` header, from which Sentry's JavaScript SDK continues it.
     pub fn server_timing(mut self) -> Self {
         Arc::make_mut(&mut self.rules).echo.server_timing = true;
         self
     }
 
-    /// Lets the lines of other layers' logs say which trace they belong to: each request is a `tracing` span `request` with the field `trace_id`, which
-    /// `tracing_subscriber::fmt` prints before each line, as text or JSON. It is no span of the transaction, and costs what one costs.
+    /// Adds the trace id to the log lines of other subscribers.
+    ///
+    /// Each request gets a `tracing` span `request` with the field `trace_id`.
+    /// `tracing_subscriber::fmt` prints it before each line, as text or JSON. It is not a span of
+    /// the transaction, and costs as much as any `tracing` span.
     ///
     /// # Examples
     ///
@@ -169,7 +205,9 @@ impl<F> SentryLayer<F> {
         self
     }
 
-    /// Routes that are not recorded at all: no transaction, no errors, not counted. The same as [`RouteOptions::ignore`] for each.
+    /// Ignores routes: no transaction, no errors, and no count for release health.
+    ///
+    /// The same as [`RouteOptions::ignore`] for each of them.
     pub fn ignore<I>(mut self, routes: I) -> Self
     where
         I: IntoIterator,
@@ -202,19 +240,21 @@ impl<F> fmt::Debug for SentryLayer<F> {
     }
 }
 
-/// The form of a response that fits nearly everywhere: the body stays what it is, inside [`ResponseBody`]. Nothing is boxed.
+/// Keeps the inner body's type, wrapped in [`ResponseBody`]; nothing is boxed.
+///
+/// This form fits nearly everywhere.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Generic;
 
-/// The form of a response with `axum::body::Body`. See `SentryLayer::boxed_body`.
+/// Makes `axum::body::Body` the body type. See `SentryLayer::boxed_body`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Boxed;
 
-/// What a response body becomes. Sealed: [`Generic`] and [`Boxed`] are all there is.
+/// Chooses the type of response bodies. Sealed: only [`Generic`] and [`Boxed`] implement it.
 pub trait BodyForm<B>: sealed::Sealed {
-    /// The body of the responses.
+    /// The type of the response bodies.
     type Body;
 
     /// Wraps a body that is timed to its end.

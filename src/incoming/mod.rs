@@ -1,21 +1,36 @@
-//! Requests in: one layer, one transaction per request.
+//! Incoming requests: one layer, one transaction per request.
 //!
 //! # When a transaction starts
 //!
-//! Before the inner service is called, so that no span of the inner stack is older. Its name is the route template where the layer
-//! can see it (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own [`route`](SentryLayer::route) table, or from
-//! a `RouteNameLayer` inside of the router; else what the [`name`](SentryLayer::name) function says; else `GET <unmatched>`. It is never a raw path. A second `SentryLayer` further in becomes a child span.
+//! Before the inner service is called, so no span of the inner stack is older than its transaction.
+//! The first of these that is known becomes its name:
+//!
+//! - The route template (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own
+//!   [`route`](SentryLayer::route) table, or from a `RouteNameLayer` inside the router.
+//! - The result of the [`name`](SentryLayer::name) function.
+//! - `GET <unmatched>`.
+//!
+//! It is never a raw path. A second `SentryLayer` inside the first becomes a child span.
 //!
 //! # When it ends
 //!
-//! With the end of the response's body, its error or its drop; with an error of the inner service; or with the drop of the response
-//! future. What is dropped before its end is `cancelled`, with the place (`before_headers`, `in_body`) as an attribute and without an invented
-//! status code. A panic that unwinds through the service ends it as `internal_error`.
+//! When one of these happens:
+//!
+//! - The response body ends, fails or is dropped.
+//! - The body goes on for longer than [`max_duration`](SentryLayer::max_duration).
+//! - The response is `101 Switching Protocols`.
+//! - The inner service returns an error.
+//! - The response future is dropped.
+//!
+//! A request that is dropped before its end is `cancelled`. Its attribute `tower_sentry.cancelled`
+//! is the place (`before_headers` or `in_body`); no status code is invented. A panic that unwinds
+//! through the service ends the transaction as `internal_error`.
 //!
 //! # What is recorded
 //!
-//! Method, URL, query, protocol version and at most 50 headers of 1 KiB of the request; status and bytes of the response. Values of credential
-//! headers are never copied; everything else is redacted before it leaves, see [`redaction`](crate::redaction). Bodies are not recorded.
+//! Of the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
+//! Of the response: status and size. Values of credential headers are never copied. Everything else
+//! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are not recorded.
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -1,4 +1,4 @@
-//! What is known of a request at its start, as bytes of the record. Nothing is formatted here.
+//! The request as it is known at its start, as bytes in the record. Nothing is formatted here.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,8 +8,7 @@ use crate::propagation;
 use crate::record::{HeaderFact, Record};
 use crate::redaction::Redaction;
 
-/// What is looked for among the headers of each request: found while they are walked through, since each lookup by name takes 150
-/// instructions.
+/// Facts found while the headers are iterated: a lookup by name costs 150 instructions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noticed<'a> {
     pub(super) host: Option<&'a [u8]>,
@@ -17,7 +16,7 @@ pub(super) struct Noticed<'a> {
 }
 
 impl<'a> Noticed<'a> {
-    /// Walks through the headers.
+    /// Iterates over the headers.
     pub(super) fn in_headers(headers: &'a HeaderMap) -> Self {
         let mut noticed = Self::default();
         for (name, value) in headers {
@@ -34,10 +33,10 @@ impl<'a> Noticed<'a> {
     }
 }
 
-/// Copies the headers. Values of those that are credentials stay where they are.
+/// Copies the headers, but not the values of credentials.
 ///
-/// Bytes are copied and not shared: a clone of a header would keep the connection's read buffer from being used again, and the
-/// queue would hold those buffers uncounted.
+/// Bytes are copied and not shared. A clone of a header value would keep the connection's read
+/// buffer alive, and the queue would hold those buffers without counting them.
 pub(super) fn copy_headers<'a>(headers: &'a HeaderMap, redaction: &Redaction, record: &mut Record) -> Noticed<'a> {
     let mut noticed = Noticed::default();
     record.headers(headers.iter().map(|(name, value)| {
@@ -48,12 +47,13 @@ pub(super) fn copy_headers<'a>(headers: &'a HeaderMap, redaction: &Redaction, re
     noticed
 }
 
-/// Copies what is known of the request but for its headers.
+/// Copies all facts of the request except its headers.
 pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mut Record) {
     let uri = request.uri();
-    // HTTP/2 and proxies name the host in the URI, HTTP/1 in a header.
+    // HTTP/2 requests and requests to proxies have the host in the URI, HTTP/1 requests in a
+    // header.
     let host = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
-    // An authority may hold a user and a password: `GET http://user:password@host/`.
+    // An authority may contain a user and a password: `GET http://user:password@host/`.
     let host = if host.contains(&b'@') { host.rsplit(|byte| *byte == b'@').next().unwrap_or_default() } else { host };
 
     record.has_request = true;
@@ -65,27 +65,27 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mu
     record.request.version = Some(request.version());
 }
 
-/// Whom the request comes from: what the outermost of our own proxies saw, or the peer where there is none.
+/// The client's address: the one that our outermost proxy saw, or the peer's if there is no proxy.
 ///
-/// `hops` counts the proxies that are ours. Each appends the address it was called from to `X-Forwarded-For`, so the one that counts
-/// stands that many places before the end; what stands before it anybody can have written.
+/// `hops` is the number of our own proxies. Each appends its caller's address to `X-Forwarded-For`,
+/// so the entry that many places from the end is the client's. Earlier entries can be forged.
 pub(super) fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
     if hops == 0 {
         return peer;
     }
-    // As bytes: one odd letter of the client's must not make the rest of the line unreadable.
+    // Read as bytes: an invalid byte from the client must not make the rest of the line unreadable.
     let lines = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let chain: Vec<&[u8]> =
         lines.flat_map(|line| line.split(|byte| *byte == b',')).filter(|entry| !entry.trim_ascii().is_empty()).collect();
     if chain.is_empty() {
         return peer;
     }
-    // Fewer than there should be: the request came past some of the proxies, and nobody knows who wrote what.
+    // Fewer entries than proxies: the request bypassed some of them, so no entry can be trusted.
     let place = chain.len().checked_sub(hops)?;
     address(std::str::from_utf8(chain.get(place)?).ok()?.trim())
 }
 
-/// An address, perhaps with a port. An IPv4 address in the form of IPv6 is one of IPv4.
+/// Parses an address, with or without a port. IPv4-mapped IPv6 addresses become IPv4.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let address = text.parse().ok().or_else(|| bare.parse().ok()).or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));

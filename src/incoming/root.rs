@@ -16,44 +16,45 @@ use crate::record::{Moment, Parent, ResponseFacts};
 use crate::scope::{Ending, Shared, current};
 use crate::trace::clock;
 
-/// A poll of so many nanoseconds keeps others of its thread waiting: it blocks.
+/// A poll of at least this many nanoseconds counts as blocking its thread.
 const BLOCKED_FROM: u64 = 200_000_000;
 
-/// The transaction of a request; its drop ends it.
+/// The transaction of a request; dropping it ends the transaction.
 ///
-/// Its state lies apart and is used again by the next request of the thread: futures are moved several times, and what is in them with them. That saves
-/// each request 500 instructions, also one that is not recorded.
+/// Its state is boxed, and the thread's next request reuses the box: futures are moved several
+/// times, and a large one costs more. This saves 500 instructions per request, also if nothing is
+/// recorded.
 pub(super) struct Root {
     /// None only in `Drop`.
     state: Option<Box<State>>,
 }
 
-/// What is known of a request while it is served.
+/// The state of a request that is being served.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 struct State {
-    /// None once nothing more can happen in it.
+    /// None once nothing more can happen in the request.
     scope: Option<Arc<Shared>>,
-    /// The transaction was handed over while the body goes on.
+    /// Whether the transaction was handed over before the end of the body.
     has_ended: bool,
     is_head: bool,
     rules: Option<Arc<Rules>>,
     /// Status codes that count as a failure of the service.
     failed: Option<RangeInclusive<u16>>,
     outcome: Outcome,
-    /// A call of gRPC tells in its trailers whether it failed.
+    /// Whether the result is still to come: a gRPC call reports it in its trailers.
     awaits_trailers: bool,
-    /// An error that rides on such a call.
+    /// The error of such a call, until its trailers arrive.
     waiting: Option<CaptureError>,
-    /// The body's length where it is known from the start.
+    /// The body's length, if it is known from the start.
     expected: Option<u64>,
     response: ResponseFacts,
     was_polled: bool,
-    /// When the poll that goes on began.
+    /// When the current poll began.
     poll_began: Moment,
-    /// What lines of other layers' logs say of the request.
+    /// The span that adds the trace id to the log lines of other subscribers.
     log_span: Option<Box<Span>>,
-    /// True while code of the request runs; still true in `Drop` when that code panicked.
+    /// True while code of the request runs; still true in `Drop` if that code panicked.
     is_inside: bool,
 }
 
@@ -76,7 +77,7 @@ impl Root {
         Self { state: Some(state) }
     }
 
-    /// Whether nothing more can happen in it.
+    /// Whether nothing more can happen in the request.
     pub(super) fn is_over(&self) -> bool {
         self.state.as_ref().is_none_or(|state| state.scope.is_none())
     }
@@ -89,7 +90,7 @@ impl Root {
         }
     }
 
-    /// A poll begins. The call may be long ago: what it did is no part of the poll.
+    /// A poll begins. The time since the call is not part of it.
     pub(super) fn resume(&mut self) {
         self.change(|state| state.poll_began = clock::now());
     }
@@ -99,17 +100,17 @@ impl Root {
         self.change(State::suspend);
     }
 
-    /// The head of the response is there, perhaps with an error that rides on it.
+    /// The response head is ready; `error` is the [`CaptureError`] from its extensions.
     pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
         self.change(|state| state.head(status, headers, error));
     }
 
-    /// How long the body will be, where that is known, and whether it has ended already.
+    /// The body's length, if known, and whether the body has ended already.
     pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.change(|state| state.body(expected, is_end));
     }
 
-    /// A frame of the body was handed on.
+    /// A frame of the body was delivered.
     pub(super) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
         self.change(|state| state.frame(bytes, trailers, is_end));
     }
@@ -119,7 +120,7 @@ impl Root {
         self.change(State::complete);
     }
 
-    /// The service or its body returned an error, of which we know no more than that.
+    /// The service or its body returned an error of an unknown type: only `what` is reported.
     pub(super) fn fail(&mut self, what: &str) {
         self.change(|state| state.fail(what));
     }
@@ -133,12 +134,12 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        /// As many states lie idle on each thread; more are freed.
+        /// At most this many idle states are kept per thread; further ones are freed.
         const IDLE_LIMIT: usize = 16;
         let Some(mut state) = self.state.take() else { return };
         state.abandoned();
         *state = State::default();
-        // A thread that is being torn down keeps none.
+        // Fails while the thread shuts down; the state is then freed.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < IDLE_LIMIT {
@@ -150,7 +151,7 @@ impl Drop for Root {
 
 impl State {
     fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        // Some layers poll a body again after its end: the scope is gone then, and the work goes on without it.
+        // Some layers poll a body again after its end: the work then runs without a scope.
         if self.scope.is_none() {
             return work();
         }
@@ -176,7 +177,7 @@ impl State {
         }
     }
 
-    /// The head of the response is there, perhaps with an error that rides on it.
+    /// The response head is ready; `error` is the [`CaptureError`] from its extensions.
     fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
         self.suspend();
         let Some(scope) = &self.scope else { return };
@@ -186,7 +187,8 @@ impl State {
             self.awaits_trailers = true;
             self.waiting = error;
         } else if let Some(error) = error.filter(|_| self.has_failed()) {
-            // First: where too many are parked, the event goes at once.
+            // Before the capture: if too many errors are parked, the event is sent at once and
+            // needs the status.
             scope.note_status(status.as_u16());
             scope.capture(error.into_capture(), Parent::Root);
         } else if self.has_failed() {
@@ -202,10 +204,10 @@ impl State {
         }
     }
 
-    /// How long the body will be, where that is known, and whether it has ended already.
+    /// The body's length, if known, and whether the body has ended already.
     fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.expected = expected;
-        // After a handshake the connection is something else, which may live for hours.
+        // After an upgrade the connection may live for hours, so the transaction ends here.
         if is_end || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
             self.complete();
         }
@@ -236,12 +238,12 @@ impl State {
         self.rules.as_ref().is_some_and(|rules| u128::from(passed) > rules.max_duration().as_nanos())
     }
 
-    /// Whether the response says that the service failed.
+    /// Whether the response counts as a failure of the service.
     fn has_failed(&self) -> bool {
         self.failed.as_ref().is_some_and(|failed| self.outcome.has_failed(failed))
     }
 
-    /// The service or its body returned an error, of which we know no more than that.
+    /// The service or its body returned an error of an unknown type: only `what` is reported.
     fn fail(&mut self, what: &str) {
         if let Some(scope) = &self.scope {
             scope.capture_failure(|| what.to_owned());
@@ -249,7 +251,9 @@ impl State {
         self.end(SpanStatus::InternalError, true);
     }
 
-    /// A stream that may go on for hours: the transaction ends here, while what happens in the stream still belongs to the request.
+    /// Ends the transaction of a stream that may go on for hours.
+    ///
+    /// Later errors still belong to the request.
     fn cut(&mut self, now: Moment) {
         self.has_ended = true;
         self.response.is_cut = true;
@@ -262,7 +266,7 @@ impl State {
         self.complete_at(Moment::default());
     }
 
-    /// The body has ended, now if `at` is not known.
+    /// The body has ended, at `at` or now if that is unset.
     fn complete_at(&mut self, at: Moment) {
         self.outcome.end();
         if let Some(scope) = self.scope.as_ref().filter(|_| self.awaits_trailers && self.has_failed()) {
@@ -290,7 +294,7 @@ impl State {
         Ending { status, response, at, has_failed, is_session: true }
     }
 
-    /// The future or the body was dropped before its end, or so it seems.
+    /// The future or the body was dropped, perhaps before its end.
     fn abandoned(&mut self) {
         let Some(scope) = &self.scope else { return };
         if self.is_inside {
@@ -300,7 +304,8 @@ impl State {
         let place = match self.outcome.http {
             None => "before_headers",
             Some(status) => {
-                // axum drops the bodies of HEAD responses outside of us, and tests drop responses unread.
+                // axum drops the bodies of HEAD responses outside our layer, and tests drop
+                // responses unread.
                 let needs_none = self.is_head || matches!(status, 100..=199 | 204 | 304);
                 let is_unread = !self.was_polled && (needs_none || self.expected.is_some());
                 if is_unread || self.expected.is_some_and(|expected| self.response.body_bytes >= expected) {

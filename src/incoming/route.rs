@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::export::diagnostics;
 
-/// What is different for one route.
+/// Options of one route.
 ///
 /// # Examples
 ///
@@ -26,28 +26,33 @@ pub struct RouteOptions {
 }
 
 impl RouteOptions {
-    /// No difference.
+    /// Creates options that change nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The share of this route's transactions to send, from `0.0` to `1.0`, whatever a parent decided.
+    /// Sets the share of this route's transactions to send, from `0.0` to `1.0`.
     ///
-    /// `0.0` is final: no transaction is sent even when the request fails; its errors are. A number outside the range is left out
-    /// with a warning when the layer is built. Defaults to the client's rate.
+    /// A parent's sampling decision does not matter.
+    ///
+    /// With `0.0` no transaction is sent, even if the request fails; its errors still are. A number
+    /// outside the range is ignored, with a warning from
+    /// [`SentryLayer::route`](crate::SentryLayer::route). Defaults to the client's rate.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate);
         self
     }
 
-    /// Which response codes count as a failure of the service on this route. Defaults to the layer's.
+    /// Sets which status codes count as a failure of the service on this route.
+    ///
+    /// Defaults to the layer's.
     ///
     /// # Examples
     ///
     /// ```
     /// use tower_sentry::incoming::RouteOptions;
     ///
-    /// // A route that must be found: whoever asks for what is not there was sent by us.
+    /// // Only our own links lead to this route, so a 404 is a failure of ours.
     /// let strict = RouteOptions::new().failed_status_codes(404..=599);
     /// ```
     pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
@@ -62,7 +67,7 @@ impl RouteOptions {
     }
 }
 
-/// The rows of a layer.
+/// The route options of a layer.
 #[derive(Clone, Default)]
 pub(super) struct Routes {
     rows: Vec<Row>,
@@ -103,7 +108,7 @@ impl Routes {
         }
     }
 
-    /// The row of a template, made if there is none.
+    /// The index of a template's row, which is created if it does not exist.
     fn place(&mut self, template: &str) -> Option<usize> {
         if let Some(place) = self.by_template.get(template) {
             return Some(*place);
@@ -118,12 +123,13 @@ impl Routes {
         Some(place)
     }
 
-    /// The options of a request, and the template of the row if the router gave none.
+    /// The options of a request, and the template of the row they come from.
     pub(super) fn find(&self, method: &Method, matched: Option<&str>, path: &str) -> (RouteOptions, Option<&str>) {
         if self.rows.is_empty() {
             return (RouteOptions::default(), None);
         }
-        // Where the router has chosen a template, only that one counts: a path can match rows that stand for other routes.
+        // If the router matched a template, the path is not tried: it may match the row of another
+        // route.
         let place = match matched {
             Some(template) => self.by_template.get(template).copied(),
             None => self.by_path.at(path).ok().map(|found| *found.value),

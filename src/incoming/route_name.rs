@@ -1,4 +1,4 @@
-//! The inner hook: names a request from inside of the router, where its template is known.
+//! Names a request from inside the router, where its template is known.
 
 use std::task::{Context, Poll};
 
@@ -8,11 +8,14 @@ use tower::{Layer, Service};
 
 use crate::scope::current;
 
-/// Names the current request by the template of its route, for a [`SentryLayer`](crate::SentryLayer) that stands outside of the whole
-/// `Router` and cannot see templates. Put it on the router with `route_layer`; it costs a look at a thread-local.
+/// Names requests by their route template, for a [`SentryLayer`](crate::SentryLayer) around a
+/// `Router`.
 ///
-/// Rates and other options by route cannot wait for it: they are decided when the request arrives, by the layer's own
-/// [`route`](crate::SentryLayer::route) rows.
+/// The outer layer cannot see the templates. Add this one to the router with `route_layer`. It
+/// costs one thread-local access per request.
+///
+/// Sample rates and other options per route cannot use this name, since they apply when the request
+/// arrives. Set them with [`SentryLayer::route`](crate::SentryLayer::route).
 ///
 /// # Examples
 ///
@@ -59,7 +62,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteNameService<S> {
             current::with(|entered| {
                 let mut state = entered.scope.lock();
                 let record = &mut state.transaction.record;
-                // A route that is known already was seen by the layer itself.
+                // If the route is set, the layer has seen it already.
                 if record.has_request && record.route.is_none() {
                     record.name_by_route(template.as_str());
                 }

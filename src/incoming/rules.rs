@@ -1,4 +1,4 @@
-//! What a layer was told, shared by its services.
+//! The settings of a layer, shared by its services.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use super::route::Routes;
 use crate::export::diagnostics;
 use crate::protocol::{EventId, SpanId, TraceId};
 
-/// A function of the user that names requests.
+/// A user's function that names requests.
 type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// A body that goes on for longer is not waited for.
+    /// How long a transaction waits for the end of the body.
     pub(super) fn max_duration(&self) -> Duration {
         self.max_duration.unwrap_or(Duration::from_secs(15 * 60))
     }
@@ -57,7 +57,7 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// The target.
+    /// The request target.
     pub fn uri(&self) -> &'a Uri {
         self.uri
     }
@@ -67,13 +67,13 @@ impl<'a> RequestHead<'a> {
         self.headers
     }
 
-    /// What layers further out and the server have put beside the request.
+    /// The request's extensions, set by outer layers and the server.
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
     }
 }
 
-/// What the caller is told about the request.
+/// The ids that a response returns to its caller.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Echo {
     pub(super) trace: Option<HeaderName>,
@@ -82,7 +82,7 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    /// The name of a header, or none with a warning.
+    /// Parses the name of a header; logs a warning if it is invalid.
     pub(super) fn header(name: &str) -> Option<HeaderName> {
         let parsed = name.parse().ok();
         if parsed.is_none() {
@@ -95,7 +95,9 @@ impl Echo {
         self.trace.is_none() && self.event.is_none() && !self.server_timing
     }
 
-    /// Puts the ids into the response's head. What the application has put there stays.
+    /// Adds the ids to the response head.
+    ///
+    /// `Server-Timing` is appended; any other header stays if it exists.
     pub(super) fn write(&self, trace: TraceId, root: SpanId, sampled: bool, event: Option<EventId>, headers: &mut HeaderMap) {
         let mut put = |name: &HeaderName, text: String| {
             if let Ok(value) = HeaderValue::try_from(text) {

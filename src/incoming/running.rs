@@ -1,4 +1,5 @@
-//! A request while it is served: its scope is current in each poll, and its transaction ends exactly once.
+//! A request while it is served: its scope is current in each poll. Its transaction ends exactly
+//! once.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,15 +13,15 @@ use super::rules::Rules;
 use crate::protocol::SpanStatus;
 use crate::scope::{OwnSpan, Shared, current};
 
-/// What is done around each poll.
+/// The work around each poll.
 #[derive(Debug, Default)]
 pub(super) enum Running {
-    /// Monitoring is off, or the transaction has ended.
+    /// Monitoring is off, the transaction has ended, or a nested layer records no span.
     #[default]
     Off,
-    /// The route is not recorded: a scope that forgets everything keeps its events from getting elsewhere.
+    /// The route is not recorded: its events go to a scope that discards everything.
     Ignored(Ignored),
-    /// A layer further out has the transaction; this one is a span of it.
+    /// An outer layer has the transaction; this one is a span of it.
     Nested(OwnSpan),
     /// The request's own transaction.
     Root(Root),
@@ -43,7 +44,7 @@ impl Running {
         }
     }
 
-    /// Polls the work. The last poll ends with the head of the response.
+    /// Polls the work. The last poll is closed in `head`, not here.
     pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
         if let Self::Root(root) = self {
             root.resume();
@@ -57,12 +58,12 @@ impl Running {
         polled
     }
 
-    /// What goes on while the body is polled.
+    /// The state for polling the body.
     pub(super) fn into_body(self) -> Self {
         match self {
-            // The span of a layer further in ends with the head.
+            // The span of a nested layer ends with the head.
             Self::Off | Self::Nested(_) => Self::Off,
-            // What an ignored request captures in its body is dropped as well.
+            // Events from the body of an ignored request are dropped too.
             Self::Ignored(ignored) => Self::Ignored(ignored),
             Self::Root(root) if root.is_over() => Self::Off,
             Self::Root(root) => Self::Root(root),
@@ -79,7 +80,7 @@ impl Running {
         }
     }
 
-    /// A frame of the body was handed on.
+    /// A frame of the body was delivered.
     pub(super) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
         if let Self::Root(root) = self {
             root.frame(bytes, trailers, is_end);

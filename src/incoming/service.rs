@@ -1,4 +1,6 @@
-//! The service: describe the request, continue its trace, decide, open its scope, call on.
+//! The service that opens a scope for each request and calls the inner service.
+//!
+//! It describes the request, continues its trace and decides on sampling.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -38,11 +40,12 @@ impl<S, F> SentryService<S, F> {
         if let Some(scope) = current::scope() {
             match scope.kind() {
                 Kind::Ignored => return Running::Ignored(Ignored(scope)),
-                // Not recorded, a request that has a scope keeps it all the same.
+                // If no span is recorded, the request still runs in the outer layer's scope.
                 Kind::Live => {
                     return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer").map_or(Running::Off, Running::Nested);
                 }
-                // A scope outside any request, or of one that has ended: a request of its own begins.
+                // The scope belongs to no request, or to one that has ended: begin a new
+                // transaction.
                 Kind::Detached | Kind::Finished => {}
             }
         }
@@ -55,7 +58,8 @@ impl<S, F> SentryService<S, F> {
             transaction.begin("http.server", "auto.http.tower");
             let record = &mut transaction.record;
             let headers = request.headers();
-            // Whether they are needed is known only after the decision if a failure is not kept, and the decision needs one of them.
+            // Without `keep_failed`, headers are copied only after the decision, and the decision
+            // needs the trace headers.
             let noticed =
                 if settings.keep_failed { copy_headers(headers, &settings.redaction, record) } else { Noticed::in_headers(headers) };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
@@ -81,10 +85,10 @@ impl<S, F> SentryService<S, F> {
         Running::root(scope, request.method(), Arc::clone(&self.rules), failed.clone())
     }
 
-    /// Asks the user's function where the route is not known.
+    /// Calls the user's function that names requests, for a request without a known route.
     fn name<B>(&self, request: &Request<B>, record: &mut Record) {
         let Some(name) = &self.rules.name else { return };
-        // A panic of theirs is not to end the request.
+        // A panic of that function must not end the request.
         if let Some(Some(name)) = exception::contained(|| name(&RequestHead::of(request))) {
             let is_admitted = self.client.admits_name(&name, clock::nanos(record.start));
             record.name_by_user(if is_admitted { &name } else { "<overflow>" });
@@ -129,7 +133,8 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), Running::Off) };
         let mut running = self.begin(settings, &request);
-        // The inner service is the one that was polled ready: it is called here and now, never a clone of it.
+        // `self.inner` is the instance that was polled ready, so a clone must not be called
+        // instead.
         let inner = running.enter(|| self.inner.call(request));
         ResponseFuture::new(inner, running)
     }

@@ -1,4 +1,4 @@
-//! A middleware's own time, before and after the inner call.
+//! The time of a middleware itself, before and after the inner call.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,12 @@ use tower::{Layer, Service};
 use crate::protocol::SpanStatus;
 use crate::scope::{OwnSpan, Shared, current};
 
-/// Records another layer as a span, with its time before and after the inner service told apart
-/// (`middleware.before_ms`, `middleware.after_ms`).
+/// Records another layer as a span.
 ///
-/// It stands inside a [`SentryLayer`](crate::SentryLayer) and needs no `tracing`.
+/// The time before and after the inner service is measured separately (`middleware.before_ms` and
+/// `middleware.after_ms`).
+///
+/// Use it inside a [`SentryLayer`](crate::SentryLayer). It does not need `tracing`.
 ///
 /// # Examples
 ///
@@ -43,7 +45,7 @@ pub struct SpanLayer<L> {
 }
 
 impl<L> SpanLayer<L> {
-    /// A span of this name around `layer`.
+    /// Records `layer` as a span of this name.
     pub fn new(name: impl Into<Cow<'static, str>>, layer: L) -> Self {
         Self { name: name.into(), op: "middleware", outcome_tag: None, layer }
     }
@@ -54,12 +56,18 @@ impl<L> SpanLayer<L> {
         self
     }
 
-    /// Sets a tag of the request of this name, where spans are recorded: `passed` if the middleware called the inner service, `stopped` if it answered
-    /// by itself, `failed` if it returned an error. Nothing of what it was given is in it. Defaults to none.
+    /// Sets a request tag of this name to the outcome of the middleware. Defaults to none.
+    ///
+    /// The tag is set only where spans are recorded, and contains no data of the request. Its value
+    /// is one of:
+    ///
+    /// - `passed`: the middleware called the inner service.
+    /// - `stopped`: it answered the request itself.
+    /// - `failed`: it returned an error.
     ///
     /// # Examples
     ///
-    /// Which requests did the guard at the door send away?
+    /// Which requests did the auth middleware reject?
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -153,7 +161,7 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
     }
 }
 
-/// The service inside a recorded middleware: notes when it begins and ends.
+/// The service inside a recorded middleware: records when it begins and ends.
 #[derive(Clone, Debug)]
 pub struct Marked<S> {
     inner: S,

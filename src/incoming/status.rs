@@ -1,4 +1,4 @@
-//! How a response says that it went, and whether that is a failure of this service.
+//! The outcome of a response, and whether it counts as a failure of this service.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use crate::protocol::SpanStatus;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// The codes of gRPC, in its order: `google/rpc/code.proto`.
+/// The status of each gRPC code, in the order of `google/rpc/code.proto`.
 const GRPC: [SpanStatus; 17] = [
     SpanStatus::Ok,
     SpanStatus::Cancelled,
@@ -30,10 +30,10 @@ const GRPC: [SpanStatus; 17] = [
     SpanStatus::Unauthenticated,
 ];
 
-/// What the head and the trailers say.
+/// What the response head and the trailers report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outcome {
-    /// Whether the response is one of gRPC, whose HTTP status is always 200.
+    /// Whether the response is a gRPC response, whose HTTP status is always 200.
     is_grpc: bool,
     pub(super) http: Option<u16>,
     pub(super) grpc: Option<u8>,
@@ -42,12 +42,12 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn head(&mut self, status: u16, headers: &HeaderMap) {
         self.http = Some(status);
-        // gRPC-Web has its status within the last frame of data, which is not read.
+        // gRPC-Web has its status inside the last data frame, which is not read.
         self.is_grpc = headers
             .get(CONTENT_TYPE)
             .map(HeaderValue::as_bytes)
             .is_some_and(|kind| kind.strip_prefix(b"application/grpc").is_some_and(|rest| !rest.starts_with(b"-web")));
-        // A call that failed at once has its status in the head.
+        // A gRPC call that fails at once has its status in the head.
         self.trailers(headers);
     }
 
@@ -59,19 +59,19 @@ impl Outcome {
         }
     }
 
-    /// Whether it is not told yet how a call of gRPC went.
+    /// Whether the status of a gRPC call is still unknown.
     pub(super) fn is_open(self) -> bool {
         self.is_grpc && self.grpc.is_none()
     }
 
-    /// The body has ended: a call that has told nothing until here is unknown, as gRPC's documents say.
+    /// The body has ended. A gRPC call without a status is `unknown`, as gRPC's documentation says.
     pub(super) fn end(&mut self) {
         if self.is_open() && self.http == Some(200) {
             self.grpc = Some(2);
         }
     }
 
-    /// In words, for an event of its own.
+    /// Describes the outcome, for the message of an event.
     pub(super) fn told(self) -> String {
         match (self.grpc, self.http) {
             (Some(code), _) => format!("answered with status {code} of gRPC"),
@@ -82,14 +82,17 @@ impl Outcome {
 
     pub(super) fn status(self) -> SpanStatus {
         match (self.grpc, self.http) {
-            // A code that the table does not know is `unknown`, as gRPC's documents say.
+            // A code that is not in the table is `unknown`, as gRPC's documentation says.
             (Some(code), _) => GRPC.get(usize::from(code)).copied().unwrap_or(SpanStatus::Unknown),
             (None, Some(code)) => SpanStatus::from_http(code),
             (None, None) => SpanStatus::Unknown,
         }
     }
 
-    /// Whether it is this service that failed. Of gRPC's codes these are the ones that OpenTelemetry counts as errors of a server.
+    /// Whether this service failed.
+    ///
+    /// The gRPC codes are those that OpenTelemetry counts as server errors, and codes that gRPC
+    /// does not define.
     pub(super) fn has_failed(self, failed: &RangeInclusive<u16>) -> bool {
         self.http.is_some_and(|code| failed.contains(&code)) || matches!(self.grpc, Some(2 | 4 | 12 | 13 | 14 | 15 | 17..))
     }
