@@ -45,8 +45,7 @@ pub struct CaptureError {
 }
 
 struct Inner {
-    /// Whether a clone was reported. Each later report (of a cached response, for example) gets a
-    /// new id.
+    /// Whether a clone was reported. Each later report (of a cached response, say) gets a new id.
     is_reported: AtomicBool,
     event_id: EventId,
     chain: Vec<Exception>,

@@ -8,11 +8,10 @@ use tower::{Layer, Service};
 
 use crate::scope::current;
 
-/// Names requests by their route template, for a [`SentryLayer`](crate::SentryLayer) around a
-/// `Router`.
+/// Names requests by their route template, for a `SentryLayer` around a whole `Router`.
 ///
-/// The outer layer cannot see the templates. Add this one to the router with `route_layer`. It
-/// costs one thread-local access per request.
+/// The outer [`SentryLayer`](crate::SentryLayer) cannot see the templates. Add this one to the
+/// router with `route_layer`. It costs one thread-local access per request.
 ///
 /// Sample rates and other options per route cannot use this name, since they apply when the request
 /// arrives. Set them with [`SentryLayer::route`](crate::SentryLayer::route).

@@ -1,5 +1,4 @@
-//! A request while it is served: its scope is current in each poll. Its transaction ends exactly
-//! once.
+//! A request while it is served: its scope is current in each poll, and it ends exactly once.
 
 use std::fmt;
 use std::ops::RangeInclusive;

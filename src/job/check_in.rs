@@ -1,4 +1,4 @@
-//! Cron jobs: the server is told when a run begins and how it ends.
+//! Cron jobs: reports to the server when a run begins and how it ends.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -16,8 +16,11 @@ use crate::scope::current;
 use crate::trace::clock;
 
 impl Client {
-    /// Tells the server's cron monitor of this name when a run begins and how it ends: a run that is missed, that takes too long or that fails is
-    /// an issue there. The monitor is made by its first run. For a trace of the run put a [transaction](Self::transaction) around it.
+    /// Reports a run of a cron job to the server's monitor of this name.
+    ///
+    /// It reports when the run begins and how it ends. The server opens an issue for a run that is
+    /// missed, takes too long or fails. The first run creates the monitor. To trace the run as
+    /// well, put a [transaction](Self::transaction) around it.
     ///
     /// # Examples
     ///
@@ -35,7 +38,9 @@ impl Client {
     }
 }
 
-/// At most 50 of `a-z 0-9 _ -`, as servers make it of a name: spaces and hyphens become one hyphen, other signs go.
+/// Makes a slug of a name as servers do: at most 50 of `a-z 0-9 _ -`.
+///
+/// Spaces and hyphens in a row become one hyphen, and other characters are removed.
 fn slug(name: &str) -> String {
     let mut slug = String::new();
     for letter in name.to_lowercase().chars() {
@@ -59,7 +64,9 @@ pub struct CheckInBuilder {
 }
 
 impl CheckInBuilder {
-    /// The work of the run, which begins with the first poll. `Err`, a panic and a drop before the end are failures.
+    /// Wraps the work of the run, which begins with the first poll.
+    ///
+    /// An `Err`, a panic or a drop before the end is reported as a failure.
     pub fn run<F, Kind>(self, work: F) -> CheckedIn<F, Kind>
     where
         F: Future,
@@ -74,7 +81,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its end, the run has failed.
+    /// If the future is dropped before its end, the run is reported as failed.
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct CheckedIn<F, Kind> {
@@ -106,7 +113,7 @@ where
     }
 }
 
-/// A run that has begun; its drop tells how it ended.
+/// A run that has begun; dropping it reports how it ended.
 #[derive(Debug)]
 struct Run {
     client: Client,

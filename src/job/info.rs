@@ -1,4 +1,4 @@
-//! What is known of a job before it runs.
+//! The description of a job before it runs.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::export::diagnostics;
 use crate::propagation::{self, Carrier, Incoming};
 
-/// What is known of a job before it runs.
+/// The description of a job before it runs.
 ///
 /// # Examples
 ///
@@ -35,7 +35,9 @@ pub struct JobInfo {
 }
 
 impl JobInfo {
-    /// A job of this kind: names are rows on the server for ever, so ids do not belong in one.
+    /// Describes a job of this name.
+    ///
+    /// The server keeps every name forever, so a name must not contain ids.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
@@ -49,35 +51,38 @@ impl JobInfo {
         }
     }
 
-    /// Sets the kind of work in Sentry's words. Defaults to `queue.process`.
+    /// Sets the kind of work as Sentry names it. Defaults to `queue.process`.
     pub fn op(mut self, op: &'static str) -> Self {
         self.op = op;
         self
     }
 
-    /// Sets the queue it came out of (`messaging.destination.name`).
+    /// Sets the queue the job came from (`messaging.destination.name`).
     pub fn queue(self, name: impl Into<String>) -> Self {
         self.attribute("messaging.destination.name", name)
     }
 
-    /// Sets what the queue calls it (`messaging.message.id`).
+    /// Sets the job's id in the queue (`messaging.message.id`).
     #[expect(clippy::needless_pass_by_value, reason = "numbers and ids are handed over as they are")]
     pub fn id(self, id: impl ToString) -> Self {
         self.attribute("messaging.message.id", id.to_string())
     }
 
-    /// Sets the system of the queue, such as `redis` (`messaging.system`).
+    /// Sets the queue's system, such as `redis` (`messaging.system`).
     pub fn system(self, name: impl Into<String>) -> Self {
         self.attribute("messaging.system", name)
     }
 
-    /// Sets how often it has been tried, this time included, and how often it will be tried at most.
+    /// Sets the number of this attempt, counted from 1, and the maximum number of attempts.
     pub fn attempt(mut self, attempt: u32, of: u32) -> Self {
         self.attempt = Some((attempt, of));
         self
     }
 
-    /// Sets the share of its transactions to send, from `0.0` to `1.0`, instead of the client's rate and of what a trace that is continued says.
+    /// Sets the share of such transactions to send, from `0.0` to `1.0`.
+    ///
+    /// It replaces the client's rate, and the decision of a continued trace is ignored. A rate
+    /// outside the range is ignored with a warning.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate).filter(|rate| (0.0..=1.0).contains(rate));
         if self.sample_rate.is_none() {
@@ -86,19 +91,21 @@ impl JobInfo {
         self
     }
 
-    /// Continues the trace of whoever put it into the queue, out of the job's own headers. See [`Scope::inject`](crate::Scope::inject).
+    /// Continues the trace of the sender, which is read from the job's headers.
+    ///
+    /// The sender writes it with [`Scope::inject`](crate::Scope::inject).
     pub fn continue_trace(mut self, headers: &(impl Carrier + ?Sized)) -> Self {
         self.incoming = propagation::incoming_from(headers);
         self
     }
 
-    /// Sets how many bytes its message has (`messaging.message.body.size`).
+    /// Sets the size of the message in bytes (`messaging.message.body.size`).
     pub fn body_size(mut self, bytes: u64) -> Self {
         self.numbers.push(("messaging.message.body.size", bytes));
         self
     }
 
-    /// Sets how long it waited in the queue (`messaging.message.receive.latency`, in milliseconds).
+    /// Sets the time in the queue (`messaging.message.receive.latency`, in milliseconds).
     pub fn latency(mut self, waited: Duration) -> Self {
         self.numbers.push(("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)));
         self
@@ -110,7 +117,7 @@ impl JobInfo {
         self
     }
 
-    /// Whether an error of this attempt is an event.
+    /// Whether an error of this attempt is reported.
     pub(super) fn reports(&self) -> bool {
         self.reports_every_attempt || self.attempt.is_none_or(|(attempt, of)| attempt >= of)
     }

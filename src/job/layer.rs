@@ -1,4 +1,4 @@
-//! A layer over any tower service of jobs.
+//! A layer for any tower service of jobs.
 
 use std::error::Error;
 use std::fmt;
@@ -15,10 +15,10 @@ use super::running::Running;
 use crate::client::Client;
 use crate::exception;
 
-/// Records every job of a worker as a transaction, its errors as events.
+/// Records every job of a worker as a transaction, and its errors as events.
 ///
-/// `describe` says what a job is. Errors are `std::error::Error`s; for services whose errors come in a box, see
-/// [`boxed_errors`](Self::boxed_errors).
+/// `describe` returns the description of a job. Errors must implement `std::error::Error`. For
+/// services with boxed errors, use [`boxed_errors`](Self::boxed_errors).
 ///
 /// # Examples
 ///
@@ -48,12 +48,16 @@ pub struct JobLayer<D, F = TypedErrors> {
 }
 
 impl<D> JobLayer<D> {
-    /// A layer that hands what it records to the exporter of a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
+    /// Creates a layer that records to the exporter of a client, a guard or a configuration.
+    ///
+    /// `client` is a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
     pub fn new(client: impl Into<Client>, describe: D) -> Self {
         Self { client: client.into(), describe: Arc::new(describe), reports_every_attempt: true, form: PhantomData }
     }
 
-    /// The same layer for services whose errors are boxed (`Box<dyn Error + Send + Sync>`, `anyhow::Error`): the errors of apalis, say.
+    /// Accepts services whose errors are boxed, such as those of apalis.
+    ///
+    /// Boxed errors are `Box<dyn Error + Send + Sync>` and `anyhow::Error`.
     pub fn boxed_errors(self) -> JobLayer<D, BoxedErrors> {
         let Self { client, describe, reports_every_attempt, .. } = self;
         JobLayer { client, describe, reports_every_attempt, form: PhantomData }
@@ -61,8 +65,10 @@ impl<D> JobLayer<D> {
 }
 
 impl<D, F> JobLayer<D, F> {
-    /// Reports an error only of the [last attempt](JobInfo::attempt): what a retry mends is no issue. The transaction of each attempt
-    /// says how it went all the same. Defaults to every attempt.
+    /// Reports errors only of the [last attempt](JobInfo::attempt): a retry may still succeed.
+    ///
+    /// Each attempt is still recorded as a transaction with its status. Defaults to reporting every
+    /// attempt.
     pub fn report_last_attempt_only(mut self) -> Self {
         self.reports_every_attempt = false;
         self
@@ -90,13 +96,13 @@ impl<D, F> fmt::Debug for JobLayer<D, F> {
     }
 }
 
-/// How a service's errors lead to a chain.
+/// How the errors of a service are read.
 pub trait ErrorForm<E> {
-    /// The error, and the name of its type where that is known.
+    /// The error, and the name of its type if it is known.
     fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>);
 }
 
-/// Errors are `std::error::Error`s.
+/// Errors implement `std::error::Error`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TypedErrors;
@@ -171,7 +177,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its end, the transaction ends as `cancelled`.
+    /// If the future is dropped before its end, the transaction ends as `cancelled`.
     #[derive(Debug)]
     pub struct JobFuture<Fut, F> {
         #[pin]

@@ -1,7 +1,11 @@
-//! Work that is no request: jobs of a queue, cron, start-up. Each is a transaction of its own, with a scope like a request's.
+//! Work outside requests: queue jobs, cron runs, start-up.
 //!
-//! [`Client::transaction`](crate::Client::transaction) wraps any future, [`JobLayer`] any tower service of jobs, and
-//! [`Client::check_in`](crate::Client::check_in) tells the server when a cron job begins and how it ends.
+//! Each is a separate transaction, with a scope like that of a request.
+//!
+//! - [`Client::transaction`](crate::Client::transaction) wraps any future.
+//! - [`JobLayer`] wraps any tower service of jobs.
+//! - [`Client::check_in`](crate::Client::check_in) reports to the server when a cron job begins and
+//!   ends.
 
 mod check_in;
 mod info;

@@ -1,14 +1,21 @@
-//! How work went: what its result says.
+//! The outcome of work, read from its result.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::exception;
 
-/// What a piece of work returns. `Kind` tells the forms of errors apart and is found by the compiler.
+/// The result of a piece of work. The compiler infers `Kind`, the form of its error.
 ///
-/// Implemented for `()`, and for `Result` with any `std::error::Error`, and with those that only lead to one: `anyhow::Error`, `eyre::Report`,
-/// `Box<dyn Error + Send + Sync>`. Results whose errors are texts go as [`TextError`], and what cannot fail as [`AnyOutcome`].
+/// It is implemented for:
+///
+/// - `()`.
+/// - `Result` with any `std::error::Error`.
+/// - `Result` with an error that refers to one: `anyhow::Error`, `eyre::Report`,
+///   `Box<dyn Error + Send + Sync>`.
+///
+/// Wrap a `Result` whose error is a text in [`TextError`], and work that cannot fail in
+/// [`AnyOutcome`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how the work went",
     note = "`()` and any `Result` whose error is a `std::error::Error`, `anyhow::Error` or `Box<dyn Error + Send + Sync>` do",
@@ -18,12 +25,12 @@ pub trait Outcome<Kind> {
     /// Whether the work failed.
     fn has_failed(&self) -> bool;
 
-    /// Its error, and the name of that error's type where it is known.
+    /// The error, and the name of its type if it is known.
     fn error(&self) -> Option<(&(dyn Error + 'static), Option<&'static str>)> {
         None
     }
 
-    /// What went wrong, where there is no error but a text.
+    /// The error's text, if the error is only a text.
     fn text(&self) -> Option<String> {
         None
     }
@@ -34,22 +41,24 @@ pub trait Outcome<Kind> {
 #[non_exhaustive]
 pub struct TypedError;
 
-/// Errors in a box.
+/// Boxed errors.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DynError;
 
-/// No errors.
+/// Results without an `Error` value: `()`, [`AnyOutcome`] and [`TextError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Plain;
 
-/// What work returns that cannot fail, whatever its type: `async { AnyOutcome(count().await) }`.
+/// The result of work that cannot fail, of any type: `async { AnyOutcome(count().await) }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "users make it")]
 pub struct AnyOutcome<T>(pub T);
 
-/// A result whose error is a text, or anything that can be shown: `async { TextError(count().await) }` for a `Result<u32, String>`.
+/// A result whose error is a text or any other `Display` type.
+///
+/// For a `Result<u32, String>`, write `async { TextError(count().await) }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "users make it")]
 pub struct TextError<T, E>(pub Result<T, E>);

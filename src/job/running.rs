@@ -1,4 +1,4 @@
-//! A piece of work while it goes on: its scope is current in each poll, and its transaction ends exactly once.
+//! Work while it runs: its scope is current in each poll, and its transaction ends exactly once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::scope::{Capture, Ending, Extent, Scope, Shared, continue_or_begin, cu
 pub(super) struct Running {
     /// None while monitoring is off, and after the end.
     scope: Option<Arc<Shared>>,
-    /// True while code of the work runs; still true in `Drop` when that code panicked.
+    /// True while code of the work runs; still true in `Drop` if that code panicked.
     is_inside: bool,
     reports: bool,
     mechanism: &'static str,
@@ -67,7 +67,7 @@ impl Running {
         self.end_with(outcome.has_failed(), chain.or_else(|| outcome.text().map(|text| exception::text_alone(&text))));
     }
 
-    /// The same with the chain of its error.
+    /// Like [`end`](Self::end), with the chain of the error.
     pub(super) fn end_with(&mut self, has_failed: bool, chain: Option<Vec<Exception>>) {
         if let Some(chain) = chain
             && let Some(scope) = self.scope.as_ref().filter(|_| self.reports)

@@ -14,7 +14,9 @@ use crate::client::Client;
 use crate::propagation::Carrier;
 
 impl Client {
-    /// A transaction for work that is no request: a job, a cron run, the start of the program. It has a scope of its own, like a request.
+    /// Creates a transaction for work outside a request: a job, a cron run or the program's start.
+    ///
+    /// It has its own scope, like a request.
     ///
     /// # Examples
     ///
@@ -39,29 +41,39 @@ pub struct TransactionBuilder {
 }
 
 impl TransactionBuilder {
-    /// Sets the kind of work in Sentry's words: `queue.process`, `cron`, … Defaults to `task`.
+    /// Sets the kind of work as Sentry names it: `queue.process`, `cron`, … Defaults to `task`.
     pub fn op(mut self, op: &'static str) -> Self {
         self.info.op = op;
         self
     }
 
-    /// Sets the share of such transactions to send, from `0.0` to `1.0`, instead of the client's rate and of what a trace that is continued says.
+    /// Sets the share of such transactions to send, from `0.0` to `1.0`.
+    ///
+    /// It replaces the client's rate, and the decision of a continued trace is ignored. A rate
+    /// outside the range is ignored with a warning.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.info = self.info.sample_rate(rate);
         self
     }
 
-    /// Continues the trace of whoever asked for the work. See [`Scope::inject`](crate::Scope::inject).
+    /// Continues the trace of the caller that requested the work.
+    ///
+    /// The caller writes it with [`Scope::inject`](crate::Scope::inject).
     pub fn continue_trace(mut self, headers: &(impl Carrier + ?Sized)) -> Self {
         self.info = self.info.continue_trace(headers);
         self
     }
 
-    /// The work in its transaction, which begins with the first poll. `Err` makes it `internal_error`, and is captured with its chain,
-    /// once: the same error captured or logged in the work is that event. Dropped before its end it is `cancelled`. Inside of a request or
-    /// another job it belongs to that one's trace, unless [`continue_trace`](Self::continue_trace) says otherwise.
+    /// Wraps the work in the transaction, which begins with the first poll.
     ///
-    /// Any `Result` whose error is a `std::error::Error`, or leads to one (`anyhow::Error`, `Box<dyn Error + Send + Sync>`), and `()` will do; for others see
+    /// - For `Err`, the transaction is `internal_error`, and the error is captured once with its
+    ///   chain. If the work has already captured or logged the same error, no second event is sent.
+    /// - If the future is dropped before its end, the transaction is `cancelled`.
+    /// - Inside a request or another job, it belongs to the same trace. An incoming trace from
+    ///   [`continue_trace`](Self::continue_trace) takes precedence.
+    ///
+    /// The result may be `()`, or any `Result` whose error is or refers to a `std::error::Error`
+    /// (`anyhow::Error`, `Box<dyn Error + Send + Sync>`). For other results see
     /// [`AnyOutcome`](super::AnyOutcome) and [`TextError`](super::TextError).
     pub fn run<F, Kind>(self, work: F) -> InTransaction<F, Kind>
     where
@@ -77,7 +89,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its end, the transaction ends as `cancelled`.
+    /// If the future is dropped before its end, the transaction ends as `cancelled`.
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct InTransaction<F, Kind> {

@@ -1,4 +1,4 @@
-//! The begin of a transaction: a trace that came in, or one of our own, and the decision about it.
+//! The start of a transaction: an incoming trace or a new one, and the sampling decision.
 
 use crate::client::Client;
 use crate::propagation::{self, Incoming};
@@ -7,7 +7,7 @@ use crate::record::{Record, TraceFacts};
 use crate::sampling::{self, Decision, SamplingContext, TrustParent};
 use crate::trace::clock;
 
-/// Continues the trace that came in, or begins one; decides about it.
+/// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own_rate: Option<f64>, record: &mut Record) -> Decision {
     let Some(settings) = client.settings() else { return Decision { sampled: false, rate: 0.0, is_final: true } };
     let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
@@ -20,14 +20,14 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
             let given = propagation::member(&trusted.baggage, "sample_rand").and_then(|text| sampling::parse_sample_rand(&text));
             given.unwrap_or_else(|| sampling::sample_rand(trace_id))
         }
-        // The id is somebody's choice as well: a number of our own.
+        // The caller may have chosen the trace id too, so the number is derived from a new id.
         (Some(_), None) => sampling::sample_rand(TraceId::new()),
     };
     let context = SamplingContext {
         route_rate: own_rate,
         rate: settings.traces_sample_rate,
         parent: trusted.and_then(|trusted| trusted.sampled),
-        // Our own parent has paid.
+        // A parent in this process has already spent from the budget.
         is_continued: trusted.is_some_and(|trusted| !trusted.is_own),
         sample_rand,
     };
@@ -35,7 +35,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     let is_trusted = trusted.is_some();
     let told = trusted.and_then(|trusted| told_on(trusted, decision, own_rate.is_some()));
     let parent = incoming.as_ref().map(|incoming| incoming.parent);
-    // Of a trace that is not trusted only the ids are kept.
+    // Of an untrusted trace, only the ids are kept.
     let came_in = incoming.filter(|_| is_trusted).map(|incoming| incoming.baggage).unwrap_or_default();
     record.trace = TraceFacts {
         trace_id,
@@ -49,8 +49,9 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     decision
 }
 
-/// What the trace is sampled by from here on, where that is no longer as it came in: the decision is ours. A server would throw away what says of itself that it
-/// was not sampled.
+/// New baggage, if our decision differs from the incoming one or uses our own rate.
+///
+/// A Sentry server discards a transaction whose baggage says that the trace is not sampled.
 fn told_on(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
     let says = propagation::member(&trusted.baggage, "sampled");
     let agrees = says.is_none_or(|says| says == if decision.sampled { "true" } else { "false" });

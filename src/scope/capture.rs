@@ -1,4 +1,4 @@
-//! Errors and messages: captured once, parked until the response says how it went, merged when they tell of the same failure.
+//! Errors and messages: captured once, parked until the response head, merged if they are the same.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId
 use crate::record::{Backtrace, Captured, EventRecord, LogRecord, MENTIONED, Parent};
 use crate::trace::clock;
 
-/// Errors that wait in one request; the next ones go at once.
+/// At most this many errors of a request wait for the response head; further ones are sent at once.
 const PARKED_LIMIT: usize = 8;
 
-/// An error that waits for the head of the response. Its scope is joined to it when it goes.
+/// An error that waits for the response head. A copy of the scope is added when it is sent.
 pub(super) type Parked = Captured;
 
-/// What of a failure is remembered, to know it again: the messages of its chain, or the text of its log.
+/// What identifies a sent failure: the messages of its error chain, or the text of its log.
 pub(super) struct Failure {
     chain: Vec<Option<String>>,
     text: Option<String>,
@@ -30,7 +30,7 @@ impl Failure {
         Self { text: captured.message.clone().filter(|_| chain.is_empty()), chain }
     }
 
-    /// Whether it is the one that this chain tells of.
+    /// Whether `chain` describes this failure.
     fn is(&self, chain: &[Exception]) -> bool {
         let is_chain = !self.chain.is_empty() && self.chain.iter().eq(chain.iter().map(|exception| &exception.value));
         let outermost = chain.first().and_then(|exception| exception.value.as_deref()).filter(|text| text.len() >= MENTIONED);
@@ -38,12 +38,12 @@ impl Failure {
     }
 }
 
-/// What is captured, before it is known where.
+/// An error or message, before it is known which scope captures it.
 pub(crate) struct Capture {
     event_id: EventId,
     level: Level,
     message: Option<String>,
-    /// The message goes on where the transaction's name ends.
+    /// Whether the message is appended to the transaction's name.
     follows_name: bool,
     exceptions: Vec<Exception>,
     mechanism: &'static str,
@@ -51,12 +51,12 @@ pub(crate) struct Capture {
     addresses: Vec<usize>,
     backtrace: Option<Arc<dyn Backtrace>>,
     log: Option<LogRecord>,
-    /// The process may be about to die: nothing is parked.
+    /// Whether to send at once instead of parking, because the process may be about to die.
     at_once: bool,
 }
 
 impl Capture {
-    /// An error that was caught by hand. Its place is here.
+    /// An error that the user captures explicitly, with the stack of this call.
     pub(crate) fn error(error: &(dyn Error + 'static)) -> Self {
         let addresses = if current_client().is_enabled() { exception::addresses() } else { Vec::new() };
         Self { exceptions: exception::chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
@@ -67,7 +67,7 @@ impl Capture {
         Self { message: Some(message), ..Self::new(level, "generic") }
     }
 
-    /// A panic that is being unwound.
+    /// A panic that is unwinding.
     pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
         let mechanism = "panic";
         Self {
@@ -79,7 +79,7 @@ impl Capture {
         }
     }
 
-    /// An event of a log, perhaps with the chain of an error.
+    /// A log event, with an error's chain if it has one.
     pub(crate) fn log(log: LogRecord, message: Option<String>, exceptions: Vec<Exception>) -> Self {
         Self { log: Some(log), message, exceptions, ..Self::new(Level::Error, "tracing") }
     }
@@ -94,7 +94,7 @@ impl Capture {
         Self { event_id, exceptions, addresses, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
     }
 
-    /// What a piece of work returned: nobody in it has handled that.
+    /// An error that a job returned. It counts as unhandled, since no code in the job handled it.
     pub(crate) fn work(exceptions: Vec<Exception>, mechanism: &'static str) -> Self {
         Self { exceptions, handled: false, ..Self::new(Level::Error, mechanism) }
     }
@@ -143,7 +143,10 @@ impl State {
 }
 
 impl Shared {
-    /// Captures here. Returns the id that the server will know, also when this turns out to be a failure that is known already.
+    /// Captures an error or a message in this scope.
+    ///
+    /// Returns the id of the event that is sent. If the same failure is already parked, that is the
+    /// earlier event's id.
     pub(crate) fn capture(&self, capture: Capture, span: Parent) -> EventId {
         let at_once = capture.at_once;
         let is_failure = capture.level >= Level::Error;
@@ -152,18 +155,19 @@ impl Shared {
         state.has_failed |= is_failure;
         state.has_error |= is_failure && !capture.exceptions.is_empty();
         state.has_crashed |= is_failure && !capture.handled;
-        // Its id is told: no other span may take its place.
+        // The event contains the span's id, so the span's slot must not be reused at the span
+        // limit.
         state.transaction.record.hold(span);
         let mut captured = Captured { nested, ..capture.into_captured(state.transaction.span_id(span)) };
         if let Some(announced) = state.announced_id(&captured.exceptions) {
             captured.event_id = announced;
-            // Once: another request may be answered with a clone of the same error.
+            // Used once: another request may respond with a clone of the same error.
             state.announced.retain(|(_, id)| *id != announced);
         }
         if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
             let (event_id, lost) = (known.event_id, known.merge(captured));
             drop(state);
-            // It may be the last handle of an error of the user's, whose drop may log.
+            // Dropped without the lock: this may drop the user's error, whose `Drop` may log.
             drop(lost);
             return event_id;
         }
@@ -188,7 +192,7 @@ impl Shared {
         event_id
     }
 
-    /// Captures what a job returned, unless it has told of that already.
+    /// Captures the error that a job returned, unless the job has captured it before.
     pub(crate) fn capture_returned(&self, capture: Capture) -> EventId {
         let mut state = self.lock();
         state.has_failed = true;
@@ -197,8 +201,9 @@ impl Shared {
         told.unwrap_or_else(|| self.capture(capture, Parent::Root))
     }
 
-    /// Captures that the response says the service failed, where nothing has said why. At most ten a
-    /// second, then counted as dropped.
+    /// Captures a failed response for which no error was captured.
+    ///
+    /// At most 10 a second (burst 100); further ones are counted as dropped.
     pub(crate) fn capture_failure(&self, what: impl FnOnce() -> String) {
         if self.lock().first_error.is_some() {
             return;
@@ -210,7 +215,7 @@ impl Shared {
         self.capture(capture, Parent::Root);
     }
 
-    /// The id of the event that a failure will be, for whoever tells it before it is captured.
+    /// The id that a failure's event will have, for a caller that needs it before the capture.
     pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
         let mut state = self.lock();
         let parked = state.parked.iter().find(|known| known.tells_of(chain)).map(|known| known.event_id);
@@ -224,12 +229,12 @@ impl Shared {
         event_id
     }
 
-    /// The response's status is known.
+    /// Stores the response's status.
     pub(crate) fn note_status(&self, status: u16) {
         self.lock().transaction.record.response.status = Some(status);
     }
 
-    /// The response's head is there: lets the parked errors go.
+    /// The response head is ready: sends the parked errors.
     pub(crate) fn release(&self, status: u16) {
         let mut state = self.lock();
         state.transaction.record.response.status = Some(status);
@@ -240,7 +245,7 @@ impl Shared {
 }
 
 impl State {
-    /// The parked errors with their scope; from now on none is parked.
+    /// Takes the parked errors, each with a copy of the scope. Later errors are not parked.
     #[inline]
     pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
         if self.phase == Phase::BeforeHead {
@@ -251,12 +256,12 @@ impl State {
         }
         let mut parked = std::mem::take(&mut self.parked);
         let events = parked.drain(..).map(|captured| Item::Event(self.with_scope(captured, client))).collect();
-        // The room serves the next request as well.
+        // The next request reuses the vector's capacity.
         self.parked = parked;
         Some(events)
     }
 
-    /// Gives an event its copy of the scope.
+    /// Adds a copy of the scope to an event.
     fn with_scope(&self, mut captured: Captured, client: &Client) -> Box<EventRecord> {
         let mut scope = client.take_record();
         self.transaction.record.copy_scope_to(&mut scope);
@@ -267,7 +272,7 @@ impl State {
     }
 }
 
-/// Hands events over, if there are any.
+/// Sends the events, if there are any.
 #[inline]
 pub(super) fn submit(client: &Client, events: Option<Vec<Item>>) {
     if let Some(events) = events {
@@ -277,16 +282,19 @@ pub(super) fn submit(client: &Client, events: Option<Vec<Item>>) {
     }
 }
 
-/// The client that serves what happens here.
+/// The client of the current scope, or the default client.
 fn current_client() -> Client {
     current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client)
 }
 
-/// Captures an error with its chain of sources, at most ten, and the place of this call.
+/// Captures an error with at most ten of its sources and the stack trace of this call.
 ///
-/// Inside a request the event waits for the head of the response: the same failure, captured here and returned with
-/// [`CaptureError`](crate::CaptureError), is one event. Outside a request it goes out at once with the process-wide tags. The id is what
-/// the server will know the event by; it is nil while monitoring is off. For `anyhow` and boxed errors pass `&*error`.
+/// Inside a request the event waits for the response head. If the same failure is captured here and
+/// returned with [`CaptureError`](crate::CaptureError), it is one event. Outside a request the
+/// event is sent at once, with the process-wide tags.
+///
+/// Returns the id of the event, which is nil while monitoring is off. For `anyhow` and boxed errors
+/// pass `&*error`.
 ///
 /// # Examples
 ///
@@ -316,12 +324,12 @@ pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
     Scope::current().capture_message(level, message)
 }
 
-/// Captures what belongs to no request.
+/// Captures an error or message that belongs to no request.
 pub(crate) fn capture_outside(client: Client, capture: Capture) {
     Shared::detached(client).capture(capture, Parent::Root);
 }
 
-/// Captures for a process that has no request here: with `client`, or the current scope where there is one.
+/// Captures a panic in the current scope, or in a detached scope outside any request.
 pub(crate) fn capture_panic(message: &str, addresses: Vec<usize>) {
     Scope::current().capture(Capture::panic(message, addresses));
 }

@@ -1,4 +1,4 @@
-//! The current scope of a thread: a swap at the begin and the end of each poll.
+//! The current scope of a thread: swapped in when a poll begins, and out when it ends.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::state::State;
 use super::{Scope, Shared};
 use crate::record::Parent;
 
-/// What is current on a thread.
+/// The scope and the span that are current on a thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Entered<'a> {
     pub(crate) scope: &'a Arc<Shared>,
@@ -26,49 +26,53 @@ struct Loan {
     depth: u32,
 }
 
-/// A span of ours (not of `tracing`) that is active.
+/// An active span of ours, not of `tracing`.
 #[derive(Clone, Copy)]
 struct Own {
     span: Parent,
-    /// The innermost span of `tracing` when ours was entered: while it is still that one, ours is the innermost.
+    /// The innermost span of `tracing` when ours was entered.
+    ///
+    /// While it stays the innermost, our span is inside it.
     seen: Innermost,
 }
 
-/// The innermost span of `tracing` that is entered on a thread: its id, which is never 0.
+/// The id of the innermost `tracing` span that is entered on a thread. Span ids are never 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Innermost(u64);
 
 impl Innermost {
     const NONE: Self = Self(0);
 
-    /// Below too many others: only the Registry knows which it is. No span has such an id.
+    /// Deeper than `DEPTH`, only the Registry knows the innermost span. No span has such an id.
     const fn deep(depth: usize) -> Self {
         Self(u64::MAX - depth as u64)
     }
 }
 
-/// What of a thread's state callbacks look at first. It has no destructor, so that a look is one load and not a call.
+/// The part of a thread's state that callbacks read first.
+///
+/// It has no destructor, so a read is one load and not a call.
 struct Thread {
     how: Cell<How>,
     own: Cell<Option<Own>>,
-    /// Where a span has lent its scope.
+    /// The span that has lent its scope, if any.
     loan: Cell<Loan>,
     /// How many spans of `tracing` are entered.
     depth: Cell<usize>,
-    /// Their ids. Asking the Registry for the innermost one takes 220 instructions.
+    /// Their ids. Asking the Registry for the innermost one costs 220 instructions.
     spans: [Cell<u64>; DEPTH],
 }
 
 const DEPTH: usize = 64;
 
-/// How something came to be current.
+/// How a scope became current.
 #[derive(Clone, Copy)]
 enum How {
     Not,
-    /// By a poll of what records no spans: callbacks of spans are done when they see this.
+    /// By a poll that records no spans: span callbacks return early.
     Unrecorded,
     Polled,
-    /// By a span of `tracing`, to a task that has none.
+    /// By a span of `tracing`, in a task without a scope.
     Lent,
 }
 
@@ -88,13 +92,17 @@ thread_local! {
     };
 }
 
-/// Runs `work` with `scope` current, and with `own` as the innermost span if given. Restores what was current, also on a panic.
+/// Runs `work` with `scope` current, and with `own` as the innermost span if given.
+///
+/// Restores the previous scope, also after a panic.
 pub(crate) fn enter<R>(scope: &Arc<Shared>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     visit(&mut Some(Arc::clone(scope)), own, work)
 }
 
-/// The same with a scope that is moved from its home and back: that saves two changes of a count that other threads may hold, and 40
-/// instructions. Nothing is current where nobody is at home.
+/// Like [`enter`], but moves the scope out of `home` and back.
+///
+/// This saves two updates of a reference count that threads share, and 40 instructions. If `home`
+/// is empty, `work` runs without a change.
 #[inline]
 pub(crate) fn visit<R>(home: &mut Option<Arc<Shared>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     let Some(scope) = home else { return work() };
@@ -106,7 +114,7 @@ pub(crate) fn visit<R>(home: &mut Option<Arc<Shared>>, own: Option<Parent>, work
     work()
 }
 
-/// A scope is current; its home has what was current before. Ends when it is dropped.
+/// A scope that is current; `home` holds the previous one. Dropping it swaps them back.
 struct Visit<'h> {
     home: &'h mut Option<Arc<Shared>>,
     how: How,
@@ -133,13 +141,14 @@ impl Drop for Visit<'_> {
         THREAD.with(|thread| {
             thread.swap(self.home, self.how);
             thread.own.set(self.own);
-            // A guard of a span that is held over an await leaves its span behind; one that was left inside is gone.
+            // A span guard held over an await leaves its span entered: that span is removed here. A
+            // span that was exited inside stays removed.
             thread.depth.set(self.depth.min(thread.depth.get()));
         });
     }
 }
 
-/// Looks at what is current. `look` must not run code of the user.
+/// Reads the current scope and span. `look` must not run code of the user.
 #[inline]
 pub(crate) fn with<R>(look: impl FnOnce(Entered<'_>) -> R) -> Option<R> {
     if !is_set() {
@@ -149,7 +158,7 @@ pub(crate) fn with<R>(look: impl FnOnce(Entered<'_>) -> R) -> Option<R> {
     CURRENT.try_with(|current| Some(look(Entered { scope: current.try_borrow().ok()?.as_ref()?, own }))).ok().flatten()
 }
 
-/// Whether anything is current.
+/// Whether a scope is current.
 #[inline]
 pub(crate) fn is_set() -> bool {
     THREAD.with(|thread| !matches!(thread.how.get(), How::Not))
@@ -160,14 +169,16 @@ pub(crate) fn scope() -> Option<Arc<Shared>> {
     with(|entered| Arc::clone(entered.scope))
 }
 
-/// Whether any scope was ever entered in this process. Until then a callback of `tracing` has nothing to look for; asked first in
-/// each of them, it saves an application that is off half of what they cost.
+/// Whether any scope was ever entered in this process.
+///
+/// Callbacks of `tracing` check it first: until then they have nothing to do. This halves their
+/// cost in an application without monitoring.
 #[inline]
 pub(crate) fn is_used() -> bool {
     EVER.load(Ordering::Relaxed)
 }
 
-/// Whether spans may be recorded here: whoever records one looks at its scope again.
+/// Whether spans may be recorded here. The scope is checked again before a span is recorded.
 #[inline]
 pub(crate) fn may_record() -> bool {
     THREAD.with(|thread| matches!(thread.how.get(), How::Polled | How::Lent))
@@ -181,13 +192,14 @@ pub(crate) fn handle() -> Option<Scope> {
         }
         let known = entered.known_parent(&entered.scope.lock());
         let span = known.unwrap_or_else(|| entered.active());
-        // Work that is bound to the handle may hang below it later on.
+        // Work bound to the handle may become the span's child, so the span's slot must not be
+        // reused.
         entered.scope.lock().transaction.record.hold(span);
         Scope::new(Arc::clone(entered.scope), span)
     })
 }
 
-/// The innermost span of ours, and the scope, for whom wants to add to it.
+/// The innermost of our own spans and its scope, for code that adds data to it.
 pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
     with(|entered| match entered.own {
         Some(Own { span: Parent::Span(index), .. }) => Some((Arc::clone(entered.scope), index)),
@@ -197,7 +209,7 @@ pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
 }
 
 impl Entered<'_> {
-    /// Where a new span hangs, if that can be told without asking the Registry: nearly always.
+    /// The parent of a new span, if it is known without asking the Registry: nearly always.
     #[inline]
     fn known_parent(self, state: &State) -> Option<Parent> {
         let innermost = THREAD.with(Thread::innermost);
@@ -208,7 +220,7 @@ impl Entered<'_> {
         }
     }
 
-    /// The innermost span here by the Registry, for spans and captures that do not come from `tracing`.
+    /// The innermost span according to the Registry, for code that does not come from `tracing`.
     fn active(self) -> Parent {
         let climbed = tracing::dispatcher::get_default(|dispatch| {
             let current = dispatch.current_span().id().cloned();
@@ -220,8 +232,10 @@ impl Entered<'_> {
         climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span))
     }
 
-    /// Where a span or event of `tracing` hangs: at the nearest recorded span of its context, else at our own, else at the root.
-    /// With the scope's state, since whoever asks goes on to change it.
+    /// The parent of a `tracing` span or event, together with the locked state.
+    ///
+    /// It is the nearest recorded span of its context, else our own span, else the root. The lock
+    /// is returned because the caller changes the state next.
     #[inline]
     pub(crate) fn parent<'a, 's, S>(
         self,
@@ -235,13 +249,13 @@ impl Entered<'_> {
         if let Some(parent) = self.known_parent(&state) {
             return (parent, state);
         }
-        // The Registry may close spans while it is asked.
+        // Unlocked, because the Registry may close spans during the query.
         drop(state);
         let climbed = spans().and_then(|spans| self.climb(spans));
         (climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
     }
 
-    /// The same for an explicit parent: our own spans do not count.
+    /// Like [`parent`](Self::parent) for an explicit parent: our own spans do not count.
     pub(crate) fn explicit_parent<'a, S>(self, spans: Option<tracing_subscriber::registry::Scope<'a, S>>) -> Parent
     where
         S: LookupSpan<'a> + 'a,
@@ -250,7 +264,9 @@ impl Entered<'_> {
         climbed.map_or(Parent::Root, Parent::Span)
     }
 
-    /// From the innermost span of `tracing` outwards to the first that is recorded, or to the one inside which our own span began.
+    /// Walks outwards from the innermost `tracing` span to the first one that is recorded.
+    ///
+    /// If it reaches the span inside which our own span began, the result is our own span.
     fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: impl Iterator<Item = SpanRef<'a, S>>) -> Option<Parent> {
         spans.find_map(|span| {
             let id = span.id().into_u64();
@@ -262,7 +278,7 @@ impl Entered<'_> {
     }
 }
 
-/// Notes that a span of `tracing` was entered here. `false` if nothing is current that could be its home.
+/// Records that a `tracing` span was entered. Returns `false` if no scope is current.
 #[inline]
 pub(crate) fn span_entered(span: u64) -> bool {
     THREAD.with(|thread| {
@@ -286,7 +302,7 @@ pub(crate) fn span_entered(span: u64) -> bool {
     })
 }
 
-/// Notes that a span was left; ends its loan with the last exit.
+/// Records that a span was exited; its last exit ends a loan.
 #[inline]
 pub(crate) fn span_exited(span: u64) {
     THREAD.with(|thread| {
@@ -294,7 +310,7 @@ pub(crate) fn span_exited(span: u64) {
             return;
         }
         let innermost = thread.depth.get().wrapping_sub(1);
-        // Spans are left in the other order nearly always.
+        // Spans are nearly always exited in reverse order.
         match thread.spans.get(innermost) {
             Some(place) if place.get() == span => thread.depth.set(innermost),
             _ => thread.left_out_of_order(span),
@@ -306,7 +322,7 @@ pub(crate) fn span_exited(span: u64) {
 }
 
 impl Thread {
-    /// Exchanges what is current. Where the thread is being torn down, nothing is current any more.
+    /// Swaps the current scope. While the thread shuts down, no scope is current any more.
     #[expect(clippy::inline_always, reason = "twice a poll")]
     #[inline(always)]
     fn swap(&self, other: &mut Option<Arc<Shared>>, how: How) {
@@ -322,7 +338,9 @@ impl Thread {
         }
     }
 
-    /// How often the span that brought the scope here is entered after the change; none if another brought it.
+    /// Changes how often the lending span is entered, and returns the new count.
+    ///
+    /// Returns none if another span lent the scope.
     fn change_loan(&self, span: u64, change: impl FnOnce(u32) -> u32) -> Option<u32> {
         let loan = self.loan.get();
         (loan.span == span).then(|| {
@@ -336,7 +354,8 @@ impl Thread {
     #[cold]
     fn left_on_loan(&self, span: u64) {
         if self.change_loan(span, |depth| depth - 1) == Some(0) {
-            // Dropped outside of the borrow: it may be the last handle of the scope.
+            // Dropped after the swap has released its borrow: it may be the last handle of the
+            // scope.
             let mut lent = None;
             self.swap(&mut lent, How::Not);
         }
@@ -346,7 +365,7 @@ impl Thread {
     fn left_out_of_order(&self, span: u64) {
         let depth = self.depth.get();
         let Some(entered) = self.spans.get(..depth) else {
-            // Deeper than we can see.
+            // Deeper than the array: only the count is known.
             return self.depth.set(depth - 1);
         };
         if let Some(place) = entered.iter().rposition(|entered| entered.get() == span) {
@@ -358,7 +377,7 @@ impl Thread {
     }
 }
 
-/// Makes `scope` current because a span of it was entered where nothing is.
+/// Makes `scope` current, because one of its spans was entered where no scope is current.
 pub(crate) fn lend(scope: Arc<Shared>, span: u64) {
     THREAD.with(|thread| {
         thread.own.set(None);

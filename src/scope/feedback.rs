@@ -1,13 +1,15 @@
-//! What users say.
+//! Feedback from users.
 
 use super::Scope;
 use crate::export::Item;
 use crate::protocol::{EventId, Feedback, FeedbackEvent};
 
 impl Scope {
-    /// Sends what a user says, perhaps about an error that was captured before. It goes through redaction, not through `before_send`.
+    /// Sends a user's feedback, which may refer to an error that was captured before.
     ///
-    /// Returns its id; nil while monitoring is off.
+    /// It is redacted, but not passed to `before_send`.
+    ///
+    /// Returns the id of the feedback, which is nil while monitoring is off.
     ///
     /// # Examples
     ///

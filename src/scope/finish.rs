@@ -1,4 +1,4 @@
-//! The end of a transaction: sent, or kept after the fact, or given back.
+//! The end of a transaction: it is sent, or its record is reused.
 
 use std::sync::{Arc, PoisonError};
 
@@ -15,16 +15,16 @@ use crate::trace::clock;
 pub(crate) struct Ending {
     pub(crate) status: SpanStatus,
     pub(crate) response: ResponseFacts,
-    /// When, if that is known already.
+    /// The end time; the default means now.
     pub(crate) at: Moment,
-    /// What the response says; errors that were captured and panics count by themselves.
+    /// Whether the result is a failure. Captured errors and panics are counted by the scope itself.
     pub(crate) has_failed: bool,
-    /// A request counts for release health; a job is nobody's session.
+    /// Whether it counts for release health: requests do, jobs do not.
     pub(crate) is_session: bool,
 }
 
 impl State {
-    /// Ends the transaction and decides about it; none if it has ended already.
+    /// Ends the transaction and decides whether it is sent. None if it has ended already.
     fn end(&mut self, client: &Client, ending: Ending) -> Option<Ended> {
         if self.phase == Phase::Finished {
             return None;
@@ -64,11 +64,11 @@ impl State {
     }
 }
 
-/// What is to be told of a transaction that has ended, once nothing is locked any more.
+/// What to report about a transaction that has ended, once no lock is held.
 struct Ended {
     is_sent: bool,
     parked: Option<Vec<Item>>,
-    /// Began then, on the wall clock, and ended so; none for what is no session.
+    /// The start on the wall clock, and the outcome. None for a job.
     session: Option<(u64, SessionEnd)>,
     spans: u64,
     dropped_spans: u32,
@@ -91,9 +91,10 @@ impl Ended {
 }
 
 impl Shared {
-    /// Ends the transaction and hands it over if it is to be sent. The second call does nothing.
+    /// Ends the transaction, and sends it if it is sampled or kept. A second call does nothing.
     pub(crate) fn finish(mut self: Arc<Self>, ending: Ending) {
-        // Nearly always this is the last handle, and there is nobody to lock out: no lock, and two changes less of a count that all threads share.
+        // This is nearly always the last handle: no lock is needed. Moving the client out saves two
+        // updates of a reference count that all threads share.
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(ended) = state.end(&this.client, ending) else { return };
@@ -112,7 +113,9 @@ impl Shared {
         Self::put_aside(self);
     }
 
-    /// The same where somebody still has a handle: what later events of the same request need stays behind, and no more.
+    /// Like [`finish`](Self::finish), if other handles exist.
+    ///
+    /// The scope keeps only what later events of the same request need.
     fn finish_shared(&self, ending: Ending) {
         let mut left = self.client.take_record();
         let mut state = self.lock();
@@ -121,7 +124,7 @@ impl Shared {
             return self.client.give_back(left);
         };
         if !ended.is_sent {
-            // Where it is sent, what begins later is looked at, and counted.
+            // If it is sent, spans that begin later are still seen, and counted as dropped.
             self.stop_recording();
         }
         state.transaction.record.copy_scope_to(&mut left);
@@ -136,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Says which request kept its thread busy for so many nanoseconds without a break. Once a minute.
+    /// Logs which request blocked its thread for `nanos` in one poll. At most once a minute.
     pub(crate) fn warn_of_blocking(&self, nanos: u64) {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
         let name = export::name_of(&self.lock().transaction.record);
@@ -146,7 +149,9 @@ impl Shared {
         ));
     }
 
-    /// Counts a span that begins when its transaction is on its way. Others are refused for reasons that are counted elsewhere.
+    /// Counts a span that begins after its transaction was sent.
+    ///
+    /// Spans that are rejected for other reasons are counted elsewhere.
     #[cold]
     pub(crate) fn count_if_late(&self, name: &str) {
         if self.is_recording() && self.lock().phase == Phase::Finished {
@@ -158,7 +163,7 @@ impl Shared {
         }
     }
 
-    /// Marks that code of the request panicked.
+    /// Records that code of the request panicked.
     pub(crate) fn mark_crashed(&self) {
         let mut state = self.lock();
         state.has_failed = true;

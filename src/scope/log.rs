@@ -1,4 +1,4 @@
-//! Where a log belongs.
+//! The trace, span and user of a log.
 
 use std::sync::OnceLock;
 
@@ -18,24 +18,26 @@ pub(crate) struct LogPlace {
 }
 
 impl Shared {
-    /// Where a log belongs that comes out of `span`.
+    /// The place of a log that was written inside `span`.
     pub(crate) fn log_place(&self, state: &mut State, span: Parent) -> LogPlace {
         let of = |set: &ScopeData| set.user.as_ref().and_then(|user| user.id.clone());
         let user = nested::of(self).map_or_else(|| of(&state.transaction.record.set), |nested| of(&nested.lock()));
-        // Its id is told: no other span may take its place.
+        // The log contains the span's id, so the span's slot must not be reused at the span limit.
         state.transaction.record.hold(span);
         LogPlace { trace_id: state.transaction.record.trace.trace_id, span: Some(state.transaction.span_id(span)), user }
     }
 }
 
 impl LogPlace {
-    /// Of no request: a server takes no log without a trace, so all of them share one of the process.
+    /// The place of a log outside any request.
+    ///
+    /// Servers reject a log without a trace, so all of these share one trace per process.
     pub(crate) fn outside() -> Self {
         static PROCESS: OnceLock<TraceId> = OnceLock::new();
         Self { trace_id: *PROCESS.get_or_init(TraceId::new), span: None, user: None }
     }
 
-    /// A log that comes from here.
+    /// A log that was written at this place.
     pub(crate) fn line(&self, metadata: &'static Metadata<'static>, fields: Vec<u8>) -> LogLine {
         let log = LogRecord { metadata, fields };
         LogLine { at: clock::wall(), log, trace_id: self.trace_id, span: self.span, user: self.user.clone() }

@@ -1,8 +1,11 @@
-//! Who and what is current: the scope of a request, its handle, and what is applied to everything captured in it.
+//! The scope of a request, its handle, and the data that is added to everything captured in it.
 //!
-//! A request owns one scope from the first byte of its head to the last of its body. It is made current for the length of
-//! each poll of the request's future and body by a swap of a thread-local, so it follows the work over threads and
-//! never stays behind. Outside any request [`Scope::current`] gives a detached scope: what is set there reaches nobody else.
+//! A request owns one scope from its first byte to the last byte of its response body. The scope is
+//! current during each poll of the request's future and body, by a swap of a thread-local. So it
+//! follows the work across threads, and never stays on a thread after the poll.
+//!
+//! Outside any request, [`Scope::current`] returns a detached scope. Data set on it does not affect
+//! any other scope.
 
 mod begin;
 mod bind;
@@ -35,11 +38,14 @@ use crate::client::{Settings, default_client};
 use crate::protocol::{EventId, Level, TraceId};
 use crate::record::Parent;
 
-/// A handle to the scope of a request (or job): cheap to clone, usable from any thread.
+/// A handle to the scope of a request or job: cheap to clone, usable from any thread.
 ///
-/// Get it with [`Scope::current`], or as an axum extractor. What is set here reaches the transaction and every event
-/// of the same request, before and after any `.await`, also from middleware and from a streaming body. All that is set by hand
-/// in one request shares 256 KiB; what comes beyond that is left out.
+/// Get it with [`Scope::current`], or as an axum extractor. Data set on it is added to the
+/// transaction and to every event of the same request. This holds across `.await`, in middleware
+/// and in a streaming body.
+///
+/// All data set in one request may have 256 KiB together; further data is ignored. Attachments have
+/// a limit of their own, see [`add_attachment`](Self::add_attachment).
 ///
 /// # Examples
 ///
@@ -54,26 +60,26 @@ use crate::record::Parent;
 pub struct Scope {
     /// None while monitoring is off.
     shared: Option<Arc<Shared>>,
-    /// The span that was active when the handle was made; work bound to the handle hangs below it.
+    /// The span that was active when the handle was made: the parent of work bound to the handle.
     span: Parent,
-    /// What is set here stays in here.
+    /// If set, data goes into this nested scope only.
     nested: Option<Arc<Nested>>,
 }
 
 impl Scope {
-    /// The scope of the request that is being served here, or a detached one outside any request.
+    /// The scope of the current request, or a detached scope outside any request.
     pub fn current() -> Self {
         current::handle().unwrap_or_else(Self::detached)
     }
 
-    /// A scope that belongs to nothing, for events outside any request.
+    /// A scope without a transaction, for events outside any request.
     fn detached() -> Self {
         let client = default_client();
         let shared = client.is_enabled().then(|| Arc::new(Shared::detached(client)));
         Self { shared, span: Parent::Root, nested: None }
     }
 
-    /// A scope that forgets everything.
+    /// A scope that discards everything.
     const fn off() -> Self {
         Self { shared: None, span: Parent::Root, nested: None }
     }
@@ -83,7 +89,9 @@ impl Scope {
         Self { shared: Some(shared), span, nested }
     }
 
-    /// The trace this scope belongs to, to be printed beside log lines or handed to a user. None while monitoring is off.
+    /// The id of the trace this scope belongs to, for log lines or an error page.
+    ///
+    /// None while monitoring is off.
     pub fn trace_id(&self) -> Option<TraceId> {
         self.shared.as_ref().map(|shared| shared.lock().transaction.record.trace.trace_id)
     }
@@ -98,7 +106,7 @@ impl Scope {
         self.capture(Capture::message(level, message.into()))
     }
 
-    /// Makes this scope current while `work` runs: for closures that run elsewhere, as in `spawn_blocking`.
+    /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.shared {
             Some(shared) => current::enter(shared, Some(self.span), || nested::enter(self.nested.clone(), work)),
@@ -106,15 +114,22 @@ impl Scope {
         }
     }
 
-    /// A future in which this scope is current, with the span that was active here as its parent: for `tokio::spawn`.
+    /// Wraps a future so that this scope is current in it, for `tokio::spawn`.
+    ///
+    /// Spans in it are children of the span that is active here.
     pub fn bind<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped::new(self.clone(), future)
     }
 
-    /// Runs `work` with a scope that begins as a copy of this one: what is set in there, through the handle it is given or through
-    /// [`Scope::current`], reaches what is captured in there and nothing else. Breadcrumbs are the request's and stay; so do
-    /// spans. Work that is spawned in there and [bound](Self::bind) to the handle keeps it; so does a future that `work` returns, if it is bound:
-    /// `scope.with(|scope| scope.bind(async { … })).await`. One that is not has left the nested scope before its first poll.
+    /// Runs `work` with a nested scope that begins as a copy of this one.
+    ///
+    /// Data set inside, through the passed handle or [`Scope::current`], is added only to events
+    /// captured inside. Breadcrumbs and spans still belong to the request.
+    ///
+    /// Work that is spawned inside keeps the nested scope if it is [bound](Self::bind) to the
+    /// handle. So does a future that `work` returns:
+    /// `scope.with(|scope| scope.bind(async { … })).await`. A future that is not bound is polled
+    /// after the nested scope has ended.
     ///
     /// # Examples
     ///
@@ -125,7 +140,7 @@ impl Scope {
     ///     scope.set_tag("warehouse", "eu-1");
     ///     tower_sentry::capture_message(Level::Warning, "stock is low"); // has the tag
     /// });
-    /// tower_sentry::capture_message(Level::Info, "done"); // has it not
+    /// tower_sentry::capture_message(Level::Info, "done"); // does not have the tag
     /// ```
     pub fn with<R>(&self, work: impl FnOnce(&Self) -> R) -> R {
         let Some(shared) = &self.shared else { return work(self) };
@@ -137,7 +152,7 @@ impl Scope {
         inner.enter(|| work(&inner))
     }
 
-    /// The settings of the client it belongs to; none while monitoring is off, and for an ignored request.
+    /// The settings of the client. None while monitoring is off, and for an ignored request.
     pub(crate) fn settings(&self) -> Option<&Settings> {
         self.shared.as_ref()?.client.settings()
     }

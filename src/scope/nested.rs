@@ -1,4 +1,4 @@
-//! Scopes inside a scope: what is set in there stays in there.
+//! Nested scopes: data set in one does not leave it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Shared;
 use crate::record::ScopeData;
 
-/// A copy of what is set in a scope, to be changed by itself.
+/// A copy of a scope's data that changes independently.
 pub(super) struct Nested {
     of: Arc<Shared>,
     data: Mutex<ScopeData>,
@@ -31,12 +31,14 @@ thread_local! {
     static NESTED: RefCell<Option<Arc<Nested>>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with `nested` as the innermost scope, or with the request's own where there is none. Restores what was, also on a panic.
+/// Runs `work` with `nested` as the innermost scope, or with the request's own scope if it is none.
+///
+/// Restores the previous nested scope, also after a panic.
 pub(super) fn enter<R>(nested: Option<Arc<Nested>>, work: impl FnOnce() -> R) -> R {
     struct Outer(Option<Arc<Nested>>);
     impl Drop for Outer {
         fn drop(&mut self) {
-            // The last handle of a scope is dropped outside of the borrow.
+            // Dropped after the borrow ends, because it may be the last handle of a scope.
             let _inner = NESTED.try_with(|current| current.replace(self.0.take()));
         }
     }
@@ -44,7 +46,7 @@ pub(super) fn enter<R>(nested: Option<Arc<Nested>>, work: impl FnOnce() -> R) ->
     work()
 }
 
-/// The scope that is nested in this one here; that of another request does not count.
+/// The nested scope that is current here, if it belongs to `scope`.
 pub(super) fn of(scope: &Shared) -> Option<Arc<Nested>> {
     let of_this = |nested: &&Arc<Nested>| std::ptr::eq(&raw const *nested.of, &raw const *scope);
     NESTED.try_with(|current| current.borrow().as_ref().filter(of_this).map(Arc::clone)).ok().flatten()

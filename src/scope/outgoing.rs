@@ -1,4 +1,4 @@
-//! The trace of a scope, for the next service and for the page.
+//! The trace of a scope, for other services and for web pages.
 
 use std::sync::Arc;
 
@@ -12,12 +12,21 @@ use crate::record::{Parent, Record};
 use crate::redaction::Redactor;
 
 impl Scope {
-    /// Puts the trace into the headers of a request, a message or a job, so that whoever takes it continues this trace below the span that is
-    /// active here: `sentry-trace`, `baggage` (others' members stay), and `traceparent` where
-    /// [`propagate_traceparent`](crate::ConfigBuilder::propagate_traceparent) asks for it. A trace that is in there already is replaced: headers of a request that
-    /// is passed on. Nothing outside of requests and jobs.
+    /// Writes the trace into the headers of a request, a message or a job.
     ///
-    /// It goes to whomever you send the carrier: release, environment, the name of the transaction and the key of your DSN are in it.
+    /// The receiver continues this trace below the span that is active here. These headers are
+    /// written:
+    ///
+    /// - `sentry-trace`.
+    /// - `baggage`; members of other vendors stay.
+    /// - `traceparent`, if [`propagate_traceparent`](crate::ConfigBuilder::propagate_traceparent)
+    ///   is on.
+    ///
+    /// An existing trace is replaced, for example in the headers of a forwarded request. Outside
+    /// requests and jobs nothing is written.
+    ///
+    /// The receiver can read your release, environment, transaction name and the public key of your
+    /// DSN.
     ///
     /// # Examples
     ///
@@ -35,13 +44,13 @@ impl Scope {
         }
     }
 
-    /// The trace of this request or job, for work inside of it that is a transaction of its own.
+    /// The trace of this request or job, for a transaction that begins inside it.
     pub(crate) fn as_incoming(&self) -> Option<Incoming> {
         let (Outgoing { trace_id, span, sampled, baggage, .. }, _) = self.outgoing()?;
         Some(Incoming { trace_id, parent: span, sampled: Some(sampled), baggage, is_own: true })
     }
 
-    /// What the next service is told of the trace, and whether in W3C's words too.
+    /// The trace for the next service, and whether to write `traceparent` too.
     pub(crate) fn outgoing(&self) -> Option<(Outgoing, bool)> {
         let shared = self.shared.as_ref()?;
         let settings = shared.client.settings()?;
@@ -50,8 +59,10 @@ impl Scope {
 }
 
 impl Shared {
-    /// What the next service is told, whose work hangs below `span`. None outside of requests and jobs: nothing there would ever be sent
-    /// that such a trace could be found by.
+    /// The trace for the next service, as a child of `span`.
+    ///
+    /// None outside requests and jobs: no transaction would be sent that the trace could be linked
+    /// to.
     pub(crate) fn outgoing(&self, span: Parent, settings: &Settings) -> Option<Outgoing> {
         let mut state = self.lock();
         if state.transaction.record.op.is_empty() {
@@ -65,8 +76,11 @@ impl Shared {
 }
 
 impl State {
-    /// Freezes what the trace is sampled by: with the first call it is what all services will hear, and our own envelope's header; a name that comes
-    /// later changes it no more. A trace that came in without stays without: only its head may say what it is.
+    /// Freezes the sampling context (the `baggage`) at the first call.
+    ///
+    /// From then on all services and our own envelope header get the same one, even if the name
+    /// changes. A continued trace without a context stays without: only the service that began the
+    /// trace may set it.
     fn freeze(&mut self, settings: &Settings) {
         let record = &mut self.transaction.record;
         if record.trace.baggage.is_empty()
@@ -81,7 +95,7 @@ impl State {
 fn own_context(record: &Record, settings: &Settings) -> Option<DynamicSamplingContext> {
     let dsn = settings.dsn.as_ref()?;
     let trace = &record.trace;
-    // A header leaves as well.
+    // The context leaves the process in a header, so the name is redacted.
     let redactor = Redactor::new(Arc::clone(&settings.redaction), settings.send_default_pii);
     Some(DynamicSamplingContext {
         trace_id: trace.trace_id.to_string(),

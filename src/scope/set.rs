@@ -1,4 +1,4 @@
-//! What users set in a scope.
+//! The data that users set on a scope.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,64 +14,73 @@ use crate::record::{BreadcrumbSource, ScopeData};
 use crate::trace::clock;
 
 impl Scope {
-    /// Sets for whom the request is served.
+    /// Sets the user for whom the request is served.
     pub fn set_user(&self, user: User) -> &Self {
         let texts = [&user.id, &user.email, &user.username, &user.ip_address].into_iter().flatten().map(String::len);
         let size = texts.sum::<usize>() + json_size(&user.data);
         self.change(|set| set.set_user(user, size))
     }
 
-    /// Forgets for whom the request is served.
+    /// Removes the user.
     pub fn clear_user(&self) -> &Self {
         self.change(ScopeData::clear_user)
     }
 
-    /// Sets a fact to search by: the name at most 200 of `a-z A-Z 0-9 _ . : -`, the value at most 200 characters, or the
-    /// server cuts it.
+    /// Sets a tag, a fact to search by.
+    ///
+    /// The name has at most 200 of `a-z A-Z 0-9 _ . : -`, and the value at most 200 characters. The
+    /// server truncates a longer one.
     pub fn set_tag(&self, name: impl Into<Cow<'static, str>>, value: impl fmt::Display) -> &Self {
         if self.shared.is_none() {
             return self;
         }
-        // Formatted before the lock is taken: it is the user's code.
+        // Formatted before the lock is taken, because it runs the user's code.
         let (name, value) = (name.into(), value.to_string());
         self.change(|set| set.set_tag(name, value))
     }
 
-    /// Forgets a tag.
+    /// Removes a tag.
     pub fn remove_tag(&self, name: impl AsRef<str>) -> &Self {
         self.change(|set| set.remove_tag(name.as_ref()))
     }
 
-    /// Sets a group of facts. What cannot be turned into JSON is left out; what is no object is put under `value`.
+    /// Sets a context, a named group of facts.
+    ///
+    /// A value that cannot be serialized to JSON is ignored. One that is not an object is stored
+    /// under the key `value`.
     pub fn set_context(&self, name: impl Into<String>, facts: impl Serialize) -> &Self {
         let Some((facts, size)) = self.json(facts) else { return self };
         let facts = if facts.is_object() { facts } else { serde_json::json!({ "value": facts }) };
         self.change(|set| set.set_context(name.into(), facts, size))
     }
 
-    /// Forgets a group of facts.
+    /// Removes a context.
     pub fn remove_context(&self, name: impl AsRef<str>) -> &Self {
         self.change(|set| set.remove_context(name.as_ref()))
     }
 
-    /// Sets a single fact of events, under "Additional Data". Servers cannot search by it; a [context](Self::set_context) groups
-    /// such facts. What cannot be turned into JSON is left out.
+    /// Sets a single fact of events, shown under "Additional Data".
+    ///
+    /// Such facts cannot be searched; a [context](Self::set_context) groups them. A value that
+    /// cannot be serialized to JSON is ignored.
     pub fn set_extra(&self, name: impl Into<String>, value: impl Serialize) -> &Self {
         let Some((value, size)) = self.json(value) else { return self };
         self.change(|set| set.set_extra(name.into(), value, size))
     }
 
-    /// Sets the level of all events of this scope, whatever they were captured with; `None` leaves it to them again.
+    /// Overrides the level of all events of this scope. `None` restores each event's own level.
     pub fn set_level(&self, level: impl Into<Option<Level>>) -> &Self {
         self.change(|set| set.set_level(level.into()))
     }
 
-    /// Sets by what the server groups the events of this scope, instead of its own rules. `{{ default }}` among the parts stands for these.
+    /// Sets the fingerprint by which the server groups the events of this scope.
+    ///
+    /// It replaces the server's own rules. The part `{{ default }}` stands for them.
     ///
     /// # Examples
     ///
     /// ```
-    /// // One issue for each shop that is down, whatever the error says.
+    /// // One issue per shop that is down, independent of the error message.
     /// tower_sentry::Scope::current().set_fingerprint(["shop-down", "shop-17"]);
     /// ```
     pub fn set_fingerprint<I>(&self, parts: I) -> &Self
@@ -86,8 +95,11 @@ impl Scope {
         self.change(|set| set.set_fingerprint(parts))
     }
 
-    /// Names the transaction, and its events from now on. At most 1,000 different names an hour are used, the others become `<overflow>`: a
-    /// name is a row on the server for ever, so ids do not belong in one. It wins over the route's and the handler's.
+    /// Names the transaction, and the events captured from now on.
+    ///
+    /// The name takes precedence over those of the route and the handler. At most 1,000 different
+    /// names an hour are used; further ones become `<overflow>`. The server keeps every name
+    /// forever, so a name must not contain ids.
     pub fn set_transaction_name(&self, name: impl AsRef<str>) -> &Self {
         if let Some(shared) = &self.shared {
             let is_admitted = shared.client.admits_name(name.as_ref(), clock::nanos(clock::now()));
@@ -96,7 +108,9 @@ impl Scope {
         self
     }
 
-    /// Adds a step to what led to the next event. The oldest gives way when there are more than the configured number.
+    /// Adds a breadcrumb: a step that led to the next event.
+    ///
+    /// Beyond the configured number, the oldest one is dropped.
     pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
         if let Some(shared) = &self.shared {
             let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
@@ -108,8 +122,11 @@ impl Scope {
         self
     }
 
-    /// Lets a file ride on the events of this scope that are captured from now on, at most ten. One of more than
-    /// [`max_attachment_size`](crate::ConfigBuilder::max_attachment_size) is left out, with a warning, and counted as dropped.
+    /// Attaches a file to the events of this scope that are captured from now on.
+    ///
+    /// At most ten files are kept. Further files, and files larger than
+    /// [`max_attachment_size`](crate::ConfigBuilder::max_attachment_size), are dropped with a
+    /// warning and counted.
     ///
     /// # Examples
     ///
@@ -138,13 +155,16 @@ impl Scope {
         self
     }
 
-    /// Forgets the files of this scope.
+    /// Removes the attachments of this scope.
     pub fn clear_attachments(&self) -> &Self {
         self.change(ScopeData::clear_attachments)
     }
 
-    /// Forgets all that was set by hand: user, tags, contexts, extra, level, fingerprint, attachments and breadcrumbs.
-    /// The trace, the request and the transaction's name stay.
+    /// Removes all data set by the user.
+    ///
+    /// This is the user, tags, contexts, extra, level, fingerprint, attachments and breadcrumbs. In
+    /// a nested scope the breadcrumbs stay. The trace, the request and the transaction's name
+    /// always stay.
     pub fn clear(&self) -> &Self {
         if let Some(shared) = self.shared.as_ref().filter(|_| self.nested.is_none()) {
             shared.lock().transaction.record.breadcrumbs.clear();
@@ -159,7 +179,7 @@ impl Scope {
         Some((value, size))
     }
 
-    /// Changes what is set here; `change` runs no code of the user.
+    /// Changes the data of this scope. `change` must not run code of the user.
     fn change(&self, change: impl FnOnce(&mut ScopeData)) -> &Self {
         match (&self.nested, &self.shared) {
             (Some(nested), _) => change(&mut nested.lock()),
@@ -170,7 +190,7 @@ impl Scope {
     }
 }
 
-/// About how many bytes something takes; what cannot be told counts as much.
+/// The approximate size in bytes. If it cannot be serialized, the size is beyond any limit.
 fn json_size(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
 }

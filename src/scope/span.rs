@@ -1,4 +1,4 @@
-//! Spans without `tracing`: by hand, and for middleware.
+//! Spans without `tracing`, for user code and for middleware.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,17 +12,20 @@ use super::{Scope, Shared, current};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Parent};
 
-/// A span of ours that is open. Ends when it is dropped; then it was cancelled, unless [`end`](Self::end) said otherwise.
+/// An open span of ours.
+///
+/// If it is dropped without [`end`](Self::end), its status is `cancelled`, or `internal_error`
+/// after a panic.
 pub(crate) struct OwnSpan {
     scope: Arc<Shared>,
     index: u32,
     is_open: bool,
-    /// True while code runs inside; still true in `Drop` when that code panicked.
+    /// True while code runs inside; still true in `Drop` if that code panicked.
     is_inside: bool,
 }
 
 impl OwnSpan {
-    /// Begins below whatever is active here; none outside a recorded request.
+    /// Begins below the active span. None outside a recorded request.
     pub(crate) fn start(op: &'static str, origin: &'static str, description: &str) -> Option<Self> {
         let handle = current::handle()?;
         let parent = handle.span;
@@ -55,7 +58,7 @@ impl OwnSpan {
         self.scope.lock().transaction.reached_inner(self.index)
     }
 
-    /// The request or job it is a span of.
+    /// The scope of the span's request or job.
     pub(crate) fn scope(&self) -> Scope {
         Scope::new(Arc::clone(&self.scope), Parent::Span(self.index))
     }
@@ -83,10 +86,11 @@ impl fmt::Debug for OwnSpan {
     }
 }
 
-/// A piece of work as a span of the current transaction, without `tracing`.
+/// Records a future as a span of the current transaction, without `tracing`.
 ///
-/// `op` is the kind of work in Sentry's words (`db.query`, `cache.get`, `http.client`, …), `description` what is done. The span begins
-/// with the first poll and ends with the work; dropped before that it is `cancelled`. Outside a recorded request it is only the work.
+/// `op` is the kind of work as Sentry names it (`db.query`, `cache.get`, `http.client`, …).
+/// `description` says what is done. The span begins with the first poll and ends with the work. If
+/// it is dropped earlier, it is `cancelled`. Outside a recorded request the work just runs.
 ///
 /// # Examples
 ///
@@ -105,10 +109,10 @@ enum State {
     Waiting {
         op: &'static str,
         description: Cow<'static, str>,
-        /// Attributes, encoded.
+        /// Encoded attributes.
         fields: Vec<u8>,
     },
-    /// None when nothing is recorded.
+    /// None if nothing is recorded.
     Running(Option<OwnSpan>),
 }
 
@@ -124,7 +128,7 @@ pin_project! {
 }
 
 impl<F> Spanned<F> {
-    /// Adds an attribute to the span, before it begins: `messaging.destination.name` of a `queue.publish`, say.
+    /// Adds an attribute to the span, such as `messaging.destination.name` for a `queue.publish`.
     pub fn attribute(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         if let State::Waiting { fields, .. } = &mut self.state {
             FieldWriter::new(fields).display(Key::Name(name), format_args!("{value}"));

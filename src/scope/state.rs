@@ -1,4 +1,4 @@
-//! What all handles of a scope share.
+//! The state that all handles of a scope share.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,12 +12,12 @@ use crate::record::{Moment, Record};
 use crate::sampling::Decision;
 use crate::trace::Transaction;
 
-/// A scope. No code of the user runs while its state is locked: not a `Debug`, not a `Display`, not a hook.
+/// A scope. While its state is locked, no user code may run: no `Debug`, no `Display`, no hook.
 pub(crate) struct Shared {
     pub(crate) client: Client,
     /// When the transaction began.
     pub(crate) start: Moment,
-    /// The same as the transaction's own flag, to be read without the lock by every span that is not recorded.
+    /// A copy of the transaction's flag. Spans that are not recorded read it without the lock.
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
     pub(crate) takes_breadcrumbs: bool,
@@ -29,54 +29,58 @@ pub(crate) struct State {
     pub(crate) transaction: Transaction,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
-    /// It is no request, and what it returns is captured at its end.
+    /// Whether it is a job, whose returned error is captured at its end, and not a request.
     pub(super) is_job: bool,
-    /// Errors that wait for the response's head.
+    /// Errors that wait for the response head.
     pub(super) parked: Vec<Parked>,
-    /// An error was captured, or code panicked.
+    /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
-    /// An error was captured, with its chain: a message does not count for release health.
+    /// Whether an error with a chain was captured. Messages do not count for release health.
     pub(super) has_error: bool,
-    /// Code panicked, whoever caught it.
+    /// Whether code panicked, even if the panic was caught, or a job returned an error.
     pub(super) has_crashed: bool,
-    /// Ids that were told before their errors were captured: the messages of the chain, and the id.
+    /// Event ids that were handed out before the capture, with the messages of the error chain.
     pub(super) announced: Vec<(Vec<Option<String>>, EventId)>,
-    /// What a job has captured so far, the latest: what it returns may be one of these.
+    /// The latest failures a job has captured: the error it returns may be one of them.
     pub(super) told: VecDeque<(Failure, EventId)>,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
 }
 
-/// What a scope belongs to, for a layer that finds one.
+/// The state of a scope, for a layer that finds one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing.
+    /// It belongs to no request or job.
     Detached,
-    /// A request that is over.
+    /// Its request has ended.
     Finished,
-    /// A request that is not recorded.
+    /// Its request is not recorded.
     Ignored,
-    /// A request that is being served.
+    /// Its request is being served.
     Live,
 }
 
-/// How far the work of a scope is.
+/// The progress of a scope's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Errors are parked until the head of the response is there.
+    /// Errors are parked until the response head is ready.
     BeforeHead,
-    /// Errors go out at once.
+    /// Errors are sent at once.
     Open,
-    /// The transaction is on its way; what comes now still knows the request.
+    /// The transaction was handed over. Later events still belong to the request.
     Finished,
 }
 
 /// How much of a request is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Ids, the route and the URL: what an error needs to be found again. `keep_failed(false)`, and the head said no.
+    /// Ids, route and URL, so that an error can be found.
+    ///
+    /// For requests that are not sampled, if `keep_failed` is off.
     Bare,
-    /// All that an error tells: headers and breadcrumbs too. A rate of zero.
+    /// All data of errors, with headers and breadcrumbs.
+    ///
+    /// For a sample rate of zero, if `keep_failed` is on.
     Errors,
     /// Spans as well.
     Spans,
@@ -93,11 +97,14 @@ impl Extent {
 }
 
 impl Shared {
-    /// A scope for a transaction of which at most `extent` is recorded, begun by `begin`.
+    /// Opens a scope whose transaction is started by `begin`.
     ///
-    /// Scopes are used again together with their record: that saves 300 instructions and an allocation.
+    /// `begin` also returns the sampling decision and how much is recorded.
     ///
-    /// Errors wait for the head of the response where there will be one.
+    /// Idle scopes are reused together with their record: this saves 300 instructions and an
+    /// allocation.
+    ///
+    /// With `has_head`, errors wait for the response head.
     pub(crate) fn open(
         client: &Client,
         settings: &Settings,
@@ -106,7 +113,7 @@ impl Shared {
     ) -> Arc<Self> {
         let mut scope = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut scope = scope.take().unwrap_or_else(|| Arc::new(Self::idle(client.take_record())));
-        // A spare scope has no other handle.
+        // An idle scope has no other handle.
         if let Some(this) = Arc::get_mut(&mut scope) {
             this.client = client.clone();
             let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +138,7 @@ impl Shared {
         scope
     }
 
-    /// A scope that forgets everything: for routes that are not recorded.
+    /// A scope that discards everything, for routes that are not recorded.
     pub(crate) fn ignored() -> Self {
         Self::idle(Box::default())
     }
@@ -169,11 +176,11 @@ impl Shared {
         }
     }
 
-    /// Puts a scope aside for the next request of this thread. Its record has been taken or cleared.
+    /// Keeps an idle scope for the next request of this thread. Its record was taken or cleared.
     pub(super) fn put_aside(scope: Arc<Self>) {
-        /// As many as lie idle on each thread; more are freed.
+        /// At most this many idle scopes are kept per thread; further ones are freed.
         const IDLE_LIMIT: usize = 16;
-        // A thread that is being torn down keeps none.
+        // Fails while the thread shuts down; the scope is then freed.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < IDLE_LIMIT {
@@ -188,21 +195,24 @@ impl Shared {
         }
         let state = self.lock();
         match state.phase {
-            // A detached scope has no kind of work.
+            // A detached scope has no `op`.
             _ if state.transaction.record.op.is_empty() => Kind::Detached,
             Phase::Finished => Kind::Finished,
             Phase::BeforeHead | Phase::Open => Kind::Live,
         }
     }
 
-    /// What a caller may be told: the trace, its root here, the decision, and the first error of the request.
+    /// The trace id, its root span here, the decision, and the request's first error.
     pub(crate) fn ids(&self) -> (TraceId, SpanId, bool, Option<EventId>) {
         let state = self.lock();
         let trace = &state.transaction.record.trace;
         (trace.trace_id, trace.root, trace.sampled, state.first_error)
     }
 
-    /// Whether spans are recorded, or were and the transaction is sent: then those that come are counted.
+    /// Whether spans are recorded.
+    ///
+    /// It stays true after a transaction was sent while handles remain, so that later spans are
+    /// counted.
     #[inline]
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::Relaxed)
@@ -212,7 +222,10 @@ impl Shared {
         self.recording.store(false, Ordering::Relaxed);
     }
 
-    /// The state. A panic while it was locked can only have been ours, and the data is whole row by row: go on.
+    /// Locks the state.
+    ///
+    /// A poisoned lock is ignored: only our own code can panic there, and it leaves no row
+    /// half-written.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
