@@ -151,7 +151,7 @@ impl Drop for Root {
 
 impl State {
     fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        // Some layers poll a body again after its end: the work then runs without a scope.
+        // Some layers poll a body again after its end, when this scope is gone.
         if self.scope.is_none() {
             return work();
         }

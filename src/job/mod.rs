@@ -1,4 +1,4 @@
-//! Work outside requests: queue jobs, cron runs, start-up.
+//! Work that is not a request: queue jobs, cron runs, start-up.
 //!
 //! Each is a separate transaction, with a scope like that of a request.
 //!

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::propagation::Carrier;
 
 impl Client {
-    /// Creates a transaction for work outside a request: a job, a cron run or the program's start.
+    /// Creates a transaction for work that is not a request: a job, a cron run, a program's start.
     ///
     /// It has its own scope, like a request.
     ///

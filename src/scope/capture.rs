@@ -67,7 +67,7 @@ impl Capture {
         Self { message: Some(message), ..Self::new(level, "generic") }
     }
 
-    /// A panic that is unwinding.
+    /// A panic, as the panic hook sees it.
     pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
         let mechanism = "panic";
         Self {
