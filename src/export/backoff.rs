@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt when the server cannot be reached.
+//! How long to wait before the next attempt if the server cannot be reached.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,11 @@ const LONGEST: Duration = Duration::from_secs(60);
 const LONGEST_MIDWAY: Duration = Duration::from_secs(2);
 const HURRIED: Duration = Duration::from_millis(200);
 
-/// Closed while attempts succeed; after a failure open for 1 s, then twice as long each time up to 60 s (2 s where somebody is there and hangs up), with jitter.
+/// The pause before the next attempt.
+///
+/// The first failure starts a pause of 1 s, and each further failure doubles it, up to 60 s. The
+/// limit is 2 s if the server accepts requests but hangs up, and 200 ms during shutdown. Jitter
+/// shortens each pause by up to half. A success ends it.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -16,12 +20,12 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// When the next attempt may begin; none means now.
+    /// When the next attempt may begin; `None` means now.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| now < *until)
     }
 
-    /// Whether the last attempt failed: then only one probe at a time goes out.
+    /// Whether the last attempt failed. If so, only one probe at a time is sent.
     pub(super) fn is_failing(&self) -> bool {
         self.failures > 0
     }
@@ -30,30 +34,32 @@ impl Backoff {
         *self = Self { is_hurried: self.is_hurried, ..Self::default() };
     }
 
-    /// The process is about to end: there may be no other time, so from now on pauses are short.
+    /// Ends the pause and keeps all later ones short, because the process is about to end.
     pub(super) fn hurry(&mut self) {
         self.until = None;
         self.is_hurried = true;
     }
 
-    /// The server could not be reached.
+    /// Records that the server could not be reached.
     pub(super) fn failed(&mut self, now: Instant) {
         self.pause(now, LONGEST);
     }
 
-    /// Somebody is there and hangs up, perhaps on one envelope only: the next must not wait for long.
+    /// Records that the server accepted a request but hung up.
+    ///
+    /// The cause may be that one envelope, so the next must not wait long.
     pub(super) fn failed_midway(&mut self, now: Instant) {
         self.pause(now, LONGEST_MIDWAY);
     }
 
     fn pause(&mut self, now: Instant, longest: Duration) {
-        // Several attempts that were on their way when the server went are one failure.
+        // Several attempts that were in flight when the server went down count as one failure.
         if self.until(now).is_some() {
             return;
         }
         let longest = if self.is_hurried { HURRIED } else { FIRST.saturating_mul(1 << self.failures.min(6)).min(longest) };
         self.failures = self.failures.saturating_add(1);
-        // From half to the whole: many processes must not come back in step.
+        // Between half and all of it, so that many processes do not retry at the same moment.
         self.until = Some(now + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
     }
 }

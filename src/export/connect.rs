@@ -1,4 +1,4 @@
-//! Connections: straight to the server, or by the proxy the environment names.
+//! Connections to the server: direct, or through the proxy from the environment.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ pub(super) struct Connector {
     tcp: HttpConnector,
     tls: Tls,
     way: Way,
-    /// For all of it: the proxy's and the TLS handshakes too.
+    /// Limits all of connecting, including the handshakes with the proxy and for TLS.
     timeout: Duration,
 }
 
@@ -34,25 +34,33 @@ pub(super) struct Connector {
 #[derive(Clone)]
 enum Way {
     Straight,
-    /// A proxy that is asked for the whole URL; for servers without TLS.
+    /// A proxy that gets the absolute URL in each request; for servers without TLS.
     Forward(Intercept),
-    /// A proxy that is told `CONNECT`, then sees bytes only; for servers with TLS.
+    /// A proxy that gets a `CONNECT` request, then only forwards bytes; for servers with TLS.
     Tunnel(Intercept),
     Socks {
         proxy: Intercept,
-        /// `socks5` looks names up here, `socks5h` leaves that to the proxy: as curl has it.
+        /// Names are resolved here for `socks5`, and by the proxy for `socks5h`, as in curl.
         local_dns: bool,
     },
 }
 
 impl Connector {
-    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, on macOS and Windows the system's settings after them. Loopback
-    /// addresses are reached straight. A proxy of another kind, and one that cannot be read, is an error.
+    /// Creates a connector, with a proxy if the environment or the system configures one.
+    ///
+    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. On macOS and Windows the
+    /// system's settings are the fallback. Loopback addresses are always reached directly.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the proxy's URL is invalid, if its scheme is not supported, or if TLS
+    /// cannot be set up.
     pub(super) fn new(server: &Uri, timeout: Duration) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Shared by the addresses of a name: one that is a black hole must not use it up.
+        // The connector divides this timeout among the addresses of a host name. Without it, one
+        // address that never answers would use up the whole `timeout`.
         tcp.set_connect_timeout(Some(timeout));
         let way = match proxy_for(server)? {
             Some(proxy) => Way::by(proxy, server)?,
@@ -62,7 +70,7 @@ impl Connector {
         Ok(Self { tcp, tls: Tls::new(uses_tls)?, way, timeout })
     }
 
-    /// What a proxy that forwards wants to read in each request.
+    /// The credentials that a forwarding proxy expects in each request.
     pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         match &self.way {
             Way::Forward(proxy) => proxy.basic_auth(),
@@ -70,7 +78,7 @@ impl Connector {
         }
     }
 
-    /// Whether requests go by a proxy that reads them, and may answer in the server's place.
+    /// Whether requests go through a proxy that reads them and may answer instead of the server.
     pub(super) fn forwards(&self) -> bool {
         matches!(self.way, Way::Forward(_))
     }
@@ -89,7 +97,8 @@ impl Connector {
                 open(tls.over(tunnel), server).await?
             }
             Way::Socks { proxy, local_dns } => {
-                // Names are looked up by us, or by the proxy: the library would look them up on the exporter's thread, and wait.
+                // Either `targets` or the proxy resolves the name. With `local_dns(true)` the
+                // library would resolve it and block the exporter's thread.
                 let (host, port) = (proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or(1080));
                 let mut socks = SocksV5::new(socks_uri(&format!("{host}:{port}"))?, tcp).local_dns(false);
                 if let Some((user, password)) = proxy.raw_auth() {
@@ -181,7 +190,10 @@ where
     Ok(Box::new(connector.call(to).await.map_err(Into::into)?))
 }
 
-/// What a SOCKS proxy is asked for: always with a port, or it takes the one of `https`. By address where names are looked up here.
+/// Returns the targets to request from a SOCKS proxy.
+///
+/// These are addresses if names are resolved here, else the host name. Each has a port, because the
+/// library replaces a missing one with that of `https`.
 async fn targets(server: &Uri, local_dns: bool) -> Result<Vec<Uri>, BoxError> {
     let port = server.port_u16().unwrap_or_else(|| address::implied_port(server));
     let host = server.host().unwrap_or_default();
@@ -196,7 +208,9 @@ fn socks_uri(authority: &str) -> Result<Uri, BoxError> {
     Ok(Uri::builder().scheme("socks").authority(authority).path_and_query("/").build()?)
 }
 
-/// Connects to one place, whatever it is asked for: TLS above goes by the server's name.
+/// Connects to `to` instead of the URI it is called with.
+///
+/// The TLS layer above still gets that URI, because it verifies the server's name.
 #[derive(Clone)]
 struct To<S> {
     inner: S,
@@ -217,7 +231,7 @@ impl<S: Service<Uri>> Service<Uri> for To<S> {
     }
 }
 
-/// The proxy that the environment names for a server.
+/// Returns the proxy that the environment configures for a server.
 fn proxy_for(server: &Uri) -> Result<Option<Intercept>, Error> {
     let variable = |name: &str| {
         let value = std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).ok()?;
@@ -230,7 +244,8 @@ fn proxy_for(server: &Uri) -> Result<Option<Intercept>, Error> {
     if let Some(proxy) = matcher.intercept(server) {
         return Ok(Some(proxy));
     }
-    // Not for this server, or not to be read: what was to go by a proxy must not go past it without a word.
+    // The matcher also returns `None` for a proxy URL it cannot read. Without this check, envelopes
+    // would silently bypass the configured proxy.
     for name in [if server.scheme_str() == Some("https") { "https_proxy" } else { "http_proxy" }, "all_proxy"] {
         if let Some(value) = variable(name)
             && Matcher::builder().all(value).build().intercept(server).is_none()
@@ -241,7 +256,7 @@ fn proxy_for(server: &Uri) -> Result<Option<Intercept>, Error> {
     Ok(None)
 }
 
-/// Whether a server is on this machine, where no proxy is needed and none would find it.
+/// Whether a server is on this machine. It needs no proxy, and a proxy could not reach it.
 fn is_loopback(server: &Uri) -> bool {
     let host = server.host().unwrap_or_default();
     let address = address::bare_host(server).parse::<std::net::IpAddr>();
@@ -252,7 +267,7 @@ trait Io: Read + Write + Send + Unpin {}
 
 impl<T: Read + Write + Send + Unpin> Io for T {}
 
-/// A connection, whatever it goes by.
+/// A connection, direct or through a proxy.
 pub(super) struct Stream {
     io: Box<dyn Io>,
     forwarded: bool,
@@ -260,7 +275,7 @@ pub(super) struct Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        // What makes the client ask for whole URLs.
+        // With `proxy(true)` the client sends absolute URLs, which a forwarding proxy needs.
         Connected::new().proxy(self.forwarded)
     }
 }

@@ -1,6 +1,6 @@
-//! A transport for development: prints a finished transaction as a tree with durations, an error with its chain.
+//! Prints transactions as a tree with durations, and errors with their causes, for development.
 //!
-//! It reads the redacted bytes like any server, so what it shows is what would leave.
+//! It reads the redacted envelope, as a server does, so it shows exactly what would be sent.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,17 +8,17 @@ use std::io::Write as _;
 use crate::protocol::{CheckIn, Event, FeedbackEvent, Frame, ItemType, Level, Request, Span, SpanId, Transaction, parse};
 use crate::redaction::{Redacted, SealedEnvelope};
 
-/// Frames that are shown of a panic or an error.
+/// At most this many frames of a panic or an error are printed.
 const FRAMES_SHOWN: usize = 8;
 
 /// Prints an envelope to standard output.
 pub(super) fn print(envelope: &mut Redacted<SealedEnvelope>) {
     let text = render(envelope.bytes_at(std::time::SystemTime::now()));
-    // A closed standard output is nothing we could report.
+    // An error means that standard output is closed, so there is nowhere to report it.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// An envelope as text.
+/// Renders an envelope as text.
 fn render(bytes: &[u8]) -> String {
     let mut out = String::new();
     let Ok((_, items)) = parse(bytes) else { return out };
@@ -56,7 +56,7 @@ fn render(bytes: &[u8]) -> String {
     out
 }
 
-// Writing to a `String` does not fail, so the results of `write!` mean nothing in here.
+// Writing to a `String` does not fail, so the functions below ignore the results of `write!`.
 
 fn tree(out: &mut String, transaction: &Transaction) {
     let trace = transaction.contexts.trace.as_ref();
@@ -93,7 +93,7 @@ fn children(out: &mut String, transaction: &Transaction, parent: SpanId, indent:
         let (description, op) = (span.description.as_deref().unwrap_or("-"), span.op.as_deref().unwrap_or("default"));
         let time = duration(span.start_timestamp.as_nanos(), span.timestamp.as_nanos());
         let _ = writeln!(out, "{indent}{branch}{description} [{op}]{status} {time}{}", attributes.join(""));
-        // A span can only have a parent that began before it, but bytes are bytes: stop where a tree is too deep to read.
+        // Stop at a depth of 64. The bytes are not validated, so a span could be its own ancestor.
         if indent.chars().count() < 3 * 64 {
             let kept = indent.len();
             indent.push_str(below);
@@ -103,7 +103,7 @@ fn children(out: &mut String, transaction: &Transaction, parent: SpanId, indent:
     }
 }
 
-/// Structured logs, one a line.
+/// Structured logs, one per line.
 fn lines(out: &mut String, logs: &serde_json::Value) {
     for log in logs["items"].as_array().into_iter().flatten() {
         let text = |name: &str| visible(log[name].as_str().unwrap_or_default());
@@ -135,7 +135,7 @@ fn story(out: &mut String, event: &Event) {
         .and_then(|outermost| outermost.stacktrace.as_ref())
         .map(|trace| trace.frames.as_slice())
         .unwrap_or_default();
-    // The application's own frames say most; where there are none, the innermost.
+    // Prefer the application's own frames. If there are none, print the innermost ones.
     let mut shown: Vec<_> = frames.iter().rev().filter(|frame| frame.in_app == Some(true)).take(FRAMES_SHOWN).collect();
     if shown.is_empty() {
         shown = frames.iter().rev().take(FRAMES_SHOWN).collect();
@@ -172,7 +172,7 @@ fn facts(out: &mut String, name: &str, text: &str) {
     }
 }
 
-/// Control characters of a request must not reach a terminal.
+/// Escapes control characters: those of a request must not reach a terminal.
 fn visible(text: &str) -> String {
     text.chars().flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }).collect()
 }

@@ -1,4 +1,4 @@
-//! What becomes of a sealed envelope: sent several at a time, tried again, given up, counted.
+//! Sends sealed envelopes, several at a time, retries them, and counts the result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,38 +17,39 @@ use crate::error::Error;
 use crate::exception;
 use crate::protocol::{Category, DiscardReason};
 
-/// Requests that may be on the wire at once.
+/// At most this many requests are in flight at once.
 const IN_FLIGHT: usize = 4;
-/// So many that failed wait outside of the queue in any case, and more within so many bytes.
+/// Failed envelopes that may wait for a retry: eight of any size, and more while all of them
+/// together take at most 1 MiB.
 const RETRIES: usize = 8;
 const RETRIED_BYTES: usize = 1024 * 1024;
 
-/// Every destination, and what is on its way to one.
+/// All destinations, and the envelopes on their way to them.
 pub(super) struct Delivery {
     shared: Arc<Shared>,
     console: bool,
-    /// Stands in for the project's server.
+    /// Replaces the project's server.
     transport: Option<Transport>,
     project: Option<Http>,
     spotlight: Option<Http>,
     gzip: Gzip,
     limits: RateLimits,
     backoff: Backoff,
-    /// Envelopes that found no server; the oldest goes first when it is back.
+    /// Envelopes that got no answer. The one that waits longest is retried first.
     retry: VecDeque<Outbound>,
     in_flight: JoinSet<(Outbound, Outcome)>,
-    /// What each attempt in flight counts for, should it have to be given up, and its smallest number.
+    /// For each attempt in flight: what it counts for if it is given up, and its smallest number.
     in_flight_loads: HashMap<task::Id, (Load, u64)>,
-    /// Copies for the development server, whose answers nobody needs.
+    /// Copies for the development server. Their outcome is not counted.
     copies: JoinSet<()>,
-    /// The memory of sent envelopes, for the next ones.
+    /// Buffers of sent envelopes, for reuse.
     buffers: Vec<Vec<u8>>,
     trouble: diagnostics::Quiet,
-    /// Answers of the server so far.
+    /// The number of answers from the server so far.
     answers: u64,
-    /// Whether the next to send is one that failed before.
+    /// Whether the current turn belongs to a retry; turns alternate with new envelopes.
     is_retrys_turn: bool,
-    /// The project's server cannot be reached by any means of ours.
+    /// The client for the project's server could not be set up, so nothing can be sent.
     is_refused: bool,
 }
 
@@ -56,9 +57,11 @@ impl Delivery {
     pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
         let Settings { connect_timeout, request_timeout, .. } = *settings;
         let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
-        // Without a project, Spotlight is the server: waited for and counted like one.
+        // Without a project, Spotlight takes the server's place: its answers are awaited and
+        // counted.
         let is_alone = project.is_none() && settings.transport.is_none();
-        // What cannot be reached stops nothing else: local sinks, the file of security events, the accounts.
+        // A destination that cannot be set up must not stop local sinks, the security log or the
+        // ledger.
         let taken = |http: Result<Http, Error>, what: &str| http.map_err(|error| diagnostics::warn(&format!("{what}: {error}"))).ok();
         let nothing = "nothing will be sent";
         let mut is_refused = false;
@@ -91,7 +94,7 @@ impl Delivery {
         }
     }
 
-    /// Takes in how attempts have ended.
+    /// Processes the attempts that have ended.
     pub(super) fn settle_finished(&mut self) {
         while let Some(joined) = self.in_flight.try_join_next_with_id() {
             match joined {
@@ -99,7 +102,7 @@ impl Delivery {
                     self.in_flight_loads.remove(&id);
                     self.settle(outbound, outcome);
                 }
-                // A panic of ours, or of the client's.
+                // The task panicked, in our code or in the HTTP client.
                 Err(error) => {
                     if let Some((load, _)) = self.in_flight_loads.remove(&error.id()) {
                         self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
@@ -110,64 +113,66 @@ impl Delivery {
         while self.copies.try_join_next().is_some() {}
     }
 
-    /// Whether one more attempt may begin: a server that does not answer gets one probe at a time, after a pause.
+    /// Whether one more attempt may begin.
+    ///
+    /// While the server does not answer, it gets one probe at a time, after a pause.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let limit = if self.backoff.is_failing() { 1 } else { IN_FLIGHT };
         self.in_flight.len() < limit && (self.project.is_none() || self.backoff.until(now).is_none())
     }
 
-    /// When the pause after a failure ends.
+    /// When the pause after a failure ends, if there is one.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
         self.backoff.until(now)
     }
 
-    /// Whether the server has asked for silence about a category.
+    /// Whether a rate limit of the server applies to a category.
     pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
         self.project.is_some() && self.limits.is_closed(category, now)
     }
 
-    /// Whether what the server does not want is shown somewhere all the same.
+    /// Whether a local sink shows envelopes even if the server limits them.
     pub(super) fn shows_locally(&self) -> bool {
         self.console || self.spotlight.is_some()
     }
 
-    /// Whether a function of the user's stands in for the network; it may take its time.
+    /// Whether a user's function replaces the network. It may be slow.
     pub(super) fn has_transport(&self) -> bool {
         self.transport.is_some()
     }
 
-    /// Whether there is somebody to tell what was dropped.
+    /// Whether there is a receiver for client reports.
     pub(super) fn reports_losses(&self) -> bool {
         self.project.is_some() || self.transport.is_some()
     }
 
-    /// Whether everything has found its end.
+    /// Whether nothing is in flight or waits for a retry, copies included.
     pub(super) fn is_idle(&self) -> bool {
         self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty()
     }
 
-    /// Whether nothing waits for another attempt.
+    /// Whether no envelope waits for a retry.
     pub(super) fn has_no_backlog(&self) -> bool {
         self.retry.is_empty()
     }
 
-    /// Whether something of a category is on the wire.
+    /// Whether an envelope of a category is in flight.
     pub(super) fn is_sending(&self, category: Category) -> bool {
         self.in_flight_loads.values().any(|(load, _)| load.category == category)
     }
 
-    /// The smallest number of what is on its way.
+    /// The smallest item number that is in flight or waits for a retry.
     pub(super) fn oldest(&self) -> Option<u64> {
         let waiting = self.retry.iter().map(Outbound::oldest);
         waiting.chain(self.in_flight_loads.values().map(|(_, number)| *number)).min()
     }
 
-    /// The memory of an envelope that was sent.
+    /// Takes the buffer of a sent envelope, or a new one.
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// Hands a copy to the local sinks.
+    /// Shows an envelope in the local sinks: the console, and Spotlight as a copy.
     pub(super) fn show(&mut self, outbound: &mut Outbound) {
         if self.console {
             console::print(&mut outbound.envelope);
@@ -198,7 +203,7 @@ impl Delivery {
             if self.is_refused {
                 self.shared.ledger.discard(outbound.load, DiscardReason::InternalSdkError);
             } else {
-                // Without a server, what a local sink has shown is as delivered as it can be.
+                // Without a server, an envelope that a local sink has shown counts as sent.
                 self.shared.ledger.sent(outbound.load);
             }
             return self.keep_buffer(outbound);
@@ -228,7 +233,7 @@ impl Delivery {
                 }
                 self.answers += 1;
                 if !status.is_success() {
-                    // The report was refused together with what it rode on.
+                    // The server rejected the client report together with its envelope.
                     ledger.put_back(&outbound.reports);
                 }
                 if status.as_u16() == 429 {
@@ -253,7 +258,10 @@ impl Delivery {
         }
     }
 
-    /// Puts an envelope that found no answer aside; after three times that others found one, it is what the server chokes on.
+    /// Keeps an unanswered envelope for a retry, or drops it.
+    ///
+    /// It is dropped after three more failures, each with an answer to another envelope in between.
+    /// The envelope itself is then the likely cause.
     fn keep_for_later(&mut self, mut outbound: Outbound) {
         let strikes = &mut outbound.strikes;
         strikes.count += u32::from(strikes.count == 0 || self.answers > strikes.answers);
@@ -263,7 +271,8 @@ impl Delivery {
         }
         self.retry.push_back(outbound);
         let mut bytes: usize = self.retry.iter().map(|outbound| outbound.envelope.len()).sum();
-        // Fresh ones that fail as well come here: most memory is to be the queue's. A large one may cost several that are small.
+        // New envelopes that fail are kept here too, but most of the memory must stay with the
+        // queue. So the oldest are dropped; one large envelope may displace several small ones.
         while self.retry.len() > RETRIES
             && bytes > RETRIED_BYTES
             && let Some(oldest) = self.retry.pop_front()
@@ -273,32 +282,35 @@ impl Delivery {
         }
     }
 
-    /// Gives an envelope up.
+    /// Drops an envelope and counts it. The next client report repeats its report.
     pub(super) fn lose(&mut self, outbound: Outbound, reason: DiscardReason) {
         self.shared.ledger.put_back(&outbound.reports);
         self.shared.ledger.discard(outbound.load, reason);
         self.keep_buffer(outbound);
     }
 
-    /// The next of those that failed, in turns with fresh ones: however many a server chokes on, they cannot block the rest.
+    /// Takes the next envelope to retry, in turns with new ones.
+    ///
+    /// Envelopes that the server cannot handle therefore never block the rest.
     pub(super) fn next_retry(&mut self) -> Option<Outbound> {
         self.is_retrys_turn = !self.is_retrys_turn || self.shared.queue.is_empty();
         if self.is_retrys_turn { self.retry.pop_front() } else { None }
     }
 
-    /// The process is about to end.
+    /// Shortens the pauses, because the process is about to end.
     pub(super) fn hurry(&mut self) {
         self.backoff.hurry();
     }
 
     fn keep_buffer(&mut self, outbound: Outbound) {
-        // Of ordinary size and not too many: memory that is never used again belongs to the application.
+        // Only buffers of ordinary size, and few of them: unused memory should return to the
+        // application.
         if self.buffers.len() < IN_FLIGHT && outbound.envelope.len() < 64 * 1024 {
             self.buffers.push(outbound.envelope.into_buffer());
         }
     }
 
-    /// Gives up what was not delivered; what it counted for is dropped.
+    /// Drops everything that was not delivered, and counts it as a network error.
     pub(super) fn give_up(&mut self) {
         self.in_flight.abort_all();
         let retry = self.retry.drain(..).map(|outbound| outbound.load);
@@ -323,7 +335,7 @@ mod tests {
         Delivery::new(&settings(Some(dsn), None), shared())
     }
 
-    /// An envelope with an error of so many bytes.
+    /// An envelope with an error of about this many bytes.
     fn outbound(bytes: usize) -> Outbound {
         let redactor = Redactor::new(Arc::default(), false);
         let mut open = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("a header");
@@ -356,7 +368,8 @@ mod tests {
             delivery.settle(again, hung_up());
         };
         delivery.settle(outbound(10), hung_up());
-        // While nothing is answered the server may be away: that says nothing about the envelope.
+        // Without answers to other envelopes the server may be down, so these failures do not
+        // count.
         (0..10).for_each(|_| try_again(&mut delivery));
 
         for _ in 0..3 {

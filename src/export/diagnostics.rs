@@ -1,4 +1,7 @@
-//! What the crate itself has to say: to `tracing` under the target `tower_sentry`; to standard error where nobody listens, or where `debug` is on.
+//! The crate's own messages: to `tracing`, and to standard error.
+//!
+//! Their target is `tower_sentry`. Warnings and infos go to standard error if no subscriber is set.
+//! With `debug` on, all messages go there too.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -6,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// One warning of a kind a minute: a server that is down must not fill the disk with our complaints.
+/// Logs at most one warning a minute, so that a server that is down does not fill the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
     last: Mutex<Option<Instant>>,
@@ -17,7 +20,7 @@ impl Quiet {
         Self { last: Mutex::new(None) }
     }
 
-    /// Warns unless the same was said within the last minute.
+    /// Logs the warning, unless this value logged one within the last minute.
     pub(crate) fn warn(&self, message: &str) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
@@ -28,15 +31,17 @@ impl Quiet {
     }
 }
 
-/// Set by the first client with `debug` on, for the process.
+/// Set by the first client with `debug` on. It applies to the whole process.
 static ALOUD: AtomicBool = AtomicBool::new(false);
 
-/// From now on all of it goes to standard error too: a subscriber may well have no layer that prints.
+/// Sends all messages to standard error too, from now on.
+///
+/// The subscriber may have no layer that prints.
 pub(crate) fn aloud() {
     ALOUD.store(true, Ordering::Relaxed);
 }
 
-/// Says something that a user should act on.
+/// Logs something that the user should act on.
 pub(crate) fn warn(message: &str) {
     tracing::warn!(target: "tower_sentry", "{message}");
     if is_aloud() || !tracing::dispatcher::has_been_set() {
@@ -44,7 +49,7 @@ pub(crate) fn warn(message: &str) {
     }
 }
 
-/// Says something worth knowing.
+/// Logs something worth knowing.
 pub(crate) fn info(message: &str) {
     tracing::info!(target: "tower_sentry", "{message}");
     if is_aloud() || !tracing::dispatcher::has_been_set() {
@@ -52,7 +57,7 @@ pub(crate) fn info(message: &str) {
     }
 }
 
-/// Says what only someone who looks for a fault wants to know.
+/// Logs details that only help to find a fault.
 pub(crate) fn debug(message: &str) {
     tracing::debug!(target: "tower_sentry", "{message}");
     if is_aloud() {
@@ -60,8 +65,10 @@ pub(crate) fn debug(message: &str) {
     }
 }
 
-/// Explains why a span is not recorded, once for each name and at most a hundred times, where `debug` is on. To standard error alone: subscribers are in
-/// the middle of the very span.
+/// Explains why a span is not recorded, if `debug` is on.
+///
+/// Each pair of span and reason is explained once, at most a hundred in all. It goes to standard
+/// error only, because the subscribers are processing this very span.
 pub(crate) fn explain(span: &str, why: &str) {
     static EXPLAINED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if !is_aloud() {
@@ -80,7 +87,7 @@ pub(crate) fn is_aloud() -> bool {
 }
 
 fn to_standard_error(level: &str, message: &str) {
-    // A closed standard error is nothing we could report.
+    // An error means that standard error is closed, so there is nowhere to report it.
     let _ = writeln!(std::io::stderr().lock(), "tower_sentry: {level}: {message}");
 }
 
@@ -101,7 +108,7 @@ mod tests {
         }
     }
 
-    /// How often the second of two equal warnings is heard, so long after the first.
+    /// How often the second of two equal warnings is logged, `time` after the first.
     fn repeated_after(time: Duration) -> usize {
         let heard = Arc::new(AtomicUsize::new(0));
         let quiet = Quiet { last: Mutex::new(Instant::now().checked_sub(time)) };

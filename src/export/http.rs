@@ -1,4 +1,4 @@
-//! Envelopes over HTTP: one POST each, gzip, own timeouts, no redirects.
+//! Sends envelopes over HTTP: one POST each, gzip, its own timeouts, no redirects.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::error::Error;
 use crate::protocol::Dsn;
 use crate::redaction::{Redacted, SealedEnvelope};
 
-/// Below this, compression costs more than it saves.
+/// Below this many bytes, compression costs more than it saves.
 const COMPRESS_FROM: usize = 1024;
-/// A server's answer is a few bytes; what is longer is cut off together with its connection.
+/// A server's answer has only a few bytes. A longer one is cut off together with its connection.
 const RESPONSE_LIMIT: usize = 64 * 1024;
-/// Sentry's servers close idle connections after five seconds.
+/// Sentry's servers close idle connections after five seconds, so close ours before that.
 const IDLE: Duration = Duration::from_secs(4);
 
 const TIMED_OUT: &str = "timed out";
@@ -33,23 +33,24 @@ pub(super) struct Http {
     url: Uri,
     headers: HeaderMap,
     request_timeout: Duration,
-    /// A proxy reads the requests.
+    /// Requests go through a proxy that reads them.
     by_proxy: bool,
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// There was an answer.
+    /// The server answered.
     Answered { status: StatusCode, headers: HeaderMap },
-    /// There was none: refused, timed out, no such host, TLS.
+    /// No connection or no answer in time: refused, timed out, unknown host, TLS error.
     Unreachable(String),
-    /// Somebody took the request and hung up.
+    /// The connection was made, but no answer of the server came: it hung up, or a proxy reported
+    /// an error.
     Unanswered(String),
 }
 
 impl Http {
-    /// A project's server.
+    /// Creates the destination for a project's server.
     pub(super) fn to_project(dsn: &Dsn, connect_timeout: Duration, request_timeout: Duration) -> Result<Self, Error> {
         let auth =
             format!("Sentry sentry_version=7, sentry_client=tower-sentry/{}, sentry_key={}", env!("CARGO_PKG_VERSION"), dsn.public_key());
@@ -61,7 +62,7 @@ impl Http {
         Ok(http)
     }
 
-    /// A development server that asks for no key.
+    /// Creates the destination for a development server, which needs no key.
     pub(super) fn to_url(url: Uri, connect_timeout: Duration, request_timeout: Duration) -> Result<Self, Error> {
         let connector = Connector::new(&url, connect_timeout)?;
         let mut headers = HeaderMap::from_iter([
@@ -77,7 +78,7 @@ impl Http {
         Ok(Self { client, url, headers, request_timeout, by_proxy })
     }
 
-    /// Sends one envelope. The timeouts bound the whole of it.
+    /// Sends one envelope. The request timeout limits the whole exchange.
     pub(super) async fn send(&self, body: Vec<u8>, compressed: bool) -> Outcome {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
@@ -86,7 +87,7 @@ impl Http {
         if compressed {
             request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        // `Duration::MAX` means "as long as it takes": no moment is that far.
+        // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
         let deadline = Instant::now() + self.request_timeout.min(LONGEST_WAIT);
         let (head, mut body) = match timeout_at(deadline, self.client.request(request)).await {
             Ok(Ok(response)) => response.into_parts(),
@@ -94,12 +95,12 @@ impl Http {
             Ok(Err(error)) => return Outcome::Unanswered(reason(&error)),
             Err(_) => return Outcome::Unreachable(TIMED_OUT.to_owned()),
         };
-        // The server was not asked: these are a proxy's words for that.
+        // A proxy answers with these codes if it did not get an answer from the server.
         if self.by_proxy && matches!(head.status.as_u16(), 407 | 502 | 504) {
             return Outcome::Unanswered(format!("the proxy answered {}", head.status));
         }
         let mut left = RESPONSE_LIMIT;
-        // Reading to the end is what lets the connection be used again.
+        // A connection can be reused only after its response was read to the end.
         while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
             match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
                 Some(rest) => left = rest,
@@ -110,14 +111,16 @@ impl Http {
     }
 }
 
-/// The bytes of an attempt at `now`, and whether they are compressed.
+/// Returns the bytes to send at `now`, and whether they are compressed.
 pub(super) fn encode(gzip: &mut Gzip, envelope: &mut Redacted<SealedEnvelope>, now: std::time::SystemTime) -> (Vec<u8>, bool) {
     let bytes = envelope.bytes_at(now);
     let compressed = if bytes.len() < COMPRESS_FROM { None } else { gzip.compress(bytes) };
     compressed.map_or_else(|| (bytes.to_vec(), false), |compressed| (compressed, true))
 }
 
-/// The innermost cause: the client's own text says only that connecting or sending failed.
+/// Returns the innermost cause.
+///
+/// The client's own text says only that connecting or sending failed.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

@@ -1,22 +1,22 @@
-//! Which errors are none: rules of the user's.
+//! User rules for errors that must not be reported.
 
 use crate::protocol::Exception;
 use crate::record::EventRecord;
 
-/// Events that are not sent. Counted as dropped.
+/// Rules for events that are not sent. Such events count as dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IgnoredErrors {
-    /// Names of types, with or without their module.
+    /// Names of error types, with or without their module.
     pub(crate) types: Vec<String>,
-    /// Parts of messages.
+    /// Substrings of messages.
     pub(crate) messages: Vec<String>,
     pub(crate) statuses: Vec<u16>,
-    /// Begins of targets of `tracing` events.
+    /// Prefixes of `tracing` targets, matched by whole modules.
     pub(crate) targets: Vec<String>,
 }
 
 impl IgnoredErrors {
-    /// Whether a rule says so.
+    /// Whether a rule matches the event.
     pub(super) fn contains(&self, event: &EventRecord) -> bool {
         let captured = &event.captured;
         let is_type = |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name));
@@ -32,13 +32,14 @@ impl IgnoredErrors {
 
 fn is_of_type(exception: &Exception, name: &str) -> bool {
     let Some(kind) = &exception.kind else { return false };
-    // `io::Error` is called so with its qualifier; its module has it once more.
+    // The kind of an `io::Error` includes `io::`, which is part of its module too. So only the last
+    // segment of the kind is compared.
     let plain = kind.rsplit("::").next().unwrap_or(kind);
     let in_module = |module: &String| name.strip_prefix(module.as_str()).and_then(|rest| rest.strip_prefix("::")) == Some(plain);
     kind == name || exception.module.as_ref().is_some_and(in_module)
 }
 
-/// Whether a target is `start` or lies below it.
+/// Whether a target is `start` or a module below it.
 pub(super) fn is_below(target: &str, start: &str) -> bool {
     target.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || start.ends_with("::"))
 }

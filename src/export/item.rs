@@ -1,10 +1,10 @@
-//! What is handed over to the exporter.
+//! The items that are handed over to the exporter.
 
 use super::ledger::Load;
 use crate::protocol::{Category, CheckIn, FeedbackEvent};
 use crate::record::{EventRecord, LogLine, Record};
 
-/// What is handed over.
+/// A record that is handed over to the exporter.
 #[derive(Debug)]
 pub(crate) enum Item {
     Event(Box<EventRecord>),
@@ -14,10 +14,10 @@ pub(crate) enum Item {
     Log(Box<LogLine>),
 }
 
-/// Who goes first, and who gives way.
+/// Priority: which items leave first, and which give way when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Errors, and the few that somebody waits for.
+    /// Errors, and rare items that a user waits for: check-ins and feedback.
     Urgent,
     Transactions,
     Logs,
@@ -42,19 +42,19 @@ impl Item {
         }
     }
 
-    /// What it counts for.
+    /// What the item counts for in the ledger.
     pub(super) fn load(&self) -> Load {
         let one = Load::one(self.category());
         match self {
             Self::Event(event) => Load { bytes: event.attached(), ..one },
-            // The root is a span as well.
+            // The root counts as a span too.
             Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
             Self::CheckIn(_) | Self::Feedback(_) => one,
         }
     }
 
-    /// About how many bytes it holds.
+    /// The approximate number of bytes that the item holds.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Event(event) => event.size(),

@@ -1,6 +1,7 @@
-//! The accounts: the one place where an item changes state.
+//! Counts for each category what was captured, sent and dropped.
 //!
-//! For each category, once nothing moves: `captured = sent + dropped`. While things move, the difference is waiting.
+//! This is the only place where an item changes state. Once nothing is in progress, `captured =
+//! sent + dropped` in each category. Until then, the difference is waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +20,7 @@ struct Account {
     captured: AtomicU64,
     sent: AtomicU64,
     dropped: [AtomicU64; REASONS],
-    /// What the next client report will tell.
+    /// Drops that the next client report will contain.
     unreported: [AtomicU64; REASONS],
 }
 
@@ -30,7 +31,7 @@ impl Ledger {
         }
     }
 
-    /// The server has accepted it.
+    /// Counts a load as sent, because the server has accepted it.
     pub(super) fn sent(&self, load: Load) {
         for (category, quantity) in load.shares() {
             self.add(category, |account| &account.sent, quantity);
@@ -43,22 +44,24 @@ impl Ledger {
         }
     }
 
-    /// A hook put spans into a transaction.
+    /// Counts spans that a hook added to a transaction.
     pub(super) fn add_spans(&self, quantity: u64) {
         self.add(Category::Span, |account| &account.captured, quantity);
     }
 
-    /// Spans were taken out of a transaction that goes on without them.
+    /// Counts spans that were removed from a transaction that is still sent.
     pub(super) fn drop_spans(&self, quantity: u64, reason: DiscardReason) {
         self.drop_counted(reason, Category::Span, quantity, true);
     }
 
-    /// Files were taken off an event that goes on without them.
+    /// Counts bytes of attachments that were removed from an event that is still sent.
     pub(super) fn drop_bytes(&self, bytes: u64, reason: DiscardReason) {
         self.drop_counted(reason, Category::Attachment, bytes, true);
     }
 
-    /// The server said "too many": it counts these itself, so no report repeats them.
+    /// Counts a load that the server refused with 429.
+    ///
+    /// The server counts these itself, so no client report repeats them.
     pub(super) fn refused(&self, load: Load) {
         for (category, quantity) in load.shares() {
             self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false);
@@ -70,12 +73,13 @@ impl Ledger {
         self.drop_counted(reason, category, quantity, true);
     }
 
-    /// Takes what was dropped since the last call.
+    /// Takes the counts of everything dropped since the last call.
     pub(super) fn take_unreported(&self) -> Vec<DiscardedEvent> {
         let mut rows = Vec::new();
         for (category, account) in Category::COUNTED.into_iter().zip(&self.accounts) {
             for (reason, count) in DiscardReason::ALL.into_iter().zip(&account.unreported) {
-                // Looked at first: nearly all of the seventy are zero, and each exchange locks the line it lies in.
+                // Read first: nearly all of the 72 counters are zero, and each swap locks a cache
+                // line.
                 if count.load(Ordering::Relaxed) > 0 {
                     rows.push(DiscardedEvent::new(reason, category, count.swap(0, Ordering::Relaxed)));
                 }
@@ -84,7 +88,7 @@ impl Ledger {
         rows
     }
 
-    /// Puts rows back that a report could not deliver.
+    /// Puts back the rows of a client report that was not delivered.
     pub(super) fn put_back(&self, rows: &[DiscardedEvent]) {
         for row in rows {
             let place = DiscardReason::ALL.iter().position(|reason| *reason == row.reason);
@@ -135,31 +139,34 @@ impl Ledger {
         }
     }
 
-    /// Client reports have none: they count for nothing.
+    /// Returns the account of a category. Sessions and client reports have none: they are not
+    /// counted.
     fn account(&self, category: Category) -> Option<&Account> {
         let place = Category::COUNTED.iter().position(|counted| *counted == category)?;
         self.accounts.get(place)
     }
 }
 
-/// What an item, or an envelope of several, counts for.
+/// What an item, or an envelope of several items, counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     pub(super) category: Category,
     pub(super) quantity: u64,
-    /// Of a transaction: its children and its root.
+    /// For a transaction: its children and its root.
     pub(super) spans: u64,
-    /// Of an event: its files. Of logs: all of them.
+    /// For an event: its attachments. For logs: all of them.
     pub(super) bytes: u64,
 }
 
 impl Load {
-    /// One item of a category that counts for nothing else.
+    /// One item that counts in no other category.
     pub(super) const fn one(category: Category) -> Self {
         Self { category, quantity: 1, spans: 0, bytes: 0 }
     }
 
-    /// A transaction counts under `transaction`, and its spans under their own category; so do bytes.
+    /// Returns the quantity for each category.
+    ///
+    /// A transaction also counts its spans, an event its attachments' bytes, and a log its bytes.
     fn shares(self) -> impl Iterator<Item = (Category, u64)> {
         let of_bytes = if self.category == Category::LogItem { Category::LogByte } else { Category::Attachment };
         [(self.category, self.quantity), (Category::Span, self.spans), (of_bytes, self.bytes)]
@@ -168,7 +175,7 @@ impl Load {
     }
 }
 
-/// The accounts of a client at one moment.
+/// The counts of a client at one moment, by category.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -176,49 +183,55 @@ pub struct Stats {
     pub errors: Counts,
     /// Transactions.
     pub transactions: Counts,
-    /// Spans, the transactions' roots included.
+    /// Spans, including the root spans of transactions.
     pub spans: Counts,
-    /// Files that ride on events, in bytes.
+    /// Attachments of events, in bytes.
     pub attachment_bytes: Counts,
     /// Check-ins of cron jobs.
     pub check_ins: Counts,
-    /// What users say.
+    /// User feedback.
     pub feedback: Counts,
     /// Structured logs.
     pub logs: Counts,
 }
 
 impl Stats {
-    /// Events, transactions, check-ins, logs and feedback that are neither delivered nor dropped yet.
+    /// Returns the number of items that are neither delivered nor dropped yet.
+    ///
+    /// Items are events, transactions, check-ins, logs and feedback. Spans and attachments belong
+    /// to an item and are not counted here.
     pub fn waiting(&self) -> u64 {
         self.items().map(Counts::waiting).sum()
     }
 
-    /// What is handed over by itself; spans and files ride on it.
+    /// The categories that are submitted on their own; spans and attachments are part of an item.
     fn items(&self) -> impl Iterator<Item = &Counts> {
         [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs].into_iter()
     }
 }
 
-/// The accounts of one category: once nothing moves, `captured = sent + dropped`.
+/// The counts of one category.
+///
+/// Once nothing is in progress, `captured = sent + dropped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// All there ever were.
+    /// Everything captured so far.
     pub captured: u64,
-    /// Accepted by the server (2xx), or shown by a local sink when there is no server.
+    /// Accepted by the server (2xx). Without a server: passed to the transport function or shown by
+    /// a local sink.
     pub sent: u64,
     /// Dropped, by reason.
     pub dropped: Vec<(DiscardReason, u64)>,
 }
 
 impl Counts {
-    /// All that were dropped.
+    /// Returns how many were dropped, for all reasons together.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().map(|(_, count)| count).sum()
     }
 
-    /// Neither delivered nor dropped yet.
+    /// Returns how many are neither delivered nor dropped yet.
     pub fn waiting(&self) -> u64 {
         self.captured.saturating_sub(self.sent + self.dropped_total())
     }

@@ -1,20 +1,20 @@
-//! Structured logs on their way: gathered, since each envelope may hold a hundred.
+//! Gathers structured logs, because one envelope may hold a hundred of them.
 
 use std::time::{Duration, Instant};
 
 use crate::record::LogLine;
 
-/// Logs in one envelope, by the protocol.
+/// The protocol's limit for the logs in one envelope.
 const BATCH: usize = 100;
-/// The first of a batch waits no longer, by the protocol.
+/// The protocol's limit for how long the first log of a batch waits.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Logs that wait for others.
+/// Logs that wait to be sent together.
 #[derive(Debug, Default)]
 pub(super) struct LogBatch {
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
     lines: Vec<Box<LogLine>>,
-    /// Those the queue gave them.
+    /// The numbers that the queue gave to `lines`, in the same order.
     numbers: Vec<u64>,
     since: Option<Instant>,
 }
@@ -34,22 +34,22 @@ impl LogBatch {
         self.lines.len() >= BATCH
     }
 
-    /// When they go at the latest.
+    /// When the logs must be sent at the latest.
     pub(super) fn due(&self) -> Option<Instant> {
         self.since.map(|since| since + WAIT)
     }
 
-    /// Whether they go now.
+    /// Whether the logs must be sent now.
     pub(super) fn is_due(&self, now: Instant, is_asked: bool) -> bool {
         !self.is_empty() && (is_asked || self.is_full() || self.due().is_some_and(|due| due <= now))
     }
 
-    /// The smallest number that waits.
+    /// The smallest number among the waiting logs.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.numbers.first().copied()
     }
 
-    /// As many as an envelope may hold.
+    /// Takes the logs for one envelope: at most a hundred.
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
     pub(super) fn take(&mut self) -> (Vec<u64>, Vec<Box<LogLine>>) {
         let rest = self.lines.split_off(self.lines.len().min(BATCH));
@@ -58,7 +58,7 @@ impl LogBatch {
         (std::mem::replace(&mut self.numbers, numbers), std::mem::replace(&mut self.lines, rest))
     }
 
-    /// All of them.
+    /// Takes all logs.
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
     pub(super) fn take_all(&mut self) -> Vec<Box<LogLine>> {
         std::mem::take(self).lines

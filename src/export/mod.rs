@@ -1,11 +1,13 @@
-//! From the queue to the wire: one thread, one pipeline, every destination.
+//! Delivers records from the queue to their destinations, on one thread.
 //!
-//! A request hands a finished record over with one [`push`](Exporter::submit) and is done. The exporter's own thread takes
-//! it from the bounded queue, runs the hooks, redacts while it serialises, compresses, sends, keeps the server's limits,
-//! and returns the record's memory to the pool. What is dropped on the way is counted by reason, in one ledger.
+//! A request hands over a finished record with one [`submit`](Exporter::submit), which never waits.
+//! The exporter's own thread takes the record from the bounded queue and runs the hooks. It redacts
+//! the data while it serialises, then compresses and sends the envelope, and obeys the server's
+//! rate limits. The record's memory returns to the pool. One ledger counts everything that is
+//! dropped, by reason.
 //!
-//! Nothing the exporter does is ever recorded: its thread has no scope, and its own messages carry the target `tower_sentry`,
-//! which the tracing layer leaves out.
+//! The exporter never records its own work. Its thread has no scope, and its messages have the
+//! target `tower_sentry`, which the tracing layer ignores.
 
 mod backoff;
 mod connect;
@@ -52,15 +54,15 @@ use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
 use crate::record::{EventRecord, LogLine, Pool, Record};
 use crate::redaction::{Redaction, Redactor};
 
-/// A hook that may change an event, or drop it by returning nothing.
+/// A hook that may change an event, or drop it by returning `None`.
 pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
-/// A hook that may change a transaction, or drop it by returning nothing.
+/// A hook that may change a transaction, or drop it by returning `None`.
 pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
 
-/// Takes finished envelopes in place of the network.
+/// Receives finished envelopes instead of the network.
 pub(crate) type Transport = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// Whether any client of the process keeps logs. Asked for each event of `tracing`.
+/// Whether any client of the process keeps logs. Read for each `tracing` event.
 static LOGS_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether any client of the process keeps logs.
@@ -69,15 +71,15 @@ pub(crate) fn are_logs_wanted() -> bool {
     LOGS_WANTED.load(Ordering::Relaxed)
 }
 
-/// Whether an event of this target is one of security.
+/// Whether an event with this target is a security event.
 pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
     ignore::is_below(target, &log.target)
 }
 
-/// Nobody waits longer for a delivery: a year.
+/// The longest wait, one year: it keeps `Instant::now() + timeout` from overflowing.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What the exporter needs to know. It never learns who made the items.
+/// The exporter's settings. They do not depend on where the items come from.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
@@ -91,7 +93,7 @@ pub(crate) struct Settings {
     pub(crate) default_fingerprint: bool,
     pub(crate) min_span_duration: Duration,
     pub(crate) security_log: Option<SecurityLog>,
-    /// Structured logs are sent.
+    /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
@@ -99,32 +101,32 @@ pub(crate) struct Settings {
     pub(crate) request_timeout: Duration,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
-    /// What to say once everything stands.
+    /// The message to log once the exporter has started.
     pub(crate) start_line: Option<String>,
 }
 
-/// What is the same in every payload of a process.
+/// Values that are the same in every payload of a process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) release: Option<String>,
     pub(crate) environment: String,
     pub(crate) server_name: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
-    /// A query that takes as long is slow.
+    /// Queries that take at least this long are marked as slow.
     pub(crate) slow_query: Duration,
-    /// For the sampling context; empty without a DSN.
+    /// For the dynamic sampling context; empty without a DSN.
     pub(crate) public_key: String,
     pub(crate) org_id: Option<String>,
-    /// Which parameters of a path are hidden, and how.
+    /// Which path parameters are hidden, and how.
     pub(crate) redaction: Arc<Redaction>,
 }
 
-/// The requests' end of the exporter.
+/// A handle to the exporter, for the request path.
 pub(crate) struct Exporter {
     shared: Arc<Shared>,
 }
 
-/// What requests and the worker share.
+/// The state that requests and the worker share.
 struct Shared {
     queue: Queue,
     ledger: Ledger,
@@ -132,26 +134,28 @@ struct Shared {
     sessions: Sessions,
     security: SecurityQueue,
     commands: Mutex<Vec<Flush>>,
-    /// The worker is gone, whatever the reason: nobody answers any more.
+    /// The worker has ended, for whatever reason, and answers no more commands.
     has_ended: AtomicBool,
 }
 
-/// Asks the worker to deliver everything that was submitted so far.
+/// A command to the worker: deliver everything that was submitted so far.
 struct Flush {
     deadline: Instant,
     close: bool,
-    /// Items with smaller numbers must be sent or dropped until it is done.
+    /// All items with smaller numbers must be sent or dropped before the flush is done.
     up_to: u64,
-    /// The sessions counted so far are on their way.
+    /// The sessions counted so far were taken for sending.
     took_sessions: bool,
-    /// What was dropped so far is told.
+    /// The drops counted so far were taken for a client report.
     took_report: bool,
-    /// Answered with the number of items that are left.
+    /// Receives the number of items that are left.
     done: mpsc::SyncSender<u64>,
 }
 
 impl Exporter {
-    /// Starts the thread. Slow things (TLS roots, the HTTP client) happen on it.
+    /// Starts the exporter's thread.
+    ///
+    /// Slow steps (TLS roots, the HTTP client) happen on that thread.
     pub(crate) fn start(settings: Settings) -> Result<Self, Error> {
         if settings.enable_logs || settings.security_log.is_some() {
             LOGS_WANTED.store(true, Ordering::Relaxed);
@@ -165,21 +169,21 @@ impl Exporter {
         Ok(Self { shared })
     }
 
-    /// A cleared record from the pool.
+    /// Takes a cleared record from the pool.
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.shared.pool.take()
     }
 
-    /// Gives a record's memory back.
+    /// Returns a record to the pool.
     pub(crate) fn give_back(&self, record: Box<Record>) {
         self.shared.pool.give_back(record);
     }
 
-    /// Hands an item over, or drops and counts it. Never waits.
+    /// Submits an item, or drops and counts it. Never waits.
     pub(crate) fn submit(&self, item: Item) {
         self.shared.ledger.capture(item.load());
         for dropped in self.shared.queue.push(item) {
-            // An event that is too large for its files goes without them.
+            // An event that does not fit with its attachments is sent without them.
             let dropped = match dropped {
                 Item::Event(mut event) if event.scope.set.has_attachments() => {
                     let bytes = event.attached();
@@ -198,35 +202,41 @@ impl Exporter {
         }
     }
 
-    /// Hands a line over for the file of security events. Never waits.
+    /// Hands over a line for the security log. Never waits.
     pub(crate) fn write_security_log(&self, line: Box<LogLine>) {
         self.shared.security.push(line);
         self.shared.queue.wake();
     }
 
-    /// Counts what was dropped before it became an item.
+    /// Counts items that were dropped before they reached the exporter.
     pub(crate) fn discard(&self, reason: DiscardReason, category: Category, quantity: u64) {
         self.shared.ledger.capture_and_discard(reason, category, quantity);
     }
 
-    /// Counts a request for release health; `started` in nanoseconds since the epoch.
+    /// Counts a request for release health; `started` is in nanoseconds since the epoch.
     pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
         self.shared.sessions.add(started, end);
     }
 
-    /// The accounts at this moment.
+    /// Returns the counts at this moment.
     pub(crate) fn stats(&self) -> Stats {
         self.shared.ledger.stats()
     }
 
-    /// Waits until everything submitted so far is delivered or dropped, at most for `timeout`; then takes no more if `close`.
-    /// Blocks the calling thread.
+    /// Waits at most `timeout` until everything submitted so far is delivered or dropped.
+    ///
+    /// If `close` is true, the exporter accepts no more items from the start of the call. Blocks
+    /// the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if items are left when the timeout ends.
     pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
-        // `Duration::MAX` means "as long as it takes": no moment is that far.
+        // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
         let timeout = timeout.min(LONGEST_WAIT);
         let (done, answer) = mpsc::sync_channel(1);
         let deadline = Instant::now() + timeout;
-        // Before the command: once the worker has answered it, nothing may come in any more.
+        // Close before sending the command: after the worker's answer no item may come in.
         if close {
             self.shared.queue.close();
         }
@@ -240,15 +250,16 @@ impl Exporter {
             done,
         });
         self.shared.queue.wake();
-        // Looked at after the command is in the list: a worker that ends later answers it.
+        // Check after pushing the command: a worker that ends after this check still answers it.
         if self.shared.has_ended.load(Ordering::SeqCst) {
             return Ok(());
         }
-        // The worker answers at the deadline. A hook that never returns may keep it from that, so we watch the clock as well.
+        // The worker answers at the deadline. A hook that never returns may block it, so watch the
+        // clock here as well.
         match answer.recv_timeout(timeout + Duration::from_millis(20)) {
             Ok(0) => Ok(()),
             Ok(left) => Err(FlushError::new(timeout, left)),
-            // No answer in time: what it would have told is not known better than this.
+            // No answer in time: the ledger's count is the best estimate of what is left.
             Err(_) => Err(FlushError::new(timeout, self.stats().waiting().max(1))),
         }
     }
@@ -272,7 +283,7 @@ impl Shared {
         match item {
             Item::Event(event) => {
                 let EventRecord { captured, scope } = *event;
-                // An error of the user's may be inside, and its drop is theirs too.
+                // A user's error may be inside, and its `drop` may panic.
                 let _ = crate::exception::contained(|| drop(captured));
                 self.pool.give_back(scope);
             }
@@ -294,12 +305,12 @@ mod tests {
     use crate::protocol::TraceId;
     use crate::record::LogRecord;
 
-    /// What an exporter without a thread shares.
+    /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {
         Arc::new(Shared::new(1000, 1024 * 1024))
     }
 
-    /// Settings of an exporter for the server of `dsn`, or for `transport`.
+    /// Settings of an exporter that sends to `dsn` or to `transport`.
     pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Transport>) -> Settings {
         Settings {
             dsn,

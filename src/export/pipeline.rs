@@ -1,4 +1,4 @@
-//! What happens to an item between the queue and the transports: hooks, then redaction while it is serialised.
+//! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
 use std::time::Duration;
 
@@ -20,45 +20,50 @@ pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
     pub(super) ignored: IgnoredErrors,
-    /// Lines of code are read where they are at hand.
+    /// Whether frames get their source lines, if the source files are available.
     pub(super) include_source_context: bool,
-    /// Errors are grouped by what and where.
+    /// Whether errors get a fingerprint from their types and their place in the code.
     pub(super) default_fingerprint: bool,
-    /// Shorter spans are left out.
+    /// Shorter spans are left out if they are finished, successful and childless.
     pub(super) min_span_duration: Duration,
     pub(super) before_send: Option<BeforeSend>,
     pub(super) before_send_transaction: Option<BeforeSendTransaction>,
 }
 
-/// An envelope on its way, and what it counts for.
+/// An envelope on its way to a destination, and what it counts for.
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) envelope: Redacted<SealedEnvelope>,
     pub(super) load: Load,
-    /// The rows of the client report inside.
+    /// The rows of the client report in the envelope.
     pub(super) reports: Vec<DiscardedEvent>,
-    /// What has become of it so far.
+    /// Its failed attempts so far.
     pub(super) strikes: Strikes,
-    /// Bytes of files that do not go with it.
+    /// Bytes of attachments that are not sent with it.
     pub(super) withheld_bytes: u64,
-    /// Spans that a hook put in.
+    /// Spans that a hook added.
     pub(super) added_spans: u64,
-    /// Spans that a hook took out of a transaction that is sent all the same.
+    /// Spans that were too short, or removed by a hook, in a transaction that is still sent.
     pub(super) removed_spans: u64,
-    /// What items it holds, by the numbers the queue gave them.
+    /// The numbers that the queue gave to its items.
     pub(super) numbers: Vec<u64>,
 }
 
-/// How often an envelope found no answer while others did: what a server or a proxy chokes on must not hold up the rest.
+/// Counts failed attempts of one envelope while other envelopes were answered.
+///
+/// An envelope that a server or a proxy cannot handle must not hold up the rest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Strikes {
     pub(super) count: u32,
-    /// How many answers there had been at the last failure.
+    /// The number of answers from the server at the last failure.
     pub(super) answers: u64,
 }
 
 impl Outbound {
-    /// The smallest number of its items; what was made by the exporter has none, and nobody waits for it.
+    /// The smallest number of its items.
+    ///
+    /// An envelope that the exporter creates itself has no numbers. It gets `u64::MAX`, so that no
+    /// flush waits for it by number.
     pub(super) fn oldest(&self) -> u64 {
         self.numbers.iter().copied().min().unwrap_or(u64::MAX)
     }
@@ -78,7 +83,7 @@ impl Outbound {
 }
 
 impl Pipeline {
-    /// Turns an item into an envelope, with a client report beside it when there is something to report.
+    /// Turns an item into an envelope, with a client report if there is something to report.
     pub(super) fn seal(
         &self,
         item: &mut Item,
@@ -115,25 +120,25 @@ impl Pipeline {
         }
     }
 
-    /// An envelope of logs; at most a hundred.
+    /// Seals an envelope of logs; `lines` holds at most a hundred.
     pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Option<Outbound> {
         let envelope = self.write_logs(lines, buffer).ok()?;
         let bytes = lines.iter().map(|line| line.size() as u64).sum();
         Some(Outbound::new(envelope, Load { quantity: lines.len() as u64, bytes, ..Load::one(Category::LogItem) }, Vec::new()))
     }
 
-    /// A log as a line of a file.
+    /// Writes a log as a line of the security log.
     pub(super) fn line(&self, line: &LogLine) -> Option<Redacted<Vec<u8>>> {
         self.redactor.line(&LinePayload(line)).ok()
     }
 
-    /// An envelope that holds nothing but a client report.
+    /// Seals an envelope that holds only a client report.
     pub(super) fn seal_report(&self, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
         let report = ClientReport::new(reports.clone());
         self.seal_alone(ItemType::ClientReport, &report, Category::Internal, reports)
     }
 
-    /// An envelope of sessions.
+    /// Seals an envelope of sessions. Returns `None` without a release.
     pub(super) fn seal_sessions(&self, minutes: Vec<SessionAggregate>) -> Option<Outbound> {
         let release = self.facts.release.as_ref()?;
         let sessions = SessionAggregates::new(minutes, release, &self.facts.environment);
@@ -146,7 +151,7 @@ impl Pipeline {
         Some(Outbound::new(open.seal(), Load::one(category), reports))
     }
 
-    /// A header that says nothing of a trace.
+    /// A header without the context of a trace.
     fn plain_header(event_id: Option<EventId>) -> EnvelopeHeader {
         EnvelopeHeader { event_id, sdk: Some(SdkInfo::current()), ..EnvelopeHeader::default() }
     }
@@ -262,7 +267,7 @@ impl Pipeline {
     ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         let written = self.redactor.envelope(header, buffer).and_then(|mut open: OpenEnvelope<'_>| {
             items(&mut open)?;
-            // Behind the event: a receiver may stop reading at a type it does not know.
+            // After the event: a receiver may stop reading at an item type it does not know.
             if !reports.is_empty() {
                 open.item(ItemType::ClientReport, None, &ClientReport::new(reports.to_vec()))?;
             }
@@ -275,15 +280,17 @@ impl Pipeline {
     }
 }
 
-/// What a hook made of a payload.
+/// What a hook did with a payload.
 enum Hooked<T> {
     Kept(Box<T>),
     Dropped,
-    /// With the payload as it was before.
+    /// Holds the payload as it was before the hook ran.
     Panicked(Box<T>),
 }
 
-/// Builds the protocol's value of a payload, only because a hook wants to see it.
+/// Runs a hook on a payload.
+///
+/// The protocol's value is built for the hook only: without a hook, payloads are written directly.
 fn through<T: DeserializeOwned>(
     hook: &(dyn Fn(T) -> Option<T> + Send + Sync),
     payload: &impl Serialize,
@@ -304,9 +311,11 @@ fn through<T: DeserializeOwned>(
     })
 }
 
-/// What may leave when a hook failed that perhaps meant to remove something: ids, times and types.
+/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
+///
+/// The hook may have been meant to remove the rest.
 fn bare_event(event: &mut Event) {
-    // Servers want `message`; `formatted` alone is an invalid log entry.
+    // Servers require `message`: a log entry with `formatted` alone is invalid.
     event.logentry = Some(LogEntry { message: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
     if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
         event.transaction = Some(WITHHELD.to_owned());
@@ -326,7 +335,7 @@ fn bare_event(event: &mut Event) {
     }
 }
 
-/// The same for a transaction.
+/// Reduces a transaction in the same way as `bare_event`.
 fn bare_transaction(transaction: &mut Transaction) {
     if is_from_data(transaction.transaction_info.source) {
         WITHHELD.clone_into(&mut transaction.name);
@@ -344,17 +353,18 @@ fn bare_transaction(transaction: &mut Transaction) {
     }
 }
 
-/// The name of a transaction whose own name may hold what a failed hook meant to remove.
+/// Replaces a transaction's name, if it may hold data that the failed hook should have removed.
 const WITHHELD: &str = "<withheld>";
 
-/// Whether a name may hold more than the program's text: it was set while the request or job ran.
+/// Whether a name may contain data, because it was set while the request or job ran.
 const fn is_from_data(source: TransactionSource) -> bool {
     !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }
 
-/// What is found out about an event on the exporter's thread.
+/// Details of an event that are computed on the exporter's thread.
 struct Resolved {
-    /// Innermost first, as the wire wants it, each with its mechanism; frames on the outermost.
+    /// Innermost first, as the protocol requires. Each has its mechanism; the outermost has the
+    /// frames.
     exceptions: Vec<Exception>,
     images: DebugMeta,
     fingerprint: Option<Vec<String>>,
@@ -365,11 +375,12 @@ fn resolve(event: &mut EventRecord, name: &str, include_source_context: bool) ->
     let mut chain = std::mem::take(&mut captured.exceptions);
     exception::mechanisms(&mut chain, captured.mechanism, captured.handled);
     if let Some(outermost) = chain.first_mut() {
-        // The trace inside of an error shows where it was made; ours, where it was captured.
+        // The backtrace inside an error shows where the error was created; ours shows where it was
+        // captured.
         let backtrace = captured.backtrace.take();
         let inside = backtrace.as_ref().and_then(|backtrace| backtrace.read());
         let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
-        // It may be the last handle of an error of the user's, whose drop is theirs too.
+        // This may be the last handle to a user's error, whose `drop` may panic.
         let _ = exception::contained(|| drop(backtrace));
         outermost.stacktrace = inside.or_else(|| exception::stacktrace(&captured.addresses));
         if let Some(trace) = outermost.stacktrace.as_mut().filter(|_| is_trustworthy && include_source_context) {

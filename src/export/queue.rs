@@ -1,4 +1,6 @@
-//! The bounded way from requests to the exporter: a push never waits and never wakes a thread that is awake.
+//! The bounded queue from requests to the exporter.
+//!
+//! A push never waits, and it wakes the worker's thread only if that sleeps.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,7 @@ use tokio::sync::Notify;
 use super::Item;
 use super::item::Class;
 
-/// Logs that may wait: the protocol's own limit. They do not count as items.
+/// The protocol's limit for waiting logs. They do not count as items.
 const LOGS_LIMIT: usize = 1000;
 
 #[derive(Debug)]
@@ -17,21 +19,23 @@ pub(super) struct Queue {
     state: Mutex<State>,
     items_limit: usize,
     bytes_limit: usize,
-    /// Whether the worker sleeps until someone wakes it. While it works it looks by itself every few milliseconds,
-    /// so a push costs no system call.
+    /// Whether the worker sleeps until it is woken.
+    ///
+    /// While there is traffic it checks the queue every few milliseconds, so a push needs no system
+    /// call.
     asleep: AtomicBool,
     notify: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Errors leave first.
+    /// Errors, check-ins and feedback. They leave first.
     errors: VecDeque<Numbered>,
     transactions: VecDeque<Numbered>,
     logs: VecDeque<Numbered>,
     bytes: usize,
     closed: bool,
-    /// How many items there were.
+    /// The number of the next item, which is also the number of items so far.
     next: u64,
 }
 
@@ -59,7 +63,7 @@ impl State {
         }
     }
 
-    /// How many bytes those hold that give way to a class.
+    /// The bytes held by items that give way to a class.
     fn held_by_others(&self, class: Class) -> usize {
         let sum = |items: &VecDeque<Numbered>| items.iter().map(|item| item.size).sum::<usize>();
         match class {
@@ -69,7 +73,9 @@ impl State {
         }
     }
 
-    /// The oldest of those that give way to a class; what does not free an item frees bytes.
+    /// Removes the oldest item that gives way to a class.
+    ///
+    /// Removing a log frees only bytes, because logs do not count as items.
     fn give_way(&mut self, class: Class, lacks_bytes: bool) -> Option<Numbered> {
         if class == Class::Logs {
             return None;
@@ -81,7 +87,7 @@ impl State {
 
 impl Queue {
     pub(super) fn new(items_limit: usize, bytes_limit: usize) -> Self {
-        // The room is there from the start: a push allocates nothing.
+        // Reserved up front, so that pushing a transaction does not allocate.
         let state = State {
             errors: VecDeque::with_capacity(items_limit.min(128)),
             transactions: VecDeque::with_capacity(items_limit),
@@ -90,7 +96,10 @@ impl Queue {
         Self { state: Mutex::new(state), items_limit, bytes_limit, asleep: AtomicBool::new(false), notify: Notify::new() }
     }
 
-    /// Takes the item, and gives back what had to go: the item itself, or the oldest transactions when an error needs their place.
+    /// Adds an item, and returns the items that had to be dropped.
+    ///
+    /// If the queue is full, older items give way: logs to transactions and errors, transactions to
+    /// errors. If that does not help, the item itself is returned.
     pub(super) fn push(&self, item: Item) -> Vec<Item> {
         let size = item.size();
         let class = item.class();
@@ -105,7 +114,7 @@ impl Queue {
             if !lacks_bytes && !lacks_room {
                 break;
             }
-            // Nobody is thrown out for one that does not fit all the same.
+            // Evict nothing if the item would not fit even then.
             let fits = size <= self.bytes_limit && (!lacks_bytes || state.held_by_others(class) + self.bytes_limit >= state.bytes + size);
             let oldest = if fits { state.give_way(class, lacks_bytes) } else { None };
             let Some(Numbered { size: freed, item: oldest, .. }) = oldest else {
@@ -126,7 +135,7 @@ impl Queue {
         evicted
     }
 
-    /// The oldest error, else the oldest transaction, else the oldest log; with its number.
+    /// Takes the oldest error, else the oldest transaction, else the oldest log, with its number.
     pub(super) fn pop(&self) -> Option<(u64, Item)> {
         let mut state = self.lock();
         let popped = state.errors.pop_front().or_else(|| state.transactions.pop_front());
@@ -135,18 +144,18 @@ impl Queue {
         Some((number, item))
     }
 
-    /// Whether it is less than half full.
+    /// Whether less than half of each limit is used.
     pub(super) fn has_much_room(&self) -> bool {
         let state = self.lock();
         state.len() < self.items_limit / 2 && state.bytes < self.bytes_limit / 2
     }
 
-    /// The number that the next item will get: all that came before have smaller ones.
+    /// The number that the next item will get. All items so far have smaller ones.
     pub(super) fn next_number(&self) -> u64 {
         self.lock().next
     }
 
-    /// The smallest number that still waits.
+    /// The smallest number that still waits in the queue.
     pub(super) fn oldest(&self) -> Option<u64> {
         let state = self.lock();
         [&state.errors, &state.transactions, &state.logs].into_iter().filter_map(|items| Some(items.front()?.number)).min()
@@ -166,16 +175,16 @@ impl Queue {
         self.lock().is_empty()
     }
 
-    /// Says that from now on a push must wake the worker; `false` if there is something to do already.
+    /// Makes the next push wake the worker. Returns `false` if the queue is not empty.
     pub(super) fn fall_asleep(&self) -> bool {
         let state = self.lock();
         let asleep = state.is_empty();
-        // Under the lock: a push that comes later sees the flag.
+        // Set under the lock, so that a later push sees the flag.
         self.asleep.store(asleep, Ordering::Relaxed);
         asleep
     }
 
-    /// Resolves at the next [`wake`](Self::wake), or at once if there was one since the last time.
+    /// Resolves at the next [`wake`](Self::wake), or at once if there was one since the last call.
     pub(super) async fn woken(&self) {
         self.notify.notified().await;
     }

@@ -1,4 +1,4 @@
-//! The server's "not now": read from every response, kept per category, on the monotonic clock.
+//! Rate limits of the server: read from each response, kept per category on the monotonic clock.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,40 +7,42 @@ use ::http::{HeaderMap, StatusCode};
 
 use crate::protocol::Category;
 
-/// No limit lasts longer, whatever a server says.
+/// No limit lasts longer than a day, whatever the server says.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const UNSPECIFIED: Duration = Duration::from_secs(60);
 
-/// Until when nothing of a category is sent.
+/// Until when each category must not be sent.
 #[derive(Debug, Default)]
 pub(super) struct RateLimits {
-    /// Without a category: all of them.
+    /// The key `None` stands for all categories.
     until: HashMap<Option<Category>, Instant>,
 }
 
-/// Categories that a server may close. Single spans and files are not sent by themselves, and reports are never limited.
+/// Categories that a server can limit.
+///
+/// Spans and attachments are not sent on their own, and client reports are never limited.
 const LIMITED: [Category; 6] =
     [Category::Error, Category::Transaction, Category::Session, Category::Monitor, Category::Feedback, Category::LogItem];
 
 impl RateLimits {
-    /// Whether the category is closed at `now`.
+    /// Whether the category is limited at `now`.
     pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
         let is_over = |limit| self.until.get(&limit).is_none_or(|until| now >= *until);
         category != Category::Internal && !(is_over(None) && is_over(Some(category)))
     }
 
-    /// Takes in what a response says.
+    /// Reads the limits from a response.
     pub(super) fn note(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
         for (limit, duration) in limits(status, headers) {
             let until = now + duration.min(LONGEST);
-            // A shorter limit never shortens a longer one.
+            // A shorter limit must not replace a longer one.
             let slot = self.until.entry(limit).or_insert(until);
             *slot = until.max(*slot);
         }
     }
 }
 
-/// The limits a response asks for; no category means all.
+/// Returns the limits in a response; `None` stands for all categories.
 fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Duration)> {
     let mut lines = headers.get_all("x-sentry-rate-limits").iter().peekable();
     if lines.peek().is_some() {
@@ -53,7 +55,9 @@ fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Dur
     Vec::new()
 }
 
-/// One limit: `retry_after:categories:scope[:reason[:namespaces]]`. Anything behind is ignored, unknown categories as well.
+/// Parses one limit: `retry_after:categories:scope[:reason[:namespaces]]`.
+///
+/// Reads only the first two fields, and ignores unknown categories.
 fn limit(text: &str) -> Vec<(Option<Category>, Duration)> {
     let mut fields = text.trim().split(':');
     let duration = fields.next().and_then(|seconds| seconds.trim().parse().ok()).and_then(seconds);
@@ -65,7 +69,7 @@ fn limit(text: &str) -> Vec<(Option<Category>, Duration)> {
 }
 
 fn seconds(seconds: f64) -> Option<Duration> {
-    // `min` would turn NaN into the longest.
+    // `min` would turn NaN into `LONGEST`.
     (!seconds.is_nan()).then(|| Duration::try_from_secs_f64(seconds.min(LONGEST.as_secs_f64())).ok()).flatten()
 }
 

@@ -1,6 +1,7 @@
-//! A file for security events: one JSON object a line, redacted like everything else, written whatever the network does.
+//! Writes security events to a file: one redacted JSON object per line, even without a network.
 //!
-//! Rotation is ours, since it is thirty lines: crates for it bring a calendar, and none sets the file's mode.
+//! Rotation is implemented here in thirty lines. The crates for it depend on a calendar, and none
+//! sets the file's mode.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,23 +12,24 @@ use super::diagnostics;
 use super::pipeline::Pipeline;
 use crate::record::LogLine;
 
-/// Lines that wait for the exporter's thread, in number and bytes; those beyond are counted in the file.
+/// Limits of the lines that wait for the exporter's thread, in number and bytes. Lines beyond them
+/// are lost; the file says how many.
 const LINES_LIMIT: usize = 10_000;
 const BYTES_LIMIT: usize = 8 * 1024 * 1024;
-/// Files beside the current one.
+/// Old files to keep, besides the current one.
 const OLD_FILES: u32 = 5;
 
-/// Where security events go.
+/// Where security events are written, and which events these are.
 #[derive(Clone, Debug)]
 pub(crate) struct SecurityLog {
     pub(crate) path: PathBuf,
-    /// Which events count: those of this target and below.
+    /// Events with this target, or a target below it, are security events.
     pub(crate) target: String,
-    /// A file of more bytes gives way to a new one.
+    /// A file of at least this many bytes is rotated before the next line.
     pub(crate) max_bytes: u64,
 }
 
-/// Lines on their way to the file.
+/// Lines that wait to be written to the file.
 #[derive(Debug, Default)]
 pub(super) struct SecurityQueue {
     state: Mutex<Waiting>,
@@ -35,7 +37,7 @@ pub(super) struct SecurityQueue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Nobody writes any more.
+    /// The exporter has ended and writes no more lines.
     is_closed: bool,
     #[expect(clippy::vec_box, reason = "a push under the lock moves one pointer")]
     lines: Vec<Box<LogLine>>,
@@ -68,23 +70,23 @@ impl SecurityQueue {
         (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost))
     }
 
-    /// Takes nothing more.
+    /// Accepts no more lines.
     pub(super) fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
     }
 }
 
-/// The file, opened with the first line.
+/// The file, opened when the first line is written.
 pub(super) struct SecurityFile {
     settings: SecurityLog,
     file: Option<File>,
     written: u64,
-    /// A line was cut off: the next one begins a line of its own.
+    /// A failed write may have left a partial line, so the next line starts with a line break.
     is_torn: bool,
-    /// A file that cannot be put aside is tried again after so many bytes.
+    /// The size at which the file is rotated. A failed rotation is tried again `max_bytes` later.
     rotate_at: u64,
     trouble: diagnostics::Quiet,
-    /// Lines that could not be written.
+    /// Lines lost since the last successful write.
     lost: u64,
 }
 
@@ -94,7 +96,7 @@ impl SecurityFile {
         Self { settings, file: None, written: 0, is_torn: false, rotate_at, trouble: diagnostics::Quiet::new(), lost: 0 }
     }
 
-    /// Writes lines, and how many were lost before them.
+    /// Writes lines; `lost` lines were lost before them.
     #[expect(clippy::vec_box, reason = "as they come out of the queue")]
     pub(super) fn write(&mut self, lines: &Vec<Box<LogLine>>, lost: u64, pipeline: &Pipeline) {
         self.lost += lost;
@@ -135,7 +137,9 @@ impl SecurityFile {
         Ok(())
     }
 
-    /// `security.log` becomes `security.log.1`, that `security.log.2`, and so on; the oldest goes. Where that fails the present file goes on.
+    /// Renames `security.log` to `security.log.1`, that to `security.log.2`, and so on.
+    ///
+    /// The oldest file is overwritten. If renaming fails, the current file keeps growing.
     fn rotate(&mut self) {
         let path = &self.settings.path;
         let older = (1..OLD_FILES).rev().try_for_each(|number| rename(&numbered(path, number), &numbered(path, number + 1)));
@@ -166,7 +170,10 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file for its owner alone. What is there and no file is left alone: a pipe would wait for a reader, and a device belongs to all.
+/// Opens the file so that only its owner can read and write it.
+///
+/// Returns an error if the path exists but is not a regular file. Opening a pipe would block until
+/// it has a reader, and a new mode for a device would affect all its users.
 fn open(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is no file"));
@@ -176,7 +183,7 @@ fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
-    // One that was there before may be open to others.
+    // A file that existed before may be readable by other users.
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(file)

@@ -1,4 +1,4 @@
-//! Sessions by minute, until they are sent.
+//! Counts sessions by minute until they are sent.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::protocol::SessionAggregate;
 
 const MINUTE: u64 = 60 * 1_000_000_000;
-/// Rows an item may have.
+/// The number of rows an item may have. If more minutes wait, the first is dropped.
 const MINUTES_LIMIT: usize = 100;
 
-/// How a request went, for release health.
+/// How a request ended, for release health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionEnd {
-    /// A panic ended it.
+    /// The request ended with a panic.
     Crashed,
-    /// An error was captured.
+    /// An error was captured during the request.
     Errored,
-    /// Neither.
+    /// Neither a panic nor an error.
     Exited,
 }
 
@@ -36,11 +36,11 @@ struct Minute {
 }
 
 impl Sessions {
-    /// Counts a request that began at `started`, in nanoseconds since the epoch.
+    /// Counts a request that started at `started`, in nanoseconds since the epoch.
     pub(super) fn add(&self, started: u64, end: SessionEnd) {
         let number = started / MINUTE;
         let mut minutes = self.lock();
-        // The present minute is the last, nearly always.
+        // Search from the back: the current minute is nearly always the last.
         let place = minutes.iter().rposition(|minute| minute.number == number);
         if place.is_none() {
             if minutes.len() >= MINUTES_LIMIT {
@@ -59,7 +59,7 @@ impl Sessions {
         }
     }
 
-    /// Takes what was counted since the last call.
+    /// Takes the counts since the last call.
     pub(super) fn take(&self) -> Vec<SessionAggregate> {
         let minutes = std::mem::take(&mut *self.lock());
         let rows = minutes.into_iter().map(|Minute { number, exited, errored, crashed }| {

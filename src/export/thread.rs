@@ -1,4 +1,4 @@
-//! The exporter's own thread, with a runtime of its own.
+//! The exporter's own thread, with its own runtime.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
         Err(error) => return diagnostics::warn(&format!("nothing will be sent: the exporter's runtime could not be built: {error}")),
     };
     runtime.block_on(Worker::new(settings, shared).run());
-    // A name lookup may sit in a thread of its own; nobody waits for it.
+    // A name lookup may still block a thread of the runtime: do not wait for it.
     runtime.shutdown_background();
 }
 
@@ -29,12 +29,17 @@ fn mark() {
     IS_EXPORTER.with(|is_exporter| is_exporter.set(true));
 }
 
-/// Whether this thread belongs to an exporter: what its HTTP client logs would make the next envelope, and that the one after it.
+/// Whether this thread belongs to an exporter.
+///
+/// If the logs of its HTTP client were recorded, each envelope would cause the next one.
 pub(crate) fn is_exporter() -> bool {
     IS_EXPORTER.with(Cell::get)
 }
 
-/// The end of the worker, also by a panic of ours: nothing is taken any more, what is left is counted, nobody waits in vain.
+/// Cleans up when the worker ends, even by a panic.
+///
+/// The queue accepts no more items, the remaining ones are dropped and counted, and all waiting
+/// flushes are answered.
 struct End<'a> {
     shared: &'a Shared,
 }
@@ -49,7 +54,7 @@ impl Drop for End<'_> {
         }
         self.shared.has_ended.store(true, Ordering::SeqCst);
         for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // Whoever asked may have gone.
+            // The caller of `flush` may have stopped waiting.
             let _ = flush.done.try_send(0);
         }
     }

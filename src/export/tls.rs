@@ -1,4 +1,4 @@
-//! TLS where the feature `rustls` is on; its twin without leaves connections as they are.
+//! TLS if the feature `rustls` is on; without it, a twin that leaves connections unchanged.
 
 #[cfg(feature = "rustls")]
 pub(super) use self::on::Tls;
@@ -16,15 +16,19 @@ mod on {
 
     use crate::error::Error;
 
-    /// Who is trusted: whom the platform trusts.
+    /// TLS that trusts the certificates that the platform trusts.
     #[derive(Clone)]
     pub(crate) struct Tls(Arc<ClientConfig>);
 
     impl Tls {
-        /// The platform is asked for its certificates only if they are needed: an image without any can still reach a relay without TLS.
+        /// Creates the TLS configuration.
+        ///
+        /// Loads the platform's certificates only if they are needed. An image without certificates
+        /// can still reach a relay without TLS.
         pub(crate) fn new(is_needed: bool) -> Result<Self, Error> {
             let refused = |error| Error::exporter(format!("TLS could not be set up: {error}"));
-            // The provider is given here and not installed for the process: that choice is the application's.
+            // The provider is passed explicitly: installing one for the process is the
+            // application's choice.
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refused)?;
             let builder = if is_needed {
@@ -35,7 +39,7 @@ mod on {
             Ok(Self(Arc::new(builder.with_no_client_auth())))
         }
 
-        /// A connector that speaks TLS over `connector` to whom it reaches by `https`.
+        /// Wraps `connector` so that it uses TLS for `https` URLs.
         pub(crate) fn over<C>(&self, connector: C) -> HttpsConnector<C> {
             HttpsConnector::from((connector, Arc::clone(&self.0)))
         }
@@ -46,7 +50,7 @@ mod on {
 mod off {
     use crate::error::Error;
 
-    /// None: a DSN with `https` is an error before it comes to this.
+    /// No TLS: a DSN with `https` is rejected before it gets here.
     #[derive(Clone)]
     pub(crate) struct Tls;
 

@@ -1,4 +1,4 @@
-//! An event from what was captured and the scope it was captured in.
+//! Serialises an event from the captured data and the scope it was captured in.
 
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
@@ -18,7 +18,7 @@ pub(in crate::export) struct EventPayload<'a> {
     /// Innermost cause first, with mechanisms and frames.
     pub(in crate::export) exceptions: &'a [Exception],
     pub(in crate::export) images: &'a DebugMeta,
-    /// By what the server groups, where the user has said nothing else.
+    /// The default fingerprint, used if the user has not set one.
     pub(in crate::export) fingerprint: &'a [String],
     pub(in crate::export) facts: &'a Facts,
 }
@@ -142,7 +142,7 @@ impl Serialize for Contexts<'_> {
     }
 }
 
-/// The fields of a log, but for its message, and where it stands in the code.
+/// The fields of a log except its message, and its place in the code.
 struct LogFields<'a>(&'a LogRecord);
 
 impl Serialize for LogFields<'_> {

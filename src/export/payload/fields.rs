@@ -1,4 +1,4 @@
-//! Which names of span fields mean something, and what.
+//! Which names of span fields have a meaning, and which meaning.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use super::queries::is_query_text;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Fields, Key, LogRecord};
 
-/// Up to here a scan finds a field faster than a table.
+/// Up to this many attributes, a scan finds a name faster than a table.
 const FEW: usize = 32;
 
 /// The name of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Name<'a> {
-    /// From a callsite: it is part of the program.
+    /// From a callsite, so it is part of the program.
     Program(&'static str),
-    /// From anywhere.
+    /// From any other source.
     Given(&'a str),
 }
 
@@ -54,19 +54,19 @@ impl Serialize for Name<'_> {
     }
 }
 
-/// What the fields of a span say about it, and the rest as attributes.
+/// The meaning of a span's fields, and the rest as attributes.
 #[derive(Debug, Default)]
 pub(super) struct Understood<'a> {
     pub(super) op: Option<Cow<'a, str>>,
     pub(super) name: Option<Cow<'a, str>>,
-    /// The name is the text of a query, whatever the kind of work is.
+    /// The name is the text of a query, whatever the `op` is.
     pub(super) is_named_by_query: bool,
     pub(super) status: Option<SpanStatus>,
-    /// The last value of each name, in the order the names came.
+    /// The last value of each name, in the order in which the names first came.
     pub(super) attributes: Vec<(Name<'a>, FieldValue<'a>)>,
 }
 
-/// Reads the fields of a span; `metadata` gives the names of those that are known by their place.
+/// Reads the fields of a span; `metadata` has the names of fields that are known by index.
 pub(super) fn understand<'a>(
     metadata: Option<&'static Metadata<'static>>,
     fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>,
@@ -77,7 +77,7 @@ pub(super) fn understand<'a>(
 }
 
 impl<'a> Understood<'a> {
-    /// Reads the fields of another span; the memory of the list is used again.
+    /// Reads the fields of another span, and reuses the memory of the list.
     pub(super) fn read(&mut self, metadata: Option<&'static Metadata<'static>>, fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>) {
         self.attributes.clear();
         (self.op, self.name, self.status) = (None, None, None);
@@ -87,14 +87,14 @@ impl<'a> Understood<'a> {
         let mut places: Option<HashMap<&str, usize>> = None;
         for (key, value) in fields {
             let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
-            // Most names are only names: that is seen by their beginning.
+            // Most names have no meaning, which a check of their first bytes shows.
             if may_tell(&name) {
                 tells = true;
                 let text = || match value {
                     FieldValue::Text(text) => Cow::Borrowed(text),
                     other => Cow::Owned(other.to_string()),
                 };
-                // What describes the span does not stay as an attribute.
+                // Fields that describe the span do not stay as attributes.
                 match &*name {
                     "sentry.op" => {
                         self.op = Some(text());
@@ -112,7 +112,7 @@ impl<'a> Understood<'a> {
                         self.status = otel_status(&text());
                         continue;
                     }
-                    // sqlx leaves it empty where its summary is the whole.
+                    // sqlx leaves this empty if its summary is the complete text.
                     "db.query.text" | "db.statement" => statement = Some(text()).filter(|text| !text.is_empty()).or(statement),
                     _ => {}
                 }
@@ -127,7 +127,7 @@ impl<'a> Understood<'a> {
                 let place = *places.entry(name.text()).or_insert(next);
                 (place < next).then_some(place)
             };
-            // JSON must not repeat a key; a value that was recorded again replaces the first.
+            // JSON must not repeat a key, so a value that is recorded again replaces the first.
             match place.and_then(|place| attributes.get_mut(place)) {
                 Some(slot) => slot.1 = value,
                 None => attributes.push((name, value)),
@@ -150,7 +150,7 @@ impl<'a> Understood<'a> {
     }
 }
 
-/// Whether a name may say more than a name does: all that do begin like this.
+/// Whether a name may have a meaning: all names that do start with one of these prefixes.
 #[inline]
 fn may_tell(name: &str) -> bool {
     match name.as_bytes() {
@@ -163,7 +163,9 @@ fn may_tell(name: &str) -> bool {
     }
 }
 
-/// The fields of an event as they are: the last value of each name, in the order the names came. The message is left out.
+/// Returns the fields of an event, except its message.
+///
+/// Each name has its last value. The order is that in which the names first came.
 pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
     let mut plain: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
     for (key, value) in Fields::new(&log.fields) {
@@ -179,8 +181,10 @@ pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
     plain
 }
 
-/// Of what sqlx says of a query that is over: the text once, under the name of today, and no durations, which the span has. Returns its summary, which is
-/// the text where that is short.
+/// Cleans up the fields that sqlx records for a finished query, and returns its summary.
+///
+/// Keeps the query's text once, as `db.query.text`. Removes the durations, because the span has its
+/// own. The summary of a short query is its complete text.
 fn ended_query<'a>(attributes: &mut Vec<(Name<'a>, FieldValue<'a>)>) -> Option<&'a str> {
     let is_ended = attributes.iter().any(|(name, _)| **name == *"elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
     if !is_ended {
@@ -210,7 +214,7 @@ pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Op
     }
 }
 
-/// The kind of work by the attributes of OpenTelemetry's conventions.
+/// Derives the `op` from the attributes of OpenTelemetry's conventions.
 fn derived_op(attributes: &[(Name<'_>, FieldValue<'_>)]) -> Option<&'static str> {
     let text = |wanted: &str| {
         attributes.iter().find_map(|(name, value)| match value {

@@ -1,4 +1,4 @@
-//! The header of an envelope, with what the trace is sampled by.
+//! The header of an envelope, with the dynamic sampling context of its trace.
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
@@ -10,14 +10,14 @@ use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
 use crate::record::Record;
 
-/// The header of an envelope that holds what became of `record`.
+/// The header of an envelope with an event or transaction from `record`.
 pub(in crate::export) struct HeaderPayload<'a> {
     pub(in crate::export) event_id: EventId,
     pub(in crate::export) record: &'a Record,
     /// The transaction's name.
     pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
-    /// A hook panicked that may have meant to remove a name: only `name` is sent.
+    /// A hook that may have been meant to remove a name panicked, so only `name` is sent.
     pub(in crate::export) is_bare: bool,
 }
 
@@ -39,13 +39,19 @@ impl Serialize for HeaderPayload<'_> {
     }
 }
 
-/// What the header says about the trace.
+/// The dynamic sampling context in the header.
 enum Sampling {
-    /// Nothing. A continued trace without a context of its own stays without one: only its head may say what it is.
+    /// No context.
+    ///
+    /// Only the service that started a trace may define its context. There is also none if the
+    /// public key is invalid.
     Unknown,
-    /// What came in or went out, frozen; but for what was kept after the fact: the parent's "no" would make the server throw it away.
+    /// The context that came in, or that went out first. It does not change after that.
+    ///
+    /// One exception: if a transaction is kept although it was not sampled, its rate and decision
+    /// are replaced. The server would drop it because of the parent's decision.
     Given(Box<DynamicSamplingContext>),
-    /// The trace began here.
+    /// The trace started here.
     Own,
 }
 
@@ -61,12 +67,12 @@ impl Sampling {
                 return Self::Given(Box::new(context));
             }
         }
-        // One member that a server cannot read makes it throw the whole away.
+        // A server ignores the whole context if it cannot read one member.
         if facts.public_key.len() == 32 && trace.parent.is_none() { Self::Own } else { Self::Unknown }
     }
 }
 
-/// The context of a trace that began here.
+/// The context of a trace that started here.
 struct OwnSampling<'a> {
     record: &'a Record,
     name: &'a str,

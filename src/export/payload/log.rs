@@ -1,4 +1,4 @@
-//! Structured logs, as the protocol's container and as lines of a file.
+//! Structured logs, as the protocol's container and as lines of the security log.
 
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
@@ -12,7 +12,7 @@ use crate::export::Facts;
 use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldValue, Fields, LogLine, LogRecord};
 
-/// As many logs as an envelope may hold.
+/// The logs of one envelope.
 pub(in crate::export) struct LogsPayload<'a> {
     pub(in crate::export) lines: &'a [Box<LogLine>],
     pub(in crate::export) facts: &'a Facts,
@@ -21,7 +21,7 @@ pub(in crate::export) struct LogsPayload<'a> {
 impl Serialize for LogsPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Logs", 2)?;
-        // Nothing is to be inferred from who sends them.
+        // With version 2 the server does not infer an IP address or user agent from the sender.
         out.serialize_field("version", &2)?;
         out.serialize_field("items", &Items(self))?;
         out.end()
@@ -63,7 +63,9 @@ impl Serialize for Log<'_> {
     }
 }
 
-/// The protocol's word, and OpenTelemetry's number. Note `warn`: events say `warning`.
+/// Returns the protocol's word for a level, and OpenTelemetry's number.
+///
+/// Logs say `warn`, while events say `warning`.
 fn level(level: Level) -> (&'static str, u8) {
     match level {
         Level::TRACE => ("trace", 1),
@@ -81,7 +83,7 @@ fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
     })
 }
 
-/// The fields with their types, and what every log of the process has.
+/// The fields of a log with their types, and the attributes that every log has.
 struct Attributes<'a>(&'a Log<'a>);
 
 impl Serialize for Attributes<'_> {
@@ -98,7 +100,7 @@ impl Serialize for Attributes<'_> {
                 value => map.serialize_entry(&Compiled(name), &Typed(*value))?,
             }
         }
-        // JSON must not repeat a key: what the application says wins.
+        // JSON must not repeat a key: the application's value wins.
         let mut own = |name: &'static str, value: FieldValue<'_>| {
             if given.iter().any(|(taken, _)| *taken == name) { Ok(()) } else { map.serialize_entry(&Word(name), &Typed(value)) }
         };
@@ -121,7 +123,7 @@ impl Serialize for Attributes<'_> {
     }
 }
 
-/// A value with its type: a server throws away those whose type is missing or wrong.
+/// A value with its type. A server drops values whose type is missing or wrong.
 struct Typed<'a>(FieldValue<'a>);
 
 impl Serialize for Typed<'_> {
@@ -140,7 +142,7 @@ impl Serialize for Typed<'_> {
     }
 }
 
-/// A line of a file.
+/// A line of the security log.
 pub(in crate::export) struct LinePayload<'a>(pub(in crate::export) &'a LogLine);
 
 impl Serialize for LinePayload<'_> {

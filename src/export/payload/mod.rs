@@ -1,6 +1,7 @@
-//! Payloads written straight from the record: no value of the protocol is built for them.
+//! Serialises payloads directly from the record, without building the protocol's values.
 //!
-//! What these views write and what [`protocol`](crate::protocol) reads is the same; a test holds them together.
+//! What these views write is what [`protocol`](crate::protocol) reads; a test checks that they
+//! agree.
 
 mod event;
 mod fields;
@@ -36,19 +37,22 @@ fn time(record: &Record, moment: Moment) -> Timestamp {
 
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
-/// `GET /users/{id}`, or the given name alone where there is no request.
+/// `GET /users/{id}` for a request that is named by its route, else the given name alone.
 pub(crate) fn name(record: &Record) -> String {
     let name = record.name.map(|name| record.str(name));
     if !record.has_request || record.source != crate::protocol::TransactionSource::Route {
         return name.unwrap_or_default().into_owned();
     }
     let method = record.str(record.request.method);
-    // Anybody can make methods up, and names must stay few: OpenTelemetry's word stands for all that nobody knows.
+    // A client can invent methods, but the number of names must stay small. So unknown methods
+    // become `_OTHER`, as in OpenTelemetry.
     let method = if METHODS.contains(&&*method) { &*method } else { "_OTHER" };
     [method, " ", name.as_deref().unwrap_or("<unmatched>")].concat()
 }
 
-/// Serialises the pairs of an iterator as a map, once; the pairs must be cheap to make again.
+/// Serialises the pairs from an iterator as a map.
+///
+/// Each serialisation creates the iterator anew, so this must be cheap.
 struct Pairs<F>(F);
 
 impl<F, I, K, V> Serialize for Pairs<F>
@@ -72,7 +76,7 @@ impl Serialize for FieldValue<'_> {
         match self {
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::I64(value) => serializer.serialize_i64(*value),
-            // Beyond i64 a server may not read it as a number.
+            // A server may not read a number beyond `i64`.
             Self::U64(value) if i64::try_from(*value).is_err() => serializer.collect_str(value),
             Self::U64(value) => serializer.serialize_u64(*value),
             // JSON has no NaN and no infinity.
@@ -95,8 +99,10 @@ impl fmt::Display for FieldValue<'_> {
     }
 }
 
-/// An attribute of a span or an event. The text of a query goes without the values in it, a key of a cache as a list, as the protocol
-/// wants it.
+/// An attribute of a span or an event.
+///
+/// The text of a query is written without its values, and the key of a cache as a list, as the
+/// protocol requires.
 struct Attribute<'a>(&'a str, FieldValue<'a>);
 
 impl Serialize for Attribute<'_> {
@@ -109,7 +115,9 @@ impl Serialize for Attribute<'_> {
     }
 }
 
-/// A word of ours: a name of an attribute, a word of the protocol. It is written as it is, neither judged nor escaped.
+/// A word of this crate: an attribute's name or a word of the protocol.
+///
+/// It is written as it is, neither redacted nor escaped.
 #[derive(Clone, Copy)]
 struct Word(&'static str);
 
@@ -121,7 +129,7 @@ impl Serialize for Word {
     }
 }
 
-/// A text of the program (a module, a file, the name of a field): nothing that came with a request can be in it.
+/// A text of the program (a module, a file, a field's name). It cannot contain request data.
 struct Compiled(&'static str);
 
 impl Serialize for Compiled {
@@ -145,7 +153,7 @@ macro_rules! ids {
 }
 ids!(EventId: 32, TraceId: 32, SpanId: 16);
 
-/// Written out already.
+/// The digits are already written out.
 impl Serialize for Id<&str> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(ID, self.0)
@@ -161,11 +169,11 @@ impl Serialize for Group {
     }
 }
 
-/// Where the process runs: what the standard library knows without asking the system.
+/// Where the process runs: what the standard library knows without a system call.
 const OS: Group = Group(&[(Word("name"), Word(std::env::consts::OS))]);
 const DEVICE: Group = Group(&[(Word("arch"), Word(std::env::consts::ARCH))]);
 
-/// Writes the groups that every payload has, behind `trace`.
+/// Writes the contexts that every payload has, and those of the scope except `trace`.
 fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
@@ -183,7 +191,7 @@ fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), 
     Ok(())
 }
 
-/// Tags of the process and of the scope; the scope's win.
+/// The tags of the process and of the scope. The scope's tags win.
 fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a str, &'a str)> {
     let own = move |name: &str| record.set.tags.iter().any(|(other, _)| other == name);
     facts
@@ -194,7 +202,7 @@ fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a s
         .chain(record.set.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str())))
 }
 
-/// The user, with the address the request came from where that is known.
+/// The user. Without an IP address it gets the client's address, if that is known.
 fn user(record: &Record) -> Option<Cow<'_, User>> {
     let user = record.set.user.as_deref();
     match record.request.client {

@@ -1,4 +1,4 @@
-//! Queries of a database: their text without values, which were slow, and which were asked again and again.
+//! Database queries: their text without values, and the detection of repeated queries ("N+1").
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,16 +7,18 @@ use super::fields::understand;
 use super::sql::without_values;
 use crate::record::{FieldValue, Parent, Record, SpanName, SpanRecord};
 
-/// So many of the same in a row, which take so long together, are one query too few: Sentry's own detector counts the same.
+/// N+1 threshold: five identical sequential queries that take more than 50 ms together.
+///
+/// Sentry's own detector uses the same values.
 const REPEATED: usize = 5;
 const REPEATED_FOR: Duration = Duration::from_millis(50);
 
-/// Whether an attribute is the text of a query.
+/// Whether an attribute holds the text of a query.
 pub(super) fn is_query_text(name: &str) -> bool {
     matches!(name, "db.statement" | "db.query.text" | "db.query.summary")
 }
 
-/// What the queries of a transaction have in common.
+/// A query that a transaction repeats.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Repeated {
     pub(super) query: String,
@@ -24,17 +26,19 @@ pub(super) struct Repeated {
     pub(super) nanos: u64,
 }
 
-/// The query that was asked again and again under one span, one after the other ("N+1"): the most frequent, if there is one.
+/// Finds the query that ran most often under one span, one run after the other ("N+1").
+///
+/// Returns `None` if no query reaches the threshold.
 pub(super) fn repeated(record: &Record) -> Option<Repeated> {
-    // Fewer spans cannot hold it.
     if record.spans.len() < REPEATED {
         return None;
     }
-    // Where spans gave way to others, rows are not in the order of time.
+    // If spans were replaced at the span limit, the rows are not in chronological order.
     let mut in_time: Vec<_> =
         record.spans.iter().enumerate().filter(|(_, span)| span.end.is_known() && may_be_query(record, span)).collect();
     let took: u64 = in_time.iter().map(|(_, span)| span.end.nanos_since(span.start)).sum();
-    // Nearly always all of them together are not slow enough: to read what they say would take 4,000 instructions each.
+    // Nearly always all of them together take too little time. Reading their fields would take
+    // 4,000 instructions each.
     if in_time.len() < REPEATED || u128::from(took) <= REPEATED_FOR.as_nanos() {
         return None;
     }
@@ -43,7 +47,7 @@ pub(super) fn repeated(record: &Record) -> Option<Repeated> {
     for (index, span) in in_time {
         let Some(query) = query(record, index) else { continue };
         let row = rows.entry((span.parent, query)).or_default();
-        // What runs side by side was asked at once: that is no loop.
+        // Queries that run concurrently were started together, so they are not a loop.
         if span.start < row.last_end {
             continue;
         }
@@ -63,7 +67,9 @@ struct Row {
     last_end: crate::record::Moment,
 }
 
-/// Whether a span may be a query: its names say no nearly always, and are cheaper than its values.
+/// Whether a span may be a query.
+///
+/// Checks only names: they nearly always rule it out, and are cheaper to read than values.
 fn may_be_query(record: &Record, span: &SpanRecord) -> bool {
     match span.name {
         SpanName::Callsite(metadata) => {
@@ -73,7 +79,7 @@ fn may_be_query(record: &Record, span: &SpanRecord) -> bool {
     }
 }
 
-/// The text of the query that a span is, if it is one.
+/// Returns the text of a span's query, or `None` if the span is not a query.
 fn query(record: &Record, index: usize) -> Option<String> {
     let span = record.spans.get(index)?;
     let metadata = span.name.metadata();

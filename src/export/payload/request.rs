@@ -1,4 +1,4 @@
-//! The request as events and transactions carry it.
+//! The request as events and transactions contain it.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use super::Pairs;
 use crate::export::Facts;
 use crate::record::Record;
 
-/// Stands for a withheld value; the redactor puts its own placeholder there, since the name is on its list.
+/// Stands for a withheld value. The redactor replaces it, since the name is on its list.
 const WITHHELD: &str = "[Filtered]";
 
 pub(super) struct RequestPayload<'a> {
     pub(super) record: &'a Record,
-    /// The path as it may be shown.
+    /// The path, with secret parameters hidden.
     pub(super) path: &'a str,
 }
 
@@ -25,7 +25,7 @@ impl Serialize for RequestPayload<'_> {
         let mut request = serializer.serialize_struct("Request", 4)?;
         request.serialize_field("method", &record.str(facts.method))?;
         let (scheme, host) = (record.str(facts.scheme), record.str(facts.host));
-        // A URL must have a host; where the client named none, a reserved name stands for it (RFC 2606).
+        // A URL needs a host. If the client sent none, a reserved name replaces it (RFC 2606).
         let host = if host.is_empty() { "unknown.invalid".into() } else { host };
         request.serialize_field("url", &[&*scheme, "://", &*host, path].concat())?;
         if let Some(query) = facts.query {
@@ -36,7 +36,9 @@ impl Serialize for RequestPayload<'_> {
     }
 }
 
-/// The path of the request, but for parameters whose names in the route say that they are secret.
+/// Returns the path of the request, with secret parameters hidden.
+///
+/// Their names in the route show that they are secret.
 pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
     let path = record.str(record.request.path);
     match record.route {
@@ -48,7 +50,10 @@ pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
     }
 }
 
-/// Headers by name; lines of one name are joined with a comma, since JSON must not repeat a key. `http` keeps them together.
+/// Returns the headers by name.
+///
+/// Lines with the same name are joined with a comma, because JSON must not repeat a key. `http`
+/// keeps such lines together.
 fn headers(record: &Record) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let mut lines = record.each_header().map(|(name, value)| (name, value.unwrap_or(Cow::Borrowed(WITHHELD)))).peekable();
     std::iter::from_fn(move || {

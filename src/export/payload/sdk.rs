@@ -1,4 +1,6 @@
-//! Who wrote this: what [`SdkInfo::current`] says, out of words that are known while compiling. It is in each payload twice.
+//! The SDK's name and version, as in [`SdkInfo::current`], but written from constants.
+//!
+//! Each payload contains them twice.
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};

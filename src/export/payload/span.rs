@@ -1,4 +1,4 @@
-//! A span from its row and its fields.
+//! Serialises a span from its row and its fields.
 
 use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
@@ -15,9 +15,9 @@ use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 pub(super) struct SpanPayload<'a> {
     pub(super) record: &'a Record,
     pub(super) index: usize,
-    /// What its fields say.
+    /// The meaning of its fields.
     pub(super) understood: &'a Understood<'a>,
-    /// As it is written: all spans have the same.
+    /// Already written as digits, because all spans share it.
     pub(super) trace_id: Id<&'a str>,
     pub(super) facts: &'a Facts,
 }
@@ -35,10 +35,12 @@ impl Serialize for SpanPayload<'_> {
             Parent::Root => record.trace.root,
             Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
         };
-        // What is still open ends with the transaction. A clock that went back must not make the server drop all.
+        // A span that is still open ends with the transaction. An end before the start, after the
+        // clock went back, would make the server drop everything.
         let end = span.end.or(record.end).max(span.start);
         let Understood { op, name, is_named_by_query, status, attributes } = understood;
-        // A span that outlives the request (that of a layer around ours, say) ends with it, as the request does.
+        // A span may outlive the request, as that of a layer around ours does. It then ends with
+        // the request, and is cancelled if the request is.
         let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         let status = status.or(span.status).unwrap_or(unmarked);
@@ -66,7 +68,7 @@ impl Serialize for SpanPayload<'_> {
         out.serialize_field("timestamp", &time(record, end))?;
         out.serialize_field("status", &status)?;
         out.serialize_field("origin", &Word(own.map_or("auto.function.tracing", |own| own.origin)))?;
-        // Told apart only where the inner service was seen to begin and to end.
+        // Known only if the inner service was seen to start and to end.
         let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
         let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
         let took = end.nanos_since(span.start);
@@ -88,18 +90,19 @@ impl Serialize for SpanPayload<'_> {
     }
 }
 
-/// A span's attributes: its fields, and where its code is.
+/// The attributes of a span: its fields, its measurements, and its place in the code.
 struct Attributes<'a> {
     metadata: Option<&'static Metadata<'static>>,
     fields: &'a [(Name<'a>, FieldValue<'a>)],
-    /// The description of a query as it was and without its values: nearly always it is an attribute as well.
+    /// The query in the description, with and without its values. Nearly always the same query is
+    /// an attribute too.
     query: Option<(&'a str, &'a str)>,
-    /// Nanoseconds of a middleware before and after its inner service.
+    /// Nanoseconds that a middleware took before and after its inner service.
     times: Option<(u64, u64)>,
-    /// A query that took longer than one should.
+    /// The span is a query that took at least `Facts::slow_query`.
     is_slow: bool,
     polls: Option<Polls>,
-    /// Nanoseconds.
+    /// The duration of the span in nanoseconds.
     took: u64,
 }
 
@@ -114,7 +117,7 @@ impl Serialize for Attributes<'_> {
                 _ => data.serialize_entry(name, &Attribute(name, *value))?,
             }
         }
-        // JSON must not repeat a key: what the application says wins.
+        // JSON must not repeat a key: the application's value wins.
         let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
         if let Some(metadata) =
             self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
@@ -145,7 +148,7 @@ impl Serialize for Attributes<'_> {
     }
 }
 
-/// Milliseconds with microseconds.
+/// Converts nanoseconds to milliseconds, to the microsecond.
 #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
 pub(super) fn millis(nanos: u64) -> f64 {
     (nanos / 1_000) as f64 / 1e3

@@ -1,12 +1,15 @@
-//! Queries without the values in them.
+//! Removes the values from queries.
 //!
-//! Which database reads a query is not known here, and they read quotes and backslashes each in its own way: where a text may end in two places, all that
-//! follows is withheld.
+//! The database is not known here, and databases read quotes and backslashes differently. If a
+//! string could end in two places, everything that follows is removed.
 
 use std::borrow::Cow;
 
-/// A query without the values in it: texts and numbers become `?`, lists of them one. Comments stay out. What stands in double quotes stays
-/// where a name may stand, and goes where a value may. What was written with placeholders stays as it is.
+/// Returns a query without its values.
+///
+/// Strings and numbers become `?`, and a list of them becomes a single `?`. Comments are removed.
+/// Text in double quotes is kept where a name may stand, and removed where a value may stand.
+/// Placeholders are kept.
 pub(in crate::export) fn without_values(query: &str) -> Cow<'_, str> {
     if is_plain(query) {
         return Cow::Borrowed(query.trim());
@@ -36,7 +39,9 @@ pub(in crate::export) fn without_values(query: &str) -> Cow<'_, str> {
     Cow::Owned(folded(out.text))
 }
 
-/// Bytes that a value, a name in quotes or a comment may begin with; one load a byte is what keeps the look at plain queries cheap.
+/// Bytes that may start a value, a quoted name or a comment.
+///
+/// With this table, the check for plain queries needs one load per byte.
 #[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
 static SPECIAL: [bool; 256] = {
     let mut special = [false; 256];
@@ -49,7 +54,10 @@ static SPECIAL: [bool; 256] = {
     special
 };
 
-/// Whether there is nothing to look at: no quote, no comment, and digits in names and placeholders only. Most queries are like that.
+/// Whether a query has nothing to remove: no quotes or comments, and digits only in names and
+/// placeholders.
+///
+/// Most queries are like this.
 fn is_plain(query: &str) -> bool {
     let bytes = query.as_bytes();
     let mut from = 0;
@@ -73,7 +81,7 @@ fn is_plain(query: &str) -> bool {
 
 struct Cleaned {
     text: String,
-    /// What stands in double quotes here is a value, as `MySQL` and `SQLite` read it.
+    /// Text in double quotes is a value here, as `MySQL` and `SQLite` read it.
     takes_values: bool,
 }
 
@@ -106,7 +114,7 @@ impl Cleaned {
     fn sign(&mut self, rest: &str, letter: char) -> usize {
         match letter {
             '=' | '<' | '>' | '~' => self.takes_values = true,
-            // Inside of a list of values there are more.
+            // Inside a list, more values may follow.
             ',' | '(' | ' ' | '\n' | '\t' | '\r' => {}
             _ => self.takes_values = false,
         }
@@ -114,8 +122,10 @@ impl Cleaned {
     }
 }
 
-/// Up to the closing quote; two in a row stand for one. What stands behind a backslash before a quote is a text for some databases and none for
-/// others: all of it counts.
+/// Returns the length of a string, including the closing quote. Two quotes in a row stand for one.
+///
+/// Databases disagree on whether a backslash before a quote continues the string, so the whole rest
+/// counts as the value.
 fn quoted(rest: &str) -> usize {
     let mut letters = rest.char_indices().skip(1).peekable();
     while let Some((at, letter)) = letters.next() {
@@ -130,13 +140,13 @@ fn quoted(rest: &str) -> usize {
     rest.len()
 }
 
-/// Up to the closing quote of a name.
+/// Returns the length of a text in quotes, including the closing quote.
 fn closed(rest: &str, quote: char) -> usize {
     let inner = rest.get(1..).unwrap_or_default();
     inner.find(quote).map_or(rest.len(), |end| end + 2)
 }
 
-/// `q'[…]'` of Oracle.
+/// Returns the length of Oracle's `q'[…]'`.
 fn alternative(rest: &str) -> usize {
     let inner = rest.get(2..).unwrap_or_default();
     let Some(open) = inner.chars().next() else { return rest.len() };
@@ -152,7 +162,7 @@ fn alternative(rest: &str) -> usize {
     end.map_or(rest.len(), |end| 2 + open.len_utf8() + end + close.len_utf8() + 1)
 }
 
-/// `$$…$$` and `$tag$…$tag$` of `PostgreSQL`.
+/// Returns the length of `PostgreSQL`'s `$$…$$` or `$tag$…$tag$`.
 fn dollar_quoted(rest: &str) -> Option<usize> {
     let end = rest.get(1..)?.find('$')? + 2;
     let tag = rest.get(..end)?;
@@ -163,7 +173,7 @@ fn dollar_quoted(rest: &str) -> Option<usize> {
     is_tag.then(|| close.map_or(rest.len(), |at| end + at + tag.len()))
 }
 
-/// Comments may be nested.
+/// Returns the length of a comment. Comments may be nested.
 fn comment(rest: &str) -> usize {
     let mut depth = 0_u32;
     let mut at = 0;
@@ -196,7 +206,7 @@ fn number(rest: &str) -> usize {
     rest.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '.'))).unwrap_or(rest.len())
 }
 
-/// `IN (?, ?, ?)` as `IN (?)`: lists of any length are the same query.
+/// Turns `IN (?, ?, ?)` into `IN (?)`, because lists of any length are the same query.
 fn folded(mut query: String) -> String {
     query.truncate(query.trim_end().len());
     for (list, one) in [("?, ?", "?"), ("?,?", "?")] {

@@ -1,4 +1,4 @@
-//! A transaction from its record.
+//! Serialises a transaction from its record.
 
 use std::borrow::Cow;
 
@@ -73,7 +73,7 @@ impl Serialize for Contexts<'_> {
     }
 }
 
-/// The root span, which lives in the trace context.
+/// The root span, which is part of the trace context.
 struct Root<'a> {
     record: &'a Record,
     path: &'a str,
@@ -161,7 +161,7 @@ impl Serialize for RootAttributes<'_> {
     }
 }
 
-/// What is known of the response.
+/// Writes what is known about the response.
 fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Error> {
     let response = &record.response;
     if let Some(status) = response.status {
@@ -175,7 +175,7 @@ fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Err
     if response.first_byte.is_known() {
         data.serialize_entry(&Word("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
     }
-    // A single poll was busy for as long as the request took: that says nothing new.
+    // A single poll is busy for as long as the request takes, so its times say nothing new.
     if response.polls.count > 1 {
         data.serialize_entry(&Word("tower_sentry.polls"), &response.polls.count)?;
         data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(u64::from(response.polls.busy) * 1_000))?;
