@@ -26,7 +26,7 @@ pub(super) struct Connector {
     tcp: HttpConnector,
     tls: Tls,
     way: Way,
-    /// Limits all of connecting, including the handshakes with the proxy and for TLS.
+    /// Limits the whole of connecting: TCP, the proxy's handshake and TLS.
     timeout: Duration,
 }
 

@@ -172,7 +172,7 @@ impl Delivery {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// Shows an envelope in the local sinks: the console, and Spotlight as a copy.
+    /// Shows an envelope in the local sinks: prints it, and sends a copy to Spotlight.
     pub(super) fn show(&mut self, outbound: &mut Outbound) {
         if self.console {
             console::print(&mut outbound.envelope);
@@ -203,7 +203,8 @@ impl Delivery {
             if self.is_refused {
                 self.shared.ledger.discard(outbound.load, DiscardReason::InternalSdkError);
             } else {
-                // Without a server, an envelope that a local sink has shown counts as sent.
+                // Without a server, an envelope counts as sent once the transport function or a
+                // local sink has it.
                 self.shared.ledger.sent(outbound.load);
             }
             return self.keep_buffer(outbound);
@@ -282,7 +283,7 @@ impl Delivery {
         }
     }
 
-    /// Drops an envelope and counts it. The next client report repeats its report.
+    /// Drops an envelope and counts it. The rows of its client report go into the next one.
     pub(super) fn lose(&mut self, outbound: Outbound, reason: DiscardReason) {
         self.shared.ledger.put_back(&outbound.reports);
         self.shared.ledger.discard(outbound.load, reason);

@@ -1,7 +1,7 @@
 //! Counts for each category what was captured, sent and dropped.
 //!
-//! This is the only place where an item changes state. Once nothing is in progress, `captured =
-//! sent + dropped` in each category. Until then, the difference is waiting.
+//! This is the only place where an item changes state. Once nothing is in progress,
+//! `captured = sent + dropped` in each category. Until then, the difference is waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +31,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a load as sent, because the server has accepted it.
+    /// Counts a load as sent; see `Counts::sent`.
     pub(super) fn sent(&self, load: Load) {
         for (category, quantity) in load.shares() {
             self.add(category, |account| &account.sent, quantity);

@@ -79,7 +79,7 @@ pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
 /// The longest wait, one year: it keeps `Instant::now() + timeout` from overflowing.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The exporter's settings. They do not depend on where the items come from.
+/// The exporter's settings. The exporter does not depend on the code that submits items.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,

@@ -1,6 +1,6 @@
 //! The bounded queue from requests to the exporter.
 //!
-//! A push never waits, and it wakes the worker's thread only if that sleeps.
+//! A push never waits, and it wakes the worker's thread only if it is asleep.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::protocol::SessionAggregate;
 
 const MINUTE: u64 = 60 * 1_000_000_000;
-/// The number of rows an item may have. If more minutes wait, the first is dropped.
+/// The limit of rows in one item. If more minutes wait, the first of them is dropped.
 const MINUTES_LIMIT: usize = 100;
 
 /// How a request ended, for release health.

@@ -1,4 +1,4 @@
-//! TLS if the feature `rustls` is on; without it, a twin that leaves connections unchanged.
+//! TLS if the feature `rustls` is on; without it, connections stay as they are.
 
 #[cfg(feature = "rustls")]
 pub(super) use self::on::Tls;

@@ -136,9 +136,9 @@ impl<'a> Worker<'a> {
     /// Yields the CPU to request threads while the queue has room.
     ///
     /// If there are more threads than cores, a full time slice for the worker delays a request by
-    /// milliseconds. Under full load on two cores, yielding raised requests from 0.61 to 0.72 of
-    /// the bare throughput. The worker does not yield after each item, because it may wait equally
-    /// long to run again. It does not yield while a flush waits.
+    /// milliseconds. Under full load on two cores, yielding raised the requests' throughput from
+    /// 0.61 to 0.72 of the bare service's. The worker does not yield after each item, because it
+    /// may wait equally long to run again. It does not yield while a flush waits.
     fn let_others_go(&mut self) {
         self.sealed_in_a_row += 1;
         if self.sealed_in_a_row >= IN_A_ROW && self.flushes.is_empty() && self.shared.queue.has_much_room() {
@@ -185,8 +185,8 @@ impl<'a> Worker<'a> {
 
     /// Whether a flush needs attention now.
     ///
-    /// Only with a user's transport function: it may be slow, and it always has room, so the loop
-    /// would not pause.
+    /// This matters only with a user's transport function: it may be slow, and it always has room,
+    /// so the loop would not pause.
     fn is_called(&self) -> bool {
         let is_late = || self.flushes.iter().any(|flush| flush.deadline <= Instant::now());
         let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
@@ -260,7 +260,7 @@ impl<'a> Worker<'a> {
 
     /// Answers the flushes that are done or past their deadline.
     ///
-    /// Returns `true` if the exporter is closed and has no more to do.
+    /// Returns `true` if the exporter is closed, and is done or past its deadline.
     fn answer_flushes(&mut self) -> bool {
         if self.flushes.is_empty() {
             return false;

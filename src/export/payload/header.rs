@@ -17,7 +17,7 @@ pub(in crate::export) struct HeaderPayload<'a> {
     /// The transaction's name.
     pub(in crate::export) name: &'a str,
     pub(in crate::export) facts: &'a Facts,
-    /// A hook that may have been meant to remove a name panicked, so only `name` is sent.
+    /// A hook panicked that may have been meant to remove names. Only `name` is sent.
     pub(in crate::export) is_bare: bool,
 }
 
@@ -49,7 +49,7 @@ enum Sampling {
     /// The context that came in, or that went out first. It does not change after that.
     ///
     /// One exception: if a transaction is kept although it was not sampled, its rate and decision
-    /// are replaced. The server would drop it because of the parent's decision.
+    /// are replaced. Otherwise the server would drop it because of the parent's decision.
     Given(Box<DynamicSamplingContext>),
     /// The trace started here.
     Own,

@@ -7,7 +7,7 @@ use super::fields::understand;
 use super::sql::without_values;
 use crate::record::{FieldValue, Parent, Record, SpanName, SpanRecord};
 
-/// N+1 threshold: five identical sequential queries that take more than 50 ms together.
+/// N+1 threshold: at least five identical sequential queries that take more than 50 ms together.
 ///
 /// Sentry's own detector uses the same values.
 const REPEATED: usize = 5;

@@ -38,7 +38,7 @@ impl Serialize for RequestPayload<'_> {
 
 /// Returns the path of the request, with secret parameters hidden.
 ///
-/// Their names in the route show that they are secret.
+/// The parameter names in the route decide which are secret.
 pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
     let path = record.str(record.request.path);
     match record.route {

@@ -162,7 +162,7 @@ fn alternative(rest: &str) -> usize {
     end.map_or(rest.len(), |end| 2 + open.len_utf8() + end + close.len_utf8() + 1)
 }
 
-/// Returns the length of `PostgreSQL`'s `$$…$$` or `$tag$…$tag$`.
+/// Returns the length of `PostgreSQL`'s `$$…$$` or `$tag$…$tag$`, if it is one.
 fn dollar_quoted(rest: &str) -> Option<usize> {
     let end = rest.get(1..)?.find('$')? + 2;
     let tag = rest.get(..end)?;
