@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-/// A card number at `start`: 13 to 19 digits, single blanks or dashes between, an issuer's first digits, and Luhn's sum.
+/// Finds a card number at `start`.
+///
+/// It has 13 to 19 digits, with single spaces or dashes between them. It begins with an issuer's
+/// digits and passes the Luhn check.
 pub(super) fn card(text: &str, start: usize) -> Option<Range<usize>> {
     let mut digits = [0_u8; 19];
     let mut count = 0;

@@ -1,5 +1,7 @@
-//! Texts that were looked through and had nothing in them: the same client says the same of itself with each request, and a query's
-//! text is the same each time. Looked up, a text of a hundred bytes costs 150 instructions, looked through a thousand.
+//! A cache of texts that were scanned and need no change.
+//!
+//! Clients send the same headers with each request, and the text of a query is the same each time.
+//! For a text of 100 bytes, a lookup takes 150 instructions and a scan takes 1,000.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -9,13 +11,15 @@ use super::memory::Seeded;
 use super::place::Place;
 use super::{Redaction, Redactor};
 
-/// Texts are remembered in sets by their hash, so many in each. The oldest of a set gives way.
+/// The cache has this many sets, chosen by hash, with this many entries each.
+///
+/// In a full set the oldest entry is replaced.
 const SETS: usize = 256;
 const WAYS: usize = 4;
-/// Longer ones are looked through each time: no more than 256 KiB are kept.
+/// Longer texts are scanned each time, so that a thread's cache holds at most 256 KiB of text.
 const LONGEST: usize = 256;
 
-/// What was found clean by one set of rules.
+/// The texts that one set of rules has found clean.
 struct Memory {
     rules: Arc<Redaction>,
     send_pii: bool,
@@ -26,7 +30,7 @@ struct Memory {
 #[derive(Clone, Default)]
 struct Set {
     ways: [Way; WAYS],
-    /// Which gives way next.
+    /// The entry that is replaced next.
     next: usize,
 }
 
@@ -34,7 +38,7 @@ struct Set {
 struct Way {
     hash: u64,
     place: Place,
-    /// Kept when it comes for the second time: most of what differs never comes again.
+    /// Stored when the text comes for the second time: most texts that vary never come again.
     text: Option<Box<str>>,
 }
 
@@ -42,7 +46,7 @@ thread_local! {
     static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
 }
 
-/// Whether a text at this place is known to go out as it is.
+/// Whether a text at this place is known to need no change.
 #[inline]
 pub(super) fn is_known(redactor: &Redactor, place: Place, text: &str) -> bool {
     text.len() <= LONGEST
@@ -53,7 +57,7 @@ pub(super) fn is_known(redactor: &Redactor, place: Place, text: &str) -> bool {
         })
 }
 
-/// Notes that a text at this place was looked through, and goes out as it is.
+/// Records that a text at this place was scanned and needs no change.
 pub(super) fn note(redactor: &Redactor, place: Place, text: &str) {
     if text.len() > LONGEST {
         return;
@@ -71,12 +75,12 @@ pub(super) fn note(redactor: &Redactor, place: Place, text: &str) {
     });
 }
 
-/// With the memory of this thread for these rules; false where there is none.
+/// Calls `ask` with this thread's cache for these rules; returns `false` if there is none.
 #[inline]
 fn with(redactor: &Redactor, ask: impl FnOnce(&mut Memory) -> bool) -> bool {
     let run = |memory: &RefCell<Option<Memory>>| {
         let mut memory = memory.try_borrow_mut().ok()?;
-        // What was clean by other rules may not be by these.
+        // A text that is clean by other rules may not be clean by these.
         if memory.as_ref().is_none_or(|memory| !Arc::ptr_eq(&memory.rules, &redactor.rules) || memory.send_pii != redactor.send_pii) {
             *memory = Some(Memory::of(redactor));
         }

@@ -1,6 +1,6 @@
-//! Texts as JSON writes them (RFC 8259, section 7).
+//! JSON strings (RFC 8259, section 7).
 
-/// Writes a text in its quotes.
+/// Writes a text as a quoted JSON string.
 pub(super) fn write(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -24,16 +24,16 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether nothing in a text must be escaped.
+/// Whether a text contains nothing to escape.
 pub(super) fn is_plain(text: &str) -> bool {
     next(text.as_bytes()).is_none()
 }
 
-/// What lies before the next byte that must be escaped, the byte, and what lies behind it.
+/// Returns the bytes before the next byte to escape, that byte, and the bytes after it.
 fn next(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
     let (words, tail) = bytes.as_chunks::<8>();
     let word = words.iter().position(|word| has_any(*word));
-    // The last eight bytes overlap those before.
+    // The last eight bytes overlap the words before them.
     if word.is_none() && (tail.is_empty() || bytes.last_chunk().is_some_and(|last| !has_any(*last))) {
         return None;
     }
@@ -44,15 +44,17 @@ fn next(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
     Some((clean, *byte, after))
 }
 
-/// Whether one of eight bytes must be escaped; the top bit of a byte in which a subtraction borrows tells. Where a lower byte is one,
-/// the borrow may go on: a yes for the whole is right, and which byte it is must be looked for.
+/// Whether one of eight bytes must be escaped.
+///
+/// A subtraction sets the top bit of each byte that borrows. A borrow may continue into higher
+/// bytes. The answer for the whole word is still exact, but the caller must search for the byte.
 const fn has_any(bytes: [u8; 8]) -> bool {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     const fn below(word: u64, limit: u64) -> u64 {
         word.wrapping_sub(EACH * limit) & !word
     }
     let word = u64::from_ne_bytes(bytes);
-    // A byte that equals another is 0 after `xor`.
+    // A byte that equals the other one is 0 after `xor`.
     (below(word, 32) | below(word ^ (EACH * b'"' as u64), 1) | below(word ^ (EACH * b'\\' as u64), 1)) & (EACH << 7) != 0
 }
 

@@ -1,10 +1,13 @@
-//! JSON with redaction in it: one serde `Serializer` that judges each value by its place and its name while it writes.
+//! Serializes to redacted JSON.
 //!
-//! Structs are ours and keep their field names; the keys of maps are the user's and are judged by name. Every text goes
-//! through the shapes, unless its place says that it holds only what we wrote (ids, words of the protocol).
+//! One serde `Serializer` judges each value by its place and its name while it writes.
 //!
-//! Written here and not laid around `serde_json`, because the pass that looks for secrets also sees what must be escaped: with the
-//! library behind an adapter an envelope of five spans took 272,000 instructions.
+//! Structs are our own and keep their field names. Keys of maps come from the user and are judged
+//! by name. Every text is scanned for secret shapes, unless its place contains only our own text
+//! (ids, words of the protocol).
+//!
+//! This does not wrap `serde_json`, because the scan for secrets also finds the bytes to escape.
+//! With an adapter around the library, an envelope of five spans took 272,000 instructions.
 
 use std::fmt::Display;
 
@@ -16,17 +19,17 @@ use super::place::{Place, StructPlaces};
 use super::text::Json;
 use super::{Redactor, key};
 
-/// What a payload wraps around the digits of an id: there is nothing in them to look for.
+/// The newtype that payloads put around the digits of an id; they are not scanned.
 pub(crate) const ID: &str = "tower_sentry::Id";
-/// The enum whose variants are texts of the program (modules, files, names of fields): what is to be known of one is found out once.
+/// The enum whose variants are texts of the program (modules, files, field names), judged once.
 pub(crate) const COMPILED: &str = "tower_sentry::Compiled";
 
-/// Appends a value to a buffer, redacted.
+/// Appends a redacted value to a buffer.
 pub(super) fn write(redactor: &Redactor, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<()> {
     value.serialize(Value { json: &mut Json::new(redactor, out), place: Place::Open })
 }
 
-/// One value at its place.
+/// One value and its place.
 pub(super) struct Value<'a, 'r> {
     json: &'a mut Json<'r>,
     place: Place,
@@ -75,7 +78,7 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<()> {
-        // No payload of the protocol holds bytes: as text they can be judged.
+        // No payload of the protocol contains bytes; as text they can be judged.
         self.serialize_str(&String::from_utf8_lossy(value))
     }
 
@@ -96,7 +99,7 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
         self.serialize_unit()
     }
 
-    /// A word of the protocol, or a text of the program.
+    /// Writes a word of the protocol or a text of the program.
     #[inline]
     fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Result<()> {
         if name == COMPILED {
@@ -149,12 +152,12 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
 
     #[inline]
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Struct<'a, 'r>> {
-        // What `serde_json` makes of a number where some crate of the application has switched `arbitrary_precision` on.
+        // `serde_json` sends numbers this way if any crate enables `arbitrary_precision`.
         if name == "$serde_json::private::Number" {
             return Ok(Struct { json: self.json, places: None, is_first: true });
         }
         self.json.out.push(b'{');
-        // The value of a typed attribute stands one level deeper than its name.
+        // The value of a typed attribute is one level deeper than its name.
         let places = if name == "Attribute" { StructPlaces::Attribute(self.place) } else { StructPlaces::of(name) };
         Ok(Struct { json: self.json, places: Some(places), is_first: true })
     }
@@ -164,12 +167,14 @@ impl<'a, 'r> Serializer for Value<'a, 'r> {
     }
 }
 
-/// A user's `Serialize` never arrives here directly: contexts are turned into JSON values when they are set.
+/// The error for forms that no payload uses.
+///
+/// A user's `Serialize` never gets here: contexts become JSON values when they are set.
 pub(super) fn unused() -> Error {
     Error::custom("no payload has this form")
 }
 
-/// Lists.
+/// A list.
 pub(super) struct List<'a, 'r> {
     json: &'a mut Json<'r>,
     place: Place,
@@ -204,10 +209,10 @@ impl SerializeTuple for List<'_, '_> {
     }
 }
 
-/// Structs of ours.
+/// One of our own structs.
 pub(super) struct Struct<'a, 'r> {
     json: &'a mut Json<'r>,
-    /// None is a number in disguise.
+    /// `None` for a number in the form of a struct.
     places: Option<StructPlaces>,
     is_first: bool,
 }
@@ -216,7 +221,8 @@ impl SerializeStruct for Struct<'_, '_> {
     type Ok = ();
     type Error = Error;
 
-    // Names and places are constants where this is inlined: 150 instructions a field otherwise, and there are a hundred.
+    // Inlined, so that names and places are constants: this saves 150 instructions for each field,
+    // and there are a hundred.
     #[expect(clippy::inline_always, reason = "see above")]
     #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
@@ -235,28 +241,28 @@ impl SerializeStruct for Struct<'_, '_> {
     }
 }
 
-/// Maps of users.
+/// A user's map.
 pub(super) struct Map<'a, 'r> {
     pub(super) json: &'a mut Json<'r>,
     pub(super) place: Place,
     pub(super) value_place: Place,
     pub(super) is_hidden: bool,
     is_first: bool,
-    /// Where the entry begins that is being written.
+    /// Where the current entry begins.
     entry: usize,
 }
 
 impl Map<'_, '_> {
-    /// Takes back the name of the entry.
+    /// Removes the name of the current entry.
     #[cold]
     fn remove_entry(&mut self) {
         self.json.out.truncate(self.entry);
         self.is_first = self.json.out.ends_with(b"{");
     }
 
-    /// What stands in place of a value.
+    /// Writes the replacement of a value.
     fn hidden(&mut self) {
-        // A server throws values away whose type is not beside them.
+        // Servers discard values without a type beside them.
         let (before, after): (&[u8], &[u8]) = match self.place {
             Place::Typed => (b"{\"type\":\"string\",\"value\":", b"}"),
             // A group must be an object.
@@ -273,7 +279,7 @@ impl SerializeMap for Map<'_, '_> {
     type Ok = ();
     type Error = Error;
 
-    // Inlined, so that names which are constants are copied as such: 50 instructions an entry.
+    // Inlined, so that constant names are copied as such; this saves 50 instructions per entry.
     #[expect(clippy::inline_always, reason = "see above")]
     #[inline(always)]
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(&mut self, key: &K, value: &V) -> Result<()> {
@@ -384,7 +390,7 @@ mod tests {
         let mut contexts = crate::protocol::Contexts::default();
         contexts.other.insert("password".to_owned(), json!({"value": "hunter2"}));
         contexts.other.insert("order".to_owned(), json!({"id": 7}));
-        // Names that say what a group is about.
+        // These names say what the group is about.
         contexts.other.insert("session".to_owned(), json!({"length": 7}));
         contexts.other.insert("auth".to_owned(), json!({"method": "oidc"}));
         let clean = redact_json(Redaction::default(), &Event { contexts });

@@ -1,4 +1,4 @@
-//! What a name says about its value, found out once.
+//! What a name implies about its value, cached.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,36 +8,38 @@ use super::memory::{Memory, Seeded};
 use super::place::Place;
 use super::{Redactor, escape, names, patterns};
 
-/// What a name says about its value.
+/// What a name implies about its value.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer of a rule of its own")]
 pub(super) struct Judged {
-    /// Wherever it stands: span fields, tags, contexts, breadcrumbs, JSON.
+    /// Secret anywhere: span fields, tags, contexts, breadcrumbs, JSON.
     pub(super) sensitive: bool,
-    /// Even where the text around it is prose.
+    /// Secret even in prose.
     pub(super) surely_sensitive: bool,
-    /// As a header or cookie.
+    /// Secret as a header or cookie.
     pub(super) sensitive_header: bool,
-    /// As a query parameter.
+    /// Secret as a query parameter.
     pub(super) sensitive_parameter: bool,
-    /// As a header while PII is off.
+    /// Hidden as a header while PII is off.
     pub(super) personal_header: bool,
-    /// What its value is as an attribute.
+    /// The place of its value as an attribute.
     pub(super) attribute_place: Place,
-    /// What its value is as a header.
+    /// The place of its value as a header.
     pub(super) header_place: Place,
-    /// JSON takes the text as it is.
+    /// JSON takes the text unchanged.
     pub(super) needs_no_escape: bool,
-    /// And as a name it has no secret in it.
+    /// JSON takes the text unchanged, and it contains no secret itself.
     pub(super) is_plain: bool,
 }
 
-/// As many texts of the program are remembered: more than most programs have.
+/// Maximum number of cached texts of the program; most programs have fewer.
 const STATICS: usize = 4096;
-/// Longer names are looked through each time: a user may have set from how many characters on a text is a token.
+/// Names from this length on are scanned each time: the user may have changed the token length.
 const LONG_NAME: usize = 32;
 
-/// Judges a name, or remembers how it was judged on this thread: a service uses few names, and judging takes 1,500 instructions.
+/// Judges a name, or returns the cached result of this thread.
+///
+/// A service uses few names, and judging one takes 1,500 instructions.
 pub(super) fn judge(name: &str) -> Judged {
     thread_local! {
         static JUDGED: RefCell<Memory<Judged>> = RefCell::default();
@@ -65,7 +67,9 @@ fn judge_anew(name: &str) -> Judged {
     }
 }
 
-/// The same for a text of the program, which is known by its address: 40 instructions where a look at the text takes 150.
+/// Like [`judge`], for a text of the program, which is identified by its address.
+///
+/// That takes 40 instructions; a lookup by text takes 150.
 pub(super) fn judge_static(name: &'static str) -> Judged {
     thread_local! {
         static KNOWN: RefCell<HashMap<(usize, usize), Judged, Seeded>> = RefCell::default();

@@ -1,4 +1,4 @@
-//! Keys of maps, read where they lie.
+//! Serializes the keys of maps without copying them.
 
 use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
@@ -9,13 +9,13 @@ use super::judged::{self, Judged};
 use super::patterns;
 use super::place::Place;
 
-/// Reads a key where it lies, judges it and writes it. Keys of JSON are texts.
+/// Judges a key and writes it; keys in JSON are strings.
 pub(super) struct Key<'m, 'a, 'r> {
     pub(super) map: &'m mut Map<'a, 'r>,
 }
 
 impl Key<'_, '_, '_> {
-    /// Writes a key of which is known what it says about its value.
+    /// Writes a key that has been judged.
     fn judged(self, key: &str, judged: Judged) {
         let Map { json, place, value_place, is_hidden, .. } = self.map;
         (*is_hidden, *value_place) = match place {
@@ -31,7 +31,7 @@ impl Key<'_, '_, '_> {
         }
     }
 
-    /// Whether a rule of the user's hides a name of ours.
+    /// Whether a user's rule hides one of our names.
     #[cold]
     fn is_hidden_by_user(&self, name: &str) -> bool {
         self.map.place != Place::Groups && self.map.json.redactor.is_hidden_by_user(name)
@@ -62,8 +62,10 @@ impl Serializer for Key<'_, '_, '_> {
         Ok(())
     }
 
-    /// A name that we gave: only a rule of the user's can hide it, and conventions say what its value is. Names of the program are
-    /// judged as any, but once.
+    /// Writes one of our names, or a text of the program.
+    ///
+    /// Only a user's rule can hide one of our names, and the conventions define the place of its
+    /// value. Texts of the program are judged like any name, but only once.
     #[expect(clippy::inline_always, reason = "with its name a constant it is a copy of a known length")]
     #[inline(always)]
     fn serialize_unit_variant(self, kind: &'static str, _: u32, name: &'static str) -> Result<()> {

@@ -1,13 +1,13 @@
-//! What was found out about a name, so that it is found out once.
+//! A bounded cache of results by name.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Clients choose names, too: what they send must not stay for ever.
+/// Clients choose names too, so their names must not stay for ever: a full cache is cleared.
 const REMEMBERED: usize = 1024;
 const LONGEST: usize = 64;
 
-/// Answers by name, a bounded number of them.
+/// A bounded number of results by name.
 #[derive(Debug)]
 pub(super) struct Memory<T> {
     answers: HashMap<Box<str>, T, Seeded>,
@@ -35,8 +35,10 @@ impl<T: Copy> Memory<T> {
     }
 }
 
-/// Eight bytes at a time from a random seed: 30 instructions for a name where the standard library's takes 180. Who finds
-/// names that collide makes the exporter compare a name with at most a thousand others.
+/// A hasher with a random seed that reads eight bytes at a time.
+///
+/// It takes 30 instructions for a name; the standard library's takes 180. A client that finds
+/// colliding names makes the exporter compare a name with about a thousand names at most.
 #[derive(Clone, Debug)]
 pub(super) struct Seeded(u64);
 
@@ -64,7 +66,7 @@ impl Hasher for Seeded {
         }
         let mut last = [0; 8];
         match bytes.last_chunk::<8>() {
-            // Those that were read already do no harm.
+            // Reading some bytes twice does no harm.
             Some(overlapping) => last = *overlapping,
             None => last.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte),
         }

@@ -1,8 +1,9 @@
-//! What must not leave, and the only way for anything to leave.
+//! Removes secrets from everything that leaves the process.
 //!
-//! Everything that is sent, printed or stored goes through one `Redactor` as the last step, after the hooks. It works on
-//! **names** (of headers, query parameters and fields) and on **shapes** (tokens, `Bearer …`, keys, cards, `user:password@` in
-//! URLs, `password: "…"` in `Debug` output). Its result has a type of its own, `Redacted`, and transports take nothing else.
+//! Everything that is sent, printed or stored passes through one `Redactor` as the last step, after
+//! the hooks. It judges **names** (of headers, query parameters and fields) and **shapes** (tokens,
+//! `Bearer …`, keys, cards, `user:password@` in URLs, `password: "…"` in `Debug` output). Its
+//! result has its own type, `Redacted`, and transports accept nothing else.
 
 mod card;
 mod clean;
@@ -30,7 +31,7 @@ pub(crate) use json::{COMPILED, ID};
 use judged::Judged;
 pub(crate) use names::is_credential_header;
 
-/// Rules of your own on top of the built-in ones, which are always on.
+/// Your own redaction rules; the built-in ones always apply as well.
 ///
 /// # Examples
 ///
@@ -67,43 +68,47 @@ impl Default for Redaction {
 }
 
 impl Redaction {
-    /// Filters values under names that contain this, wherever they appear. Case, `-`, `_` and camel case make no difference.
+    /// Hides all values whose names contain `name`; case and separators (`-`, `_`) do not matter.
     #[must_use]
     pub fn field(mut self, name: impl AsRef<str>) -> Self {
         self.fields.push(names::squash(name.as_ref()));
         self
     }
 
-    /// Filters the values of a header; they are not even copied.
+    /// Hides the values of a header, which are not even copied into the record.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>) -> Self {
         self.headers.push(name.as_ref().to_ascii_lowercase());
         self
     }
 
-    /// Sets what stands in place of a value; an empty text leaves nothing there. Defaults to `[Filtered]`.
+    /// Sets the text that replaces a value; defaults to `[Filtered]` and may be empty.
     #[must_use]
     pub fn placeholder(mut self, text: impl Into<String>) -> Self {
         self.placeholder = text.into();
         self
     }
 
-    /// Sets what stands in place of a long token inside a text. Defaults to `[REDACTED_TOKEN]`.
+    /// Sets the text that replaces a long token inside a text; defaults to `[REDACTED_TOKEN]`.
     #[must_use]
     pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
         self.token_placeholder = text.into();
         self
     }
 
-    /// Sets from how many characters on an unbroken run of letters, digits, `_`, `-`, `+` and `=` is a token. Defaults to 64.
+    /// Sets the minimum length of a token; defaults to 64, and less than 16 counts as 16.
+    ///
+    /// A token is a run of ASCII letters, digits, `_`, `-` and `+`, with any `=` after it.
     #[must_use]
     pub fn token_length(mut self, characters: usize) -> Self {
         self.token_length = characters.max(16);
         self
     }
 
-    /// Leaves fields with secret names out, with their names, instead of replacing their values: headers, tags, and fields of spans, contexts and
-    /// breadcrumbs. In queries and other texts the placeholder stands for the value all the same.
+    /// Removes fields with secret names instead of replacing their values.
+    ///
+    /// This applies to headers, tags, and fields of spans, contexts and breadcrumbs. In queries and
+    /// other texts, the placeholder still replaces the value.
     #[must_use]
     pub fn remove_fields(mut self) -> Self {
         self.removes_fields = true;
@@ -116,7 +121,7 @@ impl Redaction {
         Self { hides_nothing: true, ..Self::default() }
     }
 
-    /// Whether all rules are switched off. Never without the feature `test`.
+    /// Whether all rules are off, which only the feature `test` can do.
     #[cfg_attr(not(feature = "test"), expect(clippy::unused_self, reason = "the flag is there with the feature only"))]
     #[inline]
     const fn hides_nothing(&self) -> bool {
@@ -132,31 +137,31 @@ impl Redaction {
     }
 }
 
-/// Applies the rules while it serialises.
+/// Applies the rules during serialization.
 #[derive(Clone, Debug)]
 pub(crate) struct Redactor {
     rules: Arc<Redaction>,
-    /// Whether what identifies a person may leave (`send_default_pii`).
+    /// Whether personal data may leave the process (`send_default_pii`).
     send_pii: bool,
 }
 
-/// Bytes or text that went through a `Redactor`. It cannot be made in any other way.
+/// Bytes or text from a `Redactor`; nothing else can create this type.
 #[derive(Clone, Debug)]
 pub(crate) struct Redacted<T>(T);
 
-/// An envelope as bytes, but for the moment it is sent at.
+/// An envelope as bytes, complete except for the time of sending.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SealedEnvelope {
     bytes: Vec<u8>,
 }
 
-/// `"sent_at":"…"` is written over in place at each attempt, so its room is reserved right at the start.
+/// `"sent_at":"…"` is overwritten at each attempt, so its room is reserved at the start.
 const SENT_AT: &str = "{\"sent_at\":\"0000-00-00T00:00:00.000Z\"";
 const SENT_AT_START: usize = "{\"sent_at\":\"".len();
 const SENT_AT_END: usize = SENT_AT.len() - 1;
 
 impl Redacted<SealedEnvelope> {
-    /// The envelope for an attempt to send it at `now`.
+    /// Returns the envelope for an attempt to send it at `now`.
     pub(crate) fn bytes_at(&mut self, now: std::time::SystemTime) -> &[u8] {
         let text = humantime::format_rfc3339_millis(now).to_string();
         if let Some(room) = self.0.bytes.get_mut(SENT_AT_START..SENT_AT_END).filter(|room| room.len() == text.len()) {
@@ -185,12 +190,12 @@ impl Redactor {
         Self { rules, send_pii }
     }
 
-    /// What stands in place of a value.
+    /// The text that replaces a value.
     pub(crate) fn placeholder(&self) -> &str {
         &self.rules.placeholder
     }
 
-    /// Whether a header's value is replaced when PII is off: it may name a person or an address.
+    /// Whether a header's value is replaced: it is a secret, or personal data while PII is off.
     pub(crate) fn hides_header(&self, name: &str) -> bool {
         self.hides_judged_header(name, judged::judge(name))
     }
@@ -202,13 +207,13 @@ impl Redactor {
             || names::is_listed(name, &self.rules.fields)
     }
 
-    /// Whether there are rules of the user's for names.
+    /// Whether the user has rules for names.
     #[inline]
     fn has_own_names(&self) -> bool {
         !self.rules.fields.is_empty()
     }
 
-    /// Begins an envelope in `buffer`, which is cleared and comes back inside.
+    /// Begins an envelope in `buffer`, which is cleared first; the result owns it.
     pub(crate) fn envelope(&self, header: &impl Serialize, mut buffer: Vec<u8>) -> serde_json::Result<OpenEnvelope<'_>> {
         buffer.clear();
         buffer.extend_from_slice(SENT_AT.as_bytes());
@@ -225,12 +230,12 @@ impl Redactor {
         Ok(OpenEnvelope { redactor: self, bytes: buffer })
     }
 
-    /// A text that leaves by itself: in a header, say.
+    /// Redacts a text that is sent on its own, for example in a header.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         patterns::scrub(self, text)
     }
 
-    /// A line of a file.
+    /// Serializes a line of a file.
     pub(crate) fn line(&self, value: &impl Serialize) -> serde_json::Result<Redacted<Vec<u8>>> {
         let mut buffer = Vec::new();
         self.write(value, &mut buffer)?;
@@ -242,12 +247,12 @@ impl Redactor {
         json::write(self, value, buffer)
     }
 
-    /// Whether a name means a secret even where the text around it is prose.
+    /// Whether a name means a secret even in prose.
     fn is_surely_sensitive(&self, name: &str) -> bool {
         judged::judge(name).surely_sensitive || names::is_listed(name, &self.rules.fields)
     }
 
-    /// Whether a rule of the user's hides a name.
+    /// Whether a user's rule hides a name.
     fn is_hidden_by_user(&self, name: &str) -> bool {
         names::is_listed(name, &self.rules.fields)
     }
@@ -257,7 +262,7 @@ impl Redactor {
     }
 }
 
-/// The line before an item.
+/// The header line of an item.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "type")]
@@ -279,7 +284,7 @@ impl Header<'_> {
     }
 }
 
-/// An envelope that still takes items.
+/// An envelope that still accepts items.
 #[derive(Debug)]
 pub(crate) struct OpenEnvelope<'a> {
     redactor: &'a Redactor,
@@ -287,18 +292,18 @@ pub(crate) struct OpenEnvelope<'a> {
 }
 
 impl OpenEnvelope<'_> {
-    /// Adds an item. After an error the envelope is as it was before.
+    /// Adds an item; after an error the envelope is unchanged.
     pub(crate) fn item(&mut self, kind: ItemType, span_count: Option<usize>, payload: &impl Serialize) -> serde_json::Result<()> {
         self.add(Header { span_count, ..Header::of(kind) }, |redactor, bytes| redactor.write(payload, bytes))
     }
 
-    /// Adds a container of several items of one kind, which must say how many.
+    /// Adds a container with `count` items of one kind.
     pub(crate) fn container(&mut self, kind: ItemType, count: usize, media_type: &str, payload: &impl Serialize) -> serde_json::Result<()> {
         let header = Header { item_count: Some(count), content_type: Some(media_type), ..Header::of(kind) };
         self.add(header, |redactor, bytes| redactor.write(payload, bytes))
     }
 
-    /// Adds a file: JSON is judged by names and shapes, another text by shapes. Bytes that are no text stay as they are.
+    /// Adds a file: JSON is judged by names and shapes, text by shapes; other bytes stay.
     pub(crate) fn attachment(&mut self, file: &Attachment) -> serde_json::Result<()> {
         let Attachment { filename, content_type, bytes: content } = file;
         let filename = patterns::scrub(self.redactor, filename);
@@ -328,7 +333,8 @@ impl OpenEnvelope<'_> {
         match written {
             Ok(mut header) => {
                 header.push(b'\n');
-                // The header holds the payload's length and stands before it. Moved as one piece: `splice` goes byte by byte, for 600 instructions more.
+                // The header needs the payload's length, so the payload moves behind it, in one
+                // piece. `splice` goes byte by byte and takes 600 more instructions.
                 let end = self.bytes.len();
                 self.bytes.extend_from_slice(&header);
                 self.bytes.copy_within(start..end, start + header.len());

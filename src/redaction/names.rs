@@ -1,12 +1,12 @@
-//! Names whose values are secret. Case, `-`, `_`, `.` and camel case make no difference.
+//! Decides which names have secret values; case, `-`, `_`, `.` and camel case do not matter.
 
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-/// Headers that are a credential as a whole. They are not even copied.
+/// Whether the header's whole value is a credential; such a value is not even copied.
 pub(crate) fn is_credential_header(name: &str) -> bool {
-    // By length first: this runs for each header of each request.
+    // The length comes first: this runs for each header of each request.
     match name.len() {
         5 => name == "token",
         6 => name == "cookie",
@@ -23,7 +23,7 @@ pub(crate) fn is_credential_header(name: &str) -> bool {
     }
 }
 
-/// Words of the rule that Sentry's SDK documents give for headers, cookies and queries: any name that contains one.
+/// Sentry's words for headers, cookies and queries: a name that contains one is secret.
 const SPECIFIED: [&str; 16] = [
     "auth",
     "token",
@@ -43,13 +43,13 @@ const SPECIFIED: [&str; 16] = [
     "identity",
 ];
 
-/// Whether a header, cookie or query parameter of this name is secret, by Sentry's rule.
+/// Whether a header, cookie or query parameter with this name is secret by Sentry's rule.
 pub(super) fn is_sensitive_header(name: &str) -> bool {
     static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(SPECIFIED.iter().chain(&["cookie"])));
     WORDS.are_in(name) || words(name).any(|word| word.is("sid"))
 }
 
-/// Whether a query parameter is secret: Sentry's rule, and the signatures of signed URLs.
+/// Whether a query parameter is secret: Sentry's rule, signed URLs, `code`, and our own names.
 pub(super) fn is_sensitive_parameter(name: &str) -> bool {
     is_sensitive_header(name)
         || words(name).any(|word| word.is("sig") || word.is("signature"))
@@ -57,13 +57,13 @@ pub(super) fn is_sensitive_parameter(name: &str) -> bool {
         || is_sensitive(name)
 }
 
-/// Whether a header may name a person or an address (Sentry's extended list, used while PII is off).
+/// Whether a header may identify a person or an address (Sentry's extended list, for PII off).
 pub(super) fn is_personal_header(name: &str) -> bool {
     let parts = ["forwarded", "-ip", "remote-", "-user", "email"];
     parts.iter().any(|part| name.contains(part)) || matches!(name, "via" | "from")
 }
 
-/// Names that are secret wherever they stand, even as a part of a longer one. Compared without separators.
+/// Words that make a name secret even as a part of a longer word; compared without separators.
 const CONTAINED: [&str; 27] = [
     "password",
     "passwd",
@@ -94,7 +94,7 @@ const CONTAINED: [&str; 27] = [
     "setcookie",
 ];
 
-/// Names that are secret when they are a word of their own: `user_token`, `dbPwd`, not `tokenizer`.
+/// Words that make a name secret as a separate word: `user_token`, `dbPwd`, but not `tokenizer`.
 const WORDS: [&str; 19] = [
     "token",
     "pwd",
@@ -117,13 +117,13 @@ const WORDS: [&str; 19] = [
     "authenticity",
 ];
 
-/// Names that are secret only when they are all of the name.
+/// Names that are secret only as a whole.
 const WHOLE: [&str; 3] = ["key", "signature", "sig"];
 
-/// Names that are secret when they end a longer one.
+/// Words that make a name secret as its last word.
 const LAST: [&str; 2] = ["pass", "pw"];
 
-/// Whether a field of this name is secret: span fields, tags, contexts, breadcrumbs, JSON.
+/// Whether a field with this name is secret: span fields, tags, contexts, breadcrumbs, JSON.
 pub(super) fn is_sensitive(name: &str) -> bool {
     if is_surely_sensitive(name) {
         return true;
@@ -137,26 +137,27 @@ pub(super) fn is_sensitive(name: &str) -> bool {
         last = Some(word);
         count += 1;
     }
-    // `db_pass` and `pass`, but only `key` alone.
+    // `db_pass` and `pass` are secret, but `key` only alone.
     last.is_some_and(|word| {
         LAST.iter().any(|sensitive| word.is(sensitive)) || (count == 1 && WHOLE.iter().any(|sensitive| word.is(sensitive)))
     })
 }
 
-/// Whether the name can mean nothing but a secret.
+/// Whether the name can only mean a secret.
 pub(super) fn is_surely_sensitive(name: &str) -> bool {
     static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&CONTAINED));
     WORDS.are_in(name)
 }
 
-/// Names that speak about secrets without being one: `token_count`, `token_type`, `session_length`.
+/// Whether the name is about a secret without being one: `token_count`, `token_type`,
+/// `session_length`.
 fn is_harmless(name: &str) -> bool {
     const ABOUT: [&str; 12] =
         ["count", "length", "len", "type", "expires", "expiry", "limit", "size", "duration", "age", "status", "method"];
     words(name).last().is_some_and(|last| ABOUT.iter().any(|about| last.is(about)))
 }
 
-/// Whether the name contains one of a user's own, which are squashed already.
+/// Whether the name contains one of the user's names, which are squashed already.
 pub(super) fn is_listed(name: &str, listed: &[String]) -> bool {
     !listed.is_empty() && {
         let name = squash(cut(name));
@@ -164,12 +165,12 @@ pub(super) fn is_listed(name: &str, listed: &[String]) -> bool {
     }
 }
 
-/// A name in lower case without separators, as a user's rules are kept.
+/// Returns a name in lower case without separators, as the user's rules are stored.
 pub(super) fn squash(name: &str) -> String {
     name.chars().filter(|letter| !is_separator(*letter)).flat_map(char::to_lowercase).collect()
 }
 
-/// Names are judged by their beginning: a client may send one of many kilobytes.
+/// Returns the part of a name that is judged: a client may send one of many kilobytes.
 fn cut(name: &str) -> &str {
     const JUDGED: usize = 256;
     name.get(..JUDGED.min(name.len())).unwrap_or(name)
@@ -179,7 +180,7 @@ const fn is_separator(letter: char) -> bool {
     matches!(letter, '-' | '_' | '.' | ' ' | '[' | ']')
 }
 
-/// Words that are looked for in a name without its separators and case, all in one pass.
+/// Words to find in a name in one pass, ignoring its separators and case.
 struct Words(Option<AhoCorasick>);
 
 impl Words {
@@ -196,7 +197,7 @@ impl Words {
             *slot = letter;
             len += 1;
         }
-        // Where nothing can be looked for, everything is secret.
+        // Without an automaton, every name counts as secret.
         self.0.as_ref().is_none_or(|words| words.is_match(squashed.get(..len).unwrap_or_default()))
     }
 }
@@ -211,7 +212,7 @@ impl Word<'_> {
     }
 }
 
-/// The words of `user_token`, `userToken`, `user-token` and `USER TOKEN`.
+/// Splits a name into words: `user_token`, `userToken`, `user-token` and `USER TOKEN`.
 fn words(name: &str) -> impl Iterator<Item = Word<'_>> {
     let mut rest = cut(name);
     std::iter::from_fn(move || {

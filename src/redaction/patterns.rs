@@ -1,4 +1,4 @@
-//! Shapes that are secret whatever they are called: found in one pass over a text, without backtracking.
+//! Finds secrets by their shape, whatever their name is, in one pass without backtracking.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,9 @@ use super::value::value;
 use super::webhook::webhook;
 use super::{Redactor, judged};
 
-/// Beginnings of keys that services hand out; what follows is at least sixteen characters.
+/// Prefixes of keys that services issue.
+///
+/// A key has at least 20 characters, prefix included, and looks random.
 const KEY_PREFIXES: [&str; 25] = [
     "AIza",
     "AKIA",
@@ -39,18 +41,18 @@ const KEY_PREFIXES: [&str; 25] = [
     "xox",
 ];
 
-/// The same of a key with dots in it, which end a run.
+/// The prefix of a key with dots in it, which end a run.
 const DOTTED_PREFIX: &str = "dp.pt.";
 
 const OTHER: u8 = 0;
 const TOKEN: u8 = 1;
 const COLON: u8 = 2;
 const EQUALS: u8 = 3;
-/// Must be escaped in JSON.
+/// A byte that JSON must escape.
 const ESCAPE: u8 = 4;
 const QUESTION: u8 = 5;
 
-/// What each byte is to the scan; one load a byte is what keeps it cheap.
+/// The class of each byte for the scan; one load per byte keeps the scan cheap.
 #[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
 static CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
@@ -76,13 +78,13 @@ fn class(byte: u8) -> u8 {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(OTHER)
 }
 
-/// Whether a text is too short for any shape, names no value, and needs no escape: most words are like that.
+/// Whether a text is too short for any shape, names no value and needs no escape, like most words.
 pub(super) fn is_harmless_word(text: &str) -> bool {
     // The shortest shape is `-----BEGIN`; a value needs a name and a sign before it.
     text.len() < 10 && text.bytes().all(|byte| matches!(class(byte), OTHER | TOKEN))
 }
 
-/// What one pass over a text tells.
+/// The result of one pass over a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scan {
     pub(super) has_secret: bool,
@@ -90,14 +92,16 @@ pub(super) struct Scan {
     pub(super) has_question_mark: bool,
 }
 
-/// Looks for secrets and for what JSON must escape. Up to the first secret only.
+/// Looks for secrets and for bytes that JSON must escape.
+///
+/// Stops at the first secret, so the other results are incomplete if there is one.
 pub(super) fn scan(redactor: &Redactor, text: &str) -> Scan {
     let mut scan = Scan::default();
     scan.has_secret = next_secret(redactor, text, 0, &mut scan).is_some();
     scan
 }
 
-/// What stands in place of a secret.
+/// The kind of text that replaces a secret.
 #[derive(Clone, Copy)]
 pub(super) enum Instead {
     Value,
@@ -110,7 +114,7 @@ pub(super) struct Secret {
     pub(super) instead: Instead,
 }
 
-/// The text without its secrets; borrowed where it has none.
+/// Returns the text without its secrets; borrowed if it has none.
 pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
     if redactor.rules.hides_nothing() {
         return Cow::Borrowed(text);
@@ -142,7 +146,7 @@ fn next_secret(redactor: &Redactor, text: &str, from: usize, scan: &mut Scan) ->
     let mut start = from;
     let mut last_run = from..from;
     loop {
-        // From here to `at` is a run, perhaps an empty one.
+        // The bytes from `start` to `at` are a run, which may be empty.
         let run = bytes.get(start..)?;
         let len = run.iter().position(|byte| class(*byte) != TOKEN).unwrap_or(run.len());
         let at = start + len;
@@ -175,10 +179,10 @@ fn next_secret(redactor: &Redactor, text: &str, from: usize, scan: &mut Scan) ->
     }
 }
 
-/// A secret that begins with an unbroken run of letters, digits, `_`, `-` and `+`.
+/// Finds a secret that begins with a run of letters, digits, `_`, `-` and `+`.
 #[inline]
 fn in_run(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
-    // Nearly every word is too short, or begins with a letter that none of the shapes begins with.
+    // Nearly every word is too short, or begins with a byte that begins none of the shapes.
     let len = run.len();
     let first = *text.as_bytes().get(run.start)?;
     let may_be_one = match first {
@@ -208,12 +212,12 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
     if len == 5 && word.eq_ignore_ascii_case("basic") || len == 6 && word.eq_ignore_ascii_case("bearer") {
         let rest = text.get(run.end..)?.strip_prefix(' ')?;
         let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ';')).unwrap_or(rest.len());
-        // What is hidden in it already is not random.
+        // A value that has been hidden already is not random.
         let token = rest.get(..end)?.replace(redactor.placeholder(), "");
         return looks_random(&token).then(|| Secret { range: run.end + 1..run.end + 1 + end, instead: Instead::Value });
     }
     if word.starts_with("eyJ") && len >= 10 && text.as_bytes().get(run.end) == Some(&b'.') {
-        // Header, claims and signature of a JWT, with a dot between each.
+        // A JWT is a header, claims and a signature with dots between them.
         let tail = text.get(run.end..)?.bytes().take_while(|byte| class(*byte) == TOKEN || *byte == b'.').count();
         return Some(Secret { range: run.start..run.end + tail, instead: Instead::Token });
     }
@@ -227,13 +231,15 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
     has_prefix.then_some(Secret { range: run, instead: Instead::Token })
 }
 
-/// Not a word of a language: long enough, and with digits or capitals in the middle.
+/// Whether a word looks random, unlike a word of a language.
+///
+/// It has at least 24 characters, or at least eight with a digit, a capital or `=` after the first.
 fn looks_random(word: &str) -> bool {
     let inner = word.get(1..).unwrap_or_default();
     word.len() >= 8 && (word.len() >= 24 || inner.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || byte == b'='))
 }
 
-/// `user:password` before the `@` of an authority that begins at `start`.
+/// Finds `user:password` before the `@` of an authority that begins at `start`.
 fn user_info(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
     let end = rest
@@ -241,24 +247,26 @@ fn user_info(text: &str, start: usize) -> Option<Secret> {
         .unwrap_or(rest.len());
     let at = rest.get(..end)?.rfind('@')?;
     let range = start..start + at;
-    // An empty user-info hides nothing.
+    // An empty user-info contains no secret.
     (at > 0).then(|| Secret {
         instead: if text.get(range.clone()).is_some_and(|info| info.contains(':')) { Instead::UserInfo } else { Instead::Value },
         range,
     })
 }
 
-/// The value behind `name=`, `name: ` or `"name":` where the name is secret; `name` is the run before the sign at `sign`.
+/// Finds the value after `name=`, `name: ` or `"name":` if the name is secret.
+///
+/// `name` is the run before the sign at `sign`.
 fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize) -> Option<Secret> {
     let bytes = text.as_bytes();
     let gap = bytes.get(name.end..sign)?;
     let beside = (sign.checked_sub(1).and_then(|before| bytes.get(before)), bytes.get(sign + 1));
-    // `token::Kind` and `a == b` are no pairs.
+    // `token::Kind` and `a == b` are not pairs.
     let doubled = beside.0 == bytes.get(sign) || beside.1 == bytes.get(sign);
     if doubled || name.is_empty() || gap.len() > 3 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b']')) {
         return None;
     }
-    // `cache.key` is one name, not a `key`; and nobody reads a name of a kilobyte.
+    // `cache.key` is one name, not a `key`. The limit keeps long names cheap.
     let before = bytes.get(name.start.saturating_sub(NAME_LIMIT)..name.start)?;
     let dotted = before.iter().rev().take_while(|byte| matches!(**byte, b'.' | b'%') || class(**byte) == TOKEN).count();
     let name = name.start - dotted..name.end;
@@ -266,13 +274,13 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     let text_of_name = &*percent_decode_str(text.get(name)?).decode_utf8_lossy();
     let is_secret = redactor.is_sensitive(text_of_name)
         || (is_parameter && judged::judge(text_of_name).sensitive_parameter)
-        // A map of headers as `Debug` prints it.
+        // A map of headers in `Debug` output.
         || (text_of_name.contains('-') && redactor.hides_header(&text_of_name.to_ascii_lowercase()));
     if !is_secret {
         return None;
     }
     let rest = text.get(sign + 1..)?;
-    // Everything behind these is the credential: a scheme and a token, or several cookies.
+    // Everything after these is the credential: a scheme and a token, or several cookies.
     let to_the_end = ["authorization", "cookie"].iter().any(|ending| ends_with_folded(text_of_name, ending));
     let is_prose = bytes.get(sign) == Some(&b':') && rest.starts_with(' ') && !to_the_end;
     let range = value(rest, redactor.placeholder(), to_the_end)?;
@@ -282,15 +290,16 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     Some(Secret { range: sign + 1 + range.start..sign + 1 + range.end, instead: Instead::Value })
 }
 
-/// Longer names are judged by their end.
+/// Only the last bytes of a longer name are judged.
 const NAME_LIMIT: usize = 128;
 
 pub(super) fn ends_with_folded(name: &str, ending: &str) -> bool {
     name.len().checked_sub(ending.len()).and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
-/// `invalid token: connection refused` tells of a cause, not of a token: a plain word, and more words behind it or a name that is
-/// not surely a secret's.
+/// Whether a value is prose: `invalid token: connection refused` names a cause, not a token.
+///
+/// The value is a plain word. More words follow it, or its name does not certainly mean a secret.
 fn is_phrase(value: &str, after: &str, surely: bool) -> bool {
     let is_word = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let goes_on = after.strip_prefix(' ').is_some_and(|next| next.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '('));

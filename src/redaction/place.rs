@@ -1,4 +1,4 @@
-//! What a value is, where its place in the payload tells more than its type.
+//! The place of a value in a payload, where that says more than its type.
 
 /// The place of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,13 +7,13 @@ pub(super) enum Place {
     Open,
     /// A number as text.
     Digits,
-    /// Only what we wrote.
+    /// Only our own text.
     Own,
-    /// Nothing but hexadecimal digits: an id.
+    /// An id: only hexadecimal digits.
     Id,
     /// Header values by name.
     Headers,
-    /// A map whose own keys name groups, not values.
+    /// A map whose keys name groups, not values.
     Groups,
     /// A map whose values have their type beside them.
     Typed,
@@ -22,12 +22,12 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Headers that hold a URL are read as one.
+    /// Returns the place of a header's value: a URL for headers that contain one.
     pub(super) fn of_header(name: &str) -> Self {
         if matches!(name, "referer" | "origin" | "location" | "content-location") { Self::Url } else { Self::Open }
     }
 
-    /// Attributes that the conventions define as a URL or a query.
+    /// Returns the place of an attribute that the conventions define as a URL or a query.
     #[inline]
     pub(super) fn of_attribute(name: &str) -> Self {
         match name {
@@ -42,16 +42,16 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StructPlaces {
     Contexts,
-    /// The facts that a trace is sampled by.
+    /// The dynamic sampling context.
     Sampling,
     Request,
-    /// A value with its type, at the place of its name.
+    /// A value with its type; the value has the place that the attribute's name gives.
     Attribute(Place),
     /// A structured log.
     Log,
-    /// It has ids of its own.
+    /// A struct with its own ids.
     Marked,
-    /// All of it is ours.
+    /// All of it is our own text.
     Own,
     Other,
 }

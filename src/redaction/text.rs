@@ -1,11 +1,11 @@
-//! Texts on their way into JSON, each judged by its place.
+//! Writes texts into JSON, each judged by its place.
 
 use std::borrow::Cow;
 
 use super::place::Place;
 use super::{Redactor, clean, escape, judged, patterns, url};
 
-/// Appends JSON to a buffer, redacted.
+/// Appends redacted JSON to a buffer.
 pub(super) struct Json<'r> {
     pub(super) redactor: &'r Redactor,
     pub(super) out: &'r mut Vec<u8>,
@@ -16,12 +16,12 @@ impl<'r> Json<'r> {
         Self { redactor, out }
     }
 
-    /// A text of the program itself, which is looked at once.
+    /// Writes a text of the program, which is judged only once.
     pub(super) fn compiled(&mut self, text: &'static str) {
         if judged::judge_static(text).needs_no_escape { self.plain(text) } else { self.escaped(text) }
     }
 
-    /// A text that anybody may have written.
+    /// Writes a text from any source, redacted as its place requires.
     pub(super) fn judged(&mut self, text: &str, place: Place) {
         match place {
             Place::Id => return self.plain(text),
@@ -45,7 +45,9 @@ impl<'r> Json<'r> {
         }
     }
 
-    /// A text without its secrets, borrowed where it has none; and whether it is known that nothing in it must be escaped.
+    /// Returns a text without its secrets, borrowed if it has none.
+    ///
+    /// The flag is `true` if the text is known to need no escape.
     fn redacted<'t>(&self, text: &'t str, place: Place) -> (Cow<'t, str>, bool) {
         let checked = |text: Cow<'t, str>| {
             let is_plain = escape::is_plain(&text);
@@ -58,7 +60,8 @@ impl<'r> Json<'r> {
             _ => {}
         }
         let scan = patterns::scan(self.redactor, text);
-        // A target or an address, whatever its field is called: its parameters are judged one by one. A secret may hide the mark.
+        // A request target or URL, whatever its field is named: its parameters are judged one by
+        // one. The scan stops at a secret, which may come before the question mark.
         if (scan.has_question_mark || scan.has_secret) && text.contains('?') && !text.contains(char::is_whitespace) {
             checked(url::url(self.redactor, text))
         } else if scan.has_secret {
@@ -68,7 +71,7 @@ impl<'r> Json<'r> {
         }
     }
 
-    /// A text without anything to escape.
+    /// Writes a text that needs no escape.
     #[inline]
     pub(super) fn plain(&mut self, text: &str) {
         self.out.reserve(text.len() + 2);
@@ -77,7 +80,7 @@ impl<'r> Json<'r> {
         self.out.push(b'"');
     }
 
-    /// A text that may hold what must be escaped.
+    /// Writes a text that may need escapes.
     pub(super) fn escaped(&mut self, text: &str) {
         escape::write(text, self.out);
     }

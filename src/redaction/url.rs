@@ -1,4 +1,4 @@
-//! URLs and queries: names decide about parameters, user-info always goes.
+//! URLs and queries: parameters are judged by name, user-info is always hidden.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -8,10 +8,12 @@ use percent_encoding::percent_decode_str;
 use super::memory::Memory;
 use super::{Redaction, Redactor, judged, names, patterns};
 
-/// A query (or a form) with the values of secret parameters replaced. Order, duplicates and encoding of the rest are kept.
+/// Hides the values of secret parameters in a query or a form.
+///
+/// Order, duplicates and encoding of the other parameters are kept.
 pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
     let mut out = String::new();
-    // Up to here the query is in `out`, which is empty while nothing has changed.
+    // The query up to here is in `out`, which is empty while nothing has changed.
     let mut copied = 0;
     let mut end = 0;
     for pair in query.split('&') {
@@ -43,7 +45,7 @@ fn is_secret(redactor: &Redactor, name: &str) -> bool {
     judged::judge(&name).sensitive_parameter || redactor.is_sensitive(&name)
 }
 
-/// What stands in place of a value that holds a secret.
+/// Returns the replacement of a value that contains a secret.
 fn scrubbed(redactor: &Redactor, value: &str) -> Option<Cow<'static, str>> {
     match patterns::scrub(redactor, value) {
         Cow::Borrowed(_) => None,
@@ -55,7 +57,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
     if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { Cow::Borrowed(text) }
 }
 
-/// A URL without its user-info and with its query redacted.
+/// Hides the user-info of a URL and the secrets in its query.
 pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
     let scrubbed = patterns::scrub(redactor, url);
     let Some((before, after)) = scrubbed.split_once('?') else { return scrubbed };
@@ -67,7 +69,7 @@ pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
 }
 
 impl Redaction {
-    /// A path without the values of parameters that the route's template gives a secret name: `/reset/{token}`.
+    /// Hides path parameters that have a secret name in the route's template: `/reset/{token}`.
     pub(crate) fn hide_parameters<'a>(&self, template: &str, path: &'a str) -> Cow<'a, str> {
         thread_local! {
             static HIDES: RefCell<Memory<bool>> = RefCell::default();
@@ -75,7 +77,7 @@ impl Redaction {
         let is_secret = |segment: &str| judged::judge(segment).sensitive || names::is_listed(segment, &self.fields);
         let is_hidden = |segment: &str| segment.contains('{') && is_secret(segment);
         let hides_any = |template: &str| template.split('/').any(is_hidden);
-        // What is remembered is right where there are no own names.
+        // The cache ignores users' names, so it is used only without them.
         let recall = |hides: &RefCell<Memory<bool>>| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any));
         let remembered = if self.fields.is_empty() { HIDES.try_with(recall).ok().flatten() } else { None };
         if self.hides_nothing() || !remembered.unwrap_or_else(|| hides_any(template)) {

@@ -1,11 +1,13 @@
-//! Where the value behind a name ends: in prose, in `Debug` output, in JSON, in headers.
+//! Finds where the value after a name ends: in prose, `Debug` output, JSON or headers.
 
 use std::ops::Range;
 
-/// Where a value lies in what follows its name; none if it is empty or replaced already.
+/// Returns the range of a value in the text after its name.
+///
+/// Returns `None` if the value is empty or has been replaced already.
 pub(super) fn value(text: &str, placeholder: &str, to_the_end: bool) -> Option<Range<usize>> {
     let mut start = text.len() - text.trim_start().len();
-    // Inside a text that was escaped once more, quotes are `\"`.
+    // If the text itself was escaped, its quotes are `\"`.
     let unescaped = text.get(start..)?.trim_start_matches('\\');
     let is_escaped = unescaped.len() < text.len() - start;
     let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\''));
@@ -55,13 +57,15 @@ fn bracketed(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a query has its value elsewhere: `token = $1`, `token = ?`.
+/// Whether the value is a placeholder in SQL: `token = $1`, `token = ?`.
 fn is_bound(value: &str) -> bool {
     value == "?"
         || value.strip_prefix('$').is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// A credential to the end of its line, or of the quotes that it stands in: `OAuth oauth_token="…", oauth_nonce="…"` has quotes of its own.
+/// Returns the end of a credential: the end of its line, or the quote that closes it.
+///
+/// Quotes inside the credential are skipped: `OAuth oauth_token="…", oauth_nonce="…"`.
 fn credential(text: &str) -> usize {
     let mut quote = None;
     let mut before = b' ';
@@ -78,7 +82,9 @@ fn credential(text: &str) -> usize {
     text.len()
 }
 
-/// A value without quotes; `Some("…")`, `Password("…")` and `Key { … }` are one with what they hold.
+/// Returns the end of a value without quotes.
+///
+/// `Some("…")`, `Password("…")` and `Key { … }` include their contents.
 fn bare(text: &str) -> usize {
     let path = text.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':'))).unwrap_or(text.len());
     let after = text.get(path..).unwrap_or_default();
@@ -97,7 +103,10 @@ fn bare(text: &str) -> usize {
     end
 }
 
-/// Where a value without blanks ends. `&`, `,` and `;` may be part of a password: they end it only before a blank or the next pair.
+/// Returns the end of a value without spaces.
+///
+/// `&`, `,` and `;` may be part of a password. They end it only at the end of the text, before
+/// white space, or before the next pair.
 fn end_of_word(text: &str) -> usize {
     for (at, letter) in text.char_indices() {
         let ends = match letter {

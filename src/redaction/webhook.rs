@@ -1,9 +1,9 @@
-//! Addresses that are a credential themselves.
+//! URLs that are credentials themselves.
 
 use super::Redactor;
 use super::patterns::{Instead, Secret, ends_with_folded};
 
-/// Whoever knows such an address may post there. The host, and what of the path is no secret.
+/// Hosts and path prefixes of webhooks; what follows is secret, because the URL is enough to post.
 const WEBHOOKS: [(&str, &str); 6] = [
     ("api.telegram.org", "/bot"),
     ("discord.com", "/api/webhooks/"),
@@ -13,7 +13,7 @@ const WEBHOOKS: [(&str, &str); 6] = [
     ("webhook.office.com", "/webhookb2/"),
 ];
 
-/// What of an address that begins at `start` lets anybody post there.
+/// Finds the secret part of a webhook URL that begins at `start`.
 pub(super) fn webhook(redactor: &Redactor, text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
     let slash = rest.find('/')?;
@@ -28,7 +28,7 @@ pub(super) fn webhook(redactor: &Redactor, text: &str, start: usize) -> Option<S
     let begin = slash + path.len();
     let secret = rest.get(begin..)?;
     let ends = |letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '?' | '#' | '<' | '>' | ')' | ',' | ';' | '\\');
-    // Telegram's method stands behind the token, and may be read.
+    // Telegram's method follows the token and is not secret.
     let ends_at_slash = known.starts_with("api.");
     let end = secret.find(|letter| ends(letter) || (ends_at_slash && letter == '/')).unwrap_or(secret.len());
     let is_done = secret.get(..end) == Some(redactor.placeholder());

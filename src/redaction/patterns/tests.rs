@@ -1,4 +1,4 @@
-//! Texts with secrets in them, and without.
+//! Texts with secrets and without.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ fn card_numbers_of_all_issuers_go_in_any_spelling() {
         "4111 1111 1111 1111",
         "4222222222222",
         "4000000000000000006",
-        // A doubled five counts as one.
+        // Here a doubled five counts as one.
         "4012888888881881",
         "5555555555554444",
         "2223003122003222",
@@ -131,7 +131,7 @@ fn keys_of_known_services_go_by_their_beginning() {
         assert_eq!(clean(&format!("refused {key} there")), "refused [REDACTED_TOKEN] there");
     }
     assert_eq!(clean(&format!("refused dp.pt.{}7Q2x there", of(""))), "refused dp.pt.[REDACTED_TOKEN] there");
-    // All key ids of AWS have twenty characters.
+    // AWS key ids have twenty characters.
     assert_eq!(clean(&of("AKIA")), "[REDACTED_TOKEN]");
     for text in ["AKIAIOSFODNN7EXAMPL", "ghp_0123456789abcde", "npm_config_cache", "a dp.pt.short"] {
         assert_eq!(clean(text), text);
