@@ -1,8 +1,8 @@
-//! Fields of spans and events as bytes: a key, a tag, a value.
+//! Fields of spans and events as bytes: a key, a type tag and a value.
 
 use std::fmt::{self, Write as _};
 
-/// A field's text is cut here, at a character's edge.
+/// The text of a field is cut at this many bytes, on a character boundary.
 pub(crate) const FIELD_LIMIT: usize = 8 * 1024;
 
 const NAMED: u8 = u8::MAX;
@@ -13,14 +13,14 @@ const U64: u8 = 2;
 const F64: u8 = 3;
 const TEXT: u8 = 4;
 
-/// Which field: by its place in the callsite's list, or by a name of its own.
+/// The key of a field: its index in the callsite's list, or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key<'a> {
     Index(u8),
     Name(&'a str),
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FieldValue<'a> {
     Bool(bool),
@@ -68,14 +68,14 @@ impl<'a> FieldWriter<'a> {
         self.buffer.extend_from_slice(value.as_bytes());
     }
 
-    /// Formats straight into the buffer and stops the formatting at the limit: a `Debug` may write a gigabyte.
+    /// Formats directly into the buffer, up to the limit: a `Debug` may write a gigabyte.
     pub(crate) fn display(&mut self, key: Key<'_>, value: fmt::Arguments<'_>) {
         if let Some(text) = value.as_str() {
             return self.text(key, text);
         }
         self.text_head(key, 0);
         let start = self.buffer.len();
-        // The error is our own, at the limit; what was written until then stays.
+        // The writer returns an error only at the limit; what was written before stays.
         let _ = Bounded { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
         if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
@@ -83,7 +83,7 @@ impl<'a> FieldWriter<'a> {
         }
     }
 
-    // Small enough to be a part of each of its callers: whoever has a name of its own takes the other way.
+    // Small enough to inline into each caller; keys with a name take the function below.
     #[expect(
         clippy::inline_always,
         reason = "left to itself the compiler decides anew with each change elsewhere: 20 instructions a field"
@@ -145,7 +145,7 @@ impl fmt::Write for Bounded<'_> {
     }
 }
 
-/// The longest start of `text` of at most `limit` bytes that ends at a character's edge.
+/// Cuts `text` to at most `limit` bytes, on a character boundary.
 fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         text

@@ -7,19 +7,19 @@ use tracing::Metadata;
 use super::Moment;
 use crate::protocol::Breadcrumb;
 
-/// Fields of one step beyond this are cut: a hundred of them are copied with every event.
+/// The fields of one step are cut at this many bytes: a hundred steps are copied with every event.
 const BYTES_LIMIT: usize = 4 * 1024;
 
-/// Where a step comes from.
+/// The source of a breadcrumb.
 #[derive(Clone, Debug)]
 pub(crate) enum BreadcrumbSource {
-    /// An event of `tracing`; the fields are encoded.
+    /// A `tracing` event; its fields are encoded.
     Event(&'static Metadata<'static>),
-    /// A user's own, and what it takes of the room for such.
+    /// A breadcrumb that the user added, and the bytes it takes of the scope's limit.
     Manual(Box<Breadcrumb>, usize),
 }
 
-/// One step.
+/// One breadcrumb.
 #[derive(Clone, Debug)]
 pub(crate) struct BreadcrumbRecord {
     pub(crate) source: BreadcrumbSource,
@@ -27,16 +27,18 @@ pub(crate) struct BreadcrumbRecord {
     pub(crate) fields: Vec<u8>,
 }
 
-/// A ring of steps: the newest push the oldest out.
+/// A ring of breadcrumbs: the newest replaces the oldest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Breadcrumbs {
     ring: VecDeque<BreadcrumbRecord>,
-    /// Buffers of steps that are gone, for the next ones.
+    /// Buffers of removed breadcrumbs, kept for the next ones.
     spare: Vec<Vec<u8>>,
 }
 
 impl Breadcrumbs {
-    /// Returns how much room those take no longer that had to go.
+    /// Adds a breadcrumb and returns how many bytes of the scope's limit were freed.
+    ///
+    /// The oldest ones are removed at the limit. If that is zero, the new one is not kept either.
     pub(crate) fn push(&mut self, source: BreadcrumbSource, at: Moment, fields: &[u8], limit: usize) -> usize {
         let mut freed = 0;
         if limit == 0 {
@@ -49,13 +51,13 @@ impl Breadcrumbs {
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
-        // Cut fields read back up to the cut.
+        // Fields that were cut here still read back up to the cut.
         buffer.extend_from_slice(fields.get(..fields.len().min(BYTES_LIMIT)).unwrap_or_default());
         self.ring.push_back(BreadcrumbRecord { source, at, fields: buffer });
         freed
     }
 
-    /// Copies the steps into another ring, which has been cleared, and into the buffers that lie idle there.
+    /// Copies the breadcrumbs into `target`, which has been cleared, and reuses its spare buffers.
     pub(crate) fn copy_to(&self, target: &mut Self) {
         for BreadcrumbRecord { source, at, fields } in &self.ring {
             let mut buffer = target.spare.pop().unwrap_or_default();
@@ -77,7 +79,7 @@ impl Breadcrumbs {
     }
 
     pub(crate) fn clear(&mut self) {
-        // Long texts give their memory back; short buffers serve again.
+        // Buffers above 1 KiB are freed; smaller ones are reused.
         self.spare.extend(self.ring.drain(..).map(|step| step.fields).filter(|buffer| buffer.capacity() <= 1024));
         self.spare.truncate(100);
     }

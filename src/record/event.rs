@@ -8,14 +8,14 @@ use tracing::Metadata;
 use super::{FieldValue, Fields, Record, ScopeData};
 use crate::protocol::{EventId, Exception, Level, SpanId, Stacktrace, TraceId};
 
-/// A shorter text may stand in a log by chance.
+/// Minimum length of an error text to look for in a log: a shorter one may occur there by chance.
 pub(crate) const MENTIONED: usize = 4;
 
 /// An event of `tracing`.
 #[derive(Debug)]
 pub(crate) struct LogRecord {
     pub(crate) metadata: &'static Metadata<'static>,
-    /// Its fields, encoded.
+    /// Its encoded fields.
     pub(crate) fields: Vec<u8>,
 }
 
@@ -26,58 +26,62 @@ pub(crate) struct LogLine {
     pub(crate) at: u64,
     pub(crate) log: LogRecord,
     pub(crate) trace_id: TraceId,
-    /// The span that was active.
+    /// The active span.
     pub(crate) span: Option<SpanId>,
     pub(crate) user: Option<String>,
 }
 
 impl LogLine {
-    /// About how many bytes it holds; never none.
+    /// Returns the approximate size in bytes, at least one.
     pub(crate) fn size(&self) -> usize {
         self.log.fields.len().max(1) + self.user.as_ref().map_or(0, String::len)
     }
 }
 
-/// An error that holds a stack trace, which stable Rust shows as text only. The exporter asks for it: names are resolved then, which takes milliseconds.
+/// An error with a stack trace inside, which stable Rust exposes only as text.
+///
+/// The exporter reads it, because resolving the names takes milliseconds.
 pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
-    /// The trace; none where none was taken.
+    /// Returns the trace, or `None` if no trace was taken.
     fn read(&self) -> Option<Stacktrace>;
 
-    /// Whether all of it comes out of the program: a message can hold anything, also the name of a file.
+    /// Whether all of the trace comes from the program.
+    ///
+    /// The text around a trace may contain any message, even one with the name of a file.
     fn is_trustworthy(&self) -> bool;
 }
 
-/// What was captured, before its scope is joined to it.
+/// A captured error, panic or message, before its scope is attached.
 #[derive(Debug)]
 pub(crate) struct Captured {
     pub(crate) event_id: EventId,
     /// Nanoseconds since the epoch.
     pub(crate) at: u64,
     pub(crate) level: Level,
-    /// The event of `tracing` it came with.
+    /// The `tracing` event that it was captured with.
     pub(crate) log: Option<LogRecord>,
     pub(crate) message: Option<String>,
-    /// The message goes on where the transaction's name ends, which only the exporter puts together.
+    /// The message continues the transaction's name, which only the exporter can build.
     pub(crate) follows_name: bool,
-    /// Outermost first; the wire wants it the other way round.
+    /// Outermost first; the wire uses the reverse order.
     pub(crate) exceptions: Vec<Exception>,
-    /// How the outermost was caught.
+    /// How the outermost error was caught.
     pub(crate) mechanism: &'static str,
     pub(crate) handled: bool,
-    /// Return addresses, innermost call first; resolved by the exporter.
+    /// Return addresses, innermost call first; the exporter resolves them.
     pub(crate) addresses: Vec<usize>,
-    /// A stack trace inside of the error.
+    /// A stack trace inside the error.
     pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
-    /// The span that was active.
+    /// The active span.
     pub(crate) span: SpanId,
-    /// What is set in the nested scope it was captured in.
+    /// The data of the nested scope it was captured in.
     pub(crate) nested: Option<Box<ScopeData>>,
 }
 
 impl Captured {
-    /// Whether `other` tells of the same failure: the same messages in the same order, from the outermost on.
+    /// Whether `other` reports the same failure: the same messages in the same order.
     ///
-    /// An error that was logged as text is the one whose own text stands in that log.
+    /// An error that was logged as text matches if the log contains the outermost error's text.
     pub(crate) fn is_same_failure(&self, other: &Self) -> bool {
         self.tells_of(&other.exceptions) || self.mentions(&other.exceptions) || other.mentions(&self.exceptions)
     }
@@ -89,16 +93,16 @@ impl Captured {
         self.message.as_ref().is_some_and(|message| message.contains(text)) || in_fields()
     }
 
-    /// The same for a chain that has not been captured yet.
+    /// Whether a chain that is not captured yet has the same messages in the same order.
     pub(crate) fn tells_of(&self, chain: &[Exception]) -> bool {
         !self.exceptions.is_empty()
             && self.exceptions.len() == chain.len()
             && self.exceptions.iter().zip(chain).all(|(ours, theirs)| ours.value == theirs.value)
     }
 
-    /// Takes over what `other` knows better; this event's id stays.
+    /// Merges `other` into this event and keeps this event's id.
     ///
-    /// Returns what is left of the other and is the user's, to be dropped where nothing is locked.
+    /// Returns the backtrace that is not kept. It is the user's: drop it while no lock is held.
     pub(crate) fn merge(&mut self, mut other: Self) -> Option<Arc<dyn Backtrace>> {
         if self.addresses.is_empty() {
             self.addresses = other.addresses;
@@ -117,7 +121,7 @@ impl Captured {
             self.log = other.log;
             self.message = self.message.take().or(other.message);
         }
-        // `CaptureError` knows the type where a borrowed error has only its `Debug` text.
+        // `CaptureError` knows the type; a borrowed error has only its `Debug` text.
         if let (Some(ours), Some(theirs)) = (self.exceptions.first_mut(), other.exceptions.into_iter().next())
             && ours.module.is_none()
             && theirs.module.is_some()
@@ -129,7 +133,7 @@ impl Captured {
     }
 }
 
-/// What was captured, with a copy of the scope it was captured in.
+/// A captured event with a copy of its scope.
 #[derive(Debug)]
 pub(crate) struct EventRecord {
     pub(crate) captured: Captured,
@@ -137,12 +141,12 @@ pub(crate) struct EventRecord {
 }
 
 impl EventRecord {
-    /// How many bytes of files ride on it; an empty file counts as one, by the protocol.
+    /// Returns the size of the attachments in bytes; the protocol counts an empty file as one.
     pub(crate) fn attached(&self) -> u64 {
         self.scope.set.rare().map_or(0, |rare| rare.attachments.iter().map(|file| file.bytes.len().max(1) as u64).sum())
     }
 
-    /// About how many bytes the event holds.
+    /// Returns the approximate size of the event in bytes.
     pub(crate) fn size(&self) -> usize {
         let Captured { message, exceptions, addresses, .. } = &self.captured;
         let text = |exception: &Exception| exception.value.as_ref().map_or(0, String::len);
@@ -184,12 +188,12 @@ mod tests {
     #[test]
     fn what_is_merged_knows_the_best_of_both_and_keeps_the_first_id() {
         let (borrowed, typed) = (("no order", None), ("no order", Some("shop")));
-        // What came first and then; whether the whole is handled, its module, its message.
+        // First and second (message, handled); expected (handled, module, message).
         let rows = [
             ((None, true), (None, true), (true, Some("shop"), None)),
             ((None, true), (Some("it said"), true), (true, Some("shop"), Some("it said"))),
             ((Some("it said"), true), (Some("once more"), true), (true, Some("shop"), Some("it said"))),
-            // Told first, and then a crash: it crashed.
+            // First reported, then a crash: the event counts as crashed.
             ((None, true), (None, false), (false, Some("shop"), None)),
             ((None, false), (None, true), (false, Some("shop"), None)),
         ];

@@ -1,4 +1,4 @@
-//! What is known of a trace, a request and its response: rows of fixed size, texts in the arena.
+//! Facts about a trace, a request and its response: rows of fixed size, with texts in the arena.
 
 use std::net::IpAddr;
 
@@ -7,18 +7,20 @@ use http::Version;
 use super::{Moment, Slice};
 use crate::protocol::{SpanId, TraceId};
 
-/// What the trace of a request is and what was decided about it.
+/// The ids of a request's trace and the sampling decision.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceFacts {
     pub(crate) trace_id: TraceId,
     pub(crate) root: SpanId,
     pub(crate) parent: Option<SpanId>,
-    /// As other services hear it.
+    /// The decision that is propagated to other services.
     pub(crate) sampled: bool,
     pub(crate) sample_rate: f64,
-    /// Millionths.
+    /// In millionths.
     pub(crate) sample_rand: u32,
-    /// Sentry's members of the baggage: as they came in, or as they went out first; never changed after that.
+    /// Sentry's members of the baggage: as received, or as first sent.
+    ///
+    /// They never change after that.
     pub(crate) baggage: String,
 }
 
@@ -36,7 +38,7 @@ impl Default for TraceFacts {
     }
 }
 
-/// What is known of a request, as bytes in the arena.
+/// Facts about a request; the texts are in the arena.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestFacts {
     pub(crate) method: Slice,
@@ -45,36 +47,36 @@ pub(crate) struct RequestFacts {
     pub(crate) path: Slice,
     pub(crate) query: Option<Slice>,
     pub(crate) version: Option<Version>,
-    /// Whom it comes from. Only while PII is on.
+    /// The client's address; recorded only while PII is on.
     pub(crate) client: Option<IpAddr>,
     pub(super) headers: Slice,
 }
 
-/// What is known of a response.
+/// Facts about a response.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResponseFacts {
     pub(crate) status: Option<u16>,
-    /// The code of gRPC, out of the head or the trailers.
+    /// The gRPC status code from the headers or the trailers.
     pub(crate) grpc_status: Option<u8>,
-    /// Bytes of the body that were handed on.
+    /// Bytes of the body that were passed on.
     pub(crate) body_bytes: u64,
-    /// Frames of the body that were handed on.
+    /// Frames of the body that were passed on.
     pub(crate) frames: u32,
-    /// When the first frame was handed on.
+    /// When the first frame was passed on.
     pub(crate) first_byte: Moment,
-    /// Where the client was lost: `before_headers` or `in_body`.
+    /// Where the client disconnected: `before_headers` or `in_body`.
     pub(crate) cancelled: Option<&'static str>,
-    /// How often the work was polled until the head of the response, how long that took in all, and the longest.
+    /// Polls of the handler until the response headers: their number, total time and longest time.
     pub(crate) polls: Polls,
-    /// The transaction was ended while the body went on.
+    /// The transaction ended while the body was still streaming.
     pub(crate) is_cut: bool,
 }
 
-/// How a future was polled.
+/// Poll statistics of a future.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Polls {
     pub(crate) count: u32,
-    /// Microseconds, as the next: an hour has room.
+    /// Total time in microseconds, as the next field; `u32` holds more than an hour.
     pub(crate) busy: u32,
     pub(crate) longest: u32,
 }
@@ -88,11 +90,11 @@ impl Polls {
     }
 }
 
-/// How a span of `tracing` was polled. Kept only where somebody asked for it.
+/// Poll statistics of a `tracing` span; recorded only with `poll_times`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpanPolls {
     pub(crate) span: u32,
     pub(crate) polls: Polls,
-    /// When it was entered last.
+    /// When the span was last entered.
     pub(crate) entered: Moment,
 }

@@ -1,22 +1,24 @@
-//! Headers as bytes one behind the other, and their lengths.
+//! Headers as contiguous bytes, with their lengths in a separate list.
 
 use std::borrow::Cow;
 
 use super::{Record, readable, slice};
 
-/// A header's value on its way into the record.
+/// A header's value, as it is passed to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderFact<'a> {
-    /// It holds a credential and is never copied.
+    /// The value is a credential and is never copied.
     Withheld,
     Value(&'a [u8]),
 }
 
-/// How long a header's name and its value are. Apart from the bytes, so that those are one text nearly always.
+/// The lengths of a header's name and value.
+///
+/// They are kept apart from the bytes, so that all headers together are nearly always valid text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lengths {
     name: u8,
-    /// None was withheld.
+    /// `None` if the value was withheld.
     value: Option<u16>,
 }
 
@@ -24,10 +26,11 @@ const HEADER_VALUE_LIMIT: usize = 1024;
 const HEADER_LIMIT: usize = 50;
 
 impl Record {
-    /// Records one header; beyond fifty they are left out.
+    /// Records one header.
     #[inline]
     fn add_header(&mut self, name: &str, value: HeaderFact<'_>) {
-        // A header name is at most 64 KiB by `http`; what does not fit a byte is no header of this world.
+        // `http` allows names of up to 64 KiB; real ones fit into 255 bytes, so longer ones are
+        // skipped.
         let Ok(name_len) = u8::try_from(name.len()) else { return };
         let (value_len, bytes) = match value {
             HeaderFact::Withheld => (None, &[][..]),
@@ -41,11 +44,12 @@ impl Record {
         self.arena.extend_from_slice(bytes);
     }
 
-    /// Records headers one behind the other.
+    /// Records headers one after the other; those beyond fifty are left out.
     #[inline]
     pub(crate) fn headers<'a>(&mut self, headers: impl Iterator<Item = (&'a str, HeaderFact<'a>)>) {
         let start = self.arena.len();
-        // All are walked through: the caller looks at them on the way, and proxies put theirs at the end.
+        // Always runs to the end: the caller inspects headers on the way, and proxies append
+        // theirs.
         for (place, (name, value)) in headers.enumerate() {
             if place < HEADER_LIMIT {
                 self.add_header(name, value);
@@ -54,7 +58,7 @@ impl Record {
         self.request.headers = slice(start, self.arena.len() - start);
     }
 
-    /// The first line of a header, if its value was recorded.
+    /// Returns the first line of a header, if its value was recorded.
     pub(crate) fn header(&self, wanted: &str) -> Option<Cow<'_, str>> {
         let mut rest = self.bytes(self.request.headers);
         for lengths in &self.header_lengths {
@@ -68,10 +72,12 @@ impl Record {
         None
     }
 
-    /// The headers as recorded; no value where it was withheld. Bytes that are not UTF-8 become `U+FFFD`.
+    /// Returns the headers as recorded, with `None` for a withheld value.
+    ///
+    /// Invalid UTF-8 is replaced with U+FFFD.
     pub(crate) fn each_header(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<Cow<'_, str>>)> {
         let bytes = self.bytes(self.request.headers);
-        // Looked at as a whole: 230 instructions, one by one 1,900.
+        // Validating all bytes at once takes 230 instructions; one header at a time takes 1,900.
         let whole = std::str::from_utf8(bytes).ok();
         let mut end = 0;
         let mut next = move |len: usize| {

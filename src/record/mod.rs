@@ -1,7 +1,8 @@
 //! The flat record of a request: plain data, written by `trace` and `scope`, read by `export`.
 //!
-//! One record is a handful of vectors that keep their capacity from request to request. Spans are rows, their fields
-//! are bytes in one arena, names are the static ones `tracing` gives. Nothing in here formats, locks or allocates per span.
+//! A record is a handful of vectors that keep their capacity from request to request. Spans are
+//! rows, their fields are bytes in one arena, and their names are `tracing`'s static ones. Nothing
+//! here formats, locks or allocates per span.
 
 mod arena;
 mod breadcrumbs;
@@ -30,19 +31,19 @@ pub(crate) use scope_data::ScopeData;
 
 use crate::protocol::{SpanId, SpanStatus, TransactionSource};
 
-/// Fields beyond this many bytes in one request are dropped: a span that records in a loop must not grow without end.
+/// Fields beyond this many bytes per request are dropped: a recording loop must not grow for ever.
 const ARENA_LIMIT: usize = 1 << 20;
-/// Names have room behind that: a transaction whose spans said too much is not to be nameless.
+/// Extra room for names, so that a transaction keeps its name even if fields fill the arena.
 const NAMES_RESERVE: usize = 64 * 1024;
 
-/// A stretch of the record's arena.
+/// A range of bytes in the record's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slice {
     start: u32,
     len: u32,
 }
 
-/// Where a span hangs.
+/// The parent of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Parent {
     #[default]
@@ -50,17 +51,17 @@ pub(crate) enum Parent {
     Span(u32),
 }
 
-/// What a span is called.
+/// The name of a span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SpanName {
-    /// By its callsite.
+    /// The span has a `tracing` callsite.
     Callsite(&'static Metadata<'static>),
-    /// By us: a row of `own_spans`.
+    /// The span is our own: an index into `own_spans`.
     Own(u32),
 }
 
 impl SpanName {
-    /// Its callsite, if it has one.
+    /// Returns the callsite, if there is one.
     #[inline]
     pub(crate) fn metadata(self) -> Option<&'static Metadata<'static>> {
         match self {
@@ -70,13 +71,15 @@ impl SpanName {
     }
 }
 
-/// What a span of ours (not of `tracing`) is. Apart from the rows, so that those stay small.
+/// The details of our own spans (not `tracing`'s).
+///
+/// They are kept apart from the rows to keep those small.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OwnSpanRecord {
     pub(crate) op: &'static str,
     pub(crate) origin: &'static str,
     pub(crate) description: Slice,
-    /// When a middleware's inner service began and ended.
+    /// When a middleware's inner service started and ended.
     pub(crate) inner: (Moment, Moment),
 }
 
@@ -87,73 +90,73 @@ pub(crate) struct SpanRecord {
     pub(crate) parent: Parent,
     pub(crate) name: SpanName,
     pub(crate) start: Moment,
-    /// Not known while it is open.
+    /// Unknown while the span is open.
     pub(crate) end: Moment,
     pub(crate) fields: Slice,
-    /// Set by what happened inside, where no field says otherwise.
+    /// Set by events inside the span; used if no field gives a status.
     pub(crate) status: Option<SpanStatus>,
-    /// Something hangs on it, or may.
+    /// Something refers to this span, or may.
     pub(crate) is_held: bool,
-    /// It is too short to be sent.
+    /// The span is too short to be sent.
     pub(crate) is_left_out: bool,
-    /// Some of its fields are among the late ones.
+    /// Some of its fields were recorded late.
     pub(crate) has_late_fields: bool,
 }
 
-/// Fields that came after the span began.
+/// Fields that were recorded after the span began.
 #[derive(Clone, Copy, Debug)]
 struct LateFields {
     span: Parent,
     fields: Slice,
 }
 
-/// All that is known of one request or job.
+/// Everything recorded about one request or job.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) trace: TraceFacts,
     pub(crate) op: &'static str,
     pub(crate) origin: &'static str,
-    /// What the transaction is called: its route (the method is put before it), or as `source` says.
+    /// The transaction's name: the route (the method is prepended later), or as `source` says.
     pub(crate) name: Option<Slice>,
-    /// The template of the route, whatever the name is: it tells which parameters of the path are secret.
+    /// The route's template, whatever the name is; it shows which path parameters are secret.
     pub(crate) route: Option<Slice>,
     pub(crate) source: TransactionSource,
-    /// The first span of the request names it: the handler, nearly always.
+    /// The first span that is not middleware names the transaction; nearly always the handler.
     pub(crate) is_named_by_handler: bool,
-    /// Somebody named it while it ran.
+    /// The application named it explicitly while it ran.
     is_named_by_hand: bool,
     pub(crate) start: Moment,
     pub(crate) end: Moment,
-    /// The same moment as `start` on the wall clock: nanoseconds since the epoch.
+    /// The same moment as `start` on the wall clock, in nanoseconds since the epoch.
     pub(crate) started_at: u64,
     pub(crate) status: Option<SpanStatus>,
     pub(crate) has_request: bool,
     pub(crate) request: RequestFacts,
     pub(crate) response: ResponseFacts,
-    /// What users set.
+    /// What the application set on the scope.
     pub(crate) set: ScopeData,
     pub(crate) breadcrumbs: Breadcrumbs,
-    /// Why it is sent although the head said no.
+    /// Why the transaction is sent although it was not sampled.
     pub(crate) kept: Option<&'static str>,
     pub(crate) spans: Vec<SpanRecord>,
     pub(crate) own_spans: Vec<OwnSpanRecord>,
     pub(crate) span_polls: Vec<SpanPolls>,
-    /// Rows of those whose spans gave way to others.
+    /// Rows of `own_spans` whose spans were replaced; they are free for reuse.
     pub(crate) free_own: Vec<u32>,
-    /// Where room is looked for next.
+    /// Where the next search for a replaceable span starts.
     room: usize,
     pub(crate) dropped_spans: u32,
-    /// Ids of `tracing` spans that are open, with their rows.
+    /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
     late: Vec<LateFields>,
     header_lengths: Vec<Lengths>,
     arena: Vec<u8>,
-    /// The arena up to here belongs to the scope; behind it are the spans' fields.
+    /// The arena up to here belongs to the scope; after it come the spans' fields.
     scope_end: usize,
 }
 
 impl Record {
-    /// Makes the record ready for the next request; vectors keep their memory.
+    /// Clears the record for the next request; vectors keep their memory.
     pub(crate) fn clear(&mut self) {
         self.trace.baggage.clear();
         self.trace.parent = None;
@@ -180,7 +183,7 @@ impl Record {
         self.header_lengths.clear();
         self.arena.clear();
         self.scope_end = 0;
-        // A request with an enormous tree must not keep its memory for ever.
+        // After a request with an enormous tree, the memory is freed.
         if self.arena.capacity() > 64 * 1024 {
             self.arena = Vec::new();
             self.spans = Vec::new();
@@ -189,7 +192,9 @@ impl Record {
         }
     }
 
-    /// Copies all but the spans into `target`, which has been cleared.
+    /// Copies all that belongs to the scope into `target`, which has been cleared.
+    ///
+    /// Spans and late fields are not copied.
     pub(crate) fn copy_scope_to(&self, target: &mut Self) {
         target.trace.clone_from(&self.trace);
         target.op = self.op;
@@ -207,12 +212,12 @@ impl Record {
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
         target.scope_end = target.arena.len();
         target.header_lengths.clone_from(&self.header_lengths);
-        // A name that was set late lies behind the scope's part.
+        // A name that was set late lies after the scope's part of the arena.
         target.name = self.name.map(|name| target.text(self.bytes(name)));
         target.route = self.route.map(|route| target.text(self.bytes(route)));
     }
 
-    /// About how many bytes the record holds.
+    /// Returns the approximate size of the record in bytes.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>()
             + self.arena.len()
@@ -222,18 +227,20 @@ impl Record {
             + self.set.size()
     }
 
-    /// Puts a text into the arena; an empty one when it is full.
+    /// Stores a text in the arena, cut at [`FIELD_LIMIT`].
+    ///
+    /// Returns an empty slice if the arena is full.
     #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
         self.append(bytes.get(..FIELD_LIMIT).unwrap_or(bytes), ARENA_LIMIT + NAMES_RESERVE)
     }
 
-    /// Marks what is in the arena so far as the scope's own.
+    /// Marks everything in the arena so far as part of the scope.
     pub(crate) fn seal_scope(&mut self) {
         self.scope_end = self.arena.len();
     }
 
-    /// Puts encoded fields into the arena, or drops them when it is full.
+    /// Stores encoded fields in the arena, or drops them if it is full.
     #[inline]
     pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
         self.append(encoded, ARENA_LIMIT)
@@ -265,25 +272,25 @@ impl Record {
         }
     }
 
-    /// The bytes of a stretch.
+    /// Returns the bytes of a slice.
     pub(crate) fn bytes(&self, slice: Slice) -> &[u8] {
         let start = slice.start as usize;
         self.arena.get(start..start + slice.len as usize).unwrap_or_default()
     }
 
-    /// The text of a stretch; bytes that are not UTF-8 become `U+FFFD`.
+    /// Returns the text of a slice; invalid UTF-8 is replaced with U+FFFD.
     pub(crate) fn str(&self, slice: Slice) -> Cow<'_, str> {
         readable(self.bytes(slice))
     }
 
-    /// All fields of a span in the order they were recorded.
+    /// Returns all fields of a span in the order they were recorded.
     pub(crate) fn span_fields(&self, index: usize) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
         let (first, has_late) = self.spans.get(index).map(|span| (span.fields, span.has_late_fields)).unwrap_or_default();
         let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
         Fields::new(self.bytes(first)).chain(has_late.then(|| self.late_of(place)).into_iter().flatten())
     }
 
-    /// Fields recorded on the root.
+    /// Returns the fields recorded on the root.
     pub(crate) fn root_fields(&self) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
         self.late_of(Parent::Root)
     }
@@ -293,9 +300,9 @@ impl Record {
     }
 }
 
-/// Bytes as text; what is not UTF-8 becomes `U+FFFD`.
+/// Returns bytes as text; invalid UTF-8 is replaced with U+FFFD.
 pub(crate) fn readable(bytes: &[u8]) -> Cow<'_, str> {
-    // Asked first, since it is several times faster than looking for what to replace.
+    // Checked first: this is several times faster than a lossy conversion.
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 

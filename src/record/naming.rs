@@ -1,4 +1,4 @@
-//! What a transaction is called: by its route, by its user, or by its handler.
+//! Names a transaction by its route, its user, its job or its handler.
 
 use tracing::Metadata;
 
@@ -6,7 +6,7 @@ use super::{Parent, Record, Slice, SpanName, SpanRecord};
 use crate::protocol::TransactionSource;
 
 impl Record {
-    /// Names the transaction by the template of its route.
+    /// Names the transaction by its route, unless the application has named it explicitly.
     pub(crate) fn name_by_route(&mut self, template: &str) {
         let template = self.text(template.as_bytes());
         self.route = Some(template);
@@ -16,7 +16,7 @@ impl Record {
         }
     }
 
-    /// Names the transaction as the user says.
+    /// Names the transaction as the user chooses.
     pub(crate) fn name_by_user(&mut self, name: &str) {
         self.name = Some(self.text(name.as_bytes()));
         self.source = TransactionSource::Custom;
@@ -28,7 +28,7 @@ impl Record {
         self.source = TransactionSource::Task;
     }
 
-    /// Names the transaction in the middle of its work: nothing that comes later names it again.
+    /// Names the transaction while it runs; the route and the handler no longer rename it.
     pub(crate) fn name_by_hand(&mut self, name: &str) {
         self.name_by_user(name);
         self.is_named_by_handler = false;
@@ -44,7 +44,7 @@ impl Record {
         self.is_named_by_handler = false;
     }
 
-    /// A span begins; if it is to name the transaction, it does.
+    /// Adds a span, and names the transaction by it if it is the handler's.
     #[inline]
     pub(crate) fn begin_span(&mut self, span: SpanRecord) {
         if self.is_named_by_handler
@@ -58,7 +58,7 @@ impl Record {
         self.spans.push(span);
     }
 
-    /// Whether there is nothing but middleware above.
+    /// Whether all spans above are middleware.
     fn is_outermost(&self, mut parent: Parent) -> bool {
         while let Parent::Span(index) = parent {
             match self.spans.get(index as usize) {
@@ -70,7 +70,9 @@ impl Record {
     }
 }
 
-/// Spans of `SpanLayer` and `span`, and that of tower-http's `TraceLayer`: it is the request, not its handler.
+/// Whether the span is one of `SpanLayer`, `span` or tower-http's `TraceLayer`.
+///
+/// The last one stands for the request, not for its handler.
 fn is_middleware(name: SpanName) -> bool {
     match name {
         SpanName::Callsite(metadata) => metadata.target().starts_with("tower_http::"),

@@ -1,13 +1,13 @@
-//! Records that wait for the next request.
+//! Idle records, kept for the next requests.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::Record;
 
-/// As many records as may lie idle; more are freed.
+/// Maximum number of idle records; more are freed.
 const IDLE_LIMIT: usize = 256;
 
-/// Gives records out and takes them back, shared by requests and the exporter.
+/// Hands out records and takes them back; shared by requests and the exporter.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "the box itself travels through the queue; unboxing would copy a record at every hand-over")]
 pub(crate) struct Pool {

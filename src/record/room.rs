@@ -1,16 +1,18 @@
-//! Where a span finds room when the transaction has as many as it may: in the place of one that tells less.
+//! Finds a place for a span beyond the limit: it replaces one that is less important.
 
 use std::time::Duration;
 
 use super::{LateFields, Parent, Record, SpanName, SpanRecord};
 use crate::protocol::SpanStatus;
 
-/// As many rows are looked at for each span beyond the limit: more would make a request with a hundred thousand spans slow.
+/// Rows checked for each span beyond the limit; more would slow a request with 100,000 spans down.
 const LOOKED_AT: usize = 8;
 
 impl Record {
-    /// A place for a span beyond the limit: that of the shortest of the next few that are over, went well and have nothing below them. None if there is no
-    /// such: the slow, the failed and those that others hang on stay.
+    /// Returns the place of a span that may be replaced.
+    ///
+    /// Among the next eight spans, it is the shortest that is finished, successful and childless.
+    /// Returns `None` if there is no such span: slow ones, failed ones and parents stay.
     pub(crate) fn room(&mut self) -> Option<usize> {
         let count = self.spans.len();
         let mut shortest: Option<(usize, u64)> = None;
@@ -25,7 +27,7 @@ impl Record {
         shortest.map(|(place, _)| place)
     }
 
-    /// Puts a span into the place of another.
+    /// Replaces a span with another one.
     pub(crate) fn replace_span(&mut self, place: usize, span: SpanRecord) {
         self.hold(span.parent);
         let Some(row) = self.spans.get_mut(place) else { return };
@@ -39,7 +41,7 @@ impl Record {
         self.span_polls.retain(|polled| polled.span as usize != place);
     }
 
-    /// Says that something hangs on a span, or may: its place is its own until the end.
+    /// Marks a span that something refers to, or may: it keeps its place until the end.
     #[inline]
     pub(crate) fn hold(&mut self, span: Parent) {
         if let Parent::Span(index) = span
@@ -51,7 +53,9 @@ impl Record {
 }
 
 impl Record {
-    /// Marks spans that are over, went well, have nothing below them and were shorter than this: they are left out. Returns how many.
+    /// Marks short spans, which are left out, and returns how many.
+    ///
+    /// A span is left out if it is finished, successful, childless and shorter than `shortest`.
     pub(crate) fn leave_out_short_spans(&mut self, shortest: Duration) -> u64 {
         let mut left_out = 0;
         for span in self.spans.iter_mut().filter(|span| span.tells_little()) {

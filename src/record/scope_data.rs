@@ -1,4 +1,4 @@
-//! What users set in a scope.
+//! What users set on a scope.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,37 +7,42 @@ use serde_json::Value;
 
 use crate::protocol::{Attachment, Level, User};
 
-/// What a user gives beyond this in one request (tags, contexts, breadcrumbs by hand) is left out: servers keep 8 KiB of a context.
+/// Maximum number of bytes that users set in one request; more is left out.
+///
+/// User, tags, contexts, extra, fingerprint and manual breadcrumbs count. Servers keep 8 KiB of a
+/// context.
 const GIVEN_LIMIT: usize = 256 * 1024;
-/// Files that one event may carry.
+/// Maximum number of attachments of one event.
 const ATTACHMENTS_LIMIT: usize = 10;
 
-/// What users set in a scope. A nested scope has a copy of its own, which stands for the whole in what is captured there.
+/// What users set on a scope.
+///
+/// A nested scope has its own copy, which replaces all of it for events captured there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeData {
     pub(crate) user: Option<Box<User>>,
-    /// What the user takes of the room.
+    /// The bytes that the user takes of the limit.
     user_size: usize,
     pub(crate) tags: Vec<(Cow<'static, str>, String)>,
     pub(crate) contexts: Vec<(String, Value)>,
-    /// What few requests have, apart so that a record stays small.
+    /// Rarely used values, kept apart so that a record stays small.
     rare: Option<Box<Rare>>,
-    /// About how many bytes of it there are, breadcrumbs by hand included.
+    /// The approximate number of bytes set so far, the user's breadcrumbs included.
     given: usize,
 }
 
-/// See [`ScopeData`].
+/// The rarely used part of [`ScopeData`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
     pub(crate) extra: Vec<(String, Value)>,
     pub(crate) level: Option<Level>,
     pub(crate) fingerprint: Vec<String>,
-    /// They go with events only.
+    /// Sent with events only.
     pub(crate) attachments: Vec<Arc<Attachment>>,
 }
 
 impl ScopeData {
-    /// Forgets everything; vectors keep their memory.
+    /// Clears everything; vectors keep their memory.
     pub(crate) fn clear(&mut self) {
         self.user = None;
         self.user_size = 0;
@@ -57,18 +62,18 @@ impl ScopeData {
         target.given = self.given;
     }
 
-    /// What few requests have.
+    /// Returns the rarely used values, if any were set.
     pub(crate) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }
 
-    /// About how many bytes it holds.
+    /// Returns the approximate size in bytes, attachments included.
     pub(crate) fn size(&self) -> usize {
         let files = self.rare.as_ref().map_or(0, |rare| rare.attachments.iter().map(|file| file.bytes.len()).sum());
         self.given + files
     }
 
-    /// Takes room for something a user gives; `false` if there is too much of that already.
+    /// Reserves bytes of the limit; returns `false` if too few are left.
     pub(crate) fn grant(&mut self, bytes: usize) -> bool {
         let is_granted = self.given + bytes <= GIVEN_LIMIT;
         if is_granted {
@@ -77,7 +82,7 @@ impl ScopeData {
         is_granted
     }
 
-    /// Gives room back.
+    /// Returns bytes to the limit.
     pub(crate) fn give_back(&mut self, bytes: usize) {
         self.given = self.given.saturating_sub(bytes);
     }
@@ -143,7 +148,7 @@ impl ScopeData {
         self.rare_mut().fingerprint = if is_granted { fingerprint } else { Vec::new() };
     }
 
-    /// Adds a file; `false` if there are enough.
+    /// Adds a file; returns `false` if the limit is reached.
     pub(crate) fn add_attachment(&mut self, attachment: Arc<Attachment>) -> bool {
         let attachments = &mut self.rare_mut().attachments;
         let has_room = attachments.len() < ATTACHMENTS_LIMIT;
@@ -166,7 +171,7 @@ impl ScopeData {
     }
 }
 
-/// Takes a pair out, and says what it took of the room.
+/// Removes a pair and returns how many bytes of the limit it took.
 fn remove(pairs: &mut Vec<(String, Value)>, name: &str) -> usize {
     let Some(place) = pairs.iter().position(|(other, _)| other == name) else { return 0 };
     let (name, value) = pairs.remove(place);
