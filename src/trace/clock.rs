@@ -1,4 +1,4 @@
-//! The clocks: the monotonic one for all that is measured, the wall clock once for each transaction and event.
+//! The clocks: the monotonic one for durations, the wall clock once per transaction and event.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::protocol::Timestamp;
 use crate::record::Moment;
 
-/// Now, on the monotonic clock.
+/// Returns the current moment of the monotonic clock.
 #[inline]
 pub(crate) fn now() -> Moment {
     #[cfg(feature = "test")]
@@ -16,13 +16,13 @@ pub(crate) fn now() -> Moment {
     Moment::at(Instant::now())
 }
 
-/// Nanoseconds from the first call in this process to `moment`, for what counts seconds.
+/// Returns the nanoseconds from the first call in this process to `moment`, for rate limits.
 pub(crate) fn nanos(moment: Moment) -> u64 {
     static FIRST: OnceLock<Moment> = OnceLock::new();
     moment.nanos_since(*FIRST.get_or_init(now))
 }
 
-/// Nanoseconds since the epoch, on the wall clock.
+/// Returns the wall clock's time in nanoseconds since the epoch.
 pub(crate) fn wall() -> u64 {
     Timestamp::now().as_nanos()
 }
@@ -30,7 +30,7 @@ pub(crate) fn wall() -> u64 {
 #[cfg(feature = "test")]
 pub(crate) use hand::{advance, take_in_hand};
 
-/// A clock that goes by hand, for tests of users.
+/// A clock that tests advance explicitly.
 #[cfg(feature = "test")]
 mod hand {
     use std::cell::Cell;
@@ -46,12 +46,12 @@ mod hand {
         HAND.with(Cell::get).map(Moment::at)
     }
 
-    /// Stops this thread's clock, or lets it go again.
+    /// Stops this thread's clock, or starts it again.
     pub(crate) fn take_in_hand(stop: bool) {
         HAND.with(|hand| hand.set(stop.then(Instant::now)));
     }
 
-    /// Lets time pass on a clock that stands.
+    /// Advances a stopped clock.
     pub(crate) fn advance(time: Duration) {
         HAND.with(|hand| hand.set(hand.get().map(|instant| instant + time)));
     }

@@ -1,4 +1,6 @@
-//! Live recording: transactions and spans while they run. Nothing in here decides, formats or sends.
+//! Live recording of transactions and spans.
+//!
+//! Nothing here decides, formats or sends.
 
 pub(crate) mod clock;
 mod transaction;

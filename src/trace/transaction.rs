@@ -1,4 +1,4 @@
-//! A transaction while it runs: the record, and what the record does not need to keep.
+//! A running transaction: its record, and the state that the record does not keep.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::clock;
 use crate::protocol::{SpanId, SpanStatus};
 use crate::record::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord};
 
-/// A transaction while it runs.
+/// A running transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) record: Box<Record>,
@@ -19,12 +19,12 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// One that has not begun and records nothing.
+    /// Returns a transaction that has not begun and records nothing.
     pub(crate) fn idle(record: Box<Record>) -> Self {
         Self { record, is_recording: false, spans_limit: 0, breadcrumbs_limit: 0 }
     }
 
-    /// Begins now.
+    /// Begins the transaction now.
     pub(crate) fn begin(&mut self, op: &'static str, origin: &'static str) {
         let record = &mut self.record;
         record.op = op;
@@ -33,7 +33,10 @@ impl Transaction {
         record.started_at = clock::wall();
     }
 
-    /// Begins a span; none if nothing is recorded or the limit is reached, which is counted.
+    /// Begins a span and returns its row.
+    ///
+    /// At the limit, one span is counted as dropped: the new one replaces a less important one, or
+    /// is not recorded. Returns `None` if the span is not recorded.
     #[inline]
     pub(crate) fn start_span(&mut self, name: SpanName, parent: Parent, fields: &[u8]) -> Option<u32> {
         if !self.is_recording {
@@ -63,7 +66,7 @@ impl Transaction {
         u32::try_from(room.unwrap_or(index)).ok()
     }
 
-    /// Begins a span of ours, whose description goes into the record.
+    /// Begins one of our own spans, whose description is stored in the record.
     pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
         let free = self.record.free_own.pop();
         let row = free.map_or_else(|| u32::try_from(self.record.own_spans.len()), Ok).ok()?;
@@ -79,7 +82,7 @@ impl Transaction {
         Some(index)
     }
 
-    /// Begins a span of `tracing`, known by its id until it ends.
+    /// Begins a span of `tracing`, which is found by its id until it ends.
     #[inline]
     pub(crate) fn start_traced_span(&mut self, id: u64, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8]) -> bool {
         let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return false };
@@ -87,7 +90,7 @@ impl Transaction {
         true
     }
 
-    /// Adds a span that ends now and has taken so long.
+    /// Adds a span that ends now and took `elapsed`.
     pub(crate) fn add_ended_span(&mut self, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8], elapsed: Duration) {
         if self.is_query_itself(parent) {
             return;
@@ -96,12 +99,13 @@ impl Transaction {
         let begin = self.record.start;
         if let Some(span) = self.record.spans.get_mut(index as usize) {
             span.end = span.start;
-            // Nothing in a request is older than it.
+            // A span cannot begin before its request.
             span.start = span.end.before(elapsed).max(begin);
         }
     }
 
-    /// Whether the span says which query it is: sea-orm has one around what sqlx tells of, and one of them is enough.
+    /// Whether the span is a query itself: sea-orm opens a span around the query that sqlx reports,
+    /// and one of them is enough.
     fn is_query_itself(&self, span: Parent) -> bool {
         let Parent::Span(index) = span else { return false };
         let Some(SpanRecord { name: SpanName::Callsite(metadata), .. }) = self.record.spans.get(index as usize) else { return false };
@@ -115,7 +119,7 @@ impl Transaction {
     /// Ends a span of `tracing`.
     #[inline]
     pub(crate) fn end_traced_span(&mut self, id: u64, unwinds: bool) {
-        // The youngest ends first nearly always, so the search starts there.
+        // The youngest span nearly always ends first, so the search starts there.
         let live = &mut self.record.live;
         if let Some(place) = live.iter().rposition(|(live, _)| *live == id) {
             let (_, index) = live.swap_remove(place);
@@ -123,7 +127,7 @@ impl Transaction {
         }
     }
 
-    /// Notes that a span of `tracing` is entered: its poll begins.
+    /// Records that a span of `tracing` is entered: a poll begins.
     pub(crate) fn enter_span(&mut self, id: u64) {
         let Some(span) = self.traced_row(id).filter(|_| self.is_recording) else { return };
         let polls = &mut self.record.span_polls;
@@ -133,7 +137,7 @@ impl Transaction {
         }
     }
 
-    /// Notes that it is left.
+    /// Records that a span of `tracing` is exited: the poll ends.
     pub(crate) fn exit_span(&mut self, id: u64) {
         let Some(span) = self.traced_row(id) else { return };
         if let Some(polled) = self.record.span_polls.iter_mut().rev().find(|polled| polled.span == span)
@@ -150,7 +154,7 @@ impl Transaction {
         }
     }
 
-    /// The row of a live span of `tracing`.
+    /// Returns the row of a live span of `tracing`.
     #[inline]
     pub(crate) fn traced_row(&self, id: u64) -> Option<u32> {
         self.record.live.iter().rev().find(|(live, _)| *live == id).map(|(_, index)| *index)
@@ -164,7 +168,7 @@ impl Transaction {
         }
     }
 
-    /// Notes that a span's inner service begins to work, or has ended.
+    /// Records that a span's inner service starts or has ended.
     pub(crate) fn mark_inner(&mut self, index: u32, ends: bool) {
         let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return };
         if let Some(OwnSpanRecord { inner: (start, end), .. }) = self.record.own_spans.get_mut(*own as usize) {
@@ -178,7 +182,7 @@ impl Transaction {
         self.record.own_spans.get(*own as usize).is_some_and(|own| own.inner.0 != Moment::default())
     }
 
-    /// Marks a span as failed unless something was said about it already.
+    /// Marks a span as failed, unless it has a status already.
     pub(crate) fn fail_span(&mut self, span: Parent) {
         let Parent::Span(index) = span else { return };
         if let Some(span) = self.record.spans.get_mut(index as usize) {
@@ -201,12 +205,12 @@ impl Transaction {
         }
     }
 
-    /// Ends the transaction, now if `at` is not known; spans that are still open end with it.
+    /// Ends the transaction at `at`, or now if that is unknown; open spans end with it.
     pub(crate) fn end(&mut self, status: SpanStatus, at: Moment) {
         self.record.end = match (at.is_known(), self.is_recording) {
             (true, _) => at,
             (false, true) => clock::now(),
-            // Nobody asks when what is not sent ended.
+            // The end of a transaction that is not recorded is never used.
             (false, false) => self.record.start,
         };
         self.record.status = Some(status);
