@@ -1,36 +1,42 @@
-//! Stack traces: addresses in the request, names and lines on the exporter's thread.
+//! Stack traces: the request records addresses, the exporter's thread resolves names and lines.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::in_app;
 use crate::protocol::{Frame, Stacktrace};
 
-/// Frames beyond this are cut from the middle, as are Sentry's.
+/// Frames beyond this limit are cut from the middle, as Sentry does.
 const FRAMES_LIMIT: usize = 100;
 
-/// Whether names were resolved before. The first time reads the program's debug information, which takes a process-wide lock (60 ms in
-/// a release build, half a second in a debug build); walking a stack needs the same lock. Reading it at the start instead would
-/// cost every process 31 MB.
+/// Whether symbol names were resolved before.
+///
+/// The first resolution reads the program's debug information under a process-wide lock. That takes
+/// 60 ms in a release build and half a second in a debug build. Walking a stack needs the same
+/// lock. Reading the debug information at start-up instead would cost every process 31 MB.
 static NAMES: AtomicU8 = AtomicU8::new(UNREAD);
 const UNREAD: u8 = 0;
 const READING: u8 = 1;
 const READ: u8 = 2;
 
-/// The return addresses of the calling thread, innermost first. Walks the stack and resolves nothing; none while that would block.
+/// Returns the return addresses of the calling thread, innermost first.
+///
+/// Walks the stack and resolves nothing. Returns no addresses while the walk would block.
 pub(crate) fn addresses() -> Vec<usize> {
     if NAMES.load(Ordering::Relaxed) == READING {
         return Vec::new();
     }
     let mut addresses = Vec::with_capacity(64);
     backtrace::trace(|frame| {
-        // The address before the return is still inside the call.
+        // The byte before the return address is still inside the call.
         addresses.push((frame.ip() as usize).saturating_sub(1));
         addresses.len() < 4 * FRAMES_LIMIT
     });
     addresses
 }
 
-/// Resolves addresses to frames, the oldest caller first; none if nothing is left to show.
+/// Resolves addresses to frames, the oldest caller first.
+///
+/// Returns `None` if no frame is left to show.
 pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
     if addresses.is_empty() {
         return None;
@@ -51,7 +57,9 @@ pub(crate) fn stacktrace(addresses: &[usize]) -> Option<Stacktrace> {
     tidy(frames)
 }
 
-/// Takes away what nobody wants to read, and turns the rest the wire's way round: the oldest caller first. None if nothing is left.
+/// Removes frames of the machinery and the thread's start, and puts the oldest caller first.
+///
+/// Frames beyond the limit are cut. Returns `None` if no frame is left.
 pub(super) fn tidy(mut frames: Vec<Frame>) -> Option<Stacktrace> {
     frames.drain(..machinery(&frames));
     if let Some(start) = frames.iter().position(|frame| frame.function.as_deref().is_some_and(in_app::is_thread_start)) {
@@ -64,8 +72,10 @@ pub(super) fn tidy(mut frames: Vec<Frame>) -> Option<Stacktrace> {
     (!frames.is_empty()).then_some(Stacktrace { frames })
 }
 
-/// How many of the innermost frames are the walk itself and the panic's machinery. Shims lie between them; what lies
-/// further out under such a name (`catch_unwind`) is not ours to remove.
+/// Returns how many of the innermost frames belong to the stack walk and to the panic machinery.
+///
+/// Up to five shims may lie between two of them. Frames further out with such a name
+/// (`catch_unwind`) are kept.
 fn machinery(frames: &[Frame]) -> usize {
     const GAP: usize = 5;
     let mut end = 0;
@@ -131,7 +141,6 @@ mod tests {
 
         let kept = functions(tidy(deep));
 
-        // The oldest caller first.
         let expected: Vec<_> = (250..300).rev().chain((0..50).rev()).map(|depth| format!("shop::call{depth}")).collect();
         assert_eq!(kept, expected);
     }

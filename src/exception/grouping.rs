@@ -1,11 +1,13 @@
-//! By what the server groups an error, where the user has not said it: what it is, and where.
+//! The default fingerprint of an error: its types and the function it was captured in.
 //!
-//! Messages hold ids and times, so they do not count where the type is known; nor do lines, which every release moves. Where the
-//! type says nothing (`anyhow!("…")`) the message does.
+//! Messages contain ids and times, and line numbers move with every release, so neither is used.
+//! The message is used only if the type says nothing (`anyhow!("…")`).
 
 use crate::protocol::{Exception, Frame};
 
-/// The fingerprint of a chain, outermost first, that happened in `transaction`; none where its place is not known, and for the server to find.
+/// Returns the fingerprint of a chain (outermost first) that was captured in `transaction`.
+///
+/// Returns `None` if the chain has no in-app frame; the server then groups the event itself.
 pub(crate) fn fingerprint(chain: &[Exception], transaction: &str) -> Option<Vec<String>> {
     let outermost = chain.first()?;
     let frames = &outermost.stacktrace.as_ref()?.frames;
@@ -18,7 +20,7 @@ pub(crate) fn fingerprint(chain: &[Exception], transaction: &str) -> Option<Vec<
     Some(parts)
 }
 
-/// Where errors of the whole application come through: the place tells nothing of the one that failed.
+/// Whether errors of the whole application pass through here: the place does not identify them.
 fn is_funnel(place: &Frame) -> bool {
     let function = place.function.as_deref().unwrap_or_default();
     ["into_response", "from", "into"].iter().any(|name| function.ends_with(&format!("::{name}")))
@@ -26,7 +28,7 @@ fn is_funnel(place: &Frame) -> bool {
 
 fn name(place: &Frame) -> String {
     let function = place.function.as_deref().or(place.filename.as_deref()).unwrap_or_default();
-    // Closures are numbered by their order in the function: `{{closure}}`, `{{closure}}#1`.
+    // The compiler numbers closures by their order in the function: `{{closure}}`, `{{closure}}#1`.
     function.split("::{{closure}}").next().unwrap_or(function).to_owned()
 }
 
@@ -63,7 +65,7 @@ mod tests {
     #[test]
     fn texts_count_where_there_is_no_type() {
         assert_ne!(of("Error", "no row", "shop::order", "GET /"), of("Error", "timeout", "shop::order", "GET /"));
-        // A type of the user's that has this name is one.
+        // A user's type that is named `Error` has a module, so its message is not used.
         let typed =
             |value: &str| fingerprint(&[Exception { module: Some("shop".to_owned()), ..error("Error", value, "shop::order") }], "GET /");
         assert_eq!(typed("no row"), typed("timeout"));

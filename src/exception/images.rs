@@ -1,11 +1,13 @@
-//! The binaries that frames lie in, so that a server with their debug files can name what was stripped here.
+//! The loaded binaries that frames lie in.
+//!
+//! A server that has their debug files can resolve names that were stripped here.
 
 use findshlibs::{SharedLibrary as _, SharedLibraryId, TargetSharedLibrary};
 use uuid::Uuid;
 
 use crate::protocol::{DebugImage, Exception};
 
-/// The images of all frames of a chain; each once.
+/// Returns the image of each frame of a chain, without duplicates.
 pub(crate) fn of(exceptions: &[Exception]) -> Vec<DebugImage> {
     let traces = exceptions.iter().filter_map(|exception| exception.stacktrace.as_ref());
     let addresses: Vec<u64> =
@@ -28,7 +30,7 @@ fn address(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// None where the binary has no id: nobody could find its debug file then.
+/// Returns `None` if the binary has no id, because its debug file could not be found then.
 fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<DebugImage> {
     let (kind, debug_id, code_id) = match library.id()? {
         SharedLibraryId::GnuBuildId(id) => ("elf", guid(&id)?.to_string(), hex(&id)),
@@ -51,7 +53,7 @@ fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<Deb
     })
 }
 
-/// The first sixteen bytes of a build id as Sentry reads them: a GUID, whose first three fields are little-endian.
+/// Reads the first 16 bytes of a build id as a GUID, the first three fields little-endian.
 fn guid(build_id: &[u8]) -> Option<Uuid> {
     let mut bytes = [0; 16];
     let head = build_id.get(..build_id.len().min(16))?;

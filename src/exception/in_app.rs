@@ -1,4 +1,4 @@
-//! Which frames are the application's own.
+//! Decides which frames are the application's own.
 
 /// Crates whose code is never the application's, whatever path it was compiled from.
 const LIBRARIES: [&str; 24] = [
@@ -28,17 +28,17 @@ const LIBRARIES: [&str; 24] = [
     "tracing_subscriber",
 ];
 
-/// Whether the frame belongs to the application: not a library by name, nor by the path it was compiled from.
+/// Whether the frame belongs to the application: neither its crate nor its path is a library's.
 pub(super) fn is_in_app(function: &str, path: Option<&str>) -> bool {
     function.contains("::") && path.is_none_or(is_own_path) && !LIBRARIES.contains(&krate(function))
 }
 
-/// Whether a file may be the application's own.
+/// Whether a file may belong to the application.
 pub(super) fn is_own_path(path: &str) -> bool {
     !(path.contains("/.cargo/registry/") || path.contains("/.cargo/git/") || path.starts_with("/rustc/"))
 }
 
-/// The path before a function's own name: `shop::cart` of `shop::cart::load::{{closure}}`.
+/// Returns the path before the function's name: `shop::cart` for `shop::cart::load::{{closure}}`.
 pub(super) fn module(function: &str) -> Option<&str> {
     let plain = function.split("::{{closure}}").next().unwrap_or(function);
     if plain.starts_with('<') {
@@ -47,13 +47,15 @@ pub(super) fn module(function: &str) -> Option<&str> {
     plain.rsplit_once("::").map(|(module, _)| module)
 }
 
-/// The path from the source folder on, which is the same on every machine. The module says which crate it is.
+/// Returns the path from the source folder on, which is the same on every machine.
+///
+/// The frame's module says which crate it is.
 pub(super) fn relative(path: &str) -> &str {
     let start = ["/src/", "/examples/", "/tests/", "/benches/"].iter().filter_map(|marker| path.rfind(marker)).min();
     start.and_then(|start| path.get(start + 1..)).unwrap_or(path)
 }
 
-/// The name without the compiler's hash: `::h0123456789abcdef` at the end.
+/// Returns the name without the compiler's hash (`::h0123456789abcdef` at the end).
 pub(super) fn without_hash(name: &str) -> &str {
     match name.rsplit_once("::h") {
         Some((plain, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => plain,
@@ -61,7 +63,7 @@ pub(super) fn without_hash(name: &str) -> &str {
     }
 }
 
-/// What stands between the place of interest and the walk of the stack: the panic's machinery and our own capture.
+/// Whether the function belongs to the panic machinery or to our own capture.
 pub(super) fn is_machinery(function: &str) -> bool {
     const FUNCTIONS: [&str; 9] = [
         "backtrace::",
@@ -78,12 +80,12 @@ pub(super) fn is_machinery(function: &str) -> bool {
     FUNCTIONS.iter().any(|prefix| plain.starts_with(prefix)) || function.starts_with("__rustc::rust_begin_unwind")
 }
 
-/// What lies above the application on every thread; nobody wants to read it.
+/// Whether the function starts a thread; it lies above the application on every thread.
 pub(super) fn is_thread_start(function: &str) -> bool {
     function.starts_with("std::sys::backtrace::__rust_begin_short_backtrace") || function.starts_with("__rust_begin_short_backtrace")
 }
 
-/// The crate of a function, also of `<shop::Cart as core::fmt::Debug>::fmt`.
+/// Returns the crate of a function, also for `<shop::Cart as core::fmt::Debug>::fmt`.
 fn krate(function: &str) -> &str {
     let plain = function.trim_start_matches(['<', '&', '*', ' ']);
     plain.split("::").next().unwrap_or(plain)
@@ -101,7 +103,7 @@ mod tests {
             ("core::ops::function::FnOnce::call_once", Some("/rustc/abc/library/core/src/ops/function.rs"), false),
             ("<tokio::runtime::task::Core<T> as X>::poll", Some("/root/.cargo/registry/src/x/tokio-1/src/lib.rs"), false),
             ("sqlx::query", Some("/root/.cargo/registry/src/x/sqlx-1/src/lib.rs"), false),
-            // Each by one sign alone.
+            // Each row has only one sign of a library.
             ("sqlx::query", Some("/root/.cargo/git/checkouts/sqlx-1a2b/3c4d/src/lib.rs"), false),
             ("test::run_test", Some("/rustc/abc/library/test/src/lib.rs"), false),
             ("tokio::task::spawn", Some("/work/shop/vendor/tokio/src/lib.rs"), false),

@@ -1,4 +1,4 @@
-//! Errors as Sentry wants them: a chain of types and messages, and the frames of the place where it began.
+//! Errors in Sentry's form: a chain of types and messages, with the frames of the place of capture.
 
 mod backtrace;
 mod grouping;
@@ -18,12 +18,14 @@ pub(crate) use grouping::fingerprint;
 
 use crate::protocol::{Exception, Level, Mechanism};
 
-/// Causes beyond this are left out: a chain may be endless, or a circle.
+/// Causes beyond this limit are left out: a chain may be endless or a circle.
 const CAUSES_LIMIT: usize = 10;
-/// Sentry keeps this much of a message.
+/// The length of a message that Sentry keeps, in bytes.
 const MESSAGE_LIMIT: usize = 8 * 1024;
 
-/// The chain of `error`, outermost first. `type_name` is the outermost's where the caller knows it.
+/// Returns the chain of `error`, outermost first.
+///
+/// `type_name` is the type of the outermost error, if the caller knows it.
 pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> Vec<Exception> {
     let mut chain = Vec::new();
     let mut next = Some(error);
@@ -46,17 +48,19 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> V
     chain
 }
 
-/// A panic as a chain of one.
+/// Returns a panic as a chain of one entry.
 pub(crate) fn panic(message: &str) -> Vec<Exception> {
     vec![Exception { kind: Some("panic".to_owned()), value: Some(message.to_owned()), ..Exception::default() }]
 }
 
-/// A text that stands for an error.
+/// Returns a text that stands for an error, as a chain of one entry.
 pub(crate) fn text_alone(text: &str) -> Vec<Exception> {
     vec![Exception { kind: Some("Error".to_owned()), value: Some(text.to_owned()), ..Exception::default() }]
 }
 
-/// Gives each entry its place in the chain; all share one `handled`, since any `false` marks the session as crashed.
+/// Sets the mechanism of each entry: its position in the chain, and `handled`.
+///
+/// All entries share one `handled`, because a single `false` marks the session as crashed.
 pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
     for (id, exception) in (0..).zip(chain) {
         exception.mechanism = Some(match id {
@@ -72,38 +76,42 @@ pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
     }
 }
 
-/// The level of an event by how its failure was caught.
+/// Returns the level of an event from the mechanism that caught its failure.
 pub(crate) fn level(mechanism: &str) -> Level {
     if mechanism == "panic" { Level::Fatal } else { Level::Error }
 }
 
 fn message(error: &dyn Error) -> String {
     let mut text = Bounded { text: String::new(), limit: MESSAGE_LIMIT };
-    // An error of the writer is our own, at the limit.
+    // The writer returns an error only at the limit.
     match contained(|| write!(text, "{error}")) {
         Some(_) => text.text,
         None => "<the error's Display panicked>".to_owned(),
     }
 }
 
-/// What a value's `Debug` shows, up to the length of a message.
+/// Returns the `Debug` text of a value, cut at the length of a message.
 pub(crate) fn shown(value: &dyn fmt::Debug) -> String {
     let mut text = Bounded { text: String::new(), limit: MESSAGE_LIMIT };
-    // An error of the writer is our own, at the limit.
+    // The writer returns an error only at the limit.
     let _ = contained(|| write!(text, "{value:?}"));
     text.text
 }
 
-/// A text of the user's making, up to a limit of bytes; none if making it panicked.
+/// Formats a user's text, cut at `limit` bytes.
+///
+/// Returns `None` if formatting panicked.
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) fn limited(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
     let mut limited = Bounded { text: String::new(), limit };
-    // An error of the writer is our own, at the limit.
+    // The writer returns an error only at the limit.
     let _ = contained(|| limited.write_fmt(text))?;
     Some(limited.text)
 }
 
-/// Runs code of the user that may panic: a `Display`, a hook. The panic hook reports nothing of what happens in here.
+/// Runs user code that may panic, such as a `Display` or a hook.
+///
+/// Returns `None` after a panic, which the panic hook does not report.
 pub(crate) fn contained<T>(code: impl FnOnce() -> T) -> Option<T> {
     let before = CONTAINED.try_with(|contained| contained.replace(true)).unwrap_or(true);
     let result = catch_unwind(AssertUnwindSafe(code)).ok();
@@ -111,7 +119,7 @@ pub(crate) fn contained<T>(code: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
-/// Whether a panic here stays with us.
+/// Whether a panic on this thread is caught by [`contained`].
 pub(crate) fn is_contained() -> bool {
     CONTAINED.try_with(Cell::get).unwrap_or(true)
 }
@@ -120,7 +128,7 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Stops a formatting that writes too much.
+/// A writer that stops formatting at a limit of bytes.
 struct Bounded {
     text: String,
     limit: usize,
@@ -152,7 +160,7 @@ mod tests {
     }
 
     impl Error for Link {
-        // A circle: every link is caused by the same one.
+        // A circle: every link has the same cause.
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             static AGAIN: Link = Link(1);
             Some(&AGAIN)

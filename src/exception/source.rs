@@ -1,20 +1,20 @@
-//! The lines of code around a frame, where the files are at hand: in development, and where sources are deployed.
+//! The lines of code around a frame, if the source files exist on this machine.
 
 use std::fs::File;
 use std::io::Read as _;
 
 use crate::protocol::{Frame, Stacktrace};
 
-/// Lines before and after.
+/// Number of lines before the frame's line, and after it.
 const AROUND: usize = 5;
-/// Letters of a line; servers keep as many.
+/// Characters kept of each line; servers keep the same number.
 const LINE_LIMIT: usize = 256;
-/// A larger file is none that somebody wrote.
+/// Larger files are skipped: they are not written by people.
 const FILE_LIMIT: u64 = 1 << 20;
-/// Servers keep the lines of fifty frames; those of a few say what happened.
+/// Frames that get their lines: servers accept fifty, but a few show what happened.
 const FRAMES_LIMIT: usize = 10;
 
-/// Puts the lines into the innermost frames of the application's own.
+/// Adds source lines to the innermost in-app frames.
 pub(crate) fn add(trace: &mut Stacktrace) {
     let own = trace.frames.iter_mut().rev().filter(|frame| frame.in_app == Some(true));
     for frame in own.take(FRAMES_LIMIT) {
@@ -25,7 +25,7 @@ pub(crate) fn add(trace: &mut Stacktrace) {
 fn around(frame: &mut Frame) -> Option<()> {
     let place = usize::try_from(frame.lineno?).ok()?.checked_sub(1)?;
     let path = frame.abs_path.as_deref()?;
-    // Asked before it is opened: a pipe would wait for somebody to write.
+    // Checked before opening: opening a pipe would block until a writer comes.
     std::fs::metadata(path).ok().filter(|data| data.is_file() && data.len() <= FILE_LIMIT)?;
     let file = File::open(path).ok()?;
     let mut text = String::new();

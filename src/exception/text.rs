@@ -1,9 +1,9 @@
-//! Stack traces of others, which stable Rust shows as text only: those inside of `anyhow` and `eyre`.
+//! Parses stack traces inside `anyhow` and `eyre` errors, which stable Rust exposes only as text.
 
 use super::in_app;
 use crate::protocol::{Frame, Stacktrace};
 
-/// Reads a trace as the standard library shows it.
+/// Parses a trace in the format of the standard library.
 pub(crate) fn trace(text: &str) -> Option<Stacktrace> {
     let mut frames: Vec<Frame> = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -18,8 +18,9 @@ pub(crate) fn trace(text: &str) -> Option<Stacktrace> {
     finished(frames)
 }
 
-/// Reads a report of `eyre`: the trace at its end, else the place where it was made. What stands before are messages, in which anybody may
-/// have written anything.
+/// Parses a report of `eyre`: the trace at its end, or the location where the report was made.
+///
+/// Everything before that is messages, which may contain any text. Only the last marker counts.
 #[cfg_attr(not(any(feature = "eyre", test)), expect(dead_code, reason = "only eyre gives a report"))]
 pub(crate) fn report(text: &str) -> Option<Stacktrace> {
     const TRACE: &str = "\n\nStack backtrace:\n";
@@ -43,7 +44,9 @@ fn finished(mut frames: Vec<Frame>) -> Option<Stacktrace> {
     super::backtrace::tidy(frames)
 }
 
-/// `3: shop::cart::load`; an inlined call stands without a number below the one it was inlined into.
+/// Parses `3: shop::cart::load`.
+///
+/// An inlined call has no number and stands below the call it was inlined into.
 fn function(line: &str, has_caller: bool) -> Option<&str> {
     match line.split_once(": ") {
         Some((number, function)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => Some(function),
@@ -56,14 +59,14 @@ fn named(function: &str) -> Frame {
     Frame { module: in_app::module(&function).map(str::to_owned), function: Some(function), ..Frame::default() }
 }
 
-/// `src/cart.rs:88:9`
+/// Sets the place of a frame from `src/cart.rs:88:9`.
 fn stand_at(frame: &mut Frame, place: &str) {
     let mut parts = place.rsplitn(3, ':');
     let (column, line, path) = (parts.next(), parts.next(), parts.next());
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
     let (path, line, column) = match (path, number(line)) {
         (Some(path), Some(line)) => (path, Some(line), number(column)),
-        // No column: what was taken for one is the line.
+        // There is no column, so the last number is the line.
         _ => place.rsplit_once(':').map_or((place, None, None), |(path, line)| (path, line.parse().ok(), None)),
     };
     frame.filename = Some(in_app::relative(path.trim_start_matches("./")).to_owned());

@@ -1,4 +1,4 @@
-//! The name of an error's type: exact where the type is known, from its `Debug` where it is not.
+//! The name of an error's type: exact if the type is known, else taken from its `Debug` output.
 
 use std::fmt::{self, Write as _};
 
@@ -6,14 +6,14 @@ use super::contained;
 
 /// Splits `shop::cart::Error<alloc::string::String>` into its module and its name.
 pub(super) fn split(path: &str) -> (Option<&str>, String) {
-    // Colons of type parameters belong to the name.
+    // Colons inside type parameters belong to the name.
     let head = path.find('<').unwrap_or(path.len());
     let (module, head) = match path.get(..head).unwrap_or(path).rsplit_once("::") {
         Some((module, head)) => (Some(module), head),
         None => (None, path.get(..head).unwrap_or(path)),
     };
     let parameters = path.find('<').and_then(|start| path.get(start..)).unwrap_or_default();
-    // `Error` alone says nothing: `io::Error`, `serde_json::Error`.
+    // `Error` alone says too little, so it gets a qualifier: `io::Error`, `serde_json::Error`.
     let qualifier = module.filter(|_| head == "Error").and_then(|module| module.rsplit("::").find(|part| *part != "error"));
     match qualifier {
         Some(qualifier) => (module, format!("{qualifier}::{head}{parameters}")),
@@ -21,16 +21,16 @@ pub(super) fn split(path: &str) -> (Option<&str>, String) {
     }
 }
 
-/// The leading identifier of the error's `Debug`, by a writer that stops right behind it.
+/// Returns the leading identifier of the error's `Debug` output; the writer stops right after it.
 pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
-    // The commonest cause of all prints the name of a private variant.
+    // `io::Error` is the most common cause, and its `Debug` output begins with a private variant.
     if error.is::<std::io::Error>() {
         return "io::Error".to_owned();
     }
     let mut name = Identifier(String::new());
-    // The error is our own: the identifier has ended.
+    // The writer returns an error where the identifier ends.
     let _ = contained(|| write!(name, "{error:?}"));
-    // Types begin with a capital. What `anyhow` wraps prints its message here, which is no name.
+    // Types begin with a capital. Errors wrapped by `anyhow` print their message here.
     if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { "Error".to_owned() }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(of_debug(&ByPath), "reqwest::Error");
     }
 
-    /// As `reqwest` shows its errors.
+    /// Prints itself as `reqwest` prints its errors.
     struct ByPath;
 
     impl fmt::Debug for ByPath {
