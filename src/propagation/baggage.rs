@@ -1,4 +1,4 @@
-//! `baggage: sentry-trace_id=…,sentry-public_key=…,other=…` (W3C Baggage)
+//! Reads and writes `baggage: sentry-trace_id=…,sentry-public_key=…,other=…` (W3C Baggage).
 
 use std::borrow::Cow;
 
@@ -6,14 +6,17 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::protocol::DynamicSamplingContext;
 
-/// W3C Baggage allows this much in total; what lies behind it is not read.
+/// The total size that W3C Baggage allows, in bytes; the first line that exceeds it ends the
+/// reading.
 pub(super) const BYTES_LIMIT: usize = 8192;
 pub(super) const MEMBERS_LIMIT: usize = 64;
-/// What stays as it is in a value: the unreserved characters of RFC 3986.
+/// The characters to escape in a value: all except the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Sentry's members of all lines as they came, in one text: one allocation, whatever a stranger writes. Others' are not kept, since they must not
-/// travel on with our requests.
+/// Joins Sentry's members of all lines, unchanged, into one text.
+///
+/// One text is one allocation, whatever the caller sends. Members of other vendors are dropped:
+/// they must not travel on with our requests.
 #[expect(single_use_lifetimes, reason = "an anonymous lifetime in `impl Trait` is unstable")]
 pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let mut kept = String::new();
@@ -29,7 +32,7 @@ pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
             if members > MEMBERS_LIMIT {
                 return kept;
             }
-            // Properties behind a semicolon are no part of the value.
+            // Properties after a semicolon are not part of the value.
             let member = member.split(';').next().unwrap_or_default().trim();
             if member.starts_with("sentry-") && member.contains('=') {
                 if kept.is_empty() {
@@ -44,12 +47,12 @@ pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     kept
 }
 
-/// The value of one of Sentry's members; of two the later one.
+/// Returns the value of one of Sentry's members; the last one wins.
 pub(crate) fn member<'a>(baggage: &'a str, name: &str) -> Option<Cow<'a, str>> {
     members(baggage).filter(|(key, _)| *key == name).filter_map(|(_, value)| percent_decode_str(value).decode_utf8().ok()).last()
 }
 
-/// What Sentry's members say a trace is sampled by.
+/// Parses Sentry's members into the dynamic sampling context.
 pub(crate) fn context(baggage: &str) -> DynamicSamplingContext {
     let mut context = DynamicSamplingContext::default();
     for (key, value) in members(baggage) {
@@ -72,7 +75,7 @@ pub(crate) fn context(baggage: &str) -> DynamicSamplingContext {
     context
 }
 
-/// The same as members of baggage.
+/// Formats a dynamic sampling context as members of baggage.
 pub(crate) fn of_context(context: &DynamicSamplingContext) -> String {
     let DynamicSamplingContext {
         trace_id,
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn members_up_to_the_caps_are_read() {
-        // 64 members, 8,192 bytes: both on one line and on several.
+        // 64 members, or 8,192 bytes, on one line and on several.
         let others = "a=1,".repeat(63);
         let padded = |line: &str, length: usize| format!("{line}{}", " ".repeat(length - line.len()));
         let rows: [(Vec<String>, &str); 6] = [

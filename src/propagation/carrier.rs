@@ -1,4 +1,4 @@
-//! What carries a trace from one service to the next: headers of a request, of a message, of a job.
+//! Carriers of a trace between services: the headers of a request, a message or a job.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -6,14 +6,19 @@ use std::hash::BuildHasher;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What carries a trace: a map of texts, by names without case.
+/// A carrier of a trace: a map of texts whose names ignore case.
 ///
-/// Implemented for `http::HeaderMap` and for maps of `String`; a carrier of your own (metadata of a queue) needs these two methods.
+/// Implemented for `http::HeaderMap` and for maps of `String`. Implement its two methods for your
+/// own carrier, such as the metadata of a queue.
 pub trait Carrier {
-    /// The value of a name; several lines of a header are joined by commas.
+    /// Returns the value of a name.
+    ///
+    /// Several lines of a header are joined by commas.
     fn get(&self, name: &str) -> Option<Cow<'_, str>>;
 
-    /// Sets the value of a name. What cannot be carried is left out.
+    /// Sets the value of a name.
+    ///
+    /// A value that the carrier cannot hold is left out.
     fn set(&mut self, name: &'static str, value: String);
 }
 
@@ -31,7 +36,7 @@ impl Carrier for HeaderMap {
     }
 }
 
-/// The value of a name in other letters, where the map has none in these.
+/// Returns the value of a name that differs only in case.
 fn in_any_case<'a>(map: impl IntoIterator<Item = (&'a String, &'a String)>, name: &str) -> Option<&'a String> {
     map.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
@@ -64,7 +69,7 @@ impl Carrier for BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    /// A carrier with one entry that came in, in letters of its own.
+    /// A carrier with one incoming entry whose name is spelled as given.
     fn texts<C: FromIterator<(String, String)>>(name: &str, value: &str) -> C {
         std::iter::once((name.to_owned(), value.to_owned())).collect()
     }

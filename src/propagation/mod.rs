@@ -1,6 +1,9 @@
-//! How a trace goes from one service to the next: `sentry-trace`, `baggage` and W3C's `traceparent`, in the headers of a request, a message or a job.
+//! Carries a trace from one service to the next.
 //!
-//! What comes in is hostile until parsed: lengths and counts are capped first.
+//! Reads and writes `sentry-trace`, `baggage` and W3C's `traceparent` in the headers of a request,
+//! a message or a job.
+//!
+//! Incoming values are hostile until parsed: lengths and counts are limited first.
 
 mod baggage;
 mod carrier;
@@ -20,37 +23,39 @@ use self::sentry_trace::SentryTrace;
 pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{SpanId, TraceId};
 
-/// What an incoming request says about the trace it belongs to.
+/// What an incoming request says about its trace.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Incoming {
     pub(crate) trace_id: TraceId,
     pub(crate) parent: SpanId,
-    /// The parent's decision; none means it left that to us.
+    /// The parent's decision; `None` means the parent left it to us.
     pub(crate) sampled: Option<bool>,
-    /// Sentry's members of the baggage as they came: frozen by whoever began the trace.
+    /// Sentry's members of the baggage, unchanged; the service that began the trace froze them.
     pub(crate) baggage: String,
-    /// It comes from this process: nobody can have forged it.
+    /// The trace comes from this process, so it cannot be forged.
     pub(crate) is_own: bool,
 }
 
 impl Incoming {
-    /// The organisation of whoever began the trace.
+    /// Returns the organisation that began the trace.
     pub(crate) fn organization(&self) -> Option<Cow<'_, str>> {
         member(&self.baggage, "org_id")
     }
 }
 
-/// As constants: looked up by a text, a name is parsed first, for each request.
+/// Constants, because looking a header up by text parses its name for each request.
 const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-/// Whether a header may say something about the trace.
+/// Whether a header may identify the trace.
 pub(crate) fn is_trace_header(name: &str) -> bool {
     matches!(name, "sentry-trace" | "traceparent")
 }
 
-/// Reads `sentry-trace`, or `traceparent` where that is absent or unusable, and `baggage` only beside one of them.
+/// Reads `sentry-trace`, or `traceparent` if the first is absent or invalid.
+///
+/// `baggage` is read only together with one of them.
 pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
     let read = |name, parse: fn(&str) -> Option<SentryTrace>| parse(headers.get(name)?.to_str().ok()?);
     let SentryTrace { trace_id, parent, sampled } =
@@ -59,7 +64,7 @@ pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
     Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines), is_own: false })
 }
 
-/// The same for anything that carries a trace.
+/// Like [`incoming`], for any carrier.
 pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incoming> {
     let read = |name, parse: fn(&str) -> Option<SentryTrace>| parse(&carrier.get(name)?);
     let SentryTrace { trace_id, parent, sampled } =
@@ -113,14 +118,14 @@ mod tests {
         let ours = |flag: &str| ("sentry-trace", format!("771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12{flag}"));
         let w3c = |flags: &str| ("traceparent", format!("00-0123456789abcdef0123456789abcdef-aaaaaaaaaaaaaaaa-{flags}"));
         let (of_ours, of_w3c) = ("771a43a4192642f0b136d5159a501700", "0123456789abcdef0123456789abcdef");
-        // What comes in; whose trace it is; what it has decided.
+        // Incoming headers, expected trace, expected decision.
         let rows = [
             (vec![], None, None),
             (vec![ours("-1")], Some(of_ours), Some(true)),
             (vec![ours("-0")], Some(of_ours), Some(false)),
             (vec![ours("")], Some(of_ours), None),
             (vec![w3c("01")], Some(of_w3c), Some(true)),
-            // A proxy that sets no flag has decided nothing.
+            // A proxy that does not set the flag has not decided.
             (vec![w3c("00")], Some(of_w3c), None),
             (vec![w3c("00"), ours("-1")], Some(of_ours), Some(true)),
             (vec![ours("-0"), w3c("01")], Some(of_ours), Some(false)),

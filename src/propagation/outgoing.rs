@@ -1,36 +1,41 @@
-//! What an outgoing request says about the trace it belongs to.
+//! What an outgoing request says about its trace.
 
 use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
 use super::carrier::Carrier;
 use super::sentry_trace::SentryTrace;
 use crate::protocol::{SpanId, TraceId};
 
-/// What the next service is told.
+/// The trace that is propagated to the next service.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outgoing {
     pub(crate) trace_id: TraceId,
-    /// Where the trace came from.
+    /// The caller's span, if the trace came in with a request.
     pub(crate) parent: Option<SpanId>,
-    /// The span that the next service's work hangs below.
+    /// The span that becomes the parent of the next service's work.
     pub(crate) span: SpanId,
     pub(crate) sampled: bool,
-    /// Our members of `baggage`, frozen by whoever began the trace; none where that said nothing.
+    /// Our members of `baggage`, frozen by the service that began the trace; empty if it sent none.
     pub(crate) baggage: String,
 }
 
 impl Outgoing {
-    /// `sentry-trace`
+    /// Returns the value of the `sentry-trace` header.
     pub(crate) fn sentry_trace(&self) -> String {
         format!("{}-{}-{}", self.trace_id, self.span, u8::from(self.sampled))
     }
 
-    /// `traceparent` (W3C Trace Context, level 1)
+    /// Returns the value of the `traceparent` header (W3C Trace Context, level 1).
     pub(crate) fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", self.trace_id, self.span, u8::from(self.sampled))
     }
 
-    /// Puts it into a carrier. Others' members of `baggage` stay. A `sentry-trace` that is there already stays as well unless it is to be replaced: it is the
-    /// application's own affair, but for the one that came in, which a proxy passes on with all other headers.
+    /// Writes the trace into a carrier.
+    ///
+    /// Members of other vendors in `baggage` stay. A `sentry-trace` that is already there stays
+    /// too, because the application set it; then nothing is written. There are two exceptions:
+    ///
+    /// - `replaces` is set.
+    /// - It is the header of the incoming request: a proxy passes it on with all other headers.
     pub(crate) fn write(&self, carrier: &mut (impl Carrier + ?Sized), with_traceparent: bool, replaces: bool) {
         let present = carrier.get("sentry-trace").map(|text| super::sentry_trace::parse(&text));
         let came_in = |present: Option<SentryTrace>| {
@@ -50,7 +55,9 @@ impl Outgoing {
     }
 }
 
-/// Others' members as they are, ours behind them; none if nothing changes. Beyond W3C's limits ours are left out.
+/// Returns the other vendors' members with ours behind them, or `None` if nothing changes.
+///
+/// If W3C's limits would be exceeded, ours are left out.
 fn merge(present: &str, ours: Option<&str>) -> Option<String> {
     let is_ours = |member: &str| member.trim_start().starts_with("sentry-");
     let others: Vec<&str> = present.split(',').filter(|member| !member.trim().is_empty() && !is_ours(member)).collect();
@@ -124,7 +131,7 @@ mod tests {
         outgoing().write(&mut headers, true, true);
         assert_eq!(headers["sentry-trace"], "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1", "unless it is to be replaced");
 
-        // What came in and is passed on by a proxy is no affair of the application's.
+        // The application did not set this header: a proxy passes on the one that came in.
         headers.insert("sentry-trace", HeaderValue::from_static("771a43a4192642f0b136d5159a501700-aaaaaaaaaaaaaaaa-0"));
         outgoing().write(&mut headers, true, false);
         assert_eq!(headers["sentry-trace"], "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1");

@@ -1,4 +1,4 @@
-//! `sentry-trace: <trace id>-<span id>[-<0|1>]`
+//! Parses `sentry-trace: <trace id>-<span id>[-<0|1>]`.
 
 use crate::protocol::{SpanId, TraceId};
 
@@ -9,7 +9,7 @@ pub(super) struct SentryTrace {
     pub(super) sampled: Option<bool>,
 }
 
-/// Reads the header; anything that is not exactly its grammar counts as absent.
+/// Parses the header; a value that does not match the grammar exactly counts as absent.
 pub(super) fn parse(header: &str) -> Option<SentryTrace> {
     let mut parts = header.trim().split('-');
     let trace_id = parts.next()?.parse().ok()?;
@@ -37,7 +37,7 @@ mod tests {
         assert!(!cases.is_empty());
         for case in cases {
             let parsed = case["in"].as_str().and_then(parse);
-            // Upper-case digits may be taken or refused.
+            // Parsers may accept or reject upper-case digits.
             if case["lenient"] == true {
                 continue;
             }

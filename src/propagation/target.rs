@@ -1,19 +1,19 @@
-//! Whom outgoing requests tell of the trace.
+//! The hosts and URLs that receive trace headers on outgoing requests.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// Somebody who is told of the trace.
+/// A host or URL that receives trace headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Everybody,
-    /// This host, whatever the port.
+    /// This host, on any port.
     Host(String),
-    /// All hosts below this one.
+    /// All hosts below this one, but not the host itself.
     Subdomains(String),
-    /// URLs that begin so, up to the end of a segment.
+    /// URLs with this origin whose path begins with `path`, up to the end of a segment.
     Prefix {
         origin: Origin,
         path: String,
@@ -40,7 +40,7 @@ impl Target {
     }
 }
 
-/// Scheme, host and port of an address, as they are compared.
+/// Scheme, host and port of a URL, normalised for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     is_secure: bool,
@@ -60,7 +60,7 @@ impl Origin {
     }
 }
 
-/// Whether a request to this address tells of the trace.
+/// Whether a request to this URL carries trace headers.
 pub(crate) fn is_target(targets: &[Target], uri: &Uri) -> bool {
     targets.iter().any(|target| target.is(uri))
 }

@@ -1,11 +1,13 @@
-//! `traceparent: 00-<trace id>-<span id>-<flags>` (W3C Trace Context, level 1)
+//! Parses `traceparent: 00-<trace id>-<span id>-<flags>` (W3C Trace Context, level 1).
 
 use super::sentry_trace::SentryTrace;
 
-/// Reads the header; anything that is not its grammar counts as absent. Later versions may add fields behind, as the specification says.
+/// Parses the header; a value that does not match the grammar counts as absent.
 ///
-/// Only the flag "sampled" is a decision: without it the caller has not sampled, which a proxy in between may well do for all, and it is for
-/// us to decide.
+/// Later versions may append fields, as the specification says.
+///
+/// Only a set "sampled" flag is a decision. A cleared flag may come from any proxy on the way, so
+/// the decision is left to us.
 pub(super) fn parse(header: &str) -> Option<SentryTrace> {
     let mut parts = header.trim().split('-');
     let (version, trace_id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
