@@ -1,53 +1,55 @@
-//! Which requests are sent: the decision at the head, and the budgets that bound what others or failures can spend.
+//! The sampling decision, and the budgets that limit what other services or failures can add.
 //!
-//! Everything here is a pure function of its inputs; clocks and random numbers are handed in.
+//! Everything here is a pure function of its inputs; callers pass clocks and random numbers.
 
 use crate::protocol::TraceId;
 
-/// How far an incoming trace's own sampling decision is followed.
+/// How far the sampling decision of an incoming trace is followed.
 ///
-/// The link to the trace is kept in every case. Defaults to [`Always`](Self::Always), bounded to ten requests a second
-/// beyond the own rate (burst 100), so that a forged header cannot spend more than that.
+/// The request stays linked to the trace in every case. Defaults to [`Always`](Self::Always):
+/// parents can then add at most ten requests per second to your own rate (burst 100). A forged
+/// header cannot add more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustParent {
-    /// A parent's decision is followed, within the budget.
+    /// Follow the parent's decision, within the budget.
     #[default]
     Always,
-    /// Only the own rate counts.
+    /// Use only your own rate.
     Never,
-    /// A parent's decision is followed when its organisation is the same as the DSN's.
+    /// Follow the parent's decision if its organisation is the same as the DSN's.
     SameOrganization,
 }
 
-/// What a decision is made from.
+/// The inputs of a decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SamplingContext {
-    /// The route's rate where it has one.
+    /// The route's rate, if it has one.
     pub(crate) route_rate: Option<f64>,
     /// The client's rate.
     pub(crate) rate: f64,
-    /// The parent's decision where there is one and it is trusted.
+    /// The parent's decision, if there is one and it is trusted.
     pub(crate) parent: Option<bool>,
-    /// Whether the trace's id and number come from somebody else, who may have chosen them.
+    /// Whether another service chose the trace's id and number.
     pub(crate) is_continued: bool,
-    /// Millionths, the same in all services of the trace.
+    /// In millionths, the same in all services of the trace.
     pub(crate) sample_rand: u32,
 }
 
-/// What was decided.
+/// The result of a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) sampled: bool,
     pub(crate) rate: f64,
-    /// A rate of zero is final: nothing that happens later keeps the transaction.
+    /// The rate is zero, so the transaction is not kept later either.
     pub(crate) is_final: bool,
 }
 
-/// Decides at the head: route option, then parent, then rate.
+/// Decides when the transaction begins: route's rate, then parent, then the client's rate.
 ///
-/// A "yes" in a trace that somebody else began is granted by `grant`, which is told the rate in any case: a header with a chosen
-/// flag, number or trace id must not spend more than the own rate and the budget.
+/// If another service began the trace, `grant` must grant a "yes". It is called with the rate for a
+/// "no" too, unless the rate is zero. A header with a chosen flag, number or trace id must not add
+/// more than your own rate and the budget.
 pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> bool) -> Decision {
     let rate = context.route_rate.unwrap_or(context.rate);
     // A deliberate deviation: Sentry's document lets a parent's "yes" through at rate 0.
@@ -62,39 +64,42 @@ pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> 
     Decision { sampled, rate, is_final }
 }
 
-/// The number that all services of a trace compare with their rate, in millionths: truncated, so never one.
+/// Returns the number that all services of a trace compare with their rate.
+///
+/// It is in millionths and truncated, so it is always below one.
 pub(crate) fn sample_rand(trace_id: TraceId) -> u32 {
     let id = trace_id.to_u128();
     #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
     let mut mixed = (id >> 64) as u64 ^ id as u64;
-    // The finaliser of SplitMix64: trace ids of others may be times and counters.
+    // The finaliser of SplitMix64, because trace ids of other services may be times or counters.
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^= mixed >> 31;
     u32::try_from((u128::from(mixed) * 1_000_000) >> 64).unwrap_or_default()
 }
 
-/// Reads `sample_rand` of incoming baggage: a decimal in `[0, 1)`.
+/// Parses `sample_rand` of incoming baggage: a decimal in `[0, 1)`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in the range")]
 pub(crate) fn parse_sample_rand(text: &str) -> Option<u32> {
     let rand: f64 = text.parse().ok()?;
-    // The addend undoes what binary fractions lose: 0.3 is a hair below 0.3.
+    // The addend corrects binary fractions: the `f64` for 0.3 is slightly below 0.3.
     (0.0..1.0).contains(&rand).then(|| ((rand * 1e6 + 1e-4) as u32).min(999_999))
 }
 
-/// Whether a trace of another service is continued: not when the organisations differ (Sentry's rule for services
-/// that receive requests of strangers).
+/// Whether a trace of another service is continued.
+///
+/// It is not if both organisations are known and differ (Sentry's rule for public services).
 pub(crate) fn continues(incoming: Option<&str>, own: Option<&str>) -> bool {
     !matches!((incoming, own), (Some(incoming), Some(own)) if incoming != own)
 }
 
-/// A budget that refills with time: `per_second`, at most `burst` at once.
+/// A budget that refills with time: `per_second`, and at most `burst` at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     per_second: f64,
     burst: f64,
     left: f64,
-    /// Nanoseconds.
+    /// In nanoseconds.
     at: u64,
 }
 
@@ -103,12 +108,14 @@ impl Budget {
         Self { per_second, burst, left: burst, at: 0 }
     }
 
-    /// Adds to what is left, at most to the burst.
+    /// Adds a share to the budget, up to the burst.
     pub(crate) fn earn(&mut self, share: f64) {
         self.left = (self.left + share).min(self.burst);
     }
 
-    /// Takes one if there is one; `now` counts nanoseconds and never goes back.
+    /// Spends one and returns `true`, if at least one is left.
+    ///
+    /// `now` is in nanoseconds; an earlier time than before adds nothing.
     #[expect(clippy::cast_precision_loss, reason = "an error of a nanosecond in a month")]
     pub(crate) fn spend(&mut self, now: u64) -> bool {
         let seconds = now.saturating_sub(self.at) as f64 / 1e9;
@@ -187,11 +194,11 @@ mod tests {
             );
         }
 
-        // What a full budget cannot earn is lost; a walk of this length loses some dozens.
+        // A full budget cannot earn more; a walk of this length loses some dozens.
         assert!(wanted - granted < 400, "{granted} of {wanted}");
     }
 
-    /// How many of a thousand requests that all want it are granted at `now`.
+    /// Returns how many of a thousand requests are granted at `now`.
     fn granted(budget: &mut Budget, now: u64) -> usize {
         (0..1000).filter(|_| budget.spend(now)).count()
     }
@@ -234,7 +241,8 @@ mod tests {
         let mut checked = 0;
         for case in vectors["cases"].as_array().into_iter().flatten() {
             let [incoming, own, is_strict, expected] = case.as_array().map(Vec::as_slice).unwrap_or_default() else { panic!("{case}") };
-            // What names no organisation may be a service of one's own that is not configured: only `TrustParent::SameOrganization` is strict.
+            // A trace without an organisation may come from one of our services that is not
+            // configured. Only `TrustParent::SameOrganization` rejects it.
             if *is_strict == false {
                 assert_eq!(continues(incoming.as_str(), own.as_str()), *expected == true, "{case}");
                 checked += 1;
