@@ -8,9 +8,10 @@ use super::builder::ConfigBuilder;
 use super::settings::Settings;
 use crate::error::Error;
 
-/// A checked configuration. Its clones share one exporter, which starts with the first layer.
+/// A checked configuration.
 ///
-/// `Display` lists every setting with its value and where the value comes from; secrets are masked.
+/// Clones share one exporter, which starts with the first layer. `Display` lists every setting with
+/// its value and its source; secrets are masked.
 ///
 /// # Examples
 ///
@@ -24,41 +25,47 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct Config {
     settings: Arc<Settings>,
-    /// None until the first layer asks for it.
+    /// `None` until the first layer needs it.
     client: Arc<Mutex<Option<Client>>>,
 }
 
 impl Config {
-    /// A configuration from the environment alone. Without `SENTRY_DSN` everything is off.
+    /// Reads the configuration from the environment only.
+    ///
+    /// Without `SENTRY_DSN`, monitoring is off.
     ///
     /// # Errors
     ///
-    /// If a variable of ours holds a value that cannot be used; the error names both.
+    /// Returns an error if one of our variables holds an invalid value. The message names the
+    /// variable and the value.
     pub fn from_env() -> Result<Self, Error> {
         Self::builder().from_env().build()
     }
 
-    /// The same for a worker process: `SENTRY_WORKER_DSN` goes before `SENTRY_DSN`.
+    /// Like [`from_env`](Self::from_env), for a worker process: `SENTRY_WORKER_DSN` takes
+    /// precedence over `SENTRY_DSN`.
     ///
     /// # Errors
     ///
-    /// As [`from_env`](Self::from_env).
+    /// The same as for [`from_env`](Self::from_env).
     pub fn worker_from_env() -> Result<Self, Error> {
         Self::builder().worker_from_env().build()
     }
 
-    /// A configuration by hand.
+    /// Starts a configuration that is set in code.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
     }
 
-    /// Whether anything is recorded: there is a DSN or a local sink.
+    /// Whether anything is recorded, that is, whether there is a DSN or a local sink.
     pub fn is_enabled(&self) -> bool {
         self.settings.is_on()
     }
 
-    /// What a user should know about this configuration, such as names of variables that only look like ours.
-    /// The same texts are logged when the exporter starts.
+    /// Warnings about this configuration, such as variables whose names look like misspellings of
+    /// ours.
+    ///
+    /// The same warnings are logged when the client starts.
     pub fn warnings(&self) -> &[String] {
         &self.settings.warnings
     }
@@ -71,7 +78,7 @@ impl Config {
         &self.settings
     }
 
-    /// The client that all clones share, started at the first call.
+    /// The client that all clones share. The first call starts it.
     pub(crate) fn client(&self) -> Result<Client, Error> {
         let mut shared = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*shared {

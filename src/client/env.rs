@@ -1,4 +1,4 @@
-//! The environment: which variables are ours, what their values mean, and which names only look like ours.
+//! The environment: the variables we read, their values, and names that look like misspellings.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use http::Uri;
 use crate::error::Error;
 use crate::protocol::address;
 
-/// What the environment says. The name beside a value is the variable it came from.
+/// Settings from the environment. Each value comes with the name of its variable.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
     pub(super) dsn: Option<(&'static str, String)>,
@@ -19,7 +19,7 @@ pub(super) struct Environment {
     pub(super) spotlight: Option<(&'static str, Option<Uri>)>,
     pub(super) debug: Option<(&'static str, bool)>,
     pub(super) warnings: Vec<String>,
-    /// The first value that cannot be used.
+    /// The first invalid value.
     pub(super) error: Option<Error>,
 }
 
@@ -39,7 +39,7 @@ const OURS: [&str; 13] = [
     "SENTRY_WORKER_DSN",
 ];
 
-/// Variables of other tools of the same family, which are no misspellings of ours.
+/// Variables of other Sentry tools. They are not misspellings of ours.
 const OTHERS: [&str; 16] = [
     "SENTRY_AUTH_TOKEN",
     "SENTRY_BAGGAGE",
@@ -59,10 +59,10 @@ const OTHERS: [&str; 16] = [
     "SENTRY_VSTS_URL",
 ];
 
-/// Where Spotlight listens unless told otherwise.
+/// The default address of Spotlight.
 const SPOTLIGHT: &str = "http://localhost:8969/stream";
 
-/// Which process asks.
+/// The kind of process that reads the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Server,
@@ -70,7 +70,7 @@ pub(super) enum Role {
 }
 
 impl Environment {
-    /// Reads the variables; a value of `None` is one that is not UTF-8.
+    /// Reads the variables. A value of `None` was not valid UTF-8.
     pub(super) fn read(variables: impl IntoIterator<Item = (String, Option<String>)>, role: Role) -> Self {
         let variables: BTreeMap<String, Option<String>> = variables.into_iter().collect();
         let mut read = Self::default();
@@ -81,7 +81,7 @@ impl Environment {
                     error.get_or_insert_with(|| Error::setting(format!("{name}: expected text, found bytes that are not UTF-8")));
                     None
                 }
-                // A blank variable is as good as none.
+                // A blank variable counts as unset.
                 _ => None,
             })
         };
@@ -91,7 +91,7 @@ impl Environment {
             Role::Worker => lookup(&["SENTRY_WORKER_DSN", "SENTRY_DSN"], &mut error),
         };
         read.name = lookup(&["SENTRY_ENVIRONMENT", "ENVIRONMENT"], &mut error);
-        // Build systems write `unknown` where they do not know the commit; that is no release.
+        // Build systems write `unknown` if they do not know the commit. That is not a release.
         read.release = lookup(&["SENTRY_RELEASE", "GIT_COMMIT"], &mut error).filter(|(_, release)| release != "unknown");
         read.traces_sample_rate =
             lookup(&["SENTRY_TRACES_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
@@ -124,7 +124,7 @@ fn keep<T>(name: &'static str, value: Result<T, Error>, error: &mut Option<Error
     }
 }
 
-/// A share from `0.0` to `1.0`.
+/// Parses a rate from `0.0` to `1.0`.
 fn rate(name: &str, text: &str) -> Result<f64, Error> {
     match text.parse::<f64>() {
         Ok(rate) => checked_rate(name, rate),
@@ -132,7 +132,7 @@ fn rate(name: &str, text: &str) -> Result<f64, Error> {
     }
 }
 
-/// The same for a number that is one already.
+/// Checks that a number is a rate from `0.0` to `1.0`.
 pub(super) fn checked_rate(name: &str, rate: f64) -> Result<f64, Error> {
     if (0.0..=1.0).contains(&rate) {
         Ok(rate)
@@ -141,7 +141,7 @@ pub(super) fn checked_rate(name: &str, rate: f64) -> Result<f64, Error> {
     }
 }
 
-/// Sentry's words for yes and no, in any case.
+/// Parses Sentry's words for yes and no, in upper or lower case.
 fn switch(name: &str, text: &str) -> Result<bool, Error> {
     match as_switch(text) {
         Some(on) => Ok(on),
@@ -157,7 +157,7 @@ fn as_switch(text: &str) -> Option<bool> {
     }
 }
 
-/// On, off, or an address of one's own.
+/// Parses yes (the default address), no, or a URL.
 fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
     let text = match as_switch(text) {
         Some(true) => SPOTLIGHT,
@@ -173,7 +173,7 @@ fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
 
 pub(super) const NEEDS_RUSTLS: &str = "an https address needs the feature `rustls` of tower-sentry";
 
-/// Whether an address asks for TLS that was not built in.
+/// Whether the URL needs TLS although TLS was not built in.
 fn is_beyond_us(url: &Uri) -> bool {
     url.scheme_str() == Some("https") && cfg!(not(feature = "rustls"))
 }
@@ -186,13 +186,13 @@ pub(super) fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
     }
 }
 
-/// Values can be long and can be secrets that landed in the wrong variable: only a short start is shown.
+/// Shortens a value for an error message. It may be long, or a secret in the wrong variable.
 fn shown(text: &str) -> String {
     let short: String = text.chars().take(16).filter(|letter| !letter.is_control()).collect();
     if text.chars().count() > 16 { format!("{short}…") } else { short }
 }
 
-/// A warning about a name that is close to one of ours.
+/// Returns a warning if the name is close to the name of one of our variables.
 fn look_alike(name: &str) -> Option<String> {
     if !name.starts_with("SENTRY") || OURS.contains(&name) || OTHERS.contains(&name) {
         return None;

@@ -1,4 +1,4 @@
-//! Settings, and the hand-over to the exporter.
+//! Settings, and the handle to the exporter.
 
 mod builder;
 mod config;
@@ -23,17 +23,21 @@ use crate::record::{LogLine, Record};
 use crate::redaction::Redactor;
 use crate::sampling::Budget;
 
-/// Requests a second that a parent's decision may add to the own rate, and at once.
+/// Requests that an incoming sampling decision may add to our own rate: per second, and burst.
 const INHERITED: (f64, f64) = (10.0, 100.0);
-/// Requests a second that are kept although the head said no, and at once.
+/// Failed requests that are kept although they were not sampled: per second, and burst.
 const KEPT: (f64, f64) = (10.0, 100.0);
-/// Events a second that say no more than that a response failed, and at once: an outage must not become a flood.
+/// Events that say only that a response failed: per second, and burst. An outage must not cause a
+/// flood.
 const FAILURES: (f64, f64) = (10.0, 100.0);
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
 ///
-/// The drop of the last handle delivers what is waiting, for at most the configured shutdown timeout (2 s by default).
-/// A client without a DSN and without a local sink is **off**: the same type, no thread, no socket, and nothing is recorded.
+/// When the last handle is dropped, it delivers pending items. This takes at most the configured
+/// shutdown timeout (2 s by default).
+///
+/// A client without a DSN and without a local sink is **off**: it has the same type, but no thread
+/// and no socket, and records nothing.
 ///
 /// # Examples
 ///
@@ -64,7 +68,7 @@ impl Client {
         Self { inner: None }
     }
 
-    /// Starts the exporter of `settings`, or gives a client that is off where there is nowhere to send to.
+    /// Starts the exporter of `settings`. Returns a client that is off if there is no destination.
     pub(crate) fn start(settings: &Arc<Settings>) -> Result<Self, Error> {
         if settings.debug {
             diagnostics::aloud();
@@ -91,38 +95,42 @@ impl Client {
         })
     }
 
-    /// Whether anything is recorded.
+    /// Whether this client records anything.
     pub fn is_enabled(&self) -> bool {
         self.inner.is_some()
     }
 
-    /// What was captured, sent and dropped so far. All zero while the client is off.
+    /// Counts of captured, sent and dropped items so far. All zero while the client is off.
     pub fn stats(&self) -> Stats {
         self.inner.as_ref().map(|inner| inner.exporter.stats()).unwrap_or_default()
     }
 
-    /// Waits until everything captured so far is delivered or dropped. Needs no runtime.
+    /// Waits until everything captured so far is delivered or dropped.
+    ///
+    /// This does not need a runtime.
     ///
     /// # Errors
     ///
-    /// If something is still waiting after `timeout`.
+    /// Returns an error if items are still pending after `timeout`.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves the delivery as it is; nothing is lost by it.
+    /// Dropping the future does not stop the delivery; nothing is lost.
     pub async fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
         self.finish(timeout, false).await
     }
 
-    /// Waits like [`flush`](Self::flush), then takes nothing more: what comes later is counted as dropped.
+    /// Waits like [`flush`](Self::flush), then stops the exporter.
+    ///
+    /// Items captured later are counted as dropped.
     ///
     /// # Errors
     ///
-    /// If something was still waiting after `timeout`. It is dropped and counted.
+    /// Returns an error if items were still pending after `timeout`. They are dropped and counted.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves the shutdown going on by itself.
+    /// Dropping the future does not stop the shutdown.
     pub async fn shutdown(&self, timeout: Duration) -> Result<(), FlushError> {
         self.finish(timeout, true).await
     }
@@ -130,9 +138,10 @@ impl Client {
     async fn finish(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         let Some(inner) = self.inner.clone() else { return Ok(()) };
         let (done, answer) = tokio::sync::oneshot::channel();
-        // A thread of its own watches the clock: the caller's runtime may have no timer, and must not be blocked.
+        // A separate thread watches the clock: the caller's runtime may have no timer, and must not
+        // be blocked.
         let spawned = std::thread::Builder::new().name("tower-sentry-flush".to_owned()).spawn(move || {
-            // Whoever asked may have gone.
+            // The caller may have dropped the future.
             let _ = done.send(inner.exporter.flush(timeout, close));
         });
         match spawned {
@@ -141,7 +150,7 @@ impl Client {
         }
     }
 
-    /// The same for those who cannot wait asynchronously; blocks the calling thread for at most `timeout`.
+    /// The blocking form of flush and shutdown. Blocks the calling thread for at most `timeout`.
     pub(crate) fn close_blocking(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         self.inner.as_ref().map_or(Ok(()), |inner| inner.exporter.flush(timeout, close))
     }
@@ -150,7 +159,10 @@ impl Client {
         self.inner.as_deref().map(|inner| &*inner.settings)
     }
 
-    /// Whether a "yes" in a trace of others is granted: the own rate earns, each one granted spends, and some are free.
+    /// Whether a request in a continued trace may be sampled.
+    ///
+    /// Every call adds `rate` to the budget, and every granted request spends one. The budget also
+    /// refills with time.
     pub(crate) fn grants(&self, rate: f64, wanted: bool, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| {
             let mut budget = inner.inherited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,17 +171,17 @@ impl Client {
         })
     }
 
-    /// Takes one from the budget of requests that are kept after the fact.
+    /// Spends one from the budget of failed requests that are kept after the fact.
     pub(crate) fn may_keep(&self, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.kept.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
     }
 
-    /// Takes one from the budget of events that tell only of a failed response.
+    /// Spends one from the budget of events that say only that a response failed.
     pub(crate) fn may_tell_of_failure(&self, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.failures.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
     }
 
-    /// Whether a name of the user's making may be used; `now` counts nanoseconds.
+    /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.names.lock().unwrap_or_else(PoisonError::into_inner).admit(name, now))
     }
@@ -190,21 +202,21 @@ impl Client {
         }
     }
 
-    /// Writes an event of `tracing` to the file of security events.
+    /// Writes a `tracing` event to the security log.
     pub(crate) fn write_security_log(&self, line: LogLine) {
         if let Some(inner) = &self.inner {
             inner.exporter.write_security_log(Box::new(line));
         }
     }
 
-    /// What is done with events of this target.
+    /// How to treat `tracing` events of this target.
     pub(crate) fn keeps_logs_of(&self, target: &str) -> KeepsLogs {
         let Some(settings) = self.settings() else { return KeepsLogs::default() };
         let writes = settings.security_log.as_ref().is_some_and(|log| is_security(log, target));
         KeepsLogs { sends: settings.enable_logs, writes }
     }
 
-    /// Counts a request for release health.
+    /// Counts a request for release health. `started` is in nanoseconds since the epoch.
     pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
         if let Some(inner) = self.inner.as_ref().filter(|inner| inner.settings.tracks_sessions()) {
             inner.exporter.end_session(started, end);
@@ -224,7 +236,7 @@ impl Client {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A drop has nobody to tell; the ledger's counts went into the last client report.
+        // `drop` cannot return the error. The last client report already contains the counts.
         let _ = self.exporter.flush(self.settings.shutdown_timeout, true);
     }
 }
@@ -235,12 +247,12 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What is done with events of `tracing` beside breadcrumbs and errors.
+/// How to treat `tracing` events besides breadcrumbs and errors.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeepsLogs {
-    /// They are sent as structured logs.
+    /// Send them as structured logs.
     pub(crate) sends: bool,
-    /// They are written to the file of security events, whatever their level.
+    /// Write them to the security log, whatever their level.
     pub(crate) writes: bool,
 }
 
@@ -255,7 +267,7 @@ impl WeakClient {
         Self { inner: Weak::new() }
     }
 
-    /// The client, off when its last handle is gone.
+    /// Returns the client, or one that is off if the last handle was dropped.
     pub(crate) fn upgrade(&self) -> Client {
         Client { inner: self.inner.upgrade() }
     }
@@ -267,15 +279,16 @@ impl fmt::Debug for WeakClient {
     }
 }
 
-/// Serves what happens outside any request. Weak, so that the last handle's drop still delivers.
+/// The client for events outside any request. Weak, so that dropping the last handle still
+/// delivers.
 static DEFAULT: RwLock<WeakClient> = RwLock::new(WeakClient::new());
 
-/// The client of events outside any request, off if there is none.
+/// The client for events outside any request. It is off if there is none.
 pub(crate) fn default_client() -> Client {
     DEFAULT.read().unwrap_or_else(PoisonError::into_inner).upgrade()
 }
 
-/// Makes `client` the one of events outside any request.
+/// Makes `client` the one for events outside any request.
 pub(crate) fn set_default_client(client: &Client) {
     *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = client.downgrade();
 }

@@ -1,13 +1,13 @@
-//! How many names transactions may have: each is a row on the server for ever.
+//! A limit on distinct transaction names: the server keeps a row for each one forever.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Names a function of the user may give in an hour.
+/// Distinct names that user code may set per hour.
 const NAMES: usize = 1000;
 const HOUR: u64 = 60 * 60 * 1_000_000_000;
 
-/// The names of the present hour, as hashes: a name may be long.
+/// The names of the current hour. Only hashes are stored, because a name may be long.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     seen: HashSet<u64>,
@@ -16,7 +16,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Whether the name is known or there is room for it; `now` counts nanoseconds.
+    /// Whether the name is known or there is room for it. `now` is in nanoseconds.
     pub(super) fn admit(&mut self, name: &str, now: u64) -> bool {
         if now.saturating_sub(self.since) >= HOUR {
             self.seen.clear();

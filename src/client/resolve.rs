@@ -1,4 +1,4 @@
-//! From what was set by hand and what the environment says to every setting, checked.
+//! Merges explicit settings, the environment and the defaults, and checks the result.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::sampling::TrustParent;
 
-/// Sentry keeps this much of an environment's name, and of a release's.
+/// Sentry's limits for the names of environments and releases, in characters.
 const ENVIRONMENT_LIMIT: usize = 64;
 const RELEASE_LIMIT: usize = 200;
 
-/// Notes where each value comes from while it is chosen.
+/// Records the source of each value while the values are chosen.
 #[derive(Default)]
 struct Choice {
     sources: Vec<(&'static str, Source)>,
 }
 
 impl Choice {
-    /// The value set by hand, else the environment's, with the name that an error should blame.
+    /// Returns the explicit value, else the environment's, with the name to use in an error.
     fn of<T>(&mut self, setting: &'static str, by_hand: Option<T>, environment: Option<(&'static str, T)>) -> Option<(&'static str, T)> {
         let (source, chosen) = match (by_hand, environment) {
             (Some(value), _) => (Source::Builder, Some((setting, value))),
@@ -35,14 +35,15 @@ impl Choice {
         chosen
     }
 
-    /// The value set by hand, else the default.
+    /// Returns the explicit value, else the default.
     fn or<T>(&mut self, setting: &'static str, by_hand: Option<T>, default: T) -> T {
         self.of(setting, by_hand, None).map_or(default, |(_, value)| value)
     }
 }
 
 impl Settings {
-    /// Chooses and checks. What the environment got wrong is an error only where something is to be recorded at all.
+    /// Chooses and checks the values. Some invalid values are errors only if anything is recorded;
+    /// see `Faults`.
     pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
         let ConfigBuilder { from_environment: env, .. } = builder;
         let Environment { warnings, error, .. } = env;
@@ -73,7 +74,7 @@ impl Settings {
         choice.of("trace_propagation_targets", Some(()).filter(|()| !builder.trace_propagation_targets.is_empty()), None);
         let targets = builder.trace_propagation_targets.iter().map(|text| read_target(text)).collect::<Result<_, _>>();
         let trace_propagation_targets = targets?;
-        // One row shows both.
+        // One row of the output shows both limits.
         choice.of("queue", builder.queue_items.or(builder.queue_bytes), None);
 
         Ok(Self {
@@ -120,7 +121,7 @@ impl Settings {
     }
 }
 
-/// What cannot be used: an error where something is recorded, else a warning.
+/// Reports an invalid value: as an error if anything is recorded, else as a warning.
 struct Faults {
     is_on: bool,
     warnings: Vec<String>,
@@ -136,10 +137,11 @@ impl Faults {
     }
 }
 
-/// Where security events go. The folder must be there: a file that nobody can write is found out too late.
+/// Checks the path of the security log. The folder must exist: otherwise the first write would
+/// fail, which is too late.
 fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    // A pipe or a device would be made this service's own.
+    // Opening the file sets its mode, which must not happen to a pipe or a device.
     let is_other = std::fs::metadata(&path).is_ok_and(|there| !there.is_file());
     if !folder.is_dir() || is_other {
         return Err(Error::setting(format!("security_log: expected a file in a folder that exists, found '{}'", path.display())));
@@ -160,7 +162,7 @@ fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {
     Ok(dsn)
 }
 
-/// What Sentry's servers throw away without a word.
+/// Checks for names that Sentry's servers drop silently.
 fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Result<(), Error> {
     let trimmed = value.trim();
     let fault = if trimmed.is_empty() {

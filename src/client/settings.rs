@@ -1,4 +1,4 @@
-//! What a configuration comes to: every setting with its value and where that value comes from.
+//! The resolved configuration: every setting, its value and its source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Builder,
     Default,
-    /// The variable's name.
+    /// The name of the variable.
     Environment(&'static str),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Every setting, checked.
+/// All settings, after the checks.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
 pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
@@ -73,25 +73,25 @@ pub(crate) struct Settings {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
-    /// What a user should know at the start.
+    /// Warnings to log at the start.
     pub(crate) warnings: Vec<String>,
-    /// Where the values come from that can come from more than one place.
+    /// The sources of settings that can have more than one.
     pub(crate) sources: Vec<(&'static str, Source)>,
 }
 
 impl Settings {
-    /// Whether requests are counted for release health.
+    /// Whether requests are counted for release health. This needs a release.
     pub(crate) fn tracks_sessions(&self) -> bool {
         self.auto_session_tracking && self.release.is_some()
     }
 
-    /// Whether anything is recorded: there is somewhere to send to or to show.
+    /// Whether anything is recorded, that is, whether there is a DSN or a local sink.
     pub(crate) fn is_on(&self) -> bool {
         self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
     }
 }
 
-/// One setting a line, secrets masked: `examples/boot.rs` prints this.
+/// Lists one setting per line, with secrets masked. `examples/boot.rs` prints this.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<24} {}", "recording", if self.is_on() { "on" } else { "off" })?;

@@ -1,4 +1,4 @@
-//! Settings of events: which ones, what rides on them, who sees them before they leave.
+//! Settings of events: which ones are sent, what they contain, and the hooks that see them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,8 +7,12 @@ use super::ConfigBuilder;
 use crate::protocol::{Event, Transaction};
 
 impl ConfigBuilder {
-    /// Errors of these types make no event, anywhere in their chain: `TimeoutError`, or with the module that defines it, `shop::cart::CartError`. They are
-    /// counted as dropped. What fails at every restart, say. Responses below 500 make no events in the first place.
+    /// Ignores errors of these types, anywhere in the chain of causes.
+    ///
+    /// Give the name alone (`TimeoutError`) or with the module that defines it
+    /// (`shop::cart::CartError`). Use it for errors that occur at every restart, for example.
+    /// Ignored errors are counted as dropped. Responses below 500 do not create events in the first
+    /// place.
     pub fn ignore_error_types<I>(mut self, types: I) -> Self
     where
         I: IntoIterator,
@@ -18,7 +22,10 @@ impl ConfigBuilder {
         self
     }
 
-    /// The same for events with one of these texts in their message, or in that of an error of their chain.
+    /// Ignores events with one of these texts in their message, or in the message of an error in
+    /// their chain.
+    ///
+    /// Ignored events are counted as dropped.
     pub fn ignore_error_messages<I>(mut self, parts: I) -> Self
     where
         I: IntoIterator,
@@ -28,13 +35,19 @@ impl ConfigBuilder {
         self
     }
 
-    /// The same for events of requests that were answered with one of these codes: 503 of a service that sheds load, say.
+    /// Ignores events of requests that were answered with one of these status codes.
+    ///
+    /// Use it for the 503 of a service that sheds load, for example. Ignored events are counted as
+    /// dropped.
     pub fn ignore_error_statuses(mut self, codes: impl IntoIterator<Item = u16>) -> Self {
         self.ignored.statuses.extend(codes);
         self
     }
 
-    /// The same for `tracing::error!` of these targets and below: `hyper`, `shop::noisy`.
+    /// Ignores `tracing::error!` events of these targets and the targets below them, such as
+    /// `hyper` or `shop::noisy`.
+    ///
+    /// Ignored events are counted as dropped.
     pub fn ignore_error_targets<I>(mut self, targets: I) -> Self
     where
         I: IntoIterator,
@@ -44,55 +57,82 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the lines of code around a frame of your own are sent, where the files are at hand: in development, and where sources are deployed. They are redacted
-    /// like any text. Defaults to `true`.
+    /// Whether to send the source lines around stack frames of your own code.
+    ///
+    /// This works if the source files are on the machine: in development, or if sources are
+    /// deployed. The lines are redacted like any text. Defaults to `true`.
     pub fn include_source_context(mut self, read: bool) -> Self {
         self.include_source_context = Some(read);
         self
     }
 
-    /// Whether errors with frames carry a fingerprint: the types of the chain and the innermost function of your own, and the message only where the
-    /// type says nothing (`anyhow!("…")`). So neither numbers in a message nor lines that moved make an issue of their own. With `false` the
-    /// server's own rules decide. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint) wins over both. Defaults to `true`.
+    /// Whether errors with stack frames carry a fingerprint, by which the server groups them into
+    /// issues.
+    ///
+    /// The fingerprint consists of the error types of the chain and the innermost function of your
+    /// own code. The message is part of it only if the type is generic (`anyhow!("…")`). So
+    /// changing numbers in a message, or moved lines, do not create new issues. With `false`, the
+    /// server's own rules apply. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint)
+    /// overrides both. Defaults to `true`.
     pub fn default_fingerprint(mut self, send: bool) -> Self {
         self.default_fingerprint = Some(send);
         self
     }
 
-    /// How large a file may be that [rides on an event](crate::Scope::add_attachment), in bytes. Defaults to 1 MiB.
+    /// The largest size, in bytes, of a file that is [attached to an
+    /// event](crate::Scope::add_attachment).
+    ///
+    /// Defaults to 1 MiB.
     pub fn max_attachment_size(mut self, bytes: usize) -> Self {
         self.max_attachment_size = Some(bytes);
         self
     }
 
-    /// Whether events of `tracing` are sent as structured logs as well, with their fields, linked to span and trace: those that the
-    /// [`TracingLayer`](crate::TracingLayer)'s level lets through, in requests and outside of any. They are gathered for up to five seconds, a hundred an
-    /// envelope; at most 1,000 wait. Defaults to `false`.
+    /// Whether to send `tracing` events as structured logs as well, with their fields and linked to
+    /// span and trace.
+    ///
+    /// This covers all events that pass the level of the [`TracingLayer`](crate::TracingLayer),
+    /// inside and outside requests. Logs are collected for at most five seconds and sent in batches
+    /// of at most 100. At most 1,000 logs wait. Defaults to `false`.
     pub fn enable_logs(mut self, send: bool) -> Self {
         self.enable_logs = Some(send);
         self
     }
 
-    /// Writes events of `tracing` with the target `security` (and below) to a file as well: whatever their level, with or without a DSN, whatever the
-    /// network does. One JSON object a line, redacted like everything else; readable for its owner only (mode 0600). A file of 10 MiB gives
-    /// way to a new one, five old ones are kept (`security.log.1` is the youngest); each process needs a file of its own. It counts as a sink, so everything is recorded even without a DSN.
+    /// Also writes `tracing` events with the target `security`, and the targets below it, to a
+    /// file.
+    ///
+    /// - Events are written whatever their level, with or without a DSN, and whatever the state of
+    ///   the network.
+    /// - The file contains one JSON object per line, redacted like everything else.
+    /// - Only its owner can read it (mode 0600).
+    /// - At 10 MiB, a new file is started. Five old ones are kept; `security.log.1` is the newest
+    ///   of them.
+    ///
+    /// Each process needs its own file. The log counts as a sink: everything is recorded even
+    /// without a DSN.
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails if the folder does not exist.
+    /// [`build`](Self::build) fails if the folder does not exist, or if the path is not a regular
+    /// file.
     pub fn security_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.security_log = Some(path.into());
         self
     }
 
-    /// Sets which events the [security log](Self::security_log) takes. Defaults to `security`.
+    /// Sets the target of the events that the [security log](Self::security_log) records.
+    ///
+    /// Defaults to `security`.
     pub fn security_target(mut self, target: impl Into<String>) -> Self {
         self.security_target = Some(target.into());
         self
     }
 
-    /// Sees every error event before it is redacted and sent, on the exporter's thread; may change it, or drop it with `None`.
-    /// A hook that panics withholds the event's contents: ids, times and types are sent.
+    /// Sets a hook that sees every error event before it is redacted and sent.
+    ///
+    /// The hook runs on the exporter's thread. It may change the event, or drop it by returning
+    /// `None`. If it panics, the event is sent without its contents: only ids, times and types.
     ///
     /// # Examples
     ///
@@ -109,7 +149,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// The same for transactions.
+    /// Sets a hook that sees every transaction before it is redacted and sent.
+    ///
+    /// See [`before_send`](Self::before_send).
     pub fn before_send_transaction(mut self, hook: impl Fn(Transaction) -> Option<Transaction> + Send + Sync + 'static) -> Self {
         self.before_send_transaction = Some(Arc::new(hook));
         self

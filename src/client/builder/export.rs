@@ -1,4 +1,4 @@
-//! Settings of the exporter: how much may wait, for how long, and where everything goes.
+//! Settings of the exporter: queue limits, timeouts and destinations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,53 +6,72 @@ use std::time::Duration;
 use super::ConfigBuilder;
 
 impl ConfigBuilder {
-    /// How many items may wait for the exporter. Defaults to 1,000.
+    /// The number of items that may wait for the exporter.
+    ///
+    /// Defaults to 1,000.
     pub fn queue_items(mut self, items: usize) -> Self {
         self.queue_items = Some(items);
         self
     }
 
-    /// How many bytes may wait for the exporter. Defaults to 12 MiB.
+    /// The number of bytes that may wait for the exporter.
+    ///
+    /// Defaults to 12 MiB.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = Some(bytes);
         self
     }
 
-    /// How long a connection to the server may take to stand, with the handshakes of TLS and of a proxy. Defaults to 3 s.
+    /// How long connecting to the server may take, including the handshakes of TLS and a proxy.
+    ///
+    /// Defaults to 3 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// How long one attempt to send may take in all. Defaults to 10 s.
+    /// How long one attempt to send may take in total.
+    ///
+    /// Defaults to 10 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
     }
 
-    /// How long the drop of the guard or of the last client may wait for delivery. Defaults to 2 s.
+    /// How long dropping the guard or the last client may wait for delivery.
+    ///
+    /// Defaults to 2 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = Some(timeout);
         self
     }
 
-    /// Prints what is recorded to standard output: transactions as trees, errors with their chain. For development; it
-    /// counts as a sink, so everything is recorded even without a DSN. Defaults to `false`.
+    /// Prints recorded data to standard output: transactions as trees, errors with their chain.
+    ///
+    /// This is for development. It counts as a sink: everything is recorded even without a DSN.
+    /// Defaults to `false`.
     pub fn console(mut self, print: bool) -> Self {
         self.console = print;
         self
     }
 
-    /// Sends a copy of everything to a Spotlight sidecar at this URL. Defaults to none.
+    /// Sends a copy of everything to a Spotlight sidecar at this URL.
+    ///
+    /// It counts as a sink: everything is recorded even without a DSN. Defaults to none.
     pub fn spotlight(mut self, url: impl Into<String>) -> Self {
         self.spotlight = Some(url.into());
         self
     }
 
-    /// Gives every envelope to a function instead of sending it: redacted, serialised, not compressed, one call for each on the
-    /// exporter's thread. For a way out of your own (a file, a queue, a relay) and for measurements; it counts as a sink, so
-    /// everything is recorded even without a DSN. It must not block for long: nothing else is exported meanwhile. What a
-    /// function is given counts as sent; if it panics, as dropped.
+    /// Passes every envelope to a function instead of sending it.
+    ///
+    /// Use it for your own destination (a file, a queue, a relay) and for measurements. The
+    /// envelopes are redacted and serialised, but not compressed. The function is called once per
+    /// envelope, on the exporter's thread. It must not block for long, because nothing else is
+    /// exported meanwhile.
+    ///
+    /// It counts as a sink: everything is recorded even without a DSN. Envelopes passed to the
+    /// function count as sent; if the function panics, they count as dropped.
     ///
     /// # Examples
     ///

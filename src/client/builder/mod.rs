@@ -19,7 +19,8 @@ use crate::sampling::TrustParent;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
 ///
-/// Explicit calls win over the environment, whatever their order; of two calls the later one wins.
+/// Explicit calls override the environment, whatever their order. Of two calls of the same method,
+/// the later one wins.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `init`"]
 pub struct ConfigBuilder {
@@ -65,7 +66,7 @@ pub struct ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// Takes what was not set by hand from the environment.
+    /// Reads settings from the environment, unless they are set explicitly.
     ///
     /// | variable | setting |
     /// |---|---|
@@ -77,18 +78,23 @@ impl ConfigBuilder {
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
     /// | `SENTRY_DEBUG` | [`debug`](Self::debug) |
     ///
-    /// `SENTRY_PROFILES_SAMPLE_RATE`, `SENTRY_PROFILE_SESSION_SAMPLE_RATE` and `SENTRY_SPOOL_DIR` are checked and answered with a
-    /// warning, since this version neither profiles nor spools. A name close to one of these is warned about, never guessed.
+    /// `SENTRY_PROFILES_SAMPLE_RATE`, `SENTRY_PROFILE_SESSION_SAMPLE_RATE` and `SENTRY_SPOOL_DIR`
+    /// cause a warning if they are set: this version neither profiles nor spools. A variable whose
+    /// name is close to one of these also causes a warning; its value is not used.
     pub fn from_env(self) -> Self {
         self.read(variables(), Role::Server)
     }
 
-    /// The same for a worker process: `SENTRY_WORKER_DSN` goes before `SENTRY_DSN`.
+    /// Like [`from_env`](Self::from_env), for a worker process: `SENTRY_WORKER_DSN` takes
+    /// precedence over `SENTRY_DSN`.
     pub fn worker_from_env(self) -> Self {
         self.read(variables(), Role::Worker)
     }
 
-    /// Takes what was not set by hand from these variables instead of the process's own: for tests, and for values out of a file.
+    /// Like [`from_env`](Self::from_env), with these variables instead of the process's
+    /// environment.
+    ///
+    /// Use it in tests, and for values from a file.
     ///
     /// # Examples
     ///
@@ -105,7 +111,8 @@ impl ConfigBuilder {
         self.read(variables.into_iter().map(|(name, value)| (name.into(), Some(value.into()))), Role::Server)
     }
 
-    /// The same for a worker process: `SENTRY_WORKER_DSN` goes before `SENTRY_DSN`.
+    /// Like [`from_vars`](Self::from_vars), for a worker process: `SENTRY_WORKER_DSN` takes
+    /// precedence over `SENTRY_DSN`.
     pub fn worker_from_vars<K: Into<String>, V: Into<String>>(self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
         self.read(variables.into_iter().map(|(name, value)| (name.into(), Some(value.into()))), Role::Worker)
     }
@@ -115,34 +122,43 @@ impl ConfigBuilder {
         self
     }
 
-    /// Where to send to. Blank is off. Defaults to none: everything is a no-op.
+    /// The address and key of the project that receives the data.
+    ///
+    /// A blank text means off. Defaults to none: everything is a no-op.
     pub fn dsn(mut self, dsn: impl Into<String>) -> Self {
         self.dsn = Some(dsn.into());
         self
     }
 
-    /// Where the service runs: at most 64 characters, no slash, not `none`. Defaults to `production`.
+    /// The environment the service runs in: at most 64 characters, no slash, not `none`.
+    ///
+    /// Defaults to `production`.
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.environment = Some(environment.into());
         self
     }
 
-    /// Which version runs, such as [`release!()`](crate::release!): at most 200 characters, no slash, not `latest`. Defaults to none.
+    /// The version of the service, such as [`release!()`](crate::release!).
+    ///
+    /// At most 200 characters, no slash, not `latest`. Defaults to none.
     pub fn release(mut self, release: impl Into<String>) -> Self {
         self.release = Some(release.into());
         self
     }
 
-    /// The machine's name. Defaults to none: a host name can tell about its owner.
+    /// The name of the machine.
+    ///
+    /// Defaults to none, because a host name can reveal its owner.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// The share of transactions to send, from `0.0` to `1.0`. A rate of `0.0` is final: nothing keeps a transaction then.
+    /// The share of transactions to send, from `0.0` to `1.0`.
     ///
-    /// A parent's decision is followed as [`trust_parent`](Self::trust_parent) allows, and a failed request is kept as
-    /// [`keep_failed`](Self::keep_failed) says. Errors are not sampled. Defaults to `0.1`.
+    /// A parent's decision is followed as [`trust_parent`](Self::trust_parent) allows. Failed
+    /// requests are kept if [`keep_failed`](Self::keep_failed) is on. With a rate of `0.0` no
+    /// transaction is sent, whatever these two say. Errors are not sampled. Defaults to `0.1`.
     ///
     /// # Errors
     ///
@@ -152,37 +168,54 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the transaction of a failed request (5xx, error captured, panic) is sent although sampling said no,
-    /// at most 10 a second (burst 100). Spans are then recorded in every request, and thrown away at its end. Defaults to `true`.
+    /// Whether to send the transaction of a failed request even if it was not sampled.
     ///
-    /// With `false` nothing is recorded of a request that is not sampled but its ids, route and URL: the events of such a request carry neither
-    /// headers nor breadcrumbs.
+    /// A request has failed if it ended with a 5xx status, a captured error or a panic. At most 10
+    /// such transactions a second are sent (burst 100). To make this possible, spans are recorded
+    /// in every request and discarded at its end. Defaults to `true`.
+    ///
+    /// With `false`, only the ids, route and URL of an unsampled request are recorded. Its events
+    /// then carry neither headers nor breadcrumbs.
     pub fn keep_failed(mut self, keep: bool) -> Self {
         self.keep_failed = Some(keep);
         self
     }
 
-    /// Whether requests are counted for release health: each is a session that went well, had an error captured, or panicked. Counts of each
-    /// minute are sent once a minute, whatever is sampled; only with a [`release`](Self::release), and not for ignored routes. An event that
-    /// `before_send` drops has been counted. Defaults to `true`.
+    /// Whether to count requests for release health.
+    ///
+    /// Each request is one session: it went well, had an error captured, or panicked. The counts
+    /// per minute are sent once a minute, regardless of sampling. This needs a
+    /// [`release`](Self::release), and ignored routes are not counted. An event that `before_send`
+    /// drops still counts as a captured error. Defaults to `true`.
     pub fn auto_session_tracking(mut self, track: bool) -> Self {
         self.auto_session_tracking = Some(track);
         self
     }
 
-    /// How far other services' sampling decisions are followed. Defaults to [`TrustParent::Always`].
+    /// How far the sampling decisions of other services are followed.
+    ///
+    /// Defaults to [`TrustParent::Always`].
     pub fn trust_parent(mut self, trust: TrustParent) -> Self {
         self.trust_parent = Some(trust);
         self
     }
 
-    /// Whom outgoing requests tell of the trace, so that their work continues it: a host (`stock.internal`, its subdomains with `*.stock.internal`), the beginning of
-    /// a URL (`https://api.example/v2/`), or `*` for everybody. A trace says to whom it goes what release and environment this is, what the
-    /// transaction is called and what key the DSN has; so, other than in Sentry's SDKs, nobody is told who is not named. Defaults to none.
+    /// The hosts or URLs that receive trace headers, so that they can continue the trace.
+    ///
+    /// | target | matches |
+    /// |---|---|
+    /// | `stock.internal` | this host |
+    /// | `*.stock.internal` | its subdomains |
+    /// | `https://api.example/v2/` | URLs that begin with this |
+    /// | `*` | all hosts |
+    ///
+    /// Trace headers reveal the release, the environment, the transaction's name and the DSN's
+    /// public key. So, unlike in Sentry's SDKs, no host receives them unless it is listed here.
+    /// Repeated calls add to the list. Defaults to none.
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails if one of them is none of these.
+    /// [`build`](Self::build) fails if a target has none of these forms.
     pub fn trace_propagation_targets<I>(mut self, targets: I) -> Self
     where
         I: IntoIterator,
@@ -192,91 +225,122 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether outgoing requests carry W3C's `traceparent` beside `sentry-trace`, for services that know only that. Defaults to `false`.
+    /// Whether outgoing requests carry W3C's `traceparent` in addition to `sentry-trace`.
+    ///
+    /// Use it for services that support only `traceparent`. Defaults to `false`.
     pub fn propagate_traceparent(mut self, send: bool) -> Self {
         self.propagate_traceparent = Some(send);
         self
     }
 
-    /// Which response codes count as a failure of this service. Defaults to `500..=599`.
+    /// The response codes that count as a failure of this service.
+    ///
+    /// Defaults to `500..=599`.
     pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
         self.failed_status_codes = Some(codes);
         self
     }
 
-    /// Whether what may name a person or an address is sent: headers like `X-Forwarded-For` and `Via`, and the client's address (see
-    /// [`trusted_hops`](Self::trusted_hops)). Credentials never are. Defaults to `false`.
+    /// Whether to send data that may identify a person.
+    ///
+    /// This covers headers like `X-Forwarded-For` and `Via`, and the client's address (see
+    /// [`trusted_hops`](Self::trusted_hops)). Credentials are never sent. Defaults to `false`.
     pub fn send_default_pii(mut self, send: bool) -> Self {
         self.send_default_pii = Some(send);
         self
     }
 
-    /// How many proxies of your own stand before this service. With [`send_default_pii`](Self::send_default_pii) on, the client's address is
-    /// the one that the outermost of them saw: the entry that many places before the end of `X-Forwarded-For`. What a client writes into
-    /// that header never counts. Defaults to 0: the address at the other end of the connection, where axum's
-    /// `into_make_service_with_connect_info::<SocketAddr>()` tells it.
+    /// The number of your own proxies in front of this service, from which the client's address is
+    /// derived.
+    ///
+    /// The address is sent only if [`send_default_pii`](Self::send_default_pii) is on. It is the
+    /// address that the outermost proxy saw: with `n` hops, the `n`th entry of `X-Forwarded-For`
+    /// from the end. Entries that a client writes into that header are never used.
+    ///
+    /// Defaults to 0: the address of the connection's peer, which needs axum's
+    /// `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn trusted_hops(mut self, proxies: usize) -> Self {
         self.trusted_hops = Some(proxies);
         self
     }
 
-    /// Rules on top of the built-in ones.
+    /// Sets redaction rules in addition to the built-in ones.
     pub fn redaction(mut self, rules: Redaction) -> Self {
         self.redaction = rules;
         self
     }
 
-    /// From how long on a query of a database is marked as slow (`tower_sentry.slow` on its span). Defaults to 100 ms.
+    /// The duration from which a database query is marked as slow (`tower_sentry.slow` on its
+    /// span).
+    ///
+    /// Defaults to 100 ms.
     pub fn slow_query_threshold(mut self, duration: Duration) -> Self {
         self.slow_query_threshold = Some(duration);
         self
     }
 
-    /// Leaves out spans that were shorter, went well and have nothing below them; they are counted as dropped. Defaults to zero: none.
+    /// Leaves out spans shorter than this, if they were successful and have no children.
+    ///
+    /// They are counted as dropped. Defaults to zero: no spans are left out.
     pub fn min_span_duration(mut self, duration: Duration) -> Self {
         self.min_span_duration = Some(duration);
         self
     }
 
-    /// How many breadcrumbs a request keeps, the newest; 0 keeps none. Defaults to 100.
+    /// The number of breadcrumbs that a request keeps; the oldest are removed first.
+    ///
+    /// With 0, none are kept. Defaults to 100.
     pub fn max_breadcrumbs(mut self, count: usize) -> Self {
         self.max_breadcrumbs = Some(count);
         self
     }
 
-    /// How many spans a transaction keeps: those that failed, took long or have others below them before the rest, which is counted. At most 1,000,
-    /// which is the default.
+    /// The number of spans that a transaction keeps.
+    ///
+    /// Beyond the limit, spans that failed, took long or have children are preferred. The rest is
+    /// dropped and counted. Defaults to 1,000, which is also the maximum.
     pub fn max_spans(mut self, count: usize) -> Self {
         self.max_spans = Some(count.min(1000));
         self
     }
 
-    /// Whether panics are reported by a hook, installed once per process before the present one. Defaults to `true`.
+    /// Whether to report panics with a panic hook.
+    ///
+    /// The hook is installed once per process and then calls the hook that was there before.
+    /// Defaults to `true`.
     pub fn panic_hook(mut self, install: bool) -> Self {
         self.panic_hook = Some(install);
         self
     }
 
-    /// Whether what the crate says about itself goes to standard error too: a server that cannot be reached, limits, what is dropped, spans without a
-    /// request, and a line when it is off. Otherwise that goes to `tracing` alone (target `tower_sentry`), and is lost where no layer prints it. Defaults to `false`; on, it is
-    /// on for the whole process.
+    /// Whether the crate's own messages also go to standard error.
+    ///
+    /// They cover an unreachable server, limits, dropped data, spans outside any request, and a
+    /// line if monitoring is off. Without `debug`, messages go to `tracing` (target `tower_sentry`)
+    /// and are lost if no layer prints them. If the process has no `tracing` subscriber, they go to
+    /// standard error.
+    ///
+    /// Once one client enables it, it is on for the whole process. Defaults to `false`.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);
         self
     }
 
-    /// A tag on everything this process sends. A scope's own tag of that name wins.
+    /// Adds a tag to everything this process sends.
+    ///
+    /// A tag of the same name on a scope takes precedence.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self
     }
 
-    /// Checks the settings. Starts nothing.
+    /// Checks the settings, without starting anything.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be used. Values out of the environment are an error only when there is a DSN or a local sink:
-    /// a service that did not ask for monitoring is not stopped by it, and gets a warning.
+    /// Returns an error if a setting is invalid. Invalid environment variables, and an invalid
+    /// `environment` or `release`, are errors only if there is a DSN or a local sink. Otherwise
+    /// they cause a warning: a service without monitoring must still start.
     pub fn build(self) -> Result<Config, Error> {
         Settings::resolve(self).map(Config::new)
     }
@@ -284,7 +348,7 @@ impl ConfigBuilder {
 
 impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The DSN is text still, and holds a key.
+        // The DSN is still plain text here, and contains a key.
         f.debug_struct("ConfigBuilder").field("environment", &self.environment).field("release", &self.release).finish_non_exhaustive()
     }
 }
