@@ -1,4 +1,4 @@
-//! A layer for any tower client of HTTP.
+//! A layer for any tower HTTP client.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,8 +12,10 @@ use tower::{Layer, Service};
 use super::span::Call;
 use crate::propagation::Target;
 
-/// Records each request of a client as a span (`http.client`) of the request or job it is made in, up to the head of its response, and lets those
-/// who are named continue the trace.
+/// Records each request of an HTTP client as a span (`http.client`), and adds trace headers for
+/// listed hosts.
+///
+/// The span belongs to the current request or job. It ends when the head of the response arrives.
 ///
 /// # Examples
 ///
@@ -29,18 +31,21 @@ use crate::propagation::Target;
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing until a service is wrapped in it"]
 pub struct OutgoingLayer {
-    /// None leaves it to the client whose request it is.
+    /// `None` means the targets of the client whose request or job is current.
     targets: Option<Arc<[Target]>>,
 }
 
 impl OutgoingLayer {
-    /// A layer that records into whatever request or job is current, whichever client that belongs to.
+    /// Creates a layer that records into the current request or job, whichever client it belongs
+    /// to.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells these of the trace, instead of the [client's own](crate::ConfigBuilder::trace_propagation_targets) targets, whose forms they have. One that has none is
-    /// left out with a warning.
+    /// Sets the hosts and URLs that receive trace headers.
+    ///
+    /// These replace the targets of the [client](crate::ConfigBuilder::trace_propagation_targets)
+    /// and have the same syntax. An invalid target is skipped with a warning.
     pub fn propagate_to<I>(mut self, targets: I) -> Self
     where
         I: IntoIterator,
@@ -66,7 +71,7 @@ impl<S> Layer<S> for OutgoingLayer {
     }
 }
 
-/// A client whose requests are recorded. Made by [`OutgoingLayer`].
+/// An HTTP client whose requests are recorded, made by [`OutgoingLayer`].
 #[derive(Clone, Debug)]
 pub struct OutgoingService<S> {
     inner: S,
@@ -94,11 +99,11 @@ where
 }
 
 pin_project! {
-    /// The future of a recorded call.
+    /// The future of a recorded request.
     ///
     /// # Cancellation
     ///
-    /// Dropped before the response, its span is `cancelled`.
+    /// If it is dropped before the response, the status of its span is `cancelled`.
     pub struct OutgoingFuture<F> {
         #[pin]
         inner: F,

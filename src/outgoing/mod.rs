@@ -1,8 +1,11 @@
-//! Requests out: a span for each, and the trace in its headers for those who are named.
+//! Outgoing requests: a span for each, and trace headers for listed hosts.
 //!
-//! [`OutgoingLayer`] fits any tower service of `http::Request`s: hyper-util's client, tower-http's, tonic's channel. For reqwest there is the feature
-//! `reqwest` with `send_traced`, and `reqwest-middleware` with a middleware. Who is told of the trace is said by
-//! [`trace_propagation_targets`](crate::ConfigBuilder::trace_propagation_targets): by default nobody.
+//! [`OutgoingLayer`] wraps any tower service of `http::Request`s, such as hyper-util's client,
+//! tower-http's, or tonic's channel. For reqwest, the feature `reqwest` adds `send_traced`, and
+//! `reqwest-middleware` adds a middleware.
+//!
+//! No host receives trace headers unless it is listed in
+//! [`trace_propagation_targets`](crate::ConfigBuilder::trace_propagation_targets).
 
 mod layer;
 #[cfg(feature = "reqwest")]

@@ -1,21 +1,25 @@
-//! reqwest.
+//! Outgoing requests of reqwest.
 
 use ::reqwest::{Error, RequestBuilder, Response};
 
 use super::span::Call;
 
-/// Sends with a span, and with the trace for those who are named.
+/// Sends a request with a span, and with trace headers for listed hosts.
 pub trait SendTraced {
-    /// Sends the request like `send`, as a span (`http.client`) of the request or job it is made in, up to the head of its response. Targets of the
-    /// client whose request it is (see [`trace_propagation_targets`](crate::ConfigBuilder::trace_propagation_targets)) get the trace in its headers.
+    /// Sends the request like `send`, and records it as a span (`http.client`).
+    ///
+    /// The span belongs to the current request or job. It ends when the head of the response
+    /// arrives. Hosts that are listed in
+    /// [`trace_propagation_targets`](crate::ConfigBuilder::trace_propagation_targets) receive trace
+    /// headers.
     ///
     /// # Errors
     ///
-    /// Those of `send`.
+    /// The same as for `send`.
     ///
     /// # Cancellation
     ///
-    /// Dropped before the response, the span is `cancelled`.
+    /// If the future is dropped before the response, the status of the span is `cancelled`.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! reqwest-middleware.
+//! Outgoing requests of reqwest-middleware.
 
 use ::reqwest::{Request, Response};
 use ::reqwest_middleware::{Middleware, Next, Result};
@@ -6,7 +6,9 @@ use http::Extensions;
 
 use super::span::Call;
 
-/// Records each request as a span, like [`send_traced`](super::SendTraced::send_traced); behind a middleware that retries, each attempt is one.
+/// Records each request as a span, like [`send_traced`](super::SendTraced::send_traced).
+///
+/// Placed after a middleware that retries, it records each attempt as a span.
 ///
 /// # Examples
 ///
@@ -22,7 +24,7 @@ use super::span::Call;
 pub struct TraceMiddleware(());
 
 impl TraceMiddleware {
-    /// A middleware that records into whatever request or job is current.
+    /// Creates a middleware that records into the current request or job.
     pub fn new() -> Self {
         Self::default()
     }

@@ -7,20 +7,21 @@ use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key};
 use crate::scope::{OwnSpan, Scope};
 
-/// An outgoing request that is under way.
+/// An outgoing request in progress.
 #[derive(Debug, Default)]
 pub(super) struct Call {
-    /// None where nothing is recorded.
+    /// `None` if the request is not recorded.
     span: Option<OwnSpan>,
 }
 
 impl Call {
-    /// Begins the span below what is active here, and tells whom it goes to of the trace if they are named: by `targets`, or by the client
-    /// whose request this is.
+    /// Starts the span below the active one, and adds trace headers if the URL matches.
+    ///
+    /// The targets are `targets`, or else those of the current client.
     pub(super) fn begin(method: &Method, uri: &Uri, headers: &mut HeaderMap, targets: Option<&[Target]>) -> Self {
         let here = Scope::current();
         let Some(settings) = here.settings() else { return Self::default() };
-        // What the exporter sends must not be recorded for it to send.
+        // Recording the exporter's own requests would produce more of them.
         if settings.dsn.as_ref().is_some_and(|dsn| dsn.envelope_url().host() == uri.host() && uri.path() == dsn.envelope_url().path()) {
             return Self::default();
         }
@@ -30,7 +31,7 @@ impl Call {
         }
         if is_target(targets.unwrap_or(&settings.trace_propagation_targets), uri) {
             match &mut span {
-                // The next service's work hangs below this call.
+                // The next service's work is a child of this span.
                 Some(span) => span.enter(|| tell(&Scope::current(), headers)),
                 None => tell(&here, headers),
             }
@@ -46,7 +47,7 @@ impl Call {
         }
     }
 
-    /// The head of the response is there, or will never be.
+    /// Ends the span: with the status of the response, or as failed if there is none.
     pub(super) fn end(&mut self, status: Option<StatusCode>) {
         let Some(mut span) = self.span.take() else { return };
         if let Some(status) = status {
@@ -62,13 +63,13 @@ fn tell(scope: &Scope, headers: &mut HeaderMap) {
     }
 }
 
-/// `GET https://stock.internal/items`: no query, no credentials.
+/// Returns `GET https://stock.internal/items`: without the query and credentials.
 fn description(method: &Method, uri: &Uri) -> String {
     let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
     format!("{method} {scheme}{}{}", authority(uri), uri.path())
 }
 
-/// Host and port, without the user and password that may stand before.
+/// Host and port, without a user and password in front of them.
 fn authority(uri: &Uri) -> &str {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)

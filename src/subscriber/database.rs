@@ -1,4 +1,4 @@
-//! Queries that a database's crate tells of when they are over: sqlx does, and with it sea-orm.
+//! Queries that a database crate logs when they are finished, as sqlx does, and sea-orm through it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,20 +6,21 @@ use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
 
-/// How long it took, in seconds.
+/// The field with the duration of the query, in seconds.
 const ELAPSED: &str = "elapsed_secs";
 
-/// Whether events of this callsite tell of a query that is over: sqlx's do, and those of others that have the same fields.
+/// Whether events of this callsite report a finished query, as sqlx's do. The fields decide, not
+/// the target.
 #[inline]
 pub(super) fn is_query(metadata: &Metadata<'_>) -> bool {
     let fields = metadata.fields();
-    // Few events have so many fields: the rest is done here.
+    // The cheap check comes first: few events have two fields or more.
     fields.len() >= 2
         && fields.field(ELAPSED).is_some()
         && (fields.field("db.statement").is_some() || fields.field("db.query.text").is_some())
 }
 
-/// Whether they are recorded below the layer's level as well: sqlx tells of queries at DEBUG.
+/// Whether such events are recorded even below the layer's level: sqlx logs queries at DEBUG.
 pub(super) fn is_of_driver(metadata: &Metadata<'_>) -> bool {
     matches!(metadata.target(), "sqlx::query" | "diesel::query")
 }

@@ -1,4 +1,4 @@
-//! Events of level ERROR as events of Sentry.
+//! Turns `tracing` events of level ERROR into Sentry events.
 
 use std::error::Error;
 use std::fmt;
@@ -11,11 +11,14 @@ use crate::protocol::Exception;
 use crate::record::LogRecord;
 use crate::scope::Capture;
 
-/// tower-http's `TraceLayer` logs each failed response, and its `CatchPanicLayer` each panic. The layer sees the one, the panic hook the other.
+/// tower-http's `TraceLayer` logs every failed response, which our layer sees itself. Its
+/// `CatchPanicLayer` logs every panic, which the panic hook sees.
 const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_panic"];
 
-/// What an event of level ERROR captures; nothing where it only repeats what the layer knows.
-/// `fields` are its fields as they are recorded.
+/// Returns the capture for an event of level ERROR, or `None` if the event only repeats a failure
+/// we see elsewhere.
+///
+/// `fields` holds the event's fields in the encoding of the record.
 pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<Capture> {
     let metadata = event.metadata();
     if KNOWN_OTHERWISE.iter().any(|target| metadata.target().starts_with(target)) {
@@ -26,14 +29,14 @@ pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<Capture> {
     Some(Capture::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
 }
 
-/// What of the fields tells more than their names.
+/// The fields that describe the error.
 #[derive(Default)]
 struct Found {
     /// The message of the event.
     message: Option<String>,
-    /// The text of an error that is a field, as `#[instrument(err)]` gives it.
+    /// The text of an error field, as `#[instrument(err)]` records it.
     text: Option<String>,
-    /// The chain of an error that is a field.
+    /// The chain of an error field.
     chain: Vec<Exception>,
 }
 

@@ -1,4 +1,5 @@
-//! The layer: a plain one, which returns early wherever no recorded request is current.
+//! The `tracing` layer. Without per-layer filters, it returns early if no recorded request is
+//! current.
 
 use std::fmt;
 
@@ -20,11 +21,18 @@ use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
 use crate::scope::{LogPlace, capture_outside};
 
-/// Makes spans of `tracing` (`#[instrument]`, `info_span!`) spans of the current request's transaction, and events its breadcrumbs.
+/// Records `tracing` spans as spans of the current transaction, and `tracing` events as
+/// breadcrumbs.
 ///
-/// One layer serves every client of the process: it records into whatever request is current. These fields describe a span:
-/// `sentry.op` (the kind of work), `sentry.name` (what is done), `otel.name`, `otel.kind`, `otel.status_code`; the `http.*`, `db.*`, `messaging.*` and
-/// `rpc.*` attributes of OpenTelemetry give a kind where `sentry.op` does not.
+/// One layer serves all clients of the process: it records into the current request or job. These
+/// fields describe a span:
+///
+/// | field | meaning |
+/// |---|---|
+/// | `sentry.op` | the kind of work |
+/// | `sentry.name` | the description of the span |
+/// | `otel.name`, `otel.kind`, `otel.status_code` | as in `tracing-opentelemetry` |
+/// | `http.*`, `db.*`, `messaging.*`, `rpc.*` | OpenTelemetry's attributes; they define the kind of work if `sentry.op` is missing |
 ///
 /// # Examples
 ///
@@ -42,12 +50,12 @@ pub struct TracingLayer {
     captures_errors: bool,
     times_polls: bool,
     index: Index,
-    /// Weak: a subscriber lives as long as the process, and the last handle's drop delivers.
+    /// Weak: a subscriber lives as long as the process, but dropping the last handle must deliver.
     client: WeakClient,
 }
 
 impl TracingLayer {
-    /// A layer for spans and events of level INFO and above.
+    /// Creates a layer for spans and events of level INFO and above.
     pub fn new(client: impl Into<Client>) -> Self {
         Self {
             level: Level::INFO,
@@ -59,34 +67,48 @@ impl TracingLayer {
         }
     }
 
-    /// Sets the level from which on spans and events are recorded. Defaults to `Level::INFO`.
+    /// Sets the least severe level of spans and events to record.
+    ///
+    /// Defaults to `Level::INFO`.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
         self
     }
 
-    /// Whether events of level ERROR are captured, beside being breadcrumbs. Defaults to `true`.
+    /// Whether events of level ERROR are captured, in addition to being breadcrumbs.
+    ///
+    /// Defaults to `true`.
     #[must_use]
     pub fn error_events(mut self, capture: bool) -> Self {
         self.captures_errors = capture;
         self
     }
 
-    /// Tells of each span how often it was entered (to be polled, and once to be dropped), how long it was busy, how long it was waiting, and how long its longest poll was (`tower_sentry.polls`, `.busy_ms`,
-    /// `.idle_ms`, `.longest_poll_ms`): what waits is not what computes. Costs two looks at the clock a poll. Defaults to `false`; of the
-    /// request itself the layer always tells.
+    /// Whether to record poll times on each span, which separates waiting from computing.
+    ///
+    /// The attributes are:
+    ///
+    /// - `tower_sentry.polls`: how often the span was entered, once per poll and once for the drop
+    /// - `tower_sentry.busy_ms`: how long it was entered in total
+    /// - `tower_sentry.idle_ms`: how long it waited
+    /// - `tower_sentry.longest_poll_ms`: the longest time it was entered at once
+    ///
+    /// This costs two clock reads per poll. The poll times of the request itself are always
+    /// recorded. Defaults to `false`.
     #[must_use]
     pub fn poll_times(mut self, tell: bool) -> Self {
         self.times_polls = tell;
         self
     }
 
-    /// Says that no other layer of the subscriber wants spans: then those that nobody will record are not made at all.
+    /// Declares that no other layer of the subscriber needs spans, so that unrecorded spans are not
+    /// created at all.
     ///
-    /// A request that is not recorded costs about a tenth in spans then, since most of their cost is the Registry's. In return **no
-    /// layer sees** spans below the level, outside of requests, or in requests that are not recorded: lines of a `fmt` layer lack them.
-    /// Events are left to everybody. Defaults to off: this layer takes nothing from others.
+    /// The spans of an unrecorded request then cost about a tenth, because most of their cost is
+    /// the Registry's. In return, **no layer sees** spans below the level, outside requests, or in
+    /// requests that are not recorded. For example, the lines of a `fmt` layer lack them. Events
+    /// are not affected. Defaults to off: this layer does not affect other layers.
     ///
     /// # Examples
     ///
@@ -104,7 +126,7 @@ impl TracingLayer {
         self
     }
 
-    /// Whether the callsite is of interest. Our own messages never are.
+    /// Whether to record this callsite. The crate's own messages are never recorded.
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level && metadata.target() != "tower_sentry"
     }
@@ -118,7 +140,7 @@ where
         match self.is_exclusive && metadata.is_span() {
             true if self.takes(metadata) => Interest::sometimes(),
             true => Interest::never(),
-            // Anything else would hold for every other layer too.
+            // Any other answer would apply to all other layers too.
             false => Interest::always(),
         }
     }
@@ -128,8 +150,8 @@ where
         !self.is_exclusive || !metadata.is_span() || (current::may_record() && self.takes(metadata))
     }
 
-    // Each callback asks one question and is done where there is nothing to do; what follows is a call away, so that the question
-    // costs no registers to be saved.
+    // Each callback checks one condition and returns early. The rest is in separate functions, so
+    // that the check does not need to save registers.
     #[inline]
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if current::may_record() && self.takes(attributes.metadata()) {
@@ -159,7 +181,7 @@ where
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        // Where something is current the span is at home: the common case.
+        // If a scope is current, it is nearly always the span's own.
         if current::is_used() {
             if !current::span_entered(id.into_u64()) {
                 self.lend(id.into_u64());
@@ -189,7 +211,7 @@ where
 }
 
 impl TracingLayer {
-    /// Begins the span where it is recorded.
+    /// Starts the span, if it is recorded.
     #[inline(never)]
     fn start<S>(&self, attributes: &Attributes<'_>, id: u64, context: &Context<'_, S>)
     where
@@ -207,7 +229,8 @@ impl TracingLayer {
                 drop(state);
                 scope.count_if_late(attributes.metadata().name());
             } else if !self.index.insert(id, scope) {
-                // A span that does not find home again would stay open until the end.
+                // A span that is not in the index could not be closed, and would stay open until
+                // the end.
                 state.transaction.end_traced_span(id, false);
             }
         };
@@ -219,7 +242,7 @@ impl TracingLayer {
         );
     }
 
-    /// Says what has no home: most often work that was spawned bare.
+    /// Explains why a span is not recorded: usually because its task was spawned without a scope.
     #[cold]
     fn explain_orphan(&self, metadata: &Metadata<'_>) {
         if !current::is_set() && self.takes(metadata) && !is_exporter() {
@@ -230,7 +253,8 @@ impl TracingLayer {
         }
     }
 
-    /// Makes a breadcrumb of the event; one of level ERROR says that the span around it failed.
+    /// Records the event as a breadcrumb. An event of level ERROR also marks the enclosing span as
+    /// failed.
     #[inline(never)]
     fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -276,7 +300,8 @@ impl TracingLayer {
         });
     }
 
-    /// What is neither a breadcrumb nor everybody's: an error outside of requests, a query that a driver tells of below the level, a log.
+    /// Handles the rare cases: an error outside any request, a driver's query below the level, and
+    /// logs.
     #[inline(never)]
     fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -307,7 +332,7 @@ impl TracingLayer {
         }
     }
 
-    /// Makes a span of a query that is over.
+    /// Records a finished query as a span.
     #[inline(never)]
     fn query<S>(event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -327,7 +352,7 @@ impl TracingLayer {
         );
     }
 
-    /// Captures an error that no request has.
+    /// Captures an error outside any request.
     #[inline(never)]
     fn capture_outside(&self, event: &Event<'_>) {
         if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) || is_exporter() {
@@ -341,7 +366,7 @@ impl TracingLayer {
         }
     }
 
-    /// Keeps the event as a log, for whoever sends logs or writes those of security.
+    /// Records the event as a structured log and in the security log, if these are on.
     #[inline(never)]
     fn log<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -349,7 +374,7 @@ impl TracingLayer {
     {
         let metadata = event.metadata();
         let here = current::with(|entered| entered.scope.client.clone());
-        // What an ignored request logs is not sent; the file of security events knows no ignored ones.
+        // Logs of an ignored request are not sent, but security events are still written.
         let is_ignored = here.as_ref().is_some_and(|client| !client.is_enabled());
         let client = here.filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
         let keeps = client.keeps_logs_of(metadata.target());
@@ -371,7 +396,7 @@ impl TracingLayer {
         }
     }
 
-    /// Brings the span's scope to a task that has none.
+    /// Makes the span's scope current in a task that has none.
     #[inline(never)]
     fn lend(&self, id: u64) {
         if let Some(scope) = self.index.get(id) {
@@ -382,7 +407,7 @@ impl TracingLayer {
     #[inline(never)]
     fn end(&self, id: u64) {
         if let Some(scope) = self.index.remove(id) {
-            // A span that closes while its code unwinds did not end well.
+            // A span that closes during unwinding has failed.
             scope.lock().transaction.end_traced_span(id, std::thread::panicking());
         }
     }

@@ -1,26 +1,38 @@
-//! `tracing` in: spans of the current request's transaction, and events as its breadcrumbs.
+//! The `tracing` layer: spans become spans of the current transaction, and events become
+//! breadcrumbs.
 //!
 //! # When a span is recorded
 //!
-//! When it is made inside a request that is recorded, at the layer's level (INFO) or above. Its parent is the span that is
-//! active there; a span whose parent is not recorded hangs below the nearest one that is, else below the request itself.
+//! A span is recorded if it is created inside a recorded request, at the layer's level (INFO) or
+//! above. Its parent is the active span. If that span is not recorded, the nearest recorded span
+//! around it is the parent, or else the request itself.
 //!
 //! # When it ends
 //!
-//! When `tracing` closes it. What is still open at the end of the request ends with it, as `ok`, or as `cancelled` where the request was.
+//! A span ends when `tracing` closes it. Spans that are still open at the end of the request end
+//! with it. Their status is `ok`, or `cancelled` if the request was cancelled.
 //!
 //! # Which events are captured
 //!
-//! Those of level ERROR are breadcrumbs and events of their own: with the chain of an error in a field that is recorded as one
-//! (`error = &error as &dyn Error`), else with the message. The same failure logged, captured and returned is one event, under the id it had
-//! first. What tower-http's `TraceLayer` and
-//! `CatchPanicLayer` log is a breadcrumb only: the layer sees the response itself, and the panic hook the panic.
-//! Outside of any request an event goes out with the process-wide tags. [`error_events(false)`](TracingLayer::error_events) turns this off.
+//! Events of level ERROR are recorded as breadcrumbs and also captured as Sentry events. The Sentry
+//! event contains the chain of an error in a field recorded as an error (`error = &error as &dyn
+//! Error`), or else the message. If the same failure is logged, captured and returned, it is one
+//! event, under its first id.
 //!
-//! # What this layer does to others
+//! Errors that tower-http's `TraceLayer` and `CatchPanicLayer` log are only breadcrumbs: our layer
+//! sees the response itself, and the panic hook sees the panic.
 //!
-//! Nothing. It never answers "never", "not enabled" or a level hint: from a plain layer those would hold for every other layer too. The
-//! reverse does not hold: a global `EnvFilter` above this layer that lets only warnings through starves it of spans.
+//! Outside any request, an event carries the process-wide tags.
+//! [`error_events(false)`](TracingLayer::error_events) turns these captures off.
+//!
+//! # How this layer affects other layers
+//!
+//! By default it does not. It never answers "never", "not enabled" or a level hint: without a
+//! per-layer filter, these answers apply to all other layers too. Only
+//! [`exclusive`](TracingLayer::exclusive) changes this, for spans.
+//!
+//! Other layers can affect this one. For example, a global `EnvFilter` that allows only warnings
+//! disables all spans below that level.
 
 mod database;
 mod failure;

@@ -1,4 +1,4 @@
-//! Field values of `tracing` as bytes of the record.
+//! Encodes the field values of `tracing` spans and events for the record.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -9,9 +9,10 @@ use tracing::field::{Field, Visit};
 
 use crate::record::{FieldWriter, Key};
 
-/// Runs `encode` with a buffer of this thread, then `use_it` with the encoded bytes.
+/// Runs `encode` with a thread-local buffer, then `use_it` with the encoded bytes.
 ///
-/// The user's `Debug` and `Display` run in `encode`, while nothing of ours is locked: they may log, and that comes right back here.
+/// `encode` runs the user's `Debug` and `Display`, which may log and so call this function again.
+/// No lock of ours is held then.
 pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(&[u8])) {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -20,7 +21,7 @@ pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(
         buffer.clear();
         encode(&mut Fields(FieldWriter::new(buffer)));
         use_it(buffer);
-        // One long text must not stay for ever.
+        // A single long text must not keep its memory forever.
         if buffer.capacity() > 64 * 1024 {
             *buffer = Vec::new();
         }
@@ -32,20 +33,20 @@ pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(
             run(&mut buffer);
         }
     });
-    // Inside another call, or on a thread that is being torn down: with a buffer of its own.
+    // In a nested call, or while the thread is being torn down, use a separate buffer.
     if let Some(run) = run {
         run(&mut Vec::new());
     }
 }
 
-/// The fields of an event as they are recorded.
+/// The event's fields in the encoding of the record.
 pub(super) fn fields_of(event: &Event<'_>) -> Vec<u8> {
     let mut fields = Vec::new();
     encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
     fields
 }
 
-/// Writes each field by its place in the callsite's list.
+/// Writes each field under its index in the callsite's field list.
 pub(super) struct Fields<'a>(FieldWriter<'a>);
 
 impl Visit for Fields<'_> {

@@ -20,7 +20,7 @@ use crate::sampling::TrustParent;
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
 ///
 /// Explicit calls override the environment, whatever their order. Of two calls of the same method,
-/// the later one wins.
+/// the later one wins; methods that take a list add to it.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `init`"]
 pub struct ConfigBuilder {
@@ -170,9 +170,10 @@ impl ConfigBuilder {
 
     /// Whether to send the transaction of a failed request even if it was not sampled.
     ///
-    /// A request has failed if it ended with a 5xx status, a captured error or a panic. At most 10
-    /// such transactions a second are sent (burst 100). To make this possible, spans are recorded
-    /// in every request and discarded at its end. Defaults to `true`.
+    /// A request has failed if its status is a [failed one](Self::failed_status_codes), an error was
+    /// captured in it, or it panicked. At most 10 such transactions a second are sent (burst 100).
+    /// To make this possible, spans are recorded in every request and discarded at its end.
+    /// Defaults to `true`.
     ///
     /// With `false`, only the ids, route and URL of an unsampled request are recorded. Its events
     /// then carry neither headers nor breadcrumbs.
@@ -317,8 +318,8 @@ impl ConfigBuilder {
     ///
     /// They cover an unreachable server, limits, dropped data, spans outside any request, and a
     /// line if monitoring is off. Without `debug`, messages go to `tracing` (target `tower_sentry`)
-    /// and are lost if no layer prints them. If the process has no `tracing` subscriber, they go to
-    /// standard error.
+    /// and are lost if no layer prints them. If the process has no `tracing` subscriber, warnings
+    /// go to standard error in any case.
     ///
     /// Once one client enables it, it is on for the whole process. Defaults to `false`.
     pub fn debug(mut self, debug: bool) -> Self {
