@@ -1,16 +1,16 @@
-//! The addresses of servers.
+//! URLs of servers.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
-/// Reads a URL with a host and the scheme `http` or `https`; the user it may hold is left in.
+/// Parses an `http` or `https` URL with a host. A user in it is kept.
 pub(crate) fn parse(text: &str) -> Option<Uri> {
     let uri: Uri = text.trim().parse().ok()?;
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     (matches!(uri.scheme_str(), Some("http" | "https")) && has_host && has_readable_port(&uri)).then_some(uri)
 }
 
-/// Whether what stands behind the host is a port, or nothing: the parser takes anything there.
+/// Whether the text after the host is a port, or empty. The URL parser accepts any text there.
 fn has_readable_port(uri: &Uri) -> bool {
     let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -18,13 +18,13 @@ fn has_readable_port(uri: &Uri) -> bool {
     behind.is_empty() || behind.strip_prefix(':').is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }
 
-/// The user of a URL, without its password.
+/// The user name in the URL, without its password.
 pub(crate) fn user(uri: &Uri) -> Option<&str> {
     let (user, _) = uri.authority()?.as_str().rsplit_once('@')?;
     Some(user.split_once(':').map_or(user, |(name, _)| name))
 }
 
-/// The port that the scheme implies.
+/// The default port of the scheme.
 pub(crate) fn implied_port(uri: &Uri) -> u16 {
     if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 }
 }
@@ -34,7 +34,9 @@ pub(crate) fn bare_host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The same server as URLs are compared (RFC 3986, section 6.2), at another path: the host in lower case, no port that the scheme implies, no user.
+/// Returns a normalised URL (RFC 3986, section 6.2) of the same server, with another path.
+///
+/// The host is in lower case; a default port and the user are removed.
 pub(crate) fn at_path(uri: &Uri, path: PathAndQuery) -> Option<Uri> {
     let scheme = uri.scheme()?.clone();
     let host = uri.host()?.to_ascii_lowercase();

@@ -1,11 +1,11 @@
-//! Files that ride on an event.
+//! Files attached to an event.
 
 use std::fmt;
 
-/// A file that rides on events: a configuration, a rejected document.
+/// A file that is attached to events, such as a configuration or a rejected document.
 ///
-/// Texts are redacted like everything else that leaves: JSON by names and shapes, other UTF-8 by shapes. **Bytes that are not UTF-8 leave as they
-/// are.**
+/// Text is redacted like all other data: JSON by key names and by patterns, other UTF-8 by
+/// patterns. **Bytes that are not UTF-8 are sent unchanged.**
 ///
 /// # Examples
 ///
@@ -18,22 +18,22 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attachment {
-    /// What the file is called.
+    /// The name of the file.
     pub filename: String,
-    /// What it is, as a media type. Defaults to `application/octet-stream`.
+    /// The media type. Defaults to `application/octet-stream`.
     pub content_type: Option<String>,
-    /// What it holds.
+    /// The contents.
     pub bytes: Vec<u8>,
 }
 
 impl Attachment {
-    /// A file of this name.
+    /// Creates a file with this name and contents.
     #[must_use]
     pub fn new(filename: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self { filename: filename.into(), content_type: None, bytes: bytes.into() }
     }
 
-    /// Sets what the file is.
+    /// Sets the media type.
     #[must_use]
     pub fn content_type(mut self, media_type: impl Into<String>) -> Self {
         self.content_type = Some(media_type.into());

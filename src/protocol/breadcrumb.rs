@@ -1,11 +1,14 @@
-//! What led to an event.
+//! Steps that led to an event.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Level, Timestamp};
 
-/// One step on the way to an event. The last 100 of a request ride on its events.
+/// One step that led to an event.
+///
+/// The last 100 breadcrumbs of a request are sent with its events, unless
+/// [`max_breadcrumbs`](crate::ConfigBuilder::max_breadcrumbs) says otherwise.
 ///
 /// # Examples
 ///
@@ -21,19 +24,19 @@ use super::{Level, Timestamp};
 pub struct Breadcrumb {
     /// When it happened.
     pub timestamp: Timestamp,
-    /// What kind it is, where the interface draws kinds apart: `default`, `http`, `query`, `error`, …
+    /// The kind, which selects the icon in Sentry: `default`, `http`, `query`, `error`, …
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// A dotted name of where it comes from.
+    /// The source, as a dotted name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// What happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// How severe it is. Defaults to `info`.
+    /// The severity. Defaults to `info`.
     #[serde(default = "info")]
     pub level: Level,
-    /// Anything else.
+    /// Further fields.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
 }
@@ -43,20 +46,20 @@ fn info() -> Level {
 }
 
 impl Breadcrumb {
-    /// A step with a message, at the present moment, level `info`.
+    /// Creates a breadcrumb with a message, the current time and the level `info`.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { timestamp: Timestamp::now(), message: Some(message.into()), level: Level::Info, ..Self::default() }
     }
 
-    /// Sets where it comes from.
+    /// Sets the source.
     #[must_use]
     pub fn category(mut self, category: impl Into<String>) -> Self {
         self.category = Some(category.into());
         self
     }
 
-    /// Sets how severe it is.
+    /// Sets the severity.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;

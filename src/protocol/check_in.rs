@@ -1,29 +1,29 @@
-//! Runs of cron jobs.
+//! Check-ins: the runs of cron jobs.
 
 use serde::{Deserialize, Serialize};
 
 use super::{EventId, TraceId};
 
-/// A run of a cron job begins, or has ended.
+/// Reports that a run of a cron job has started or ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckIn {
-    /// The same for the begin and the end of a run.
+    /// The id of the run, the same at its start and its end.
     pub check_in_id: EventId,
-    /// The job; servers keep 50 of `a-z 0-9 _ -`.
+    /// The slug of the job: at most 50 characters of `a-z 0-9 _ -`.
     pub monitor_slug: String,
-    /// How far the run is.
+    /// The state of the run.
     pub status: CheckInStatus,
-    /// How long it took, in seconds.
+    /// The duration of the run, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
-    /// The version that runs.
+    /// The version of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Where it runs.
+    /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// What the server should expect; rides on the begin of each run.
+    /// The job's schedule. It is sent at the start of each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor_config: Option<Monitor>,
     /// The trace of the run.
@@ -31,16 +31,16 @@ pub struct CheckIn {
     pub contexts: Option<CheckInContexts>,
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CheckInStatus {
-    /// It has begun.
+    /// The run has started.
     InProgress,
-    /// It went well.
+    /// The run succeeded.
     Ok,
-    /// It failed.
+    /// The run failed.
     Error,
 }
 
@@ -56,19 +56,21 @@ pub struct CheckInContexts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CheckInTrace {
-    /// Its id.
+    /// The id of the trace.
     pub trace_id: TraceId,
 }
 
 impl CheckInContexts {
-    /// A run that belongs to this trace.
+    /// Contexts for a run in this trace.
     pub const fn of(trace_id: TraceId) -> Self {
         Self { trace: CheckInTrace { trace_id } }
     }
 }
 
-/// When a cron job should run, and how long it may take. The server makes the monitor of it, and raises an issue when a run is missed,
-/// takes too long or fails.
+/// The schedule of a cron job, and how long a run may take.
+///
+/// The server creates a monitor from it. It raises an issue if a run is missed, takes too long or
+/// fails.
 ///
 /// # Examples
 ///
@@ -81,42 +83,42 @@ impl CheckInContexts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Monitor {
-    /// When it should run.
+    /// The schedule.
     pub schedule: Schedule,
-    /// Minutes a run may be late before it counts as missed.
+    /// How many minutes late a run may start before it counts as missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkin_margin: Option<u32>,
-    /// Minutes a run may take before it counts as failed.
+    /// How many minutes a run may take before it counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_runtime: Option<u32>,
-    /// The zone of the schedule, by its name in the tz database. Defaults to UTC.
+    /// The time zone of the schedule, by its name in the tz database. Defaults to UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// Failures in a row that make an issue. Defaults to 1.
+    /// The number of consecutive failures that creates an issue. Defaults to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_issue_threshold: Option<u32>,
-    /// Successes in a row that close it. Defaults to 1.
+    /// The number of consecutive successes that resolves the issue. Defaults to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_threshold: Option<u32>,
 }
 
-/// When a cron job should run.
+/// When a cron job runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// A line of a crontab: minute, hour, day, month, weekday.
+    /// A crontab line: minute, hour, day, month, weekday.
     #[non_exhaustive]
     Crontab {
         /// The line.
         value: String,
     },
-    /// Again and again.
+    /// A fixed interval.
     #[non_exhaustive]
     Interval {
-        /// How many units lie between two runs.
+        /// The number of units between two runs.
         value: u32,
-        /// Of what.
+        /// The unit.
         unit: IntervalUnit,
     },
 }
@@ -134,20 +136,20 @@ pub enum IntervalUnit {
     Day,
     /// 7 days.
     Week,
-    /// A month of the calendar.
+    /// A calendar month.
     Month,
-    /// A year of the calendar.
+    /// A calendar year.
     Year,
 }
 
 impl Monitor {
-    /// By a line of a crontab.
+    /// A schedule given as a crontab line.
     #[must_use]
     pub fn crontab(line: impl Into<String>) -> Self {
         Self::new(Schedule::Crontab { value: line.into() })
     }
 
-    /// Every so many units.
+    /// A schedule given as an interval: every `value` units.
     #[must_use]
     pub fn every(value: u32, unit: IntervalUnit) -> Self {
         Self::new(Schedule::Interval { value, unit })
@@ -157,35 +159,35 @@ impl Monitor {
         Self { schedule, checkin_margin: None, max_runtime: None, timezone: None, failure_issue_threshold: None, recovery_threshold: None }
     }
 
-    /// Sets how many minutes a run may be late.
+    /// Sets how many minutes late a run may start before it counts as missed.
     #[must_use]
     pub fn checkin_margin(mut self, minutes: u32) -> Self {
         self.checkin_margin = Some(minutes);
         self
     }
 
-    /// Sets how many minutes a run may take.
+    /// Sets how many minutes a run may take before it counts as failed.
     #[must_use]
     pub fn max_runtime(mut self, minutes: u32) -> Self {
         self.max_runtime = Some(minutes);
         self
     }
 
-    /// Sets the zone of the schedule, such as `Europe/Berlin`.
+    /// Sets the time zone of the schedule, such as `Europe/Berlin`.
     #[must_use]
     pub fn timezone(mut self, zone: impl Into<String>) -> Self {
         self.timezone = Some(zone.into());
         self
     }
 
-    /// Sets how many failures in a row make an issue.
+    /// Sets the number of consecutive failures that creates an issue.
     #[must_use]
     pub fn failure_issue_threshold(mut self, failures: u32) -> Self {
         self.failure_issue_threshold = Some(failures);
         self
     }
 
-    /// Sets how many successes in a row close it.
+    /// Sets the number of consecutive successes that resolves the issue.
     #[must_use]
     pub fn recovery_threshold(mut self, successes: u32) -> Self {
         self.recovery_threshold = Some(successes);

@@ -1,12 +1,12 @@
-//! What was dropped before it left, and why.
+//! Client reports: counts of dropped data, with the reasons.
 
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// A kind of telemetry that is counted and limited on its own.
+/// A kind of data that is counted and rate-limited separately.
 ///
-/// The order is that of the server's table; only kinds that this crate sends are named.
+/// The order is that of the server's table. Only categories that this crate uses are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,28 +17,28 @@ pub enum Category {
     Transaction,
     /// Spans: the children of a transaction and the transaction itself.
     Span,
-    /// Files that ride on events, in bytes.
+    /// Files attached to events, in bytes.
     Attachment,
-    /// Sessions. They are counts already, and not counted again.
+    /// Sessions. They are counts themselves and are not counted again.
     Session,
     /// Check-ins of cron jobs.
     Monitor,
-    /// What users say.
+    /// User feedback.
     Feedback,
     /// Structured logs.
     LogItem,
-    /// The same, in bytes.
+    /// Structured logs, in bytes.
     LogByte,
-    /// Client reports. Never limited, never counted.
+    /// Client reports. They are neither limited nor counted.
     Internal,
 }
 
 impl Category {
-    /// All that are counted.
+    /// All categories that are counted.
     pub const COUNTED: [Self; 8] =
         [Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
 
-    /// The word the protocol uses.
+    /// The name in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -55,33 +55,40 @@ impl Category {
     }
 }
 
-/// Why something was dropped, in the protocol's words.
+/// The reason why data was dropped, as named in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// A `before_send*` hook returned nothing, or panicked.
+    /// A `before_send*` hook returned `None`.
+    ///
+    /// Also counts spans that the hook removed or that are shorter than `min_span_duration`, and
+    /// files that were withheld because the hook panicked.
     BeforeSend,
-    /// A buffer in memory was full or gone: more spans than a transaction may have, spans after its end, a file that is too large.
+    /// A buffer in memory was full or already closed.
+    ///
+    /// For example: too many spans in a transaction, spans after its end, too many logs, or a file
+    /// that is too large.
     BufferOverflow,
-    /// A rule of the user's says that such an error is none.
+    /// A user rule ignores the error; see
+    /// [`ignore_error_types`](crate::ConfigBuilder::ignore_error_types) and the methods below it.
     EventProcessor,
-    /// Serialising or compressing failed.
+    /// Serialising or compressing failed, or the exporter ended unexpectedly.
     InternalSdkError,
-    /// The server could not be reached, up to the shutdown.
+    /// The server could not be reached, or did not answer, until the retries or the process ended.
     NetworkError,
     /// The queue to the exporter was full.
     QueueOverflow,
-    /// The server asked for silence.
+    /// The server's rate limit was reached.
     RatelimitBackoff,
-    /// Sampling decided so.
+    /// The data was not sampled, or exceeded the limit on events for failed responses.
     SampleRate,
-    /// The server refused it.
+    /// The server rejected the data, or the transport function panicked.
     SendError,
 }
 
 impl DiscardReason {
-    /// All of them, in order.
+    /// All reasons, in order.
     pub const ALL: [Self; 9] = [
         Self::BeforeSend,
         Self::BufferOverflow,
@@ -95,18 +102,18 @@ impl DiscardReason {
     ];
 }
 
-/// The counts of what was dropped since the last report.
+/// Counts of data that was dropped since the last report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClientReport {
-    /// When the report was made.
+    /// The time of the report.
     pub timestamp: Timestamp,
-    /// One row per reason and category.
+    /// One row for each reason and category.
     pub discarded_events: Vec<DiscardedEvent>,
 }
 
 impl ClientReport {
-    /// A report made now.
+    /// Creates a report with the current time.
     pub fn new(discarded_events: Vec<DiscardedEvent>) -> Self {
         Self { timestamp: Timestamp::now(), discarded_events }
     }
@@ -116,16 +123,16 @@ impl ClientReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiscardedEvent {
-    /// Why.
+    /// The reason.
     pub reason: DiscardReason,
-    /// What.
+    /// The category.
     pub category: Category,
-    /// How many.
+    /// The number of items, or of bytes for categories in bytes.
     pub quantity: u64,
 }
 
 impl DiscardedEvent {
-    /// A row.
+    /// Creates a row.
     pub const fn new(reason: DiscardReason, category: Category, quantity: u64) -> Self {
         Self { reason, category, quantity }
     }

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{SpanId, SpanStatus, TraceId};
 
-/// Named groups of facts. `trace` is always there; the others are open.
+/// Named groups of facts about an event or a transaction.
+///
+/// `trace` is always set. Other groups can have any name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -13,29 +15,29 @@ pub struct Contexts {
     /// The ids that tie the event to its trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
-    /// All others, by name.
+    /// All other groups, by name.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// The ids that tie an event to its trace; on a transaction also what the root span was.
+/// The ids that link an event to its trace; on a transaction, also the fields of the root span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TraceContext {
-    /// The trace.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// The span that was active, or the root.
+    /// The id of the active span, or of the root span.
     pub span_id: SpanId,
-    /// The span above it.
+    /// The id of its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_span_id: Option<SpanId>,
     /// The kind of work, such as `http.server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// How it ended.
+    /// The status of the span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SpanStatus>,
-    /// What recorded it, such as `auto.http.tower`.
+    /// The instrumentation that recorded it, such as `auto.http.tower`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Attributes of the root span.

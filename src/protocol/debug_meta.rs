@@ -1,13 +1,15 @@
-//! The binaries that frames lie in.
+//! The binaries that contain the stack frames.
 
 use serde::{Deserialize, Serialize};
 
-/// The binaries that frames lie in, so that a server that has their debug files can name what was stripped.
+/// The binaries that contain the stack frames.
+///
+/// A server that has their debug files uses them to symbolicate frames of stripped binaries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DebugMeta {
-    /// Each once.
+    /// The binaries, without duplicates.
     pub images: Vec<DebugImage>,
 }
 
@@ -18,7 +20,7 @@ impl DebugMeta {
     }
 }
 
-/// A binary in memory.
+/// A binary loaded in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -26,21 +28,21 @@ pub struct DebugImage {
     /// `elf`, `macho` or `pe`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its file.
+    /// The path of its file.
     pub code_file: String,
-    /// By which its debug file is found.
+    /// The id by which the server finds its debug file.
     pub debug_id: String,
     /// The build id in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_id: Option<String>,
-    /// Where it lies in memory, in hex.
+    /// The address where it is loaded, in hex.
     pub image_addr: String,
-    /// How many bytes of memory it takes.
+    /// Its size in memory, in bytes.
     pub image_size: u64,
-    /// Where it says that it wants to lie, in hex.
+    /// Its preferred load address, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_vmaddr: Option<String>,
-    /// The processor.
+    /// The CPU architecture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
 }

@@ -1,49 +1,52 @@
-//! The facts that all services of a trace must sample by.
+//! The dynamic sampling context, by which all services of a trace make the same sampling decision.
 
 use serde::{Deserialize, Serialize};
 
-/// The dynamic sampling context: the same in outgoing `baggage` and in the envelope header `trace`. All values are text.
+/// The dynamic sampling context of a trace.
+///
+/// The same values are in outgoing `baggage` and in the envelope header `trace`. All values are
+/// text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DynamicSamplingContext {
-    /// The trace.
+    /// The id of the trace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// The key of the project where the trace began.
+    /// The public key of the project in which the trace began.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub public_key: String,
-    /// The rate that was applied, as a decimal.
+    /// The sample rate that was applied, as a decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<String>,
-    /// The number all services compare with their rate: six decimals, below one.
+    /// The number that all services compare with their sample rate: six decimals, below 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_rand: Option<String>,
-    /// The decision: `true` or `false`.
+    /// The sampling decision: `true` or `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampled: Option<String>,
-    /// The version where the trace began.
+    /// The release of the service in which the trace began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// The environment where the trace began.
+    /// The environment in which the trace began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The name of the transaction where the trace began.
+    /// The name of the transaction in which the trace began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
-    /// The organisation where the trace began.
+    /// The organisation in which the trace began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org_id: Option<String>,
-    /// The browser session's recording.
+    /// The id of the session replay in the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_id: Option<String>,
 }
 
 impl DynamicSamplingContext {
-    /// Whether the server will be able to read it: one bad member makes it throw the whole away.
+    /// Whether the server can read it. One invalid value makes the server discard all of it.
     pub fn is_readable(&self) -> bool {
         self.public_key.len() == 32
-            // The server reads dashes as well.
+            // The server also accepts dashes.
             && self.trace_id.parse::<super::EventId>().is_ok_and(|id| !id.is_nil())
             && self.sample_rate.as_ref().is_none_or(|rate| rate.parse::<f64>().is_ok_and(|rate| rate.is_finite() && rate >= 0.0))
             && self.replay_id.as_ref().is_none_or(|id| id.parse::<super::EventId>().is_ok())

@@ -1,4 +1,4 @@
-//! The address and key of a project.
+//! The DSN: the address and key of a project.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,11 @@ use http::uri::Authority;
 
 use super::address;
 
-/// The address of a project and the key to write to it: `{scheme}://{public_key}@{host}{path}/{project_id}`.
+/// The address of a project, and the key that allows writing to it.
 ///
-/// A legacy secret (`key:secret@`) is accepted and never sent; a host is ASCII (`xn--…` for others). `Debug` and `Display` mask the key.
+/// The form is `{scheme}://{public_key}@{host}{path}/{project_id}`. A legacy secret (`key:secret@`)
+/// is accepted but never sent. The host must be ASCII; use `xn--…` for other names. `Debug` and
+/// `Display` mask the key.
 ///
 /// # Examples
 ///
@@ -31,7 +33,7 @@ pub struct Dsn {
 }
 
 impl Dsn {
-    /// Where envelopes are posted.
+    /// The URL to which envelopes are posted.
     pub fn envelope_url(&self) -> &Uri {
         &self.envelope_url
     }
@@ -41,17 +43,18 @@ impl Dsn {
         &self.public_key
     }
 
-    /// The project, as the server names it.
+    /// The id of the project.
     pub fn project_id(&self) -> &str {
         &self.project_id
     }
 
-    /// The organisation, where the host names it (`o123.ingest…`); self-hosted servers have none.
+    /// The id of the organisation, if the host contains it (`o123.ingest…`). Self-hosted servers
+    /// have none.
     pub fn org_id(&self) -> Option<&str> {
         self.org_id.as_deref()
     }
 
-    /// Whether envelopes travel encrypted.
+    /// Whether envelopes are sent over TLS.
     pub fn is_https(&self) -> bool {
         self.envelope_url.scheme_str() == Some("https")
     }
@@ -100,13 +103,15 @@ impl fmt::Debug for Dsn {
     }
 }
 
-/// Why a text is no DSN. It never repeats the text, which holds a key.
+/// The reason why a text is not a DSN.
+///
+/// The error never contains the text, because that contains a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidDsn {
     /// There is no host.
     Host,
-    /// It cannot be read as a URL.
+    /// The text is not a URL.
     NotAUrl,
     /// There is no project id at the end of the path.
     ProjectId,

@@ -1,4 +1,6 @@
-//! The frame around everything that is sent: one header line, then items of one header line and one payload each.
+//! Envelopes: the format of everything that is sent.
+//!
+//! An envelope is a header line, followed by items. An item is a header line and a payload.
 
 use std::fmt;
 
@@ -6,75 +8,75 @@ use serde::{Deserialize, Serialize};
 
 use super::{DynamicSamplingContext, EventId};
 
-/// The first line of an envelope.
+/// The header of an envelope, which is its first line.
 ///
-/// `sent_at` is left out: it is set at each attempt to send.
+/// `sent_at` is not a field here: it is set at each attempt to send.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EnvelopeHeader {
-    /// The id of the event or transaction inside.
+    /// The id of the event or transaction in the envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
-    /// The project, for tunnels and files.
+    /// The DSN of the project, for tunnels and files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dsn: Option<String>,
-    /// Who wrote this.
+    /// The SDK that wrote the envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdk: Option<SdkInfo>,
-    /// What the trace is sampled by.
+    /// The dynamic sampling context of the trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<DynamicSamplingContext>,
 }
 
-/// The line before a payload.
+/// The header of an item, which is the line before its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ItemHeader {
-    /// What the payload is.
+    /// The type of the payload.
     #[serde(rename = "type")]
     pub kind: ItemType,
-    /// Its length in bytes. Always sent.
+    /// The length of the payload in bytes. This crate always sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// How many spans a transaction has below its root.
+    /// The number of spans of a transaction, without the root span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span_count: Option<usize>,
 }
 
 impl ItemHeader {
-    /// A header for a payload of `length` bytes.
+    /// Creates a header for a payload of `length` bytes.
     pub const fn new(kind: ItemType, length: usize) -> Self {
         Self { kind, length: Some(length), span_count: None }
     }
 }
 
-/// What a payload is.
+/// The type of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ItemType {
-    /// A file that belongs to an event.
+    /// A file attached to an event.
     Attachment,
-    /// A run of a cron job has begun or ended.
+    /// The start or end of a run of a cron job.
     CheckIn,
-    /// Counts of what was dropped.
+    /// Counts of dropped data.
     ClientReport,
     /// An error, a panic or a message.
     Event,
-    /// What a user says.
+    /// User feedback.
     Feedback,
     /// Structured logs.
     Log,
-    /// Sessions by minute.
+    /// Sessions, counted by minute.
     Sessions,
     /// A transaction.
     Transaction,
-    /// Anything this crate does not send.
+    /// Any type that this crate does not send.
     #[serde(other)]
     Other,
 }
 
-/// Who wrote an envelope.
+/// The SDK that wrote an envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -83,7 +85,7 @@ pub struct SdkInfo {
     pub name: String,
     /// The crate's version.
     pub version: String,
-    /// The packages it consists of.
+    /// The packages of the SDK.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<SdkPackage>,
     /// What the server may infer.
@@ -92,7 +94,7 @@ pub struct SdkInfo {
 }
 
 impl SdkInfo {
-    /// This crate.
+    /// The information about this crate.
     pub fn current() -> Self {
         let version = Self::VERSION.to_owned();
         Self {
@@ -106,25 +108,25 @@ impl SdkInfo {
     pub(crate) const NAME: &str = "tower.sentry";
     pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
     pub(crate) const PACKAGE: &str = "cargo:tower-sentry";
-    /// Without it a server takes the address of *this* machine for the user's.
+    /// Without this setting, a server uses the address of *this* machine as the user's.
     pub(crate) const INFER_IP: &str = "never";
 }
 
-/// A package an SDK consists of.
+/// A package of an SDK.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SdkPackage {
-    /// Source and name.
+    /// The registry and the name.
     pub name: String,
-    /// Version.
+    /// The version.
     pub version: String,
 }
 
-/// What the server may infer.
+/// What the server may infer from the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SdkSettings {
-    /// Whether the sender's address stands for the user's: `never`.
+    /// Whether the server uses the sender's address as the user's. Always `never`.
     pub infer_ip: String,
 }
 
@@ -132,17 +134,18 @@ pub struct SdkSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame<'a> {
-    /// Its header.
+    /// The header.
     pub header: ItemHeader,
-    /// Its payload.
+    /// The payload.
     pub payload: &'a [u8],
 }
 
-/// Reads the frame of an envelope strictly, as a server does.
+/// Parses an envelope strictly, as a server does.
 ///
 /// # Errors
 ///
-/// If a header is no JSON object on a line of its own, a length does not fit, or lines are left over.
+/// Returns an error if a header is not a JSON object on its own line, if a length does not match
+/// its payload, or if there are more than 500 items.
 pub fn parse(bytes: &[u8]) -> Result<(EnvelopeHeader, Vec<Frame<'_>>), InvalidEnvelope> {
     let (line, mut rest) = split_line(bytes);
     let header = read_header(line)?;
@@ -184,7 +187,7 @@ fn read_header<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, InvalidEnvel
     serde_json::from_slice(line).map_err(|_| InvalidEnvelope("a header cannot be read"))
 }
 
-/// Why bytes are no envelope.
+/// The reason why bytes are not an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidEnvelope(&'static str);
 

@@ -1,4 +1,4 @@
-//! An error, a panic or a message.
+//! Events: errors, panics and messages.
 
 use std::collections::BTreeMap;
 
@@ -8,68 +8,68 @@ use serde_json::{Map, Value};
 use super::exception::Values;
 use super::{Breadcrumb, Contexts, DebugMeta, EventId, Exception, Level, Request, SdkInfo, Timestamp, TransactionInfo, User};
 
-/// An error, a panic or a message, with what is known about it.
+/// An error, a panic or a message, with its circumstances.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// Its id.
+    /// The id of the event.
     pub event_id: EventId,
-    /// When it happened.
+    /// The time when it happened.
     pub timestamp: Timestamp,
-    /// Always `native`; Sentry does not know `rust` here.
+    /// Always `native`, because Sentry does not accept `rust` here.
     pub platform: String,
-    /// How severe it is.
+    /// The severity.
     #[serde(default)]
     pub level: Level,
-    /// What logged it, as a dotted or double-colon path.
+    /// The logger, as a dotted or double-colon path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logger: Option<String>,
     /// The name of the transaction it happened in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
-    /// Where that name comes from.
+    /// The source of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_info: Option<TransactionInfo>,
     /// The machine it happened on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// The version that ran.
+    /// The version of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Where it ran.
+    /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Who wrote this.
+    /// The SDK that wrote the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdk: Option<SdkInfo>,
-    /// The message, where there is no error.
+    /// The message, if there is no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logentry: Option<LogEntry>,
-    /// The chain of errors, innermost cause first.
+    /// The chain of errors, with the innermost cause first.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub exception: Values<Exception>,
-    /// What led to it, oldest first.
+    /// The steps that led to it, with the oldest first.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub breadcrumbs: Values<Breadcrumb>,
     /// The request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
-    /// For whom.
+    /// The user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// Groups of facts; `trace` is always there.
+    /// Named groups of facts; `trace` is always set.
     #[serde(default)]
     pub contexts: Contexts,
-    /// Facts to search by.
+    /// Searchable tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// The binaries that frames lie in.
+    /// The binaries that contain the stack frames.
     #[serde(default, skip_serializing_if = "DebugMeta::is_empty")]
     pub debug_meta: DebugMeta,
-    /// Further facts, which cannot be searched by.
+    /// Further data, which is not searchable.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
-    /// What the server groups by; empty means its own rules.
+    /// The values by which the server groups events. If empty, the server's own rules apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingerprint: Vec<String>,
 }
@@ -79,10 +79,10 @@ pub struct Event {
 #[serde(default)]
 #[non_exhaustive]
 pub struct LogEntry {
-    /// The text with placeholders.
+    /// The text, with placeholders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The text as a reader sees it.
+    /// The text, with the placeholders filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub formatted: Option<String>,
 }

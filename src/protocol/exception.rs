@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The protocol's wrapper around lists.
+/// A list, as the protocol wraps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Values<T> {
@@ -18,18 +18,20 @@ impl<T> Default for Values<T> {
 }
 
 impl<T> Values<T> {
-    /// Whether there is nothing to send.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 }
 
-/// One error of a chain. In [`Event::exception`](super::Event::exception) the innermost cause stands first.
+/// One error of a chain.
+///
+/// In [`Event::exception`](super::Event::exception), the innermost cause comes first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Exception {
-    /// The name of the type.
+    /// The name of the error's type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The message.
@@ -38,36 +40,38 @@ pub struct Exception {
     /// The path of the module that defines the type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// How it was caught.
+    /// How the error was caught.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<Mechanism>,
-    /// Where it was made or caught.
+    /// The stack trace of the place where it was created or caught.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stacktrace: Option<Stacktrace>,
 }
 
-/// How an error was caught. `type` must be there, or the server loses `handled`.
+/// How an error was caught.
+///
+/// `type` is required: without it, the server ignores `handled`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mechanism {
-    /// `generic` by hand, `auto.http.tower`, `panic`, `chained`.
+    /// `generic` for explicit captures, `auto.http.tower`, `panic` or `chained`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether the application went on.
+    /// Whether the application handled the error and continued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled: Option<bool>,
-    /// The number of this error in its chain; the outermost is 0.
+    /// The index of this error in its chain. The outermost error is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exception_id: Option<u32>,
-    /// The number of the error this one caused.
+    /// The index of the error that this one caused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<u32>,
-    /// How the parent refers to it: `source()`.
+    /// How the parent refers to this error: `source()`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
-/// Frames, the oldest caller first.
+/// A stack trace, with the outermost caller first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -76,45 +80,45 @@ pub struct Stacktrace {
     pub frames: Vec<Frame>,
 }
 
-/// One call on the stack.
+/// One frame of a stack trace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The function, demangled, without its hash.
+    /// The demangled name of the function, without its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// The path of its module.
+    /// The path of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// The file, relative where that is known.
+    /// The path of the file, relative if possible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// The file, absolute.
+    /// The absolute path of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abs_path: Option<String>,
-    /// The line, from 1.
+    /// The line number, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lineno: Option<u32>,
-    /// The column, from 1.
+    /// The column number, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colno: Option<u32>,
-    /// The line of code.
+    /// The source line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_line: Option<String>,
-    /// Those before it.
+    /// The source lines before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pre_context: Vec<String>,
-    /// Those behind it.
+    /// The source lines after it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub post_context: Vec<String>,
-    /// Whether it is the application's own code.
+    /// Whether this is the application's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_app: Option<bool>,
-    /// The address in hex.
+    /// The address of the instruction, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction_addr: Option<String>,
-    /// Anything else that a receiver may keep.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }

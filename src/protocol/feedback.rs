@@ -1,10 +1,10 @@
-//! What users say.
+//! User feedback.
 
 use serde::{Deserialize, Serialize};
 
 use super::{EventId, SdkInfo, SpanId, Timestamp, TraceId};
 
-/// What a user says, perhaps about an error: from a form of your own, say.
+/// User feedback, optionally about an event, for example from your own form.
 ///
 /// # Examples
 ///
@@ -17,27 +17,27 @@ use super::{EventId, SdkInfo, SpanId, Timestamp, TraceId};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Feedback {
-    /// The text. Servers refuse more than 4,096 characters: what lies behind is cut.
+    /// The text. Servers reject more than 4,096 characters, so [`new`](Self::new) cuts it there.
     pub message: String,
-    /// Who says it.
+    /// The user's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where an answer may go.
+    /// The user's e-mail address, for an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact_email: Option<String>,
-    /// The page it is about.
+    /// The URL of the page it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The event it is about.
+    /// The id of the event it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_event_id: Option<EventId>,
 }
 
 impl Feedback {
-    /// Characters a server takes.
+    /// The maximum length that servers accept, in characters.
     const MESSAGE_LIMIT: usize = 4096;
 
-    /// A text by nobody about nothing in particular.
+    /// Creates anonymous feedback with this text, not linked to an event.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         let mut message = message.into();
@@ -47,29 +47,31 @@ impl Feedback {
         Self { message, ..Self::default() }
     }
 
-    /// Sets who says it.
+    /// Sets the user's name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets where an answer may go.
+    /// Sets the user's e-mail address, for an answer.
     #[must_use]
     pub fn email(mut self, address: impl Into<String>) -> Self {
         self.contact_email = Some(address.into());
         self
     }
 
-    /// Sets the page it is about.
+    /// Sets the URL of the page it is about.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
     }
 
-    /// Sets the event it is about: what [`capture_error`](crate::capture_error) or the
-    /// [`event_header`](crate::SentryLayer::event_header) told.
+    /// Sets the id of the event it is about.
+    ///
+    /// The id comes from [`capture_error`](crate::capture_error) or from the
+    /// [`event_header`](crate::SentryLayer::event_header). A nil id is ignored.
     #[must_use]
     pub fn event_id(mut self, event_id: EventId) -> Self {
         self.associated_event_id = Some(event_id).filter(|id| !id.is_nil());
@@ -77,29 +79,29 @@ impl Feedback {
     }
 }
 
-/// The item that carries it: an event whose contents are a context.
+/// The item that carries feedback: an event with the feedback as a context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeedbackEvent {
-    /// Its id.
+    /// The id of the item.
     pub event_id: EventId,
-    /// When it was said.
+    /// The time of the feedback.
     pub timestamp: Timestamp,
     /// Always `native`.
     pub platform: String,
     /// Always `feedback`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The version that runs.
+    /// The version of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Where it runs.
+    /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Who wrote this.
+    /// The SDK that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdk: Option<SdkInfo>,
-    /// The feedback, and the trace it was taken in.
+    /// The feedback, and the trace of the request that received it.
     pub contexts: FeedbackContexts,
 }
 
@@ -107,24 +109,24 @@ pub struct FeedbackEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeedbackContexts {
-    /// What was said.
+    /// The feedback.
     pub feedback: Feedback,
-    /// The request that took it.
+    /// The trace of the request that received it.
     pub trace: FeedbackTrace,
 }
 
-/// The request that took a feedback.
+/// The trace of the request that received the feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeedbackTrace {
-    /// Its trace.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// Its root span.
+    /// The id of the root span.
     pub span_id: SpanId,
 }
 
 impl FeedbackEvent {
-    /// The item for a feedback that is taken now.
+    /// Creates an item with a new id and the current time.
     pub fn new(feedback: Feedback, trace_id: TraceId, span_id: SpanId) -> Self {
         Self {
             event_id: EventId::new(),
@@ -138,7 +140,7 @@ impl FeedbackEvent {
         }
     }
 
-    /// About how many bytes it holds.
+    /// The approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         let Feedback { message, name, contact_email, url, .. } = &self.contexts.feedback;
         let texts = [name, contact_email, url].into_iter().flatten().map(String::len);

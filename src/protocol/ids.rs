@@ -1,4 +1,6 @@
-//! Event, trace and span ids: lower-case hex without dashes, never all zero.
+//! Ids of events, traces and spans: lower-case hex without dashes.
+//!
+//! Only an event id may be all zero; see [`EventId::nil`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,20 +11,21 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// The id of an event or a transaction: a random UUID (version 4), written as 32 hex digits.
+/// The id of an event or a transaction.
 ///
-/// The nil id is what a capture returns while monitoring is off.
+/// It is a random UUID (version 4), written as 32 hex digits. A capture returns the nil id while
+/// monitoring is off.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// A new random id.
+    /// Creates a random id.
     pub fn new() -> Self {
         let (high, low) = random_pair();
         Self(uuid::Builder::from_random_bytes(join(high, low).to_be_bytes()).into_uuid())
     }
 
-    /// The id that stands for "nothing was sent".
+    /// The id that means "nothing was sent".
     pub const fn nil() -> Self {
         Self(Uuid::nil())
     }
@@ -61,13 +64,13 @@ impl FromStr for EventId {
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// A new random id.
+    /// Creates a random id.
     pub fn new() -> Self {
         let (high, low) = random_pair();
         Self(join(high, low).max(1))
     }
 
-    /// The id as a number; two services that share a trace see the same one.
+    /// The id as a number. It is the same in all services of a trace.
     pub const fn to_u128(self) -> u128 {
         self.0
     }
@@ -107,7 +110,7 @@ impl FromStr for TraceId {
 pub struct SpanId(u64);
 
 impl SpanId {
-    /// A new random id.
+    /// Creates a random id.
     pub fn new() -> Self {
         Self(random().max(1))
     }
@@ -142,7 +145,9 @@ impl FromStr for SpanId {
     }
 }
 
-/// The text is not an id: wrong length, not hex, or all zero.
+/// The text is not an id.
+///
+/// Its length is wrong, it is not hex, or it is the id of a trace or span and all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 
@@ -189,7 +194,7 @@ impl SpanId {
     }
 }
 
-/// Writes `bytes` as hex without the formatting machinery: a transaction has three ids a span.
+/// Writes `bytes` as hex without `fmt`, because a transaction contains three ids per span.
 #[expect(clippy::indexing_slicing, reason = "all of a byte's values, and this runs in the compiler")]
 fn hex<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
     const PAIRS: [[u8; 2]; 256] = {
@@ -208,7 +213,7 @@ fn hex<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
     std::str::from_utf8(buffer).unwrap_or_default()
 }
 
-/// Exactly `digits` hex digits of either case; `from_str_radix` alone would take a sign.
+/// Parses exactly `digits` hex digits. `from_str_radix` alone would accept a sign.
 fn parse_hex(text: &str, digits: usize) -> Option<u128> {
     if text.len() != digits || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
@@ -220,13 +225,15 @@ fn join(high: u64, low: u64) -> u128 {
     (u128::from(high) << 64) | u128::from(low)
 }
 
-/// 128 random bits from two generators of 64 bits each, so that ids of many processes do not meet:
-/// one generator alone has 2^64 states, and with it two processes could walk the same stretch.
+/// Returns 128 random bits from two 64-bit generators, so that ids of different processes do not
+/// collide.
+///
+/// One generator has only 2^64 states, so two processes could produce the same sequence.
 fn random_pair() -> (u64, u64) {
     draw(|(first, second)| (first.u64(..), second.u64(..)))
 }
 
-/// 64 random bits: ids of spans need to differ within their trace only.
+/// Returns 64 random bits: span ids must be unique only within their trace.
 fn random() -> u64 {
     draw(|(first, _)| first.u64(..))
 }
@@ -237,11 +244,12 @@ fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
     }
     GENERATORS
         .try_with(|pair| draw(&mut pair.borrow_mut()))
-        // A thread that is being torn down has no generator left.
+        // The thread is being torn down and its generators are gone.
         .unwrap_or_else(|_| draw(&mut (seeded(), seeded())))
 }
 
-/// The standard library's hasher is keyed by the operating system's entropy and gives new keys at each call.
+/// Seeds from the standard library's hasher. Its keys come from the operating system's entropy and
+/// differ at each call.
 fn seeded() -> fastrand::Rng {
     fastrand::Rng::with_seed(std::hash::RandomState::new().build_hasher().finish())
 }

@@ -1,32 +1,32 @@
-//! How severe an event is.
+//! Severity levels.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How severe an event or a breadcrumb is, in the protocol's five steps.
+/// The severity of an event or a breadcrumb, in the five levels of the protocol.
 ///
-/// Note `warning`, not `warn`: Sentry turns the latter into `error` without a word.
+/// It is `warning`, not `warn`: Sentry silently turns `warn` into `error`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Level {
-    /// For developers.
+    /// Information for developers.
     Debug,
-    /// Worth knowing.
+    /// Normal operation.
     Info,
-    /// Unexpected, yet handled.
+    /// An unexpected condition that was handled.
     Warning,
-    /// A failure. The default of events.
+    /// A failure. This is the default for events.
     #[default]
     Error,
-    /// The process or the request did not survive.
+    /// A failure that ended the process or the request.
     Fatal,
 }
 
 impl Level {
-    /// The word the protocol uses.
+    /// The name in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -70,7 +70,7 @@ impl FromStr for Level {
     }
 }
 
-/// The text is none of `debug`, `info`, `warning`, `error` and `fatal`.
+/// The text is not one of `debug`, `info`, `warning`, `error` and `fatal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidLevel(());
 

@@ -1,10 +1,15 @@
-//! What Sentry understands: the payloads, identifiers and framing of the envelope protocol.
+//! Types of Sentry's envelope protocol: payloads, ids and framing.
 //!
-//! These types know nothing of requests, layers or exporters. They follow the protocol's documents to the letter, with one
-//! file per payload: what is optional is left out when empty, timestamps are seconds with microseconds, ids are lower-case hex.
+//! These types do not depend on requests, layers or exporters. They follow the protocol's documents
+//! exactly, with one file per payload:
 //!
-//! [`Event`] and [`Transaction`] are what the hooks [`before_send`](crate::ConfigBuilder::before_send) and
-//! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive and may change.
+//! - Optional fields are left out if they are empty.
+//! - Timestamps are seconds, with microseconds as decimals.
+//! - Ids are lower-case hex.
+//!
+//! The hooks [`before_send`](crate::ConfigBuilder::before_send) and
+//! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive an [`Event`]
+//! or a [`Transaction`], which they may change.
 
 pub(crate) mod address;
 mod attachment;

@@ -1,56 +1,58 @@
-//! Release health: how many requests a release served, and how they went.
+//! Release health: how many requests a release served, and how they ended.
 
 use serde::{Deserialize, Serialize};
 
-/// The sessions of a release, counted by minute. Of a server each request is one.
+/// Sessions of a release, counted by minute.
+///
+/// In a server, each request is one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionAggregates {
-    /// One row a minute.
+    /// One row per minute.
     pub aggregates: Vec<SessionAggregate>,
-    /// What they belong to.
+    /// The release and environment of the sessions.
     pub attrs: SessionAttributes,
 }
 
 impl SessionAggregates {
-    /// Rows that belong to a release.
+    /// Creates the sessions of a release and environment.
     pub fn new(aggregates: Vec<SessionAggregate>, release: impl Into<String>, environment: impl Into<String>) -> Self {
         Self { aggregates, attrs: SessionAttributes { release: release.into(), environment: Some(environment.into()) } }
     }
 }
 
-/// The sessions of a minute; each is counted once.
+/// The sessions of one minute; each is counted in one field only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SessionAggregate {
-    /// The minute, in RFC 3339.
+    /// The minute, in RFC 3339 format.
     pub started: String,
-    /// They ended without an error.
+    /// Sessions that ended without an error.
     #[serde(skip_serializing_if = "is_zero")]
     pub exited: u32,
-    /// An error was captured in them.
+    /// Sessions in which an error was captured.
     #[serde(skip_serializing_if = "is_zero")]
     pub errored: u32,
-    /// A panic ended them.
+    /// Sessions that ended with a panic.
     #[serde(skip_serializing_if = "is_zero")]
     pub crashed: u32,
 }
 
 impl SessionAggregate {
-    /// A row for a minute, in RFC 3339.
+    /// Creates a row; `started` is the minute, in RFC 3339 format.
     pub fn new(started: impl Into<String>, exited: u32, errored: u32, crashed: u32) -> Self {
         Self { started: started.into(), exited, errored, crashed }
     }
 }
 
-/// What sessions belong to.
+/// The release and environment of sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionAttributes {
-    /// The release. Without one a server takes no sessions.
+    /// The release. Servers do not accept sessions without one.
     pub release: String,
-    /// Where it runs.
+    /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
 }

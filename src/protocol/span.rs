@@ -1,35 +1,37 @@
-//! A piece of work inside a transaction.
+//! Spans.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{SpanId, SpanStatus, Timestamp, TraceId};
 
-/// A piece of work inside a transaction. One span without valid ids or times makes the server drop the whole transaction.
+/// An operation inside a transaction.
+///
+/// If one span has invalid ids or times, the server drops the whole transaction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Span {
-    /// Its id.
+    /// The id of the span.
     pub span_id: SpanId,
-    /// The span above it.
+    /// The id of the parent span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_span_id: Option<SpanId>,
-    /// The trace, the same as the transaction's.
+    /// The id of the trace, the same as the transaction's.
     pub trace_id: TraceId,
     /// The kind of work, such as `db.query`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// What was done.
+    /// The operation in more detail, such as a query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// When it began.
+    /// The start time.
     pub start_timestamp: Timestamp,
-    /// When it ended; never before it began.
+    /// The end time. It is never before the start time.
     pub timestamp: Timestamp,
-    /// How it ended.
+    /// The status at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SpanStatus>,
-    /// What recorded it.
+    /// The instrumentation that recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Attributes.
@@ -38,7 +40,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// A span below `parent`, for hooks that add one.
+    /// Creates a span below `parent`, for hooks that add one.
     pub fn new(trace_id: TraceId, parent: SpanId, op: impl Into<String>, start: Timestamp, end: Timestamp) -> Self {
         Self {
             span_id: SpanId::new(),

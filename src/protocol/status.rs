@@ -1,53 +1,53 @@
-//! How a span ended.
+//! The status of spans.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How a span or a transaction ended, in the protocol's words (those of gRPC).
+/// How a span or a transaction ended, in the protocol's terms (those of gRPC).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SpanStatus {
-    /// It did what it should.
+    /// Success.
     #[default]
     Ok,
-    /// The client went away, or the work was dropped.
+    /// The client disconnected, or the work was dropped.
     Cancelled,
-    /// Nothing is known.
+    /// The outcome is unknown.
     Unknown,
-    /// The client's request was at fault.
+    /// The client's request was invalid.
     InvalidArgument,
-    /// It took too long.
+    /// A timeout expired.
     DeadlineExceeded,
-    /// There is no such thing.
+    /// The resource does not exist.
     NotFound,
-    /// There is such a thing already.
+    /// The resource exists already.
     AlreadyExists,
-    /// The caller may not.
+    /// The caller does not have the permission.
     PermissionDenied,
-    /// A limit was reached.
+    /// A quota or rate limit was reached.
     ResourceExhausted,
-    /// The state does not allow it.
+    /// The state of the system does not allow the operation.
     FailedPrecondition,
-    /// A conflict ended it.
+    /// The operation was aborted, for example by a conflict.
     Aborted,
-    /// Past the end.
+    /// A value was out of range.
     OutOfRange,
-    /// Nobody wrote that yet.
+    /// The operation is not implemented.
     Unimplemented,
-    /// The service failed: a 5xx, an error, a panic.
+    /// The service failed: with a 5xx, an error or a panic.
     InternalError,
-    /// The service could not take it now.
+    /// The service is temporarily unavailable.
     Unavailable,
-    /// Data is gone.
+    /// Data was lost or corrupted.
     DataLoss,
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated,
 }
 
 impl SpanStatus {
-    /// The word the protocol uses.
+    /// The name in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -70,10 +70,12 @@ impl SpanStatus {
         }
     }
 
-    /// The status of an HTTP response, by the protocol's table.
+    /// The status for an HTTP response, by the protocol's table.
     ///
-    /// 1xx to 3xx are [`Ok`](Self::Ok); a 4xx without a row of its own is [`InvalidArgument`](Self::InvalidArgument),
-    /// a 5xx [`InternalError`](Self::InternalError); what is outside 100–599 is [`Unknown`](Self::Unknown).
+    /// 1xx to 3xx are [`Ok`](Self::Ok). A 4xx that is not in the table is
+    /// [`InvalidArgument`](Self::InvalidArgument), and a 5xx
+    /// [`InternalError`](Self::InternalError). Codes outside 100–599 are
+    /// [`Unknown`](Self::Unknown).
     pub const fn from_http(code: u16) -> Self {
         match code {
             100..=399 => Self::Ok,

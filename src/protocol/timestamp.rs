@@ -1,4 +1,4 @@
-//! A point in time on the wire.
+//! Timestamps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,12 +11,12 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The present moment of the system's clock.
+    /// The current time of the system's clock.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
 
-    /// From nanoseconds since the Unix epoch.
+    /// Creates a timestamp from nanoseconds since the Unix epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self { nanos }
     }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn each_microsecond_reads_back_as_it_was_written_in_any_year() {
-        // 2004, 2026 and 2039: what binary fractions lose differs.
+        // 2004, 2026 and 2039: the rounding errors of binary fractions differ.
         for seconds in [1_100_000_000, 1_795_168_800, 2_200_000_000] {
             for micros in (seconds * 1_000_000..).take(1_000) {
                 let time = Timestamp::from_nanos(micros * 1_000);

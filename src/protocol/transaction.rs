@@ -1,4 +1,4 @@
-//! A request or job as one timed tree.
+//! Transactions.
 
 use std::collections::BTreeMap;
 
@@ -6,39 +6,41 @@ use serde::{Deserialize, Serialize};
 
 use super::{Contexts, EventId, Request, SdkInfo, Span, Timestamp, User};
 
-/// A request or job as one timed tree. The root span's own fields live in `contexts.trace`.
+/// A request or job with its spans.
+///
+/// The fields of the root span are in `contexts.trace`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Transaction {
-    /// Its id.
+    /// The id of the transaction.
     pub event_id: EventId,
     /// Always `transaction`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Always `native`; Sentry does not know `rust` here.
+    /// Always `native`, because Sentry does not accept `rust` here.
     pub platform: String,
-    /// Its name, such as `GET /cart/{id}`.
+    /// The name, such as `GET /cart/{id}`.
     #[serde(rename = "transaction")]
     pub name: String,
-    /// Where the name comes from.
+    /// The source of the name.
     pub transaction_info: TransactionInfo,
-    /// When it began.
+    /// The start time.
     pub start_timestamp: Timestamp,
-    /// When it ended.
+    /// The end time.
     pub timestamp: Timestamp,
-    /// The version that ran.
+    /// The version of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Where it ran.
+    /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// The machine that ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// Who wrote this.
+    /// The SDK that wrote the transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdk: Option<SdkInfo>,
-    /// Facts to search by.
+    /// Searchable tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// The root span and other groups of facts.
@@ -46,21 +48,21 @@ pub struct Transaction {
     /// The request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
-    /// For whom.
+    /// The user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
     /// Numbers with units.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measurements: BTreeMap<String, Measurement>,
-    /// All spans below the root, in the order they began.
+    /// All spans below the root, in the order in which they started.
     pub spans: Vec<Span>,
 }
 
-/// Where a transaction's name comes from.
+/// The source of a transaction's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TransactionInfo {
-    /// The kind of name.
+    /// The kind of source.
     pub source: TransactionSource,
 }
 
@@ -70,12 +72,14 @@ impl From<TransactionSource> for TransactionInfo {
     }
 }
 
-/// What kind of name a transaction has; the server folds only raw URLs.
+/// The kind of source of a transaction's name.
+///
+/// The server groups similar names only for raw URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TransactionSource {
-    /// Given by the user.
+    /// A name set by the user.
     Custom,
     /// A raw path.
     Url,

@@ -1,11 +1,13 @@
-//! For whom a request was served.
+//! Users of the monitored service.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// For whom a request was served. Give an id; name further fields only where you may.
+/// The user for whom a request was served.
+///
+/// Set an id. Set other fields only if you may send personal data.
 ///
 /// # Examples
 ///
@@ -19,7 +21,7 @@ use serde_json::{Map, Value};
 #[serde(default)]
 #[non_exhaustive]
 pub struct User {
-    /// What the application calls the user; at most 128 characters are kept by the server.
+    /// The application's id of the user. The server keeps at most 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The e-mail address.
@@ -28,22 +30,22 @@ pub struct User {
     /// The login name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// The address the user came from.
+    /// The IP address of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
-    /// Anything else.
+    /// Further fields.
     #[serde(flatten)]
     pub data: Map<String, Value>,
 }
 
 impl User {
-    /// A user known by an id.
+    /// Creates a user with an id.
     #[must_use]
     pub fn id(id: impl fmt::Display) -> Self {
         Self { id: Some(id.to_string()), ..Self::default() }
     }
 
-    /// Adds a field of your own.
+    /// Adds a custom field.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.data.insert(name.into(), value.into());
@@ -64,7 +66,7 @@ impl User {
         self
     }
 
-    /// Sets the address the user came from.
+    /// Sets the IP address of the user.
     #[must_use]
     pub fn ip_address(mut self, address: impl Into<String>) -> Self {
         self.ip_address = Some(address.into());

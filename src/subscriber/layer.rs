@@ -31,8 +31,8 @@ use crate::scope::{LogPlace, capture_outside};
 /// |---|---|
 /// | `sentry.op` | the kind of work |
 /// | `sentry.name` | the description of the span |
-/// | `otel.name`, `otel.kind`, `otel.status_code` | as in `tracing-opentelemetry` |
-/// | `http.*`, `db.*`, `messaging.*`, `rpc.*` | OpenTelemetry's attributes; they define the kind of work if `sentry.op` is missing |
+/// | `otel.name`, `otel.kind`, `otel.status_code` | as for `tracing-opentelemetry` |
+/// | `http.*`, `db.*`, `messaging.*`, `rpc.*` | the kind of work, if `sentry.op` is missing |
 ///
 /// # Examples
 ///
