@@ -1,9 +1,14 @@
-//! What a request costs, in instructions and allocations over the same request without us.
+//! The cost of monitoring a request: instructions and allocations in addition to an unmonitored
+//! one.
 //!
-//! `cargo bench --bench overhead` prints the table; with `-- --check` it also compares it with `benches/budget.tsv`, and fails where
-//! a row is more than 2 % above its budget (10 % with another compiler than the budget's); with `-- --write` it writes that file.
-//! Instructions are counted by valgrind's callgrind, on the request's thread; those of the exporter by envelope. The reference work
-//! is an axum route with 10 headers, and a handler with 5 `#[instrument]` spans and 2 events.
+//! - `cargo bench --bench overhead` prints the table.
+//! - `-- --check` also compares it with `benches/budget.tsv`. It fails if a row exceeds its budget
+//!   by more than 2 % (10 % with a different compiler).
+//! - `-- --write` writes that file.
+//!
+//! Instructions are counted with valgrind's callgrind: per request on the request's thread, and per
+//! envelope for the exporter. The reference is an axum route with 10 headers, and a handler with 5
+//! `#[instrument]` spans and 2 events.
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 use std::collections::BTreeMap;
@@ -29,11 +34,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.tsv");
 
-/// Windows before the first that is counted: pools fill, buffers grow.
+/// Uncounted windows at the start, in which pools and buffers grow.
 const WARM_UP: usize = 4;
 const COUNTED: usize = 4;
 
-/// The rows: what is set up, and what it is compared with.
+/// The rows of the table.
 const CASES: [Case; 15] = [
     Case::new("recorded", Work::FiveSpans, Setup::Recorded),
     Case::new("recorded, no spans", Work::NoSpans, Setup::Recorded),
@@ -67,11 +72,11 @@ impl Case {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
-    /// No request at all.
+    /// No request at all, only spans.
     Background,
     NoSpans,
     FiveSpans,
-    /// The same, with another path, query, client and id each time.
+    /// As `FiveSpans`, with another path, query, client and id each time.
     Strangers,
     TwentySpans,
     ThousandSpans,
@@ -79,7 +84,8 @@ enum Work {
 }
 
 impl Work {
-    /// Requests between two moments in which the exporter catches up, uncounted.
+    /// The number of requests per window. After each window the exporter catches up, which is not
+    /// counted.
     const fn window(self) -> usize {
         match self {
             Self::ThousandSpans => 4,
@@ -90,7 +96,7 @@ impl Work {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Setup {
-    /// Neither layer.
+    /// Neither `SentryLayer` nor `TracingLayer`.
     Bare,
     Recorded,
     ErrorsOnly,
@@ -99,7 +105,7 @@ enum Setup {
     NotRecordedExclusive,
     Off,
     OffBoxed,
-    /// As `Recorded`; the exporter is counted and not the request.
+    /// As `Recorded`, but counts the exporter and not the request.
     Export,
 }
 
@@ -130,7 +136,7 @@ fn main() {
     }
 }
 
-/// One row of what was measured.
+/// A measured row of the table.
 #[derive(Clone, Copy)]
 struct Cost {
     name: &'static str,
@@ -163,7 +169,8 @@ fn table() -> Vec<Cost> {
     costs
 }
 
-/// Two at a time: instructions do not depend on what else the machine does.
+/// Runs two measurements at a time: other load on the machine does not change the number of
+/// instructions.
 fn measure_all(cases: &[(usize, &str)]) -> Vec<(i64, i64)> {
     let half = |parity: usize| cases.iter().skip(parity).step_by(2).map(|(place, side)| measure(*place, side)).collect::<Vec<_>>();
     let (even, odd) = std::thread::scope(|scope| {
@@ -174,7 +181,7 @@ fn measure_all(cases: &[(usize, &str)]) -> Vec<(i64, i64)> {
     even.into_iter().flat_map(|cost| [Some(cost), odd.next()]).flatten().collect()
 }
 
-/// Runs a case twice as a process of its own: under callgrind, and counting allocations.
+/// Runs a case twice in its own process: under callgrind, and counting allocations.
 fn measure(place: usize, side: &str) -> (i64, i64) {
     let program = std::env::current_exe().expect("this program has a path");
     let case = format!("{place}/{side}");
@@ -197,7 +204,7 @@ fn measure(place: usize, side: &str) -> (i64, i64) {
         let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind says what it collected").1;
         collected.trim().parse().expect("a number")
     };
-    // The exporter works all the time: what it does once is in both.
+    // The exporter also runs during the warm-up, so the warm-up's cost is subtracted.
     let collected = collect("instructions") - if is_export { collect("warm-up") } else { 0 };
     let requests = measured.work.window() * COUNTED;
     let output = Command::new(&program).args(["--case", &case, "allocations"]).output().expect("this program runs");
@@ -242,7 +249,7 @@ fn compiler() -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The process that is measured.
+/// Runs a case, in the measured process.
 fn run(work: Work, setup: Setup, mode: &str) {
     let (mut service, client) = set_up(work, setup);
     let template = Template::new();
@@ -279,7 +286,7 @@ fn run(work: Work, setup: Setup, mode: &str) {
     }
 }
 
-/// What callgrind counts: it looks at the name of the function.
+/// The code that callgrind counts. It finds this function by its name.
 #[inline(never)]
 fn counted(service: &mut Router, template: &Template, work: Work) {
     requests(service, template, work);
@@ -299,13 +306,13 @@ fn requests(service: &mut Router, template: &Template, work: Work) {
     }
 }
 
-/// Envelopes that the exporter has finished.
+/// Envelopes that the exporter has delivered.
 static DELIVERED: AtomicUsize = AtomicUsize::new(0);
 
 fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let router = router(work);
     let config = Config::builder().panic_hook(false);
-    // Redacted and serialised like anything that is sent; the network is left out.
+    // Redacted and serialised like any envelope, but without the network.
     let counting = |config: ConfigBuilder| {
         config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope| {
             std::hint::black_box(envelope.len());
@@ -329,7 +336,7 @@ fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     (if is_boxed { router.layer(layer.boxed_body()) } else { router.layer(layer) }, client)
 }
 
-/// A request with shared bytes in its headers, as hyper makes them.
+/// A request whose header values are shared bytes, as hyper creates them.
 struct Template {
     headers: HeaderMap,
 }
@@ -364,7 +371,7 @@ impl Template {
 }
 
 impl Template {
-    /// A request of somebody who was never here.
+    /// A request whose path, query and client were not seen before.
     fn stranger(&self) -> Request<Body> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -384,7 +391,7 @@ impl Template {
     }
 }
 
-/// Drives a request to the end of its body.
+/// Drives a request to the end of its response body.
 #[inline(never)]
 fn serve(service: &mut Router, request: Request<Body>) -> StatusCode {
     let mut cx = Context::from_waker(Waker::noop());
@@ -491,7 +498,7 @@ fn answer() -> Response {
         .into_response()
 }
 
-/// Spans of the application that belong to no request.
+/// Creates application spans outside any request.
 #[inline(never)]
 fn background() {
     for _ in 0..5 {
@@ -501,7 +508,7 @@ fn background() {
     }
 }
 
-/// One suspension, without a runtime.
+/// Suspends once, without a runtime.
 async fn suspend() {
     let mut has_yielded = false;
     std::future::poll_fn(|_| if std::mem::replace(&mut has_yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;

@@ -1,13 +1,13 @@
-//! Prints the settings that are in force, with where each comes from. Secrets are masked.
+//! Prints the resolved settings with the source of each value. Secrets are masked.
 //!
-//! `cargo run --example boot` shows what the environment and these few lines come to.
+//! Run it with `cargo run --example boot`.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use tower_sentry::Config;
 
 fn main() -> Result<(), tower_sentry::Error> {
     let config = Config::builder()
-        // Loopback, and nobody listens there: this example only shows.
+        // A loopback address without a server: this example sends nothing.
         .dsn("http://0123456789abcdef0123456789abcdef:secret@127.0.0.1:9/1")
         .from_env()
         .environment("staging")

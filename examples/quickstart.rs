@@ -1,7 +1,8 @@
-//! A small service with everything on: run it, and see what is recorded of a short tour of requests.
+//! A small service with most features on, which records a short tour of requests.
 //!
-//! `cargo run --example quickstart` serves on 127.0.0.1:3000, shows the tour on the console and goes on serving until Ctrl-C;
-//! `-- --once` ends after the tour. With `SENTRY_DSN` set, it sends to that server instead.
+//! `cargo run --example quickstart` serves on 127.0.0.1:3000 and prints the tour to the console. It
+//! then continues to serve until Ctrl-C; with `-- --once` it ends after the tour. If `SENTRY_DSN`
+//! is set, it sends to that server instead.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "an example talks to its reader, and one handler panics on purpose")]
 
 use std::fmt;
@@ -37,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let once = std::env::args().any(|argument| argument == "--once");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, app(&sentry)).with_graceful_shutdown(async {
-        // An error says that the sender is gone, which means the same.
+        // An error means that the sender was dropped, which also means "stop".
         let _ = stopped.await;
     });
     let serving = tokio::spawn(server.into_future());
@@ -155,7 +156,7 @@ impl IntoResponse for OrderError {
     }
 }
 
-/// Requests with real credentials in headers and query, from a foreign client.
+/// Sends requests with realistic credentials in headers and query, from an uninstrumented client.
 mod tour {
     use std::net::SocketAddr;
     use std::time::Duration;
@@ -189,7 +190,7 @@ mod tour {
                 .body(Body::empty())?;
             let response = sender.send_request(request).await?;
             response.into_body().collect().await?;
-            // One after the other, so that what is printed stands in the order of the requests.
+            // One after the other, so that the output is in the order of the requests.
             sentry.flush(Duration::from_secs(5)).await?;
         }
         Ok(())

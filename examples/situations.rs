@@ -1,5 +1,7 @@
-//! Every situation of the guide's page on requests, to be called from outside: `cargo run --example situations`, then
-//! `curl http://127.0.0.1:3001/users/7`. Sends to `SENTRY_DSN`, or prints to the console. Ends with Ctrl-C.
+//! Every situation on the guide's page about requests, as a server to call from outside.
+//!
+//! Run `cargo run --example situations`, then `curl http://127.0.0.1:3001/users/7`. It sends to
+//! `SENTRY_DSN`, or prints to the console. Stop it with Ctrl-C.
 #![expect(clippy::panic, reason = "some handlers fail on purpose")]
 
 use std::convert::Infallible;
@@ -49,7 +51,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(CompressionLayer::new())
         .layer(TraceLayer::new_for_http())
         .route_layer(RouteNameLayer);
-    // Around the whole router: templates come from the hook inside, and from a row for what has none.
+    // This layer wraps the whole router. `RouteNameLayer` inside provides the route templates;
+    // `/files` has none and is named here.
     let layer = SentryLayer::new(&sentry).route("/files/{*path}", RouteOptions::new()).trace_header("x-trace-id").boxed_body();
     let service = Router::new().fallback_service(layer.layer(app)).layer(CatchPanicLayer::new());
 
@@ -72,7 +75,7 @@ async fn crash() -> &'static str {
     panic!("on purpose")
 }
 
-/// A call that fails in its trailers, under the HTTP status 200.
+/// A gRPC call that fails in its trailers, with the HTTP status 200.
 async fn grpc() -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("5"))]);
     let frames = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("message"))), Ok(Frame::trailers(trailers))]);

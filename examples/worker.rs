@@ -1,5 +1,8 @@
-//! Spans beyond the request: a service calls another one and puts a job into a queue, a worker takes it, and a cron job runs; all of it is one trace
-//! but for the last. `cargo run --example worker` prints what is recorded; with `SENTRY_DSN` set it sends it.
+//! Spans beyond the request: outgoing requests, a queue, a worker and a cron job.
+//!
+//! A service calls another one and queues a job, which a worker takes. All this is one trace; the
+//! cron job has its own. `cargo run --example worker` prints the recorded data, or sends it if
+//! `SENTRY_DSN` is set.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,11 +31,11 @@ struct Email {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let is_sent = std::env::var("SENTRY_DSN").is_ok_and(|dsn| !dsn.is_empty());
     let config = Config::builder().from_env().traces_sample_rate(1.0).console(!is_sent);
-    // Nobody is told of a trace who is not named.
+    // No host receives trace headers unless it is listed.
     let sentry = config.trace_propagation_targets(["127.0.0.1"]).init()?;
     tracing_subscriber::registry().with(TracingLayer::new(&sentry)).init();
 
-    // The other service, the queue, and the shop between them.
+    // The other service, the queue, and the shop that uses both.
     let stock = serve(Router::new().route("/items/{id}", get(|| async { "12" })).layer(SentryLayer::new(&sentry))).await?;
     let (queue, mut jobs) = mpsc::unbounded_channel();
     let http = ServiceBuilder::new().layer(OutgoingLayer::new()).service(HttpClient::builder(TokioExecutor::new()).build_http::<Body>());
@@ -40,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Router::new().route("/orders/{item}", post(order)).layer(SentryLayer::new(&sentry));
     drop(shop.oneshot(axum::extract::Request::post("/orders/7").body(Body::empty())?).await?);
 
-    // The worker: a transaction for each job, its errors as events, of the last attempt only.
+    // The worker: a transaction for each job. Only the last attempt reports its errors as events.
     let describe = |job: &Email| JobInfo::new("email.send").queue("mail").id(job.id).attempt(job.attempt, 3).continue_trace(&job.headers);
     let layer = JobLayer::new(&sentry, describe).report_last_attempt_only();
     let mut worker = ServiceBuilder::new().layer(layer).service(service_fn(send));
@@ -52,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    // A cron job: the server raises an issue when it does not run, takes too long or fails.
+    // A cron job: the server raises an issue if a run is missed, takes too long or fails.
     let schedule = Monitor::crontab("5 2 * * *").max_runtime(30);
     sentry.transaction("nightly-report").op("cron").run(sentry.check_in("nightly-report", schedule).run(report())).await;
     sentry.shutdown(Duration::from_secs(5)).await?;

@@ -1,6 +1,7 @@
-//! Caches: spans that say whether the value was there.
+//! Spans for cache lookups that record hits and misses.
 //!
-//! What is done with the key goes with it: it is the span's description, so it should hold no secret.
+//! The key becomes the span's description and its `cache.key` attribute, so it should not contain a
+//! secret.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -12,9 +13,9 @@ use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key};
 use crate::scope::OwnSpan;
 
-/// What a look into a cache gave.
+/// The result of a cache lookup.
 pub trait Looked {
-    /// Whether the value was there; none if the cache could not be asked.
+    /// Whether the value was found, or `None` if the lookup failed.
     fn hit(&self) -> Option<bool>;
 }
 
@@ -30,7 +31,7 @@ impl<T, E> Looked for Result<Option<T>, E> {
     }
 }
 
-/// A look into a cache as a span (`cache.get`) that says whether the value was there (`cache.hit`).
+/// Records a cache lookup as a span (`cache.get`), with the attribute `cache.hit`.
 ///
 /// # Examples
 ///
@@ -54,12 +55,12 @@ where
 #[derive(Debug)]
 enum State {
     Waiting,
-    /// None when nothing is recorded.
+    /// `None` if nothing is recorded.
     Running(Option<OwnSpan>),
 }
 
 pin_project! {
-    /// A look into a cache. Made by [`get`].
+    /// The future of a cache lookup, made by [`get`].
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct CacheGet<F> {

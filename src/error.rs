@@ -1,11 +1,12 @@
-//! What can go wrong while monitoring is set up or shut down. Inside a request nothing of ours is ever an error.
+//! Errors while monitoring starts or stops. Inside a request, this crate never returns an error.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A setting that cannot be used, or an exporter that cannot start.
+/// A setting is invalid, or the exporter cannot start.
 ///
-/// The message names the setting or variable, what was expected and what was found; it never holds a key or a whole URL.
+/// The message names the setting or variable, the expected value and the actual one. It never
+/// contains a key or a whole URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
@@ -32,7 +33,7 @@ impl Error {
         Self { kind: Kind::Setting, message: message.into() }
     }
 
-    /// Whether the DSN is at fault.
+    /// Whether the DSN is invalid.
     pub fn is_dsn(&self) -> bool {
         self.kind == Kind::Dsn
     }
@@ -42,7 +43,7 @@ impl Error {
         self.kind == Kind::Exporter
     }
 
-    /// Whether another setting is at fault.
+    /// Whether another setting is invalid.
     pub fn is_setting(&self) -> bool {
         self.kind == Kind::Setting
     }
@@ -62,7 +63,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// Not everything could be delivered before the deadline.
+/// Not everything was delivered before the deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlushError {
     timeout: Duration,
@@ -74,7 +75,9 @@ impl FlushError {
         Self { timeout, left }
     }
 
-    /// How many items were still waiting: they are dropped at a shutdown, and still waiting after a flush.
+    /// The number of items that were not delivered.
+    ///
+    /// After a flush they are still pending; at a shutdown they are dropped.
     pub fn left(&self) -> u64 {
         self.left
     }

@@ -1,14 +1,17 @@
-//! The trace for a page: `<meta>` tags from which Sentry's SDK for browsers continues it.
+//! `<meta>` tags from which Sentry's browser SDK continues the trace of a page.
 
 use std::fmt;
 
 use crate::scope::Scope;
 
 impl Scope {
-    /// The trace of this request for the `<head>` of its page. Empty outside of requests and while monitoring is off. Do not put it into pages that are cached: all
-    /// their visitors would share one trace.
+    /// Returns the trace of this request as `<meta>` tags for the `<head>` of the page.
     ///
-    /// Its `Display` is HTML, escaped: in askama `{{ tags|safe }}`, in maud `(PreEscaped(tags.to_string()))`.
+    /// The result is empty outside requests and jobs, and while monitoring is off. Do not put the
+    /// tags into cached pages: all their visitors would share one trace.
+    ///
+    /// `Display` writes escaped HTML. Use `{{ tags|safe }}` in askama and
+    /// `(PreEscaped(tags.to_string()))` in maud.
     ///
     /// # Examples
     ///
@@ -25,7 +28,7 @@ impl Scope {
     }
 }
 
-/// `<meta>` tags with a trace. Made by [`Scope::trace_meta_tags`].
+/// `<meta>` tags with a trace, made by [`Scope::trace_meta_tags`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceMetaTags {
     sentry_trace: Option<String>,
@@ -43,7 +46,7 @@ impl fmt::Display for TraceMetaTags {
     }
 }
 
-/// A text inside of quotes in HTML.
+/// Text inside a quoted HTML attribute.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

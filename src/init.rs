@@ -1,4 +1,5 @@
-//! Start and end: a client from a configuration, the default client, the panic hook, and delivery at the end.
+//! Starting and stopping: creates clients, sets the default client, installs the panic hook, and
+//! delivers at the end.
 
 use std::ops::Deref;
 
@@ -8,11 +9,15 @@ use crate::export::diagnostics;
 use crate::panic_hook;
 
 impl ConfigBuilder {
-    /// Checks the settings, starts the exporter, makes its client the one for events outside any request, and installs the panic hook.
+    /// Checks the settings and starts monitoring.
+    ///
+    /// It starts the exporter, uses its client for events outside any request, and installs the
+    /// panic hook.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be used (see [`build`](Self::build)), or the exporter's thread cannot be started.
+    /// Returns an error if a setting is invalid (see [`build`](Self::build)), or if the exporter's
+    /// thread cannot be started.
     pub fn init(self) -> Result<Guard, Error> {
         let config = self.build()?;
         let client = config.client()?;
@@ -21,8 +26,11 @@ impl ConfigBuilder {
     }
 }
 
-/// Keeps monitoring alive. It is a [`Client`] as well; its drop delivers what is waiting, for at most the configured
-/// shutdown timeout (2 s by default), and ends the exporter, whatever other handles there are.
+/// Keeps monitoring alive.
+///
+/// It dereferences to a [`Client`]. When it is dropped, it delivers pending items and stops the
+/// exporter, even if other handles exist. This takes at most the configured shutdown timeout (2 s
+/// by default).
 ///
 /// # Examples
 ///
@@ -60,9 +68,9 @@ impl Drop for Guard {
     }
 }
 
-/// The shared client of all clones of the configuration, started if it was not running.
+/// Returns the client that all clones of the configuration share, and starts it if needed.
 ///
-/// It cannot fail: where the exporter cannot start, the client is off and a warning says so.
+/// This never fails. If the exporter cannot start, the client is off and a warning is logged.
 impl From<&Config> for Client {
     fn from(config: &Config) -> Self {
         match config.client() {

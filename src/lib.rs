@@ -1,7 +1,10 @@
-//! Monitoring for tower and axum services, by Sentry's envelope protocol: sentry.io, self-hosted Sentry, `GlitchTip`, Bugsink, Spotlight.
+//! Monitoring for tower and axum services over Sentry's envelope protocol.
 //!
-//! One line in the router, the truth about every request; nothing secret leaves, nothing is lost silently.
-//! (The official SDK's integration is `sentry-tower`; this crate is an implementation of its own.)
+//! It works with sentry.io, self-hosted Sentry, `GlitchTip`, Bugsink and Spotlight.
+//!
+//! Add one layer to the router to record every request. Secrets are redacted before data leaves the
+//! process, and dropped data is counted. The official SDK's integration is `sentry-tower`; this
+//! crate is an independent implementation.
 //!
 //! # Quick start
 //!
@@ -27,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! Without `SENTRY_DSN` everything is a no-op. [`console(true)`](ConfigBuilder::console) prints what is recorded instead of sending it.
+//! Without `SENTRY_DSN`, everything is a no-op. [`console(true)`](ConfigBuilder::console) prints
+//! the recorded data to standard output, with or without a DSN.
 //!
 //! # Features
 //!
@@ -35,15 +39,16 @@
 //! |---|---|---|
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
 //! | `rustls` | yes | DSNs with `https://` |
-//! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the stack trace that is inside of the error |
-//! | `reqwest`, `reqwest-middleware` | no | spans and trace headers of requests out, see [`outgoing`] |
-//! | `test` | no | a kit for your tests: what a service records, without a network |
+//! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace |
+//! | `reqwest`, `reqwest-middleware` | no | spans and trace headers for outgoing requests, see [`outgoing`] |
+//! | `test` | no | a test kit: records what a service would send, without a network |
 //!
-//! # The way of the data
+//! # Data flow
 //!
-//! The modules stand in the order in which data passes through them; [`guide`] has the long version.
+//! The modules are listed in the order in which data passes through them. [`guide`] explains this
+//! in detail.
 
-// In the order of the way of the data, from the edges to the wire.
+// In the order of the data flow, from the edges to the wire.
 mod init;
 #[cfg(feature = "test")]
 pub mod test;
@@ -84,7 +89,7 @@ pub use sampling::TrustParent;
 pub use scope::{Scope, capture_error, capture_message, span};
 pub use subscriber::TracingLayer;
 
-/// The calling crate as a release: `name@version`, read when it is compiled.
+/// The calling crate's name and version as a release, `name@version`, read at compile time.
 ///
 /// # Examples
 ///
@@ -98,7 +103,7 @@ macro_rules! release {
     };
 }
 
-/// The README's code compiles and runs.
+/// Compiles and runs the code of the README.
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,8 +1,11 @@
-//! The one recorder of panics.
+//! The panic hook, which alone reports panics.
 //!
-//! A `CatchPanicLayer` inside our layer hides the unwinding from it, one outside hides it from the response; the hook sees every
-//! panic where it begins, with its stack and with the scope of the request. It captures and enqueues; it waits for delivery only where the
-//! process is about to die (`panic = "abort"`). The hook that was there before runs afterwards.
+//! The layer cannot report panics reliably. A `CatchPanicLayer` inside our layer catches the panic
+//! before our layer sees it. With one outside, our layer sees no response. The hook sees every
+//! panic where it starts, with its stack and the request's scope.
+//!
+//! The hook only captures and enqueues. It waits for delivery only if the process is about to abort
+//! (`panic = "abort"`). Then it calls the hook that was there before.
 
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
@@ -12,7 +15,7 @@ use crate::client::default_client;
 use crate::exception;
 use crate::scope::{capture_panic, current};
 
-/// Installs the hook, once per process.
+/// Installs the hook once per process.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -28,7 +31,8 @@ fn report(info: &PanicHookInfo<'_>) {
     thread_local! {
         static REPORTING: Cell<bool> = const { Cell::new(false) };
     }
-    // A panic while a panic is being reported is our own or that of a `Drop`: the process is lost, and we must not make it worse.
+    // A panic during the report is our own or that of a `Drop`. The process is lost, and reporting
+    // again could make it worse.
     let is_first = REPORTING.try_with(|reporting| !reporting.replace(true)).unwrap_or(false);
     if !is_first {
         return;
@@ -49,7 +53,7 @@ fn report(info: &PanicHookInfo<'_>) {
     let _ = REPORTING.try_with(|reporting| reporting.set(false));
 }
 
-/// Whether anybody would get the event, without making a scope for it.
+/// Whether the event would be recorded. Checks this without creating a scope.
 fn is_heard() -> bool {
     current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled())
 }

@@ -1,4 +1,4 @@
-//! Long explanations.
+//! The guide: how monitoring works, in detail.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}

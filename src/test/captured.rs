@@ -1,4 +1,4 @@
-//! What a client would have sent.
+//! The data a test client captured.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,13 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::protocol::{Event, ItemType, Span, SpanId, SpanStatus, Timestamp, Transaction, parse};
 
-/// As long as the exporter may take to look at what it was given.
+/// How long to wait for the exporter.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a client would have sent. Each method waits until everything that was recorded so far is there.
+/// The data that a client would have sent.
+///
+/// Each method first waits until everything recorded so far has been exported, and panics if this
+/// takes longer than 30 seconds.
 #[derive(Clone)]
 pub struct Captured {
     client: Client,
@@ -24,11 +27,13 @@ impl Captured {
         Self { client, envelopes }
     }
 
-    /// The bytes of all envelopes, in the order they were sent: for a search for what must not be in them.
+    /// All envelopes as bytes, in the order they were sent.
+    ///
+    /// Use it to check that a secret is not in them.
     ///
     /// # Panics
     ///
-    /// If the exporter does not end within 30 seconds.
+    /// If the exporter does not finish within 30 seconds.
     #[expect(clippy::panic, reason = "a test ends here")]
     pub fn envelopes(&self) -> Vec<Vec<u8>> {
         if let Err(error) = self.client.close_blocking(PATIENCE, false) {
@@ -37,22 +42,24 @@ impl Captured {
         self.envelopes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All transactions, in the order they ended.
+    /// All transactions, in the order in which they ended.
     pub fn transactions(&self) -> Vec<Transaction> {
         self.items(ItemType::Transaction)
     }
 
-    /// All errors and messages, in the order they were captured.
+    /// All errors and messages, in the order in which they were captured.
     pub fn events(&self) -> Vec<Event> {
         self.items(ItemType::Event)
     }
 
-    /// All transactions with their spans, one a line: `description [op] status`, children indented by two spaces.
+    /// All transactions with their spans, one per line.
+    ///
+    /// A line is `description [op] status`. Children are indented by two spaces.
     pub fn tree(&self) -> String {
         self.drawn(false)
     }
 
-    /// The same with durations, in milliseconds.
+    /// Like [`tree`](Self::tree), with durations in milliseconds.
     pub fn timed_tree(&self) -> String {
         self.drawn(true)
     }
@@ -95,7 +102,7 @@ fn line(out: &mut String, depth: usize, name: &str, op: &str, status: SpanStatus
     let _ = write!(out, "{name} [{op}] {status}");
     if let Some((start, end)) = times {
         let micros = (end.as_nanos().saturating_sub(start.as_nanos()) + 500) / 1_000;
-        // What the wire holds is a microsecond off at times.
+        // Values on the wire can be off by one microsecond.
         let millis = (micros + 1) / 1_000;
         let _ = if micros.abs_diff(millis * 1_000) <= 1 {
             write!(out, " {millis} ms")

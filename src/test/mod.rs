@@ -1,7 +1,8 @@
-//! For your tests: what your service records, without a network and without waiting. Feature `test`.
+//! A test kit: records what your service would send, without a network or waiting. Needs feature
+//! `test`.
 //!
-//! [`client`] gives a client of its own to each test; [`subscribe`] makes `#[instrument]` functions spans in all of them, so tests may run side by
-//! side. [`HandClock`] makes durations exact.
+//! [`client`] gives each test its own client. [`subscribe`] records `#[instrument]` functions as
+//! spans in all tests, so tests may run in parallel. [`HandClock`] makes durations exact.
 //!
 //! # Examples
 //!
@@ -43,7 +44,9 @@ use crate::redaction::Redaction;
 use crate::subscriber::TracingLayer;
 use crate::trace::clock;
 
-/// A client that sends nothing, and what it would have sent: everything is sampled, and redacted as it would be on its way.
+/// Creates a client that sends nothing, and access to the data it captured.
+///
+/// Every transaction is sampled. The data is redacted as if it were sent.
 ///
 /// # Panics
 ///
@@ -52,11 +55,13 @@ pub fn client() -> (Client, Captured) {
     client_with(Config::builder().traces_sample_rate(1.0))
 }
 
-/// The same with settings of yours. Where they send to does not matter: nothing is sent.
+/// Like [`client`], with your own settings.
+///
+/// Destinations in the settings have no effect: nothing is sent over the network.
 ///
 /// # Panics
 ///
-/// If a setting cannot be used, or the exporter's thread cannot be started.
+/// If a setting is invalid, or the exporter's thread cannot be started.
 #[expect(clippy::panic, reason = "a test ends here")]
 pub fn client_with(settings: ConfigBuilder) -> (Client, Captured) {
     let envelopes = Arc::new(Mutex::new(Vec::new()));
@@ -72,8 +77,10 @@ pub fn client_with(settings: ConfigBuilder) -> (Client, Captured) {
     (client, captured)
 }
 
-/// A [`Redaction`] that hides nothing: the control of a test that looks for secrets. Headers that are a credential as a whole are not even recorded, so
-/// their values are absent all the same.
+/// Returns a [`Redaction`] that hides nothing.
+///
+/// Use it as the control in a test that searches for secrets. Headers that consist of a credential
+/// are not recorded at all, so their values do not appear even then.
 ///
 /// # Examples
 ///
@@ -92,19 +99,23 @@ pub fn unredacted() -> Redaction {
     Redaction::hiding_nothing()
 }
 
-/// Makes spans and events of `tracing` arrive in whatever request is current, for all tests of this process. A subscriber that is there already stays, and
-/// needs a [`TracingLayer`] of its own then.
+/// Installs a subscriber that records `tracing` spans and events in the current request, for all
+/// tests of the process.
+///
+/// If the process already has a global subscriber, it stays. Add a [`TracingLayer`] to it.
 pub fn subscribe() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let subscriber = tracing_subscriber::registry().with(TracingLayer::new(Client::off()));
-        // One that is there already stays.
+        // A subscriber that was installed earlier stays.
         let _ = tracing::subscriber::set_global_default(subscriber);
     });
 }
 
-/// A clock that stands still until it is told to go on, for all that is measured on this thread: durations in tests become exact. The
-/// real one is back when it is dropped. Times of day are the real ones.
+/// Stops the clock of this thread, so that durations in tests are exact.
+///
+/// It affects all durations measured on this thread, but not the time of day. When it is dropped,
+/// the real clock continues.
 ///
 /// # Examples
 ///
@@ -121,7 +132,7 @@ pub fn subscribe() {
 /// # });
 /// ```
 pub struct HandClock {
-    /// It belongs to its thread.
+    /// Not `Send`: the clock belongs to its thread.
     thread: PhantomData<*const ()>,
 }
 
@@ -133,7 +144,7 @@ impl HandClock {
         Self { thread: PhantomData }
     }
 
-    /// Lets so much time pass.
+    /// Advances the clock by `time`.
     pub fn advance(&self, time: Duration) {
         clock::advance(time);
     }
@@ -158,7 +169,7 @@ mod tests {
     use super::*;
     use crate::protocol::Level;
 
-    /// A transaction in which so much time passes on a clock that stands.
+    /// Runs a transaction during which a stopped clock advances by `time`.
     async fn timed(time: Duration) -> String {
         let (client, captured) = client();
         let clock = HandClock::start();
