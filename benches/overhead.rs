@@ -84,8 +84,9 @@ enum Work {
 }
 
 impl Work {
-    /// The number of requests per window. After each window the exporter catches up, which is not
-    /// counted.
+    /// The number of requests per window.
+    ///
+    /// After each window the exporter catches up, which is not counted.
     const fn window(self) -> usize {
         match self {
             Self::ThousandSpans => 4,

@@ -27,8 +27,9 @@ use crate::sampling::Budget;
 const INHERITED: (f64, f64) = (10.0, 100.0);
 /// Failed requests that are kept although they were not sampled: per second, and burst.
 const KEPT: (f64, f64) = (10.0, 100.0);
-/// Events that say only that a response failed: per second, and burst. An outage must not cause a
-/// flood.
+/// Events that say only that a response failed: per second, and burst.
+///
+/// An outage must not cause a flood.
 const FAILURES: (f64, f64) = (10.0, 100.0);
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
@@ -100,7 +101,9 @@ impl Client {
         self.inner.is_some()
     }
 
-    /// Counts of captured, sent and dropped items so far. All zero while the client is off.
+    /// Counts of captured, sent and dropped items so far.
+    ///
+    /// All zero while the client is off.
     pub fn stats(&self) -> Stats {
         self.inner.as_ref().map(|inner| inner.exporter.stats()).unwrap_or_default()
     }
@@ -279,8 +282,9 @@ impl fmt::Debug for WeakClient {
     }
 }
 
-/// The client for events outside any request. Weak, so that dropping the last handle still
-/// delivers.
+/// The client for events outside any request.
+///
+/// Weak, so that dropping the last handle still delivers.
 static DEFAULT: RwLock<WeakClient> = RwLock::new(WeakClient::new());
 
 /// The client for events outside any request. It is off if there is none.

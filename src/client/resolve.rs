@@ -42,8 +42,9 @@ impl Choice {
 }
 
 impl Settings {
-    /// Chooses and checks the values. Some invalid values are errors only if anything is recorded;
-    /// see `Faults`.
+    /// Chooses and checks the values.
+    ///
+    /// Some invalid values are errors only if anything is recorded; see `Faults`.
     pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
         let ConfigBuilder { from_environment: env, .. } = builder;
         let Environment { warnings, error, .. } = env;
@@ -137,8 +138,9 @@ impl Faults {
     }
 }
 
-/// Checks the path of the security log. The folder must exist: otherwise the first write would
-/// fail, which is too late.
+/// Checks the path of the security log.
+///
+/// The folder must exist: otherwise the first write would fail, which is too late.
 fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     // Opening the file sets its mode, which must not happen to a pipe or a device.

@@ -20,7 +20,9 @@ use std::fmt;
 pub struct Attachment {
     /// The name of the file.
     pub filename: String,
-    /// The media type. Defaults to `application/octet-stream`.
+    /// The media type.
+    ///
+    /// Defaults to `application/octet-stream`.
     pub content_type: Option<String>,
     /// The contents.
     pub bytes: Vec<u8>,

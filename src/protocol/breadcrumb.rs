@@ -33,7 +33,9 @@ pub struct Breadcrumb {
     /// What happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The severity. Defaults to `info`.
+    /// The severity.
+    ///
+    /// Defaults to `info`.
     #[serde(default = "info")]
     pub level: Level,
     /// Further fields.

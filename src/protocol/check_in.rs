@@ -23,7 +23,9 @@ pub struct CheckIn {
     /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The job's schedule. It is sent at the start of each run.
+    /// The job's schedule.
+    ///
+    /// It is sent at the start of each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor_config: Option<Monitor>,
     /// The trace of the run.
@@ -91,13 +93,19 @@ pub struct Monitor {
     /// How many minutes a run may take before it counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_runtime: Option<u32>,
-    /// The time zone of the schedule, by its name in the tz database. Defaults to UTC.
+    /// The time zone of the schedule, by its name in the tz database.
+    ///
+    /// Defaults to UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// The number of consecutive failures that creates an issue. Defaults to 1.
+    /// The number of consecutive failures that creates an issue.
+    ///
+    /// Defaults to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_issue_threshold: Option<u32>,
-    /// The number of consecutive successes that resolves the issue. Defaults to 1.
+    /// The number of consecutive successes that resolves the issue.
+    ///
+    /// Defaults to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_threshold: Option<u32>,
 }

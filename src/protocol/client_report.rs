@@ -19,7 +19,9 @@ pub enum Category {
     Span,
     /// Files attached to events, in bytes.
     Attachment,
-    /// Sessions. They are counts themselves and are not counted again.
+    /// Sessions.
+    ///
+    /// They are counts themselves and are not counted again.
     Session,
     /// Check-ins of cron jobs.
     Monitor,
@@ -29,7 +31,9 @@ pub enum Category {
     LogItem,
     /// Structured logs, in bytes.
     LogByte,
-    /// Client reports. They are neither limited nor counted.
+    /// Client reports.
+    ///
+    /// They are neither limited nor counted.
     Internal,
 }
 

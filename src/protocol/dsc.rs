@@ -43,7 +43,9 @@ pub struct DynamicSamplingContext {
 }
 
 impl DynamicSamplingContext {
-    /// Whether the server can read it. One invalid value makes the server discard all of it.
+    /// Whether the server can read it.
+    ///
+    /// One invalid value makes the server discard all of it.
     pub fn is_readable(&self) -> bool {
         self.public_key.len() == 32
             // The server also accepts dashes.

@@ -48,8 +48,9 @@ impl Dsn {
         &self.project_id
     }
 
-    /// The id of the organisation, if the host contains it (`o123.ingest…`). Self-hosted servers
-    /// have none.
+    /// The id of the organisation, if the host contains it (`o123.ingest…`).
+    ///
+    /// Self-hosted servers have none.
     pub fn org_id(&self) -> Option<&str> {
         self.org_id.as_deref()
     }

@@ -35,7 +35,9 @@ pub struct ItemHeader {
     /// The type of the payload.
     #[serde(rename = "type")]
     pub kind: ItemType,
-    /// The length of the payload in bytes. This crate always sends it.
+    /// The length of the payload in bytes.
+    ///
+    /// This crate always sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
     /// The number of spans of a transaction, without the root span.
@@ -126,7 +128,9 @@ pub struct SdkPackage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SdkSettings {
-    /// Whether the server uses the sender's address as the user's. Always `never`.
+    /// Whether the server uses the sender's address as the user's.
+    ///
+    /// Always `never`.
     pub infer_ip: String,
 }
 

@@ -69,7 +69,9 @@ pub struct Event {
     /// Further data, which is not searchable.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
-    /// The values by which the server groups events. If empty, the server's own rules apply.
+    /// The values by which the server groups events.
+    ///
+    /// If empty, the server's own rules apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingerprint: Vec<String>,
 }

@@ -60,7 +60,9 @@ pub struct Mechanism {
     /// Whether the application handled the error and continued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled: Option<bool>,
-    /// The index of this error in its chain. The outermost error is 0.
+    /// The index of this error in its chain.
+    ///
+    /// The outermost error is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exception_id: Option<u32>,
     /// The index of the error that this one caused.

@@ -17,7 +17,9 @@ use super::{EventId, SdkInfo, SpanId, Timestamp, TraceId};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Feedback {
-    /// The text. Servers reject more than 4,096 characters, so [`new`](Self::new) cuts it there.
+    /// The text.
+    ///
+    /// Servers reject more than 4,096 characters, so [`new`](Self::new) cuts it there.
     pub message: String,
     /// The user's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -70,7 +70,9 @@ impl TraceId {
         Self(join(high, low).max(1))
     }
 
-    /// The id as a number. It is the same in all services of a trace.
+    /// The id as a number.
+    ///
+    /// It is the same in all services of a trace.
     pub const fn to_u128(self) -> u128 {
         self.0
     }
@@ -248,8 +250,9 @@ fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
         .unwrap_or_else(|_| draw(&mut (seeded(), seeded())))
 }
 
-/// Seeds from the standard library's hasher. Its keys come from the operating system's entropy and
-/// differ at each call.
+/// Seeds from the standard library's hasher.
+///
+/// Its keys come from the operating system's entropy and differ at each call.
 fn seeded() -> fastrand::Rng {
     fastrand::Rng::with_seed(std::hash::RandomState::new().build_hasher().finish())
 }

@@ -18,7 +18,9 @@ pub enum Level {
     Info,
     /// An unexpected condition that was handled.
     Warning,
-    /// A failure. This is the default for events.
+    /// A failure.
+    ///
+    /// This is the default for events.
     #[default]
     Error,
     /// A failure that ended the process or the request.

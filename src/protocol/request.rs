@@ -22,7 +22,9 @@ pub struct Request {
     /// The body, if it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
-    /// Header values by name. Repeated headers are joined with a comma.
+    /// Header values by name.
+    ///
+    /// Repeated headers are joined with a comma.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Environment variables of the server.

@@ -50,7 +50,9 @@ impl SessionAggregate {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionAttributes {
-    /// The release. Servers do not accept sessions without one.
+    /// The release.
+    ///
+    /// Servers do not accept sessions without one.
     pub release: String,
     /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,9 @@ pub struct Span {
     pub description: Option<String>,
     /// The start time.
     pub start_timestamp: Timestamp,
-    /// The end time. It is never before the start time.
+    /// The end time.
+    ///
+    /// It is never before the start time.
     pub timestamp: Timestamp,
     /// The status at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]

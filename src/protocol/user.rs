@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The user for whom a request was served.
+/// The user who made a request.
 ///
 /// Set an id. Set other fields only if you may send personal data.
 ///
@@ -21,7 +21,9 @@ use serde_json::{Map, Value};
 #[serde(default)]
 #[non_exhaustive]
 pub struct User {
-    /// The application's id of the user. The server keeps at most 128 characters.
+    /// The application's id of the user.
+    ///
+    /// The server keeps at most 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The e-mail address.

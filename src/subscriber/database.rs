@@ -9,8 +9,9 @@ use tracing::{Event, Metadata};
 /// The field with the duration of the query, in seconds.
 const ELAPSED: &str = "elapsed_secs";
 
-/// Whether events of this callsite report a finished query, as sqlx's do. The fields decide, not
-/// the target.
+/// Whether events of this callsite report a finished query, as sqlx's do.
+///
+/// The fields decide, not the target.
 #[inline]
 pub(super) fn is_query(metadata: &Metadata<'_>) -> bool {
     let fields = metadata.fields();

@@ -11,8 +11,9 @@ use crate::protocol::Exception;
 use crate::record::LogRecord;
 use crate::scope::Capture;
 
-/// tower-http's `TraceLayer` logs every failed response, which our layer sees itself. Its
-/// `CatchPanicLayer` logs every panic, which the panic hook sees.
+/// tower-http's `TraceLayer` logs every failed response, which our layer sees itself.
+///
+/// Its `CatchPanicLayer` logs every panic, which the panic hook sees.
 const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_panic"];
 
 /// Returns the capture for an event of level ERROR, or `None` if the event only repeats a failure

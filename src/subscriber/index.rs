@@ -26,8 +26,9 @@ pub(super) struct Index {
 
 #[derive(Default)]
 struct Place {
-    /// The id of the span in this slot, or 0. The thread that changes it from 0 owns the slot until
-    /// it is 0 again.
+    /// The id of the span in this slot, or 0.
+    ///
+    /// The thread that changes it from 0 owns the slot until it is 0 again.
     id: AtomicU64,
     scope: Mutex<Option<Arc<Shared>>>,
 }
@@ -66,8 +67,9 @@ impl Index {
         self.own_place(id).is_some() || self.crowd.load(Ordering::Acquire) > 0
     }
 
-    /// Removes the span. The caller drops the scope outside the lock, because it may be the last
-    /// handle.
+    /// Removes the span.
+    ///
+    /// The caller drops the scope outside the lock, because it may be the last handle.
     pub(super) fn remove(&self, id: u64) -> Option<Arc<Shared>> {
         if let Some(place) = self.own_place(id) {
             let scope = place.scope().take();
@@ -83,15 +85,18 @@ impl Index {
         scope
     }
 
-    /// The slot of an id. Registry ids consist of a slab index and a generation; one multiplication
-    /// spreads them well enough.
+    /// The slot of an id.
+    ///
+    /// Registry ids consist of a slab index and a generation; one multiplication spreads them well
+    /// enough.
     fn place(&self, id: u64) -> Option<&Place> {
         let spread = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLACES.trailing_zeros());
         self.places.get(usize::try_from(spread).unwrap_or_default())
     }
 
-    /// The span's slot, if the span is in it. `Relaxed` is enough: the caller received the span
-    /// after it was inserted.
+    /// The span's slot, if the span is in it.
+    ///
+    /// `Relaxed` is enough: the caller received the span after it was inserted.
     fn own_place(&self, id: u64) -> Option<&Place> {
         self.place(id).filter(|place| place.id.load(Ordering::Relaxed) == id)
     }

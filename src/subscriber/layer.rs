@@ -253,8 +253,9 @@ impl TracingLayer {
         }
     }
 
-    /// Records the event as a breadcrumb. An event of level ERROR also marks the enclosing span as
-    /// failed.
+    /// Records the event as a breadcrumb.
+    ///
+    /// An event of level ERROR also marks the enclosing span as failed.
     #[inline(never)]
     fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where

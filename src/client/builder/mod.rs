@@ -170,10 +170,10 @@ impl ConfigBuilder {
 
     /// Whether to send the transaction of a failed request even if it was not sampled.
     ///
-    /// A request has failed if its status is a [failed one](Self::failed_status_codes), an error was
-    /// captured in it, or it panicked. At most 10 such transactions a second are sent (burst 100).
-    /// To make this possible, spans are recorded in every request and discarded at its end.
-    /// Defaults to `true`.
+    /// A request has failed if its status is a [failed one](Self::failed_status_codes), if an error
+    /// was captured in it, or if it panicked. At most 10 such transactions a second are sent (burst
+    /// 100). To make this possible, spans are recorded in every request and discarded at its end if
+    /// they are not sent. Defaults to `true`.
     ///
     /// With `false`, only the ids, route and URL of an unsampled request are recorded. Its events
     /// then carry neither headers nor breadcrumbs.
