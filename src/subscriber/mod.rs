@@ -15,9 +15,9 @@
 //! # Which events are captured
 //!
 //! Events of level ERROR are recorded as breadcrumbs and also captured as Sentry events. The Sentry
-//! event contains the chain of an error in a field recorded as an error (`error = &error as &dyn
-//! Error`), or else the message. If the same failure is logged, captured and returned, it is one
-//! event, under its first id.
+//! event contains the error chain of a field that is recorded as an error, such as
+//! `error = &error as &dyn Error`, or else the message. If the same failure is logged, captured and
+//! returned, it is one event, under its first id.
 //!
 //! Errors that tower-http's `TraceLayer` and `CatchPanicLayer` log are only breadcrumbs: our layer
 //! sees the response itself, and the panic hook sees the panic.

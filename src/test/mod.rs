@@ -57,7 +57,7 @@ pub fn client() -> (Client, Captured) {
 
 /// Like [`client`], with your own settings.
 ///
-/// Destinations in the settings have no effect: nothing is sent over the network.
+/// A DSN in the settings has no effect: nothing is sent to its server.
 ///
 /// # Panics
 ///

@@ -79,8 +79,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The largest size, in bytes, of a file that is [attached to an
-    /// event](crate::Scope::add_attachment).
+    /// The largest size, in bytes, of an [attachment](crate::Scope::add_attachment).
     ///
     /// Defaults to 1 MiB.
     pub fn max_attachment_size(mut self, bytes: usize) -> Self {

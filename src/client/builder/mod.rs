@@ -78,9 +78,10 @@ impl ConfigBuilder {
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
     /// | `SENTRY_DEBUG` | [`debug`](Self::debug) |
     ///
-    /// `SENTRY_PROFILES_SAMPLE_RATE`, `SENTRY_PROFILE_SESSION_SAMPLE_RATE` and `SENTRY_SPOOL_DIR`
-    /// cause a warning if they are set: this version neither profiles nor spools. A variable whose
-    /// name is close to one of these also causes a warning; its value is not used.
+    /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and cause
+    /// a warning if they are above 0. `SENTRY_SPOOL_DIR` causes a warning if it is set. This version
+    /// neither profiles nor spools. A variable whose name is close to one of these also causes a
+    /// warning; its value is not used.
     pub fn from_env(self) -> Self {
         self.read(variables(), Role::Server)
     }
@@ -207,7 +208,7 @@ impl ConfigBuilder {
     /// |---|---|
     /// | `stock.internal` | this host |
     /// | `*.stock.internal` | its subdomains |
-    /// | `https://api.example/v2/` | URLs that begin with this |
+    /// | `https://api.example/v2/` | URLs with this scheme, host, port and beginning of the path |
     /// | `*` | all hosts |
     ///
     /// Trace headers reveal the release, the environment, the transaction's name and the DSN's
@@ -256,7 +257,8 @@ impl ConfigBuilder {
     ///
     /// The address is sent only if [`send_default_pii`](Self::send_default_pii) is on. It is the
     /// address that the outermost proxy saw: with `n` hops, the `n`th entry of `X-Forwarded-For`
-    /// from the end. Entries that a client writes into that header are never used.
+    /// from the end. Entries that a client writes into that header are never used. Without the
+    /// header, it is the address of the connection's peer; with fewer entries, none is sent.
     ///
     /// Defaults to 0: the address of the connection's peer, which needs axum's
     /// `into_make_service_with_connect_info::<SocketAddr>()`.
