@@ -4,8 +4,8 @@
 //! before our layer sees it. With one outside, our layer sees no response. The hook sees every
 //! panic where it starts, with its stack and the request's scope.
 //!
-//! The hook only captures and enqueues. It waits for delivery only if the process is about to abort
-//! (`panic = "abort"`). Then it calls the hook that was there before.
+//! The hook captures and enqueues. It waits for delivery only if the process is about to abort
+//! (`panic = "abort"`). Afterwards, it always calls the hook that was there before.
 
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};

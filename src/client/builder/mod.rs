@@ -78,10 +78,10 @@ impl ConfigBuilder {
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
     /// | `SENTRY_DEBUG` | [`debug`](Self::debug) |
     ///
-    /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and cause
-    /// a warning if they are above 0. `SENTRY_SPOOL_DIR` causes a warning if it is set. This version
-    /// neither profiles nor spools. A variable whose name is close to one of these also causes a
-    /// warning; its value is not used.
+    /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and
+    /// cause a warning if they are above 0. `SENTRY_SPOOL_DIR` causes a warning if it is set. This
+    /// version neither profiles nor spools. A variable whose name is close to one of these also
+    /// causes a warning; its value is not used.
     pub fn from_env(self) -> Self {
         self.read(variables(), Role::Server)
     }
