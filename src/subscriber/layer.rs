@@ -1,6 +1,8 @@
 //! The `tracing` layer. Without per-layer filters, it returns early if no recorded request is
 //! current.
 
+mod events;
+
 use std::fmt;
 
 use tracing::span::{Attributes, Id, Record};
@@ -10,16 +12,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::database;
-use super::failure;
 use super::index::Index;
-use super::visit::{encoded, fields_of};
+use super::visit::encoded;
 use crate::client::{Client, WeakClient};
 use crate::export::diagnostics::{explain, is_aloud};
-use crate::export::{Item, are_logs_wanted, is_exporter};
-use crate::record::BreadcrumbSource;
+use crate::export::{are_logs_wanted, is_exporter};
 use crate::scope::current::{self, Entered};
-use crate::scope::{LogPlace, capture_outside};
 
 /// Records `tracing` spans as spans of the current transaction, and `tracing` events as
 /// breadcrumbs.
@@ -253,72 +251,6 @@ impl TracingLayer {
         }
     }
 
-    /// Records the event as a breadcrumb.
-    ///
-    /// An event of level ERROR also marks the enclosing span as failed.
-    #[inline(never)]
-    fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let metadata = event.metadata();
-        if database::is_query(metadata) && current::may_record() {
-            Self::query(event, context);
-        }
-        if are_logs_wanted() {
-            self.log(event, context);
-        }
-        let takes_breadcrumbs = current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true);
-        if *metadata.level() == Level::ERROR {
-            self.note_error(event, context, takes_breadcrumbs);
-        } else if takes_breadcrumbs {
-            encoded(|fields| event.record(fields), |fields| Self::add_breadcrumb(metadata, fields));
-        }
-    }
-
-    fn add_breadcrumb(metadata: &'static Metadata<'static>, fields: &[u8]) {
-        current::with(|entered| entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields));
-    }
-
-    #[inline(never)]
-    fn note_error<S>(&self, event: &Event<'_>, context: &Context<'_, S>, takes_breadcrumbs: bool)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
-        let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
-        if takes_breadcrumbs {
-            Self::add_breadcrumb(event.metadata(), &fields);
-        }
-        let capture = if captures { failure::capture(event, fields) } else { None };
-        current::with(|entered| {
-            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
-            state.transaction.fail_span(span);
-            drop(state);
-            if let Some(capture) = capture {
-                entered.scope.capture(capture, span);
-            }
-        });
-    }
-
-    /// Handles the rare cases: an error outside any request, a driver's query below the level, and
-    /// logs.
-    #[inline(never)]
-    fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        if database::is_of_driver(event.metadata()) && database::is_query(event.metadata()) && current::may_record() {
-            Self::query(event, context);
-        }
-        if *event.metadata().level() == Level::ERROR {
-            self.capture_outside(event);
-        }
-        if are_logs_wanted() {
-            self.log(event, context);
-        }
-    }
-
     #[inline(never)]
     fn enter_span(id: u64) {
         if current::may_record() {
@@ -330,70 +262,6 @@ impl TracingLayer {
     fn exit_span(id: u64) {
         if current::may_record() {
             current::with(|entered| entered.scope.lock().transaction.exit_span(id));
-        }
-    }
-
-    /// Records a finished query as a span.
-    #[inline(never)]
-    fn query<S>(event: &Event<'_>, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let metadata = event.metadata();
-        let Some(elapsed) = database::elapsed(event) else { return };
-        let add = |entered: Entered<'_>, fields: &[u8]| {
-            let (parent, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
-            state.transaction.add_ended_span(metadata, parent, fields, elapsed);
-        };
-        encoded(
-            |fields| event.record(fields),
-            |fields| {
-                current::with(|entered| add(entered, fields));
-            },
-        );
-    }
-
-    /// Captures an error outside any request.
-    #[inline(never)]
-    fn capture_outside(&self, event: &Event<'_>) {
-        if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) || is_exporter() {
-            return;
-        }
-        let client = self.client.upgrade();
-        if client.is_enabled()
-            && let Some(capture) = failure::capture(event, fields_of(event))
-        {
-            capture_outside(client, capture);
-        }
-    }
-
-    /// Records the event as a structured log and in the security log, if these are on.
-    #[inline(never)]
-    fn log<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let metadata = event.metadata();
-        let here = current::with(|entered| entered.scope.client.clone());
-        // Logs of an ignored request are not sent, but security events are still written.
-        let is_ignored = here.as_ref().is_some_and(|client| !client.is_enabled());
-        let client = here.filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
-        let keeps = client.keeps_logs_of(metadata.target());
-        let sends = keeps.sends && !is_ignored && self.takes(metadata);
-        if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
-            return;
-        }
-        let fields = fields_of(event);
-        let place = current::with(|entered| {
-            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
-            entered.scope.log_place(&mut state, span)
-        });
-        let place = place.unwrap_or_else(LogPlace::outside);
-        if keeps.writes {
-            client.write_security_log(place.line(metadata, fields.clone()));
-        }
-        if sends {
-            client.submit(Item::Log(Box::new(place.line(metadata, fields))));
         }
     }
 

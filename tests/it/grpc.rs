@@ -18,7 +18,7 @@ use tower_sentry::protocol::{self, ItemType};
 use tower_sentry::test::{Captured, client_with};
 use tower_sentry::{CaptureError, Client, Config, SentryLayer};
 
-use crate::support::{Server, patience};
+use crate::support::{Server, patience, settle};
 
 /// gRPC's codes, the status of the span that the protocol gives each, and whether OpenTelemetry counts it as an error of the server.
 const CODES: [(u64, &str, bool); 17] = [
@@ -181,7 +181,7 @@ async fn a_call_without_a_code_of_grpc_is_unknown_or_has_the_status_of_http() {
     assert_eq!(ends(&captured), expected.map(|(path, end, _)| format!("POST {path} {end}")));
     let told = expected.iter().filter_map(|(path, _, told)| told.map(|told| format!("POST {path} {told}")));
     assert_eq!(messages(&captured), told.collect::<Vec<_>>());
-    support::settle(&client).await;
+    settle(&client).await;
 }
 
 #[tokio::test]
@@ -204,5 +204,5 @@ async fn an_error_on_a_call_of_grpc_waits_for_the_trailers() {
 
     let errors: Vec<_> = captured.events().into_iter().map(|event| (event.transaction, event.exception.values[0].value.clone())).collect();
     assert_eq!(errors, [(Some("POST /broken".to_owned()), Some("the disk is full".to_owned()))]);
-    support::settle(&client).await;
+    settle(&client).await;
 }

@@ -351,8 +351,8 @@ async fn a_transaction_has_at_most_a_thousand_spans_whatever_is_asked_for() {
         client.transaction("work").run(work).await;
 
         assert_eq!(captured.transactions()[0].spans.len(), expected, "{asked}");
+        support::settle(&client).await;
     }
-    support::settle(&client).await;
 }
 
 /// The events that a layer makes of three lines of a log, and the steps before the last of them.
