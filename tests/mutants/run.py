@@ -337,6 +337,11 @@ def main():
                 killed[mutant.name] = test
                 print(f"killed    {mutant.name}: {' '.join(test)}", flush=True)
     left = [mutant for mutant in wanted if mutant.name not in killed]
+    if not options.record:
+        # Whether a test notices them after all is looked for when the killers are: it takes all tests.
+        for mutant in [mutant for mutant in left if mutant.equivalent]:
+            left.remove(mutant)
+            print(f"equal     {mutant.name}: {mutant.equivalent}")
     if left and options.quick:
         for mutant in left:
             print(f"SURVIVED  {mutant.name}: {mutant.why} (by {known.get(mutant.name, 'no known test')})")
