@@ -188,7 +188,7 @@ fn measure(place: usize, side: &str) -> (i64, i64) {
     let case = format!("{place}/{side}");
     let measured = CASES.get(place).expect("a case of ours");
     let is_export = measured.setup == Setup::Export && side == "ours";
-    let toggle = if is_export { "tower_sentry::export::pipeline::Pipeline::seal" } else { "overhead::counted" };
+    let toggle = if is_export { "tower_sentry::exporter::pipeline::Pipeline::seal" } else { "overhead::counted" };
     let collect = |mode: &str| -> i64 {
         let out = std::env::temp_dir().join(format!("tower-sentry-overhead.{}.{place}.{side}", std::process::id()));
         let output = Command::new("valgrind")

@@ -4,8 +4,8 @@
 use std::ops::Deref;
 
 use crate::client::{Client, Config, ConfigBuilder, set_default_client};
+use crate::diagnostics;
 use crate::error::Error;
-use crate::export::diagnostics;
 use crate::panic_hook;
 
 impl ConfigBuilder {

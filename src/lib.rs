@@ -64,24 +64,29 @@ mod subscriber;
 pub mod scope;
 
 mod client;
-mod trace;
 
-mod export;
+mod exporter;
 
-mod exception;
-pub mod propagation;
+mod payload;
+mod transport;
+
+mod event;
 mod record;
+
+pub mod propagation;
 pub mod redaction;
 mod sampling;
 
+mod diagnostics;
 mod error;
 pub mod protocol;
+mod unwind;
 
 pub mod guide;
 
 pub use client::{Client, Config, ConfigBuilder};
 pub use error::{Error, FlushError};
-pub use export::{Counts, Stats};
+pub use exporter::{Counts, Stats};
 pub use incoming::{CaptureError, SentryLayer, SpanLayer};
 pub use init::Guard;
 pub use protocol::{Breadcrumb, EventId, Level, User};

@@ -12,8 +12,9 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
 use crate::client::default_client;
-use crate::exception;
+use crate::event;
 use crate::scope::{capture_panic, current};
+use crate::unwind;
 
 /// Installs the hook once per process.
 pub(crate) fn install() {
@@ -37,12 +38,12 @@ fn report(info: &PanicHookInfo<'_>) {
     if !is_first {
         return;
     }
-    if !exception::is_contained() && is_heard() {
+    if !unwind::is_catching() && is_heard() {
         let message = match info.location() {
             Some(place) => format!("{} ({place})", payload(info)),
             None => payload(info).to_owned(),
         };
-        capture_panic(&message, exception::addresses());
+        capture_panic(&message, event::addresses());
         if cfg!(panic = "abort") {
             let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
             if let Some(timeout) = client.settings().map(|settings| settings.shutdown_timeout) {

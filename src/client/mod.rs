@@ -16,8 +16,10 @@ pub use config::Config;
 use names::Names;
 pub(crate) use settings::Settings;
 
+use crate::diagnostics;
 use crate::error::{Error, FlushError};
-use crate::export::{Exporter, Facts, Item, SessionEnd, Stats, diagnostics, is_security};
+use crate::exporter::{Exporter, Item, SessionEnd, Stats, is_security};
+use crate::payload::Facts;
 use crate::protocol::{Category, DiscardReason};
 use crate::record::{LogLine, Record};
 use crate::redaction::Redactor;
@@ -297,8 +299,8 @@ pub(crate) fn set_default_client(client: &Client) {
     *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = client.downgrade();
 }
 
-fn export_settings(settings: &Settings) -> crate::export::Settings {
-    crate::export::Settings {
+fn export_settings(settings: &Settings) -> crate::exporter::Settings {
+    crate::exporter::Settings {
         dsn: settings.dsn.clone(),
         spotlight: settings.spotlight.clone(),
         console: settings.console,

@@ -8,7 +8,7 @@ use super::builder::ConfigBuilder;
 use super::env::{Environment, NEEDS_RUSTLS, checked_rate, read_url};
 use super::settings::{Settings, Source};
 use crate::error::Error;
-use crate::export::SecurityLog;
+use crate::exporter::SecurityLog;
 use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::sampling::TrustParent;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::export::{BeforeSend, BeforeSendTransaction, IgnoredErrors, SecurityLog, Transport};
+use crate::exporter::{BeforeSend, BeforeSendTransaction, IgnoredErrors, SecurityLog};
 use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
+use crate::transport::Transport;
 
 /// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
-use crate::exception;
+use crate::event;
+use crate::event::Backtrace;
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::protocol::Stacktrace;
 use crate::protocol::{EventId, Exception};
-use crate::record::Backtrace;
 use crate::scope::{Capture, current};
 
 /// Gives the layer the error behind a failed response, with its sources and a stack trace.
@@ -71,8 +71,7 @@ impl CaptureError {
     fn read(error: &(dyn Error + 'static), type_name: Option<&str>, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
         // While monitoring is off, nothing is read.
         let is_heard = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
-        let (chain, addresses) =
-            if is_heard { (exception::chain(error, type_name), exception::addresses()) } else { (Vec::new(), Vec::new()) };
+        let (chain, addresses) = if is_heard { (event::chain(error, type_name), event::addresses()) } else { (Vec::new(), Vec::new()) };
         // If the same failure was captured already, this error takes that event's id: only one
         // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain)).unwrap_or_else(EventId::new);
@@ -124,8 +123,8 @@ impl From<anyhow::Error> for CaptureError {
             fn read(&self) -> Option<Stacktrace> {
                 let backtrace = self.0.backtrace();
                 let is_captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
-                let text = is_captured.then(|| exception::limited(format_args!("{backtrace}"), TRACE_LIMIT)).flatten();
-                exception::text::trace(&text?)
+                let text = is_captured.then(|| event::limited(format_args!("{backtrace}"), TRACE_LIMIT)).flatten();
+                event::text::trace(&text?)
             }
 
             fn is_trustworthy(&self) -> bool {
@@ -151,7 +150,7 @@ impl From<eyre::Report> for CaptureError {
         impl Backtrace for Eyre {
             fn read(&self) -> Option<Stacktrace> {
                 // `eyre`'s handler exposes the trace and the location only in its `Debug` output.
-                exception::text::report(&exception::limited(format_args!("{:?}", self.0), TRACE_LIMIT)?)
+                event::text::report(&event::limited(format_args!("{:?}", self.0), TRACE_LIMIT)?)
             }
 
             fn is_trustworthy(&self) -> bool {

@@ -12,9 +12,8 @@ use super::capture_error::CaptureError;
 use super::rules::Rules;
 use super::status::Outcome;
 use crate::protocol::SpanStatus;
-use crate::record::{Moment, Parent, ResponseFacts};
+use crate::record::{Moment, Parent, ResponseFacts, clock};
 use crate::scope::{Ending, Shared, current};
-use crate::trace::clock;
 
 /// A poll of at least this many nanoseconds counts as blocking its thread.
 const BLOCKED_FROM: u64 = 200_000_000;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use http::Method;
 
-use crate::export::diagnostics;
+use crate::diagnostics;
 
 /// Options of one route.
 ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::route::Routes;
-use crate::export::diagnostics;
+use crate::diagnostics;
 use crate::protocol::{EventId, SpanId, TraceId};
 
 /// A user's function that names requests.

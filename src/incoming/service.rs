@@ -17,11 +17,10 @@ use super::request::{Noticed, client_address, copy_headers, describe};
 use super::rules::{RequestHead, Rules};
 use super::running::{Ignored, Running};
 use crate::client::{Client, Settings};
-use crate::exception;
 use crate::propagation;
-use crate::record::Record;
+use crate::record::{Record, clock};
 use crate::scope::{Extent, Kind, OwnSpan, Shared, continue_or_begin, current};
-use crate::trace::clock;
+use crate::unwind;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
 pub struct SentryService<S, F> {
@@ -89,7 +88,7 @@ impl<S, F> SentryService<S, F> {
     fn name<B>(&self, request: &Request<B>, record: &mut Record) {
         let Some(name) = &self.rules.name else { return };
         // A panic of that function must not end the request.
-        if let Some(Some(name)) = exception::contained(|| name(&RequestHead::of(request))) {
+        if let Some(Some(name)) = unwind::catch(|| name(&RequestHead::of(request))) {
             let is_admitted = self.client.admits_name(&name, clock::nanos(record.start));
             record.name_by_user(if is_admitted { &name } else { "<overflow>" });
         }

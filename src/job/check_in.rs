@@ -9,11 +9,10 @@ use pin_project_lite::pin_project;
 
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::export::Item;
+use crate::exporter::Item;
 use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor};
-use crate::record::Moment;
+use crate::record::{Moment, clock};
 use crate::scope::current;
-use crate::trace::clock;
 
 impl Client {
     /// Reports a run of a cron job to the server's monitor of this name.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::export::diagnostics;
+use crate::diagnostics;
 use crate::propagation::{self, Carrier, Incoming};
 
 /// The description of a job before it runs.

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::info::JobInfo;
 use super::running::Running;
 use crate::client::Client;
-use crate::exception;
+use crate::event;
 
 /// Records every job of a worker as a transaction, and its errors as events.
 ///
@@ -198,7 +198,7 @@ where
         let this = self.project();
         let Some(running) = this.running else { return this.inner.poll(cx) };
         let output = ready!(running.enter(|| this.inner.poll(cx)));
-        let chain = output.as_ref().err().map(F::error).map(|(error, type_name)| exception::chain(error, type_name));
+        let chain = output.as_ref().err().map(F::error).map(|(error, type_name)| event::chain(error, type_name));
         running.end_with(output.is_err(), chain);
         Poll::Ready(output)
     }

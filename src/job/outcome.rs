@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::exception;
+use crate::event;
 
 /// The result of a piece of work. The compiler infers `Kind`, the form of its error.
 ///
@@ -101,6 +101,6 @@ impl<T, E: fmt::Display> Outcome<Plain> for TextError<T, E> {
     }
 
     fn text(&self) -> Option<String> {
-        self.0.as_ref().err().map(|error| exception::shown(&format_args!("{error}")))
+        self.0.as_ref().err().map(|error| event::shown(&format_args!("{error}")))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::exception;
+use crate::event;
 use crate::protocol::{Exception, SpanStatus};
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::scope::{Capture, Ending, Extent, Scope, Shared, continue_or_begin, current};
@@ -63,8 +63,8 @@ impl Running {
 
     /// The work has ended.
     pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
-        let chain = outcome.error().map(|(error, type_name)| exception::chain(error, type_name));
-        self.end_with(outcome.has_failed(), chain.or_else(|| outcome.text().map(|text| exception::text_alone(&text))));
+        let chain = outcome.error().map(|(error, type_name)| event::chain(error, type_name));
+        self.end_with(outcome.has_failed(), chain.or_else(|| outcome.text().map(|text| event::text_alone(&text))));
     }
 
     /// Like [`end`](Self::end), with the chain of the error.

@@ -1,4 +1,4 @@
-//! The flat record of a request: plain data, written by `trace` and `scope`, read by `export`.
+//! The flat record of a request: plain data, written by `scope`, read by `payload`.
 //!
 //! A record is a handful of vectors that keep their capacity from request to request. Spans are
 //! rows, their fields are bytes in one arena, and their names are `tracing`'s static ones. Nothing
@@ -6,14 +6,16 @@
 
 mod arena;
 mod breadcrumbs;
-mod event;
+pub(crate) mod clock;
 mod facts;
 mod headers;
+mod log;
 mod moment;
 mod naming;
 mod pool;
 mod room;
 mod scope_data;
+mod transaction;
 
 use std::borrow::Cow;
 
@@ -21,13 +23,14 @@ use tracing::Metadata;
 
 pub(crate) use arena::{FIELD_LIMIT, FieldValue, FieldWriter, Fields, Key};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
-pub(crate) use event::{Backtrace, Captured, EventRecord, LogLine, LogRecord, MENTIONED};
 pub(crate) use facts::{Polls, RequestFacts, ResponseFacts, SpanPolls, TraceFacts};
 pub(crate) use headers::HeaderFact;
 use headers::Lengths;
+pub(crate) use log::{LogLine, LogRecord};
 pub(crate) use moment::Moment;
 pub(crate) use pool::Pool;
 pub(crate) use scope_data::ScopeData;
+pub(crate) use transaction::LiveTransaction;
 
 use crate::protocol::{SpanId, SpanStatus, TransactionSource};
 

@@ -3,9 +3,8 @@
 use crate::client::Client;
 use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
-use crate::record::{Record, TraceFacts};
+use crate::record::{Record, TraceFacts, clock};
 use crate::sampling::{self, Decision, SamplingContext, TrustParent};
-use crate::trace::clock;
 
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own_rate: Option<f64>, record: &mut Record) -> Decision {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::state::{Phase, Shared, State};
 use super::{Scope, current, nested};
 use crate::client::{Client, default_client};
-use crate::exception;
-use crate::export::Item;
+use crate::event;
+use crate::event::{Backtrace, Captured, EventRecord, MENTIONED};
+use crate::exporter::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId};
-use crate::record::{Backtrace, Captured, EventRecord, LogRecord, MENTIONED, Parent};
-use crate::trace::clock;
+use crate::record::{LogRecord, Parent, clock};
 
 /// At most this many errors of a request wait for the response head; further ones are sent at once.
 const PARKED_LIMIT: usize = 8;
@@ -58,8 +58,8 @@ pub(crate) struct Capture {
 impl Capture {
     /// An error that the user captures explicitly, with the stack of this call.
     pub(crate) fn error(error: &(dyn Error + 'static)) -> Self {
-        let addresses = if current_client().is_enabled() { exception::addresses() } else { Vec::new() };
-        Self { exceptions: exception::chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
+        let addresses = if current_client().is_enabled() { event::addresses() } else { Vec::new() };
+        Self { exceptions: event::chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
     }
 
     /// A message.
@@ -71,11 +71,11 @@ impl Capture {
     pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
         let mechanism = "panic";
         Self {
-            exceptions: exception::panic(message),
+            exceptions: event::panic(message),
             handled: false,
             addresses,
             at_once: true,
-            ..Self::new(exception::level(mechanism), mechanism)
+            ..Self::new(event::level(mechanism), mechanism)
         }
     }
 

@@ -1,7 +1,7 @@
 //! Feedback from users.
 
 use super::Scope;
-use crate::export::Item;
+use crate::exporter::Item;
 use crate::protocol::{EventId, Feedback, FeedbackEvent};
 
 impl Scope {

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError};
 use super::capture::submit;
 use super::state::{Phase, Shared, State};
 use crate::client::Client;
-use crate::export::{self, Item, SessionEnd, diagnostics};
+use crate::diagnostics;
+use crate::exporter::{Item, SessionEnd};
+use crate::payload;
 use crate::protocol::{Category, DiscardReason, SpanStatus};
-use crate::record::{Moment, ResponseFacts};
-use crate::trace::clock;
+use crate::record::{Moment, ResponseFacts, clock};
 
 /// How the work of a scope ended.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +143,7 @@ impl Shared {
     /// Logs which request blocked its thread for `nanos` in one poll. At most once a minute.
     pub(crate) fn warn_of_blocking(&self, nanos: u64) {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
-        let name = export::name_of(&self.lock().transaction.record);
+        let name = payload::name(&self.lock().transaction.record);
         TROUBLE.warn(&format!(
             "{name} blocked its thread for {} ms in one poll: whatever else runs there waits; spawn_blocking is for such work",
             nanos / 1_000_000

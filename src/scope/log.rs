@@ -7,8 +7,7 @@ use tracing::Metadata;
 use super::state::State;
 use super::{Shared, nested};
 use crate::protocol::{SpanId, TraceId};
-use crate::record::{LogLine, LogRecord, Parent, ScopeData};
-use crate::trace::clock;
+use crate::record::{LogLine, LogRecord, Parent, ScopeData, clock};
 
 /// The trace, the span and the user of a log.
 pub(crate) struct LogPlace {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state::State;
 use super::{Scope, Shared};
 use crate::client::Settings;
-use crate::export;
+use crate::payload;
 use crate::propagation::{self, Carrier, Incoming, Outgoing};
 use crate::protocol::DynamicSamplingContext;
 use crate::record::{Parent, Record};
@@ -105,7 +105,7 @@ fn own_context(record: &Record, settings: &Settings) -> Option<DynamicSamplingCo
         sampled: Some(trace.sampled.to_string()),
         release: settings.release.clone(),
         environment: Some(settings.environment.clone()),
-        transaction: Some(redactor.text(&export::name_of(record)).into_owned()).filter(|name| !name.is_empty()),
+        transaction: Some(redactor.text(&payload::name(record)).into_owned()).filter(|name| !name.is_empty()),
         org_id: dsn.org_id().map(str::to_owned),
         replay_id: None,
     })

@@ -8,10 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Scope;
-use crate::export::diagnostics;
+use crate::diagnostics;
 use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Level, User};
-use crate::record::{BreadcrumbSource, ScopeData};
-use crate::trace::clock;
+use crate::record::{BreadcrumbSource, ScopeData, clock};
 
 impl Scope {
     /// Sets the user for whom the request is served.

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::capture::{Failure, Parked};
 use crate::client::{Client, Settings};
 use crate::protocol::{EventId, SpanId, TraceId};
-use crate::record::{Moment, Record};
+use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
-use crate::trace::Transaction;
 
 /// A scope. While its state is locked, no user code may run: no `Debug`, no `Display`, no hook.
 pub(crate) struct Shared {
@@ -26,7 +25,7 @@ pub(crate) struct Shared {
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(crate) struct State {
-    pub(crate) transaction: Transaction,
+    pub(crate) transaction: LiveTransaction,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
     /// Whether it is a job, whose returned error is captured at its end, and not a request.
@@ -109,7 +108,7 @@ impl Shared {
         client: &Client,
         settings: &Settings,
         has_head: bool,
-        begin: impl FnOnce(&mut Transaction) -> (Decision, Extent),
+        begin: impl FnOnce(&mut LiveTransaction) -> (Decision, Extent),
     ) -> Arc<Self> {
         let mut scope = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut scope = scope.take().unwrap_or_else(|| Arc::new(Self::idle(client.take_record())));
@@ -155,7 +154,7 @@ impl Shared {
 
     fn idle(record: Box<Record>) -> Self {
         let state = State {
-            transaction: Transaction::idle(record),
+            transaction: LiveTransaction::idle(record),
             decision: Decision { sampled: false, rate: 0.0, is_final: true },
             phase: Phase::Open,
             is_job: false,

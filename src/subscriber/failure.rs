@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use crate::exception;
+use crate::event;
 use crate::protocol::Exception;
 use crate::record::LogRecord;
 use crate::scope::Capture;
@@ -44,7 +44,7 @@ struct Found {
 impl Visit for Found {
     fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
         if self.chain.is_empty() {
-            self.chain = exception::chain(error, None);
+            self.chain = event::chain(error, None);
         }
     }
 
@@ -54,8 +54,8 @@ impl Visit for Found {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
-            "message" => self.message = Some(exception::shown(value)),
-            "error" | "err" | "exception" => self.text = Some(exception::shown(value)),
+            "message" => self.message = Some(event::shown(value)),
+            "error" | "err" | "exception" => self.text = Some(event::shown(value)),
             _ => {}
         }
     }

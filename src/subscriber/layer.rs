@@ -15,8 +15,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
-use crate::export::diagnostics::{explain, is_aloud};
-use crate::export::{are_logs_wanted, is_exporter};
+use crate::diagnostics::{explain, is_aloud};
+use crate::exporter::{are_logs_wanted, is_exporter};
 use crate::scope::current::{self, Entered};
 
 /// Records `tracing` spans as spans of the current transaction, and `tracing` events as

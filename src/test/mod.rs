@@ -40,9 +40,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub use captured::Captured;
 
 use crate::client::{Client, Config, ConfigBuilder};
+use crate::record::clock;
 use crate::redaction::Redaction;
 use crate::subscriber::TracingLayer;
-use crate::trace::clock;
 
 /// Creates a client that sends nothing, and access to the data it captured.
 ///

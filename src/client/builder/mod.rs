@@ -13,9 +13,10 @@ use super::config::Config;
 use super::env::{Environment, Role};
 use super::settings::Settings;
 use crate::error::Error;
-use crate::export::{BeforeSend, BeforeSendTransaction, IgnoredErrors, Transport};
+use crate::exporter::{BeforeSend, BeforeSendTransaction, IgnoredErrors};
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
+use crate::transport::Transport;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
 ///

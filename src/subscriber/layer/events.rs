@@ -8,7 +8,7 @@ use super::super::visit::{encoded, fields_of};
 use super::super::{database, failure};
 use super::TracingLayer;
 use crate::client::Client;
-use crate::export::{Item, are_logs_wanted, is_exporter};
+use crate::exporter::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
 use crate::scope::{LogPlace, capture_outside};

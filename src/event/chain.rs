@@ -1,0 +1,190 @@
+//! The chain of an error: its types and messages, outermost first.
+
+use std::error::Error;
+use std::fmt::{self, Write as _};
+
+use super::type_name;
+use crate::protocol::{Exception, Level, Mechanism};
+use crate::unwind;
+
+/// Causes beyond this limit are left out: a chain may be endless or a circle.
+const CAUSES_LIMIT: usize = 10;
+/// The length of a message that Sentry keeps, in bytes.
+const MESSAGE_LIMIT: usize = 8 * 1024;
+
+/// Returns the chain of `error`, outermost first.
+///
+/// `type_name` is the type of the outermost error, if the caller knows it.
+pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> Vec<Exception> {
+    let mut chain = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if chain.len() > CAUSES_LIMIT {
+            break;
+        }
+        let mut exception = Exception { value: Some(message(error)), ..Exception::default() };
+        match type_name.filter(|_| chain.is_empty()) {
+            Some(path) => {
+                let (module, name) = type_name::split(path);
+                exception.kind = Some(name);
+                exception.module = module.map(str::to_owned);
+            }
+            None => exception.kind = Some(type_name::of_debug(error)),
+        }
+        chain.push(exception);
+        next = unwind::catch(|| error.source()).flatten();
+    }
+    chain
+}
+
+/// Returns a panic as a chain of one entry.
+pub(crate) fn panic(message: &str) -> Vec<Exception> {
+    vec![Exception { kind: Some("panic".to_owned()), value: Some(message.to_owned()), ..Exception::default() }]
+}
+
+/// Returns a text that stands for an error, as a chain of one entry.
+pub(crate) fn text_alone(text: &str) -> Vec<Exception> {
+    vec![Exception { kind: Some("Error".to_owned()), value: Some(text.to_owned()), ..Exception::default() }]
+}
+
+/// Sets the mechanism of each entry: its position in the chain, and `handled`.
+///
+/// All entries share one `handled`, because a single `false` marks the session as crashed.
+pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
+    for (id, exception) in (0..).zip(chain) {
+        exception.mechanism = Some(match id {
+            0_u32 => Mechanism { kind: kind.to_owned(), handled: Some(handled), exception_id: Some(0), ..Mechanism::default() },
+            id => Mechanism {
+                kind: "chained".to_owned(),
+                handled: Some(handled),
+                exception_id: Some(id),
+                parent_id: Some(id - 1),
+                source: Some("source()".to_owned()),
+            },
+        });
+    }
+}
+
+/// Returns the level of an event from the mechanism that caught its failure.
+pub(crate) fn level(mechanism: &str) -> Level {
+    if mechanism == "panic" { Level::Fatal } else { Level::Error }
+}
+
+fn message(error: &dyn Error) -> String {
+    let mut text = Bounded { text: String::new(), limit: MESSAGE_LIMIT };
+    // The writer returns an error only at the limit.
+    match unwind::catch(|| write!(text, "{error}")) {
+        Some(_) => text.text,
+        None => "<the error's Display panicked>".to_owned(),
+    }
+}
+
+/// Returns the `Debug` text of a value, cut at the length of a message.
+pub(crate) fn shown(value: &dyn fmt::Debug) -> String {
+    let mut text = Bounded { text: String::new(), limit: MESSAGE_LIMIT };
+    // The writer returns an error only at the limit.
+    let _ = unwind::catch(|| write!(text, "{value:?}"));
+    text.text
+}
+
+/// Formats a user's text, cut at `limit` bytes.
+///
+/// Returns `None` if formatting panicked.
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+pub(crate) fn limited(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
+    let mut limited = Bounded { text: String::new(), limit };
+    // The writer returns an error only at the limit.
+    let _ = unwind::catch(|| limited.write_fmt(text))?;
+    Some(limited.text)
+}
+
+/// A writer that stops formatting at a limit of bytes.
+struct Bounded {
+    text: String,
+    limit: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.limit - self.text.len();
+        if text.len() > room {
+            self.text.push_str(text.get(..(0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default());
+            return Err(fmt::Error);
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Link(usize);
+
+    impl fmt::Display for Link {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "link {}", self.0)
+        }
+    }
+
+    impl Error for Link {
+        // A circle: every link has the same cause.
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            static AGAIN: Link = Link(1);
+            Some(&AGAIN)
+        }
+    }
+
+    #[test]
+    fn a_circle_of_causes_is_cut() {
+        let chain = chain(&Link(0), Some("shop::cart::Link"));
+
+        assert_eq!(chain.len(), CAUSES_LIMIT + 1);
+        assert_eq!(chain.first().and_then(|first| first.module.as_deref()), Some("shop::cart"));
+        assert_eq!(chain.get(1).and_then(|cause| cause.kind.as_deref()), Some("Link"));
+    }
+
+    #[test]
+    fn a_display_that_panics_or_never_ends_is_contained() {
+        #[derive(Debug)]
+        struct Panics;
+        impl fmt::Display for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("in Display")
+            }
+        }
+        impl Error for Panics {}
+        #[derive(Debug)]
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("again and again ")?;
+                }
+            }
+        }
+        impl Error for Endless {}
+
+        let value = |error: &(dyn Error + 'static)| chain(error, None).into_iter().next().and_then(|first| first.value);
+
+        assert_eq!(value(&Panics).as_deref(), Some("<the error's Display panicked>"));
+        assert_eq!(value(&Endless).map(|text| text.len()), Some(MESSAGE_LIMIT));
+    }
+
+    #[test]
+    fn mechanisms_point_to_their_parents() {
+        let mut chain = chain(&Link(0), None);
+        chain.truncate(3);
+
+        mechanisms(&mut chain, "auto.http.tower", false);
+
+        let parents: Vec<_> =
+            chain.iter().map(|exception| exception.mechanism.as_ref().and_then(|mechanism| mechanism.parent_id)).collect();
+        assert_eq!(parents, [None, Some(0), Some(1)]);
+        let ids = chain.iter().map(|exception| exception.mechanism.as_ref().and_then(|mechanism| mechanism.exception_id));
+        assert_eq!(ids.collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+        assert!(chain.iter().all(|exception| exception.mechanism.as_ref().is_some_and(|mechanism| mechanism.handled == Some(false))));
+    }
+}

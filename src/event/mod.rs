@@ -1,0 +1,23 @@
+//! What a request or job reports: errors, panics and messages, captured once.
+//!
+//! A failure becomes a [`Captured`] when it is reported: the chain of types and messages, the
+//! addresses of its frames, and how it was caught. With a copy of its scope it is an
+//! [`EventRecord`], which goes to the exporter. Frames are resolved there, because resolving takes
+//! milliseconds.
+
+mod backtrace;
+mod captured;
+mod chain;
+mod grouping;
+pub(crate) mod images;
+mod in_app;
+pub(crate) mod source;
+pub(crate) mod text;
+mod type_name;
+
+pub(crate) use backtrace::{addresses, stacktrace};
+pub(crate) use captured::{Backtrace, Captured, EventRecord, MENTIONED};
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+pub(crate) use chain::limited;
+pub(crate) use chain::{chain, level, mechanisms, panic, shown, text_alone};
+pub(crate) use grouping::fingerprint;

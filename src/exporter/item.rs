@@ -1,0 +1,68 @@
+//! The items that are handed over to the exporter.
+
+use super::ledger::Load;
+use crate::event::EventRecord;
+use crate::protocol::{Category, CheckIn, FeedbackEvent};
+use crate::record::{LogLine, Record};
+
+/// A record that is handed over to the exporter.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Event(Box<EventRecord>),
+    Transaction(Box<Record>),
+    CheckIn(Box<CheckIn>),
+    Feedback(Box<FeedbackEvent>),
+    Log(Box<LogLine>),
+}
+
+/// Priority: which items leave first, and which give way when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Errors, and rare items that a user waits for: check-ins and feedback.
+    Urgent,
+    Transactions,
+    Logs,
+}
+
+impl Item {
+    pub(crate) fn category(&self) -> Category {
+        match self {
+            Self::Event(_) => Category::Error,
+            Self::Transaction(_) => Category::Transaction,
+            Self::CheckIn(_) => Category::Monitor,
+            Self::Feedback(_) => Category::Feedback,
+            Self::Log(_) => Category::LogItem,
+        }
+    }
+
+    pub(super) fn class(&self) -> Class {
+        match self {
+            Self::Event(_) | Self::CheckIn(_) | Self::Feedback(_) => Class::Urgent,
+            Self::Transaction(_) => Class::Transactions,
+            Self::Log(_) => Class::Logs,
+        }
+    }
+
+    /// What the item counts for in the ledger.
+    pub(super) fn load(&self) -> Load {
+        let one = Load::one(self.category());
+        match self {
+            Self::Event(event) => Load { bytes: event.attached(), ..one },
+            // The root counts as a span too.
+            Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
+            Self::Log(line) => Load { bytes: line.size() as u64, ..one },
+            Self::CheckIn(_) | Self::Feedback(_) => one,
+        }
+    }
+
+    /// The approximate number of bytes that the item holds.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Event(event) => event.size(),
+            Self::Transaction(record) => record.size(),
+            Self::CheckIn(_) => size_of::<CheckIn>(),
+            Self::Feedback(feedback) => feedback.size(),
+            Self::Log(line) => size_of::<LogLine>() + line.size(),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Delivers records from the queue to their destinations, on one thread.
+//!
+//! A request hands over a finished record with one [`submit`](Exporter::submit), which never waits.
+//! The exporter's own thread takes the record from the bounded queue and runs the hooks. It redacts
+//! the data while it serialises, then compresses and sends the envelope, and obeys the server's
+//! rate limits. The record's memory returns to the pool. One ledger counts everything that is
+//! dropped, by reason.
+//!
+//! The exporter never records its own work. Its thread has no scope, and its messages have the
+//! target `tower_sentry`, which the tracing layer ignores.
+
+mod backoff;
+mod delivery;
+mod gzip;
+mod ignore;
+mod item;
+mod ledger;
+mod logs;
+mod pipeline;
+mod queue;
+mod rate_limit;
+mod security_log;
+mod sessions;
+mod thread;
+mod worker;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+pub(crate) use ignore::IgnoredErrors;
+pub(crate) use item::Item;
+pub use ledger::{Counts, Stats};
+pub(crate) use security_log::SecurityLog;
+pub(crate) use sessions::SessionEnd;
+pub(crate) use thread::is_exporter;
+
+use self::ledger::Ledger;
+use self::pipeline::Pipeline;
+use self::queue::Queue;
+use self::security_log::SecurityQueue;
+use self::sessions::Sessions;
+use crate::error::{Error, FlushError};
+use crate::event::EventRecord;
+use crate::payload::Facts;
+use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
+use crate::record::{LogLine, Pool, Record};
+use crate::redaction::Redactor;
+use crate::transport::{LONGEST_WAIT, Transport};
+use crate::unwind;
+
+/// A hook that may change an event, or drop it by returning `None`.
+pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
+/// A hook that may change a transaction, or drop it by returning `None`.
+pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
+
+/// Whether any client of the process keeps logs. Read for each `tracing` event.
+static LOGS_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether any client of the process keeps logs.
+#[inline]
+pub(crate) fn are_logs_wanted() -> bool {
+    LOGS_WANTED.load(Ordering::Relaxed)
+}
+
+/// Whether an event with this target is a security event.
+pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
+    ignore::is_below(target, &log.target)
+}
+
+/// The exporter's settings. The exporter does not depend on the code that submits items.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
+pub(crate) struct Settings {
+    pub(crate) dsn: Option<Dsn>,
+    pub(crate) spotlight: Option<::http::Uri>,
+    pub(crate) console: bool,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) facts: Facts,
+    pub(crate) redactor: Redactor,
+    pub(crate) ignored: IgnoredErrors,
+    pub(crate) include_source_context: bool,
+    pub(crate) default_fingerprint: bool,
+    pub(crate) min_span_duration: Duration,
+    pub(crate) security_log: Option<SecurityLog>,
+    /// Whether structured logs are sent.
+    pub(crate) enable_logs: bool,
+    pub(crate) before_send: Option<BeforeSend>,
+    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) queue_items: usize,
+    pub(crate) queue_bytes: usize,
+    /// The message to log once the exporter has started.
+    pub(crate) start_line: Option<String>,
+}
+
+/// A handle to the exporter, for the request path.
+pub(crate) struct Exporter {
+    shared: Arc<Shared>,
+}
+
+/// The state that requests and the worker share.
+struct Shared {
+    queue: Queue,
+    ledger: Ledger,
+    pool: Pool,
+    sessions: Sessions,
+    security: SecurityQueue,
+    commands: Mutex<Vec<Flush>>,
+    /// The worker has ended, for whatever reason, and answers no more commands.
+    has_ended: AtomicBool,
+}
+
+/// A command to the worker: deliver everything that was submitted so far.
+struct Flush {
+    deadline: Instant,
+    close: bool,
+    /// All items with smaller numbers must be sent or dropped before the flush is done.
+    up_to: u64,
+    /// The sessions counted so far were taken for sending.
+    took_sessions: bool,
+    /// The drops counted so far were taken for a client report.
+    took_report: bool,
+    /// Receives the number of items that are left.
+    done: mpsc::SyncSender<u64>,
+}
+
+impl Exporter {
+    /// Starts the exporter's thread.
+    ///
+    /// Slow steps (TLS roots, the HTTP client) happen on that thread.
+    pub(crate) fn start(settings: Settings) -> Result<Self, Error> {
+        if settings.enable_logs || settings.security_log.is_some() {
+            LOGS_WANTED.store(true, Ordering::Relaxed);
+        }
+        let shared = Arc::new(Shared::new(settings.queue_items, settings.queue_bytes));
+        let of_worker = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("tower-sentry".to_owned())
+            .spawn(move || thread::run(settings, &of_worker))
+            .map_err(|error| Error::exporter(format!("the exporter's thread could not be started: {error}")))?;
+        Ok(Self { shared })
+    }
+
+    /// Takes a cleared record from the pool.
+    pub(crate) fn take_record(&self) -> Box<Record> {
+        self.shared.pool.take()
+    }
+
+    /// Returns a record to the pool.
+    pub(crate) fn give_back(&self, record: Box<Record>) {
+        self.shared.pool.give_back(record);
+    }
+
+    /// Submits an item, or drops and counts it. Never waits.
+    pub(crate) fn submit(&self, item: Item) {
+        self.shared.ledger.capture(item.load());
+        for dropped in self.shared.queue.push(item) {
+            // An event that does not fit with its attachments is sent without them.
+            let dropped = match dropped {
+                Item::Event(mut event) if event.scope.set.has_attachments() => {
+                    let bytes = event.attached();
+                    event.scope.set.clear_attachments();
+                    self.shared.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
+                    match self.shared.queue.push(Item::Event(event)).pop() {
+                        Some(dropped) => dropped,
+                        None => continue,
+                    }
+                }
+                dropped => dropped,
+            };
+            let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
+            self.shared.ledger.discard(dropped.load(), reason);
+            self.shared.recycle(dropped);
+        }
+    }
+
+    /// Hands over a line for the security log. Never waits.
+    pub(crate) fn write_security_log(&self, line: Box<LogLine>) {
+        self.shared.security.push(line);
+        self.shared.queue.wake();
+    }
+
+    /// Counts items that were dropped before they reached the exporter.
+    pub(crate) fn discard(&self, reason: DiscardReason, category: Category, quantity: u64) {
+        self.shared.ledger.capture_and_discard(reason, category, quantity);
+    }
+
+    /// Counts a request for release health; `started` is in nanoseconds since the epoch.
+    pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
+        self.shared.sessions.add(started, end);
+    }
+
+    /// Returns the counts at this moment.
+    pub(crate) fn stats(&self) -> Stats {
+        self.shared.ledger.stats()
+    }
+
+    /// Waits at most `timeout` until everything submitted so far is delivered or dropped.
+    ///
+    /// If `close` is true, the exporter accepts no more items from the start of the call. Blocks
+    /// the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if items are left when the timeout ends.
+    pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
+        // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
+        let timeout = timeout.min(LONGEST_WAIT);
+        let (done, answer) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + timeout;
+        // Close before sending the command: after the worker's answer no item may come in.
+        if close {
+            self.shared.queue.close();
+        }
+        let up_to = self.shared.queue.next_number();
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush {
+            deadline,
+            close,
+            up_to,
+            took_sessions: false,
+            took_report: false,
+            done,
+        });
+        self.shared.queue.wake();
+        // Check after pushing the command: a worker that ends after this check still answers it.
+        if self.shared.has_ended.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        // The worker answers at the deadline. A hook that never returns may block it, so watch the
+        // clock here as well.
+        match answer.recv_timeout(timeout + Duration::from_millis(20)) {
+            Ok(0) => Ok(()),
+            Ok(left) => Err(FlushError::new(timeout, left)),
+            // No answer in time: the ledger's count is the best estimate of what is left.
+            Err(_) => Err(FlushError::new(timeout, self.stats().waiting().max(1))),
+        }
+    }
+}
+
+impl Shared {
+    fn new(queue_items: usize, queue_bytes: usize) -> Self {
+        Self {
+            queue: Queue::new(queue_items, queue_bytes),
+            ledger: Ledger::default(),
+            pool: Pool::default(),
+            sessions: Sessions::default(),
+            security: SecurityQueue::default(),
+            commands: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns an item's memory to the pool.
+    fn recycle(&self, item: Item) {
+        match item {
+            Item::Event(event) => {
+                let EventRecord { captured, scope } = *event;
+                // A user's error may be inside, and its `drop` may panic.
+                let _ = unwind::catch(|| drop(captured));
+                self.pool.give_back(scope);
+            }
+            Item::Transaction(record) => self.pool.give_back(record),
+            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::TraceId;
+    use crate::record::LogRecord;
+
+    /// The shared state of an exporter without a thread.
+    pub(super) fn shared() -> Arc<Shared> {
+        Arc::new(Shared::new(1000, 1024 * 1024))
+    }
+
+    /// Settings of an exporter that sends to `dsn` or to `transport`.
+    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Transport>) -> Settings {
+        Settings {
+            dsn,
+            spotlight: None,
+            console: false,
+            transport,
+            facts: Facts { release: Some("shop@1.4.0".to_owned()), environment: "production".to_owned(), ..Facts::default() },
+            redactor: Redactor::new(Arc::default(), false),
+            ignored: IgnoredErrors::default(),
+            include_source_context: true,
+            default_fingerprint: true,
+            min_span_duration: Duration::ZERO,
+            security_log: None,
+            enable_logs: true,
+            before_send: None,
+            before_send_transaction: None,
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(10),
+            queue_items: 1000,
+            queue_bytes: 1024 * 1024,
+            start_line: None,
+        }
+    }
+
+    /// A log without fields.
+    pub(super) fn log_line() -> LogLine {
+        let callsite = || tracing::info_span!("a log").metadata();
+        let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
+        let log = LogRecord { metadata, fields: Vec::new() };
+        LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None }
+    }
+
+    #[tokio::test]
+    async fn a_security_event_wakes_the_exporter() {
+        let exporter = Exporter { shared: shared() };
+        assert!(exporter.shared.queue.fall_asleep());
+
+        exporter.write_security_log(Box::new(log_line()));
+
+        let woken = tokio::time::timeout(Duration::from_secs(30), exporter.shared.queue.woken());
+        assert!(woken.await.is_ok(), "it sleeps for up to a minute otherwise");
+    }
+}

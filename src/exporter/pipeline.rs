@@ -1,0 +1,395 @@
+//! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ledger::Load;
+use super::{BeforeSend, BeforeSendTransaction, IgnoredErrors, Item};
+use crate::event::{self, EventRecord};
+use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
+use crate::protocol::{
+    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
+    ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction, TransactionSource,
+};
+use crate::record::{LogLine, Record};
+use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
+use crate::{diagnostics, unwind};
+
+pub(super) struct Pipeline {
+    pub(super) facts: Facts,
+    pub(super) redactor: Redactor,
+    pub(super) ignored: IgnoredErrors,
+    /// Whether frames get their source lines, if the source files are available.
+    pub(super) include_source_context: bool,
+    /// Whether errors get a fingerprint from their types and their place in the code.
+    pub(super) default_fingerprint: bool,
+    /// Shorter spans are left out if they are finished, successful and childless.
+    pub(super) min_span_duration: Duration,
+    pub(super) before_send: Option<BeforeSend>,
+    pub(super) before_send_transaction: Option<BeforeSendTransaction>,
+}
+
+/// An envelope on its way to a destination, and what it counts for.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) envelope: Redacted<SealedEnvelope>,
+    pub(super) load: Load,
+    /// The rows of the client report in the envelope.
+    pub(super) reports: Vec<DiscardedEvent>,
+    /// Its failed attempts so far.
+    pub(super) strikes: Strikes,
+    /// Bytes of attachments that are not sent with it.
+    pub(super) withheld_bytes: u64,
+    /// Spans that a hook added.
+    pub(super) added_spans: u64,
+    /// Spans that were too short, or removed by a hook, in a transaction that is still sent.
+    pub(super) removed_spans: u64,
+    /// The numbers that the queue gave to its items.
+    pub(super) numbers: Vec<u64>,
+}
+
+/// Counts failed attempts of one envelope while other envelopes were answered.
+///
+/// An envelope that a server or a proxy cannot handle must not hold up the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Strikes {
+    pub(super) count: u32,
+    /// The number of answers from the server at the last failure.
+    pub(super) answers: u64,
+}
+
+impl Outbound {
+    /// The smallest number of its items.
+    ///
+    /// An envelope that the exporter creates itself has no numbers. It gets `u64::MAX`, so that no
+    /// flush waits for it by number.
+    pub(super) fn oldest(&self) -> u64 {
+        self.numbers.iter().copied().min().unwrap_or(u64::MAX)
+    }
+
+    fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
+        Self {
+            envelope,
+            load,
+            reports,
+            strikes: Strikes::default(),
+            withheld_bytes: 0,
+            added_spans: 0,
+            removed_spans: 0,
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Turns an item into an envelope, with a client report if there is something to report.
+    pub(super) fn seal(
+        &self,
+        item: &mut Item,
+        reports: Vec<DiscardedEvent>,
+        buffer: Vec<u8>,
+    ) -> Result<Outbound, (DiscardReason, Vec<DiscardedEvent>)> {
+        let before = item.load();
+        let mut withheld = 0;
+        let sealed = match item {
+            Item::Event(event) => self.seal_event(event, &reports, buffer).map(|(envelope, has_files)| {
+                withheld = if has_files { 0 } else { before.bytes };
+                (envelope, 0)
+            }),
+            Item::Transaction(record) => {
+                let left_out = if self.min_span_duration.is_zero() { 0 } else { record.leave_out_short_spans(self.min_span_duration) };
+                self.seal_transaction(record, left_out, &reports, buffer)
+            }
+            Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
+            Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
+            Item::Log(line) => self.write_logs(std::slice::from_ref(line), buffer).map(|envelope| (envelope, 0)),
+        };
+        match sealed {
+            Ok((envelope, spans)) => Ok(Outbound {
+                envelope,
+                load: Load { spans, bytes: before.bytes - withheld, ..before },
+                withheld_bytes: withheld,
+                reports,
+                strikes: Strikes::default(),
+                numbers: Vec::new(),
+                added_spans: spans.saturating_sub(before.spans),
+                removed_spans: before.spans.saturating_sub(spans),
+            }),
+            Err(reason) => Err((reason, reports)),
+        }
+    }
+
+    /// Seals an envelope of logs; `lines` holds at most a hundred.
+    pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Option<Outbound> {
+        let envelope = self.write_logs(lines, buffer).ok()?;
+        let bytes = lines.iter().map(|line| line.size() as u64).sum();
+        Some(Outbound::new(envelope, Load { quantity: lines.len() as u64, bytes, ..Load::one(Category::LogItem) }, Vec::new()))
+    }
+
+    /// Writes a log as a line of the security log.
+    pub(super) fn line(&self, line: &LogLine) -> Option<Redacted<Vec<u8>>> {
+        self.redactor.line(&LinePayload(line)).ok()
+    }
+
+    /// Seals an envelope that holds only a client report.
+    pub(super) fn seal_report(&self, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
+        let report = ClientReport::new(reports.clone());
+        self.seal_alone(ItemType::ClientReport, &report, Category::Internal, reports)
+    }
+
+    /// Seals an envelope of sessions. Returns `None` without a release.
+    pub(super) fn seal_sessions(&self, minutes: Vec<SessionAggregate>) -> Option<Outbound> {
+        let release = self.facts.release.as_ref()?;
+        let sessions = SessionAggregates::new(minutes, release, &self.facts.environment);
+        self.seal_alone(ItemType::Sessions, &sessions, Category::Session, Vec::new())
+    }
+
+    fn seal_alone(&self, kind: ItemType, payload: &impl Serialize, category: Category, reports: Vec<DiscardedEvent>) -> Option<Outbound> {
+        let mut open = self.redactor.envelope(&Self::plain_header(None), Vec::new()).ok()?;
+        open.item(kind, None, payload).ok()?;
+        Some(Outbound::new(open.seal(), Load::one(category), reports))
+    }
+
+    /// A header without the context of a trace.
+    fn plain_header(event_id: Option<EventId>) -> EnvelopeHeader {
+        EnvelopeHeader { event_id, sdk: Some(SdkInfo::current()), ..EnvelopeHeader::default() }
+    }
+
+    fn seal_check_in(
+        &self,
+        check_in: &mut CheckIn,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        check_in.release.clone_from(&self.facts.release);
+        check_in.environment = Some(self.facts.environment.clone());
+        self.write(&Self::plain_header(None), reports, buffer, |open| open.item(ItemType::CheckIn, None, &*check_in))
+    }
+
+    fn seal_feedback(
+        &self,
+        feedback: &mut FeedbackEvent,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        feedback.release.clone_from(&self.facts.release);
+        feedback.environment = Some(self.facts.environment.clone());
+        feedback.sdk = Some(SdkInfo::current());
+        let header = Self::plain_header(Some(feedback.event_id));
+        self.write(&header, reports, buffer, |open| open.item(ItemType::Feedback, None, &*feedback))
+    }
+
+    fn write_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        const MEDIA_TYPE: &str = "application/vnd.sentry.items.log+json";
+        let payload = LogsPayload { lines, facts: &self.facts };
+        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(ItemType::Log, lines.len(), MEDIA_TYPE, &payload))
+    }
+
+    fn seal_event(
+        &self,
+        event: &mut EventRecord,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<(Redacted<SealedEnvelope>, bool), DiscardReason> {
+        if self.ignored.contains(event) {
+            return Err(DiscardReason::EventProcessor);
+        }
+        let name = payload::name(&event.scope);
+        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.include_source_context);
+        let fingerprint = fingerprint.as_deref().filter(|_| self.default_fingerprint).unwrap_or_default();
+        let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
+        let header =
+            HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
+        let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
+        let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
+        let Some(hook) = &self.before_send else {
+            let written = self.write(&header, reports, buffer, |open| {
+                open.item(ItemType::Event, None, &payload)?;
+                attach(open)
+            });
+            return written.map(|envelope| (envelope, true));
+        };
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+            Hooked::Kept(changed) => (*changed, false),
+            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+            Hooked::Panicked(mut original) => {
+                bare_event(&mut original);
+                (*original, true)
+            }
+        };
+        let name = if has_panicked { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
+        let written = self.write(&header, reports, buffer, |open| {
+            open.item(ItemType::Event, None, &changed)?;
+            if has_panicked { Ok(()) } else { attach(open) }
+        });
+        written.map(|envelope| (envelope, !has_panicked))
+    }
+
+    fn seal_transaction(
+        &self,
+        record: &Record,
+        left_out: u64,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+    ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
+        let event_id = EventId::new();
+        let name = payload::name(record);
+        let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
+        let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
+        let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
+        let Some(hook) = &self.before_send_transaction else {
+            let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
+            return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
+        };
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+            Hooked::Kept(changed) => (*changed, false),
+            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+            Hooked::Panicked(mut original) => {
+                bare_transaction(&mut original);
+                (*original, true)
+            }
+        };
+        let name = if has_panicked { &changed.name } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
+        let count = changed.spans.len();
+        let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
+        self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
+    }
+
+    fn write(
+        &self,
+        header: &impl Serialize,
+        reports: &[DiscardedEvent],
+        buffer: Vec<u8>,
+        items: impl FnOnce(&mut OpenEnvelope<'_>) -> serde_json::Result<()>,
+    ) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        let written = self.redactor.envelope(header, buffer).and_then(|mut open: OpenEnvelope<'_>| {
+            items(&mut open)?;
+            // After the event: a receiver may stop reading at an item type it does not know.
+            if !reports.is_empty() {
+                open.item(ItemType::ClientReport, None, &ClientReport::new(reports.to_vec()))?;
+            }
+            Ok(open.seal())
+        });
+        written.map_err(|error| {
+            diagnostics::warn(&format!("a payload could not be serialised and is dropped: {error}"));
+            DiscardReason::InternalSdkError
+        })
+    }
+}
+
+/// What a hook did with a payload.
+enum Hooked<T> {
+    Kept(Box<T>),
+    Dropped,
+    /// Holds the payload as it was before the hook ran.
+    Panicked(Box<T>),
+}
+
+/// Runs a hook on a payload.
+///
+/// The protocol's value is built for the hook only: without a hook, payloads are written directly.
+fn through<T: DeserializeOwned>(
+    hook: &(dyn Fn(T) -> Option<T> + Send + Sync),
+    payload: &impl Serialize,
+) -> Result<Hooked<T>, DiscardReason> {
+    let read = serde_json::to_vec(payload).and_then(|json| Ok((serde_json::from_slice(&json)?, json)));
+    let (value, json): (T, Vec<u8>) = read.map_err(|error| {
+        diagnostics::warn(&format!("a payload could not be shown to its hook and is dropped: {error}"));
+        DiscardReason::InternalSdkError
+    })?;
+    Ok(match unwind::catch(|| hook(value)) {
+        Some(Some(changed)) => Hooked::Kept(Box::new(changed)),
+        Some(None) => Hooked::Dropped,
+        None => {
+            diagnostics::warn("a before_send hook panicked; what it was shown is sent without its contents");
+            let original = serde_json::from_slice(&json).map_err(|_| DiscardReason::InternalSdkError)?;
+            Hooked::Panicked(Box::new(original))
+        }
+    })
+}
+
+/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
+///
+/// The hook may have been meant to remove the rest.
+fn bare_event(event: &mut Event) {
+    // Servers require `message`: a log entry with `formatted` alone is invalid.
+    event.logentry = Some(LogEntry { message: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
+    if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
+        event.transaction = Some(WITHHELD.to_owned());
+    }
+    for exception in &mut event.exception.values {
+        exception.value = None;
+    }
+    event.breadcrumbs.values.clear();
+    event.request = None;
+    event.user = None;
+    event.tags.clear();
+    event.extra.clear();
+    event.fingerprint.clear();
+    event.contexts.other.clear();
+    if let Some(trace) = &mut event.contexts.trace {
+        trace.data.clear();
+    }
+}
+
+/// Reduces a transaction in the same way as `bare_event`.
+fn bare_transaction(transaction: &mut Transaction) {
+    if is_from_data(transaction.transaction_info.source) {
+        WITHHELD.clone_into(&mut transaction.name);
+    }
+    transaction.request = None;
+    transaction.user = None;
+    transaction.tags.clear();
+    transaction.contexts.other.clear();
+    if let Some(trace) = &mut transaction.contexts.trace {
+        trace.data.clear();
+    }
+    for span in &mut transaction.spans {
+        span.description = None;
+        span.data.clear();
+    }
+}
+
+/// Replaces a transaction's name, if it may hold data that the failed hook should have removed.
+const WITHHELD: &str = "<withheld>";
+
+/// Whether a name may contain data, because it was set while the request or job ran.
+const fn is_from_data(source: TransactionSource) -> bool {
+    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
+}
+
+/// Details of an event that are computed on the exporter's thread.
+struct Resolved {
+    /// Innermost first, as the protocol requires. Each has its mechanism; the outermost has the
+    /// frames.
+    exceptions: Vec<Exception>,
+    images: DebugMeta,
+    fingerprint: Option<Vec<String>>,
+}
+
+fn resolve(event: &mut EventRecord, name: &str, include_source_context: bool) -> Resolved {
+    let captured = &mut event.captured;
+    let mut chain = std::mem::take(&mut captured.exceptions);
+    event::mechanisms(&mut chain, captured.mechanism, captured.handled);
+    if let Some(outermost) = chain.first_mut() {
+        // The backtrace inside an error shows where the error was created; ours shows where it was
+        // captured.
+        let backtrace = captured.backtrace.take();
+        let inside = backtrace.as_ref().and_then(|backtrace| backtrace.read());
+        let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
+        // This may be the last handle to a user's error, whose `drop` may panic.
+        let _ = unwind::catch(|| drop(backtrace));
+        outermost.stacktrace = inside.or_else(|| event::stacktrace(&captured.addresses));
+        if let Some(trace) = outermost.stacktrace.as_mut().filter(|_| is_trustworthy && include_source_context) {
+            event::source::add(trace);
+        }
+    }
+    let fingerprint = event::fingerprint(&chain, name);
+    chain.reverse();
+    let images = DebugMeta { images: event::images::of(&chain) };
+    Resolved { exceptions: chain, images, fingerprint }
+}

@@ -1,0 +1,408 @@
+//! The exporter's worker: takes items from the queue, seals them, and hands them to the delivery.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::delivery::Delivery;
+use super::logs::LogBatch;
+use super::pipeline::Outbound;
+use super::security_log::SecurityFile;
+use super::{Flush, Item, Pipeline, Settings, Shared};
+use crate::diagnostics;
+use crate::protocol::{Category, DiscardReason, DiscardedEvent};
+
+/// During traffic the worker checks the queue this often, so that requests need not wake it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// After this many checks of an empty queue, the worker sleeps until it is woken.
+const LOOKS_BEFORE_SLEEP: u32 = 50;
+/// After this many items, about 100 to 200 µs of work, other threads may run.
+const IN_A_ROW: u32 = 8;
+/// A client report without an envelope to travel with is sent alone after this time.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Sessions are counted for this long before they are sent.
+const SESSIONS_EVERY: Duration = Duration::from_secs(60);
+/// The start line waits at most this long for a `tracing` subscriber.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    pipeline: Pipeline,
+    delivery: Delivery,
+    logs: LogBatch,
+    security: Option<SecurityFile>,
+    flushes: Vec<Flush>,
+    last_report: Instant,
+    last_sessions: Instant,
+    empty_looks: u32,
+    sealed_in_a_row: u32,
+    start_line: Option<(String, Instant)>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(settings: Settings, shared: &'a Arc<Shared>) -> Self {
+        let delivery = Delivery::new(&settings, Arc::clone(shared));
+        let now = Instant::now();
+        Self {
+            shared,
+            pipeline: Pipeline {
+                facts: settings.facts,
+                redactor: settings.redactor,
+                ignored: settings.ignored,
+                include_source_context: settings.include_source_context,
+                default_fingerprint: settings.default_fingerprint,
+                min_span_duration: settings.min_span_duration,
+                before_send: settings.before_send,
+                before_send_transaction: settings.before_send_transaction,
+            },
+            delivery,
+            logs: LogBatch::default(),
+            security: settings.security_log.map(SecurityFile::new),
+            flushes: Vec::new(),
+            last_report: now,
+            last_sessions: now,
+            empty_looks: 0,
+            sealed_in_a_row: 0,
+            start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
+        }
+    }
+
+    /// Runs until the exporter is closed.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.announce();
+            self.take_commands();
+            self.write_security_log();
+            self.delivery.settle_finished();
+            self.send_what_can_go();
+            if self.answer_flushes() {
+                self.write_security_log();
+                return;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Logs that monitoring is on, as soon as there is a subscriber or `ANNOUNCE_WITHIN` has
+    /// passed.
+    fn announce(&mut self) {
+        if let Some((line, _)) = self.start_line.take_if(|(_, latest)| tracing::dispatcher::has_been_set() || *latest <= Instant::now()) {
+            diagnostics::info(&line);
+        }
+    }
+
+    fn take_commands(&mut self) {
+        let closed = |flushes: &[Flush]| flushes.iter().any(|flush| flush.close);
+        let was_closed = closed(&self.flushes);
+        self.flushes.append(&mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner));
+        if !was_closed && closed(&self.flushes) {
+            self.delivery.hurry();
+        }
+    }
+
+    /// Runs before any network work: the security log must work on the day when nothing else does.
+    fn write_security_log(&mut self) {
+        if let Some(file) = &mut self.security {
+            let (lines, lost) = self.shared.security.take();
+            file.write(&lines, lost, &self.pipeline);
+        }
+    }
+
+    fn send_what_can_go(&mut self) {
+        let now = Instant::now();
+        // Sessions first: one small envelope a minute, which a backlog must not hold up.
+        self.send_sessions(now);
+        while self.delivery.has_room(now) && !self.is_called() {
+            if let Some(outbound) = self.delivery.next_retry() {
+                if self.delivery.is_closed(outbound.load.category, now) {
+                    self.delivery.lose(outbound, DiscardReason::RatelimitBackoff);
+                } else {
+                    self.delivery.dispatch(outbound);
+                }
+                continue;
+            }
+            let Some((number, item)) = self.shared.queue.pop() else { break };
+            self.empty_looks = 0;
+            self.take_item(number, item, now);
+            self.let_others_go();
+        }
+        self.send_logs(now);
+        let is_asked = self.is_drained() && self.flushes.iter().any(|flush| !flush.took_report);
+        let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
+        if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
+            self.flushes.iter_mut().for_each(|flush| flush.took_report = true);
+            self.send_report(now);
+        }
+    }
+
+    /// Yields the CPU to request threads while the queue has room.
+    ///
+    /// If there are more threads than cores, a full time slice for the worker delays a request by
+    /// milliseconds. Under full load on two cores, yielding raised the requests' throughput from
+    /// 0.61 to 0.72 of the bare service's. The worker does not yield after each item, because it
+    /// may wait equally long to run again. It does not yield while a flush waits.
+    fn let_others_go(&mut self) {
+        self.sealed_in_a_row += 1;
+        if self.sealed_in_a_row >= IN_A_ROW && self.flushes.is_empty() && self.shared.queue.has_much_room() {
+            self.sealed_in_a_row = 0;
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends the sessions if a minute has passed or a flush asks for them.
+    ///
+    /// Each flush asks only once, because counting continues.
+    fn send_sessions(&mut self, now: Instant) {
+        let is_asked = self.flushes.iter().any(|flush| !flush.took_sessions);
+        let is_due = now.duration_since(self.last_sessions) >= SESSIONS_EVERY;
+        if !(is_asked || is_due) || !self.delivery.has_room(now) {
+            return;
+        }
+        self.flushes.iter_mut().for_each(|flush| flush.took_sessions = true);
+        if self.shared.sessions.is_empty() || self.delivery.is_closed(Category::Session, now) {
+            return;
+        }
+        self.last_sessions = now;
+        if let Some(sessions) = self.pipeline.seal_sessions(self.shared.sessions.take()).filter(|_| self.delivery.reports_losses()) {
+            self.delivery.dispatch(sessions);
+        }
+    }
+
+    /// Sends the gathered logs if there are enough, if the first is due, or if a flush asks for
+    /// them.
+    fn send_logs(&mut self, now: Instant) {
+        let is_asked = !self.flushes.is_empty() && self.shared.queue.is_empty();
+        if !self.logs.is_due(now, is_asked) || !self.delivery.has_room(now) {
+            return;
+        }
+        let (numbers, lines) = self.logs.take();
+        if let Some(outbound) = self.pipeline.seal_logs(&lines, self.delivery.take_buffer()) {
+            self.hand_over(Outbound { numbers, ..outbound }, now);
+        } else {
+            for line in lines {
+                self.shared.ledger.discard(Item::Log(line).load(), DiscardReason::InternalSdkError);
+            }
+        }
+    }
+
+    /// Whether a flush needs attention now.
+    ///
+    /// This matters only with a user's transport function: it may be slow, and it always has room,
+    /// so the loop would not pause.
+    fn is_called(&self) -> bool {
+        let is_late = || self.flushes.iter().any(|flush| flush.deadline <= Instant::now());
+        let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.delivery.has_transport() && (has_commands() || is_late())
+    }
+
+    fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
+        let is_limited = self.delivery.is_closed(item.category(), now);
+        if is_limited && !self.delivery.shows_locally() {
+            self.shared.ledger.discard(item.load(), DiscardReason::RatelimitBackoff);
+            return self.shared.recycle(item);
+        }
+        if let Item::Log(line) = item {
+            self.logs.push(number, line, now);
+            if self.logs.is_full() {
+                self.send_logs(now);
+            }
+            return;
+        }
+        let reports = if self.delivery.reports_losses() && !is_limited { self.take_reports(now) } else { Vec::new() };
+        let buffer = self.delivery.take_buffer();
+        match self.pipeline.seal(&mut item, reports, buffer) {
+            Ok(mut outbound) => {
+                outbound.numbers.push(number);
+                self.shared.ledger.add_spans(outbound.added_spans);
+                self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
+                self.shared.ledger.drop_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
+                self.hand_over(outbound, now);
+            }
+            Err((reason, reports)) => {
+                self.shared.ledger.put_back(&reports);
+                self.shared.ledger.discard(item.load(), reason);
+            }
+        }
+        self.shared.recycle(item);
+    }
+
+    /// Shows an envelope in the local sinks, and sends it unless the server limits its category.
+    fn hand_over(&mut self, mut outbound: Outbound, now: Instant) {
+        self.delivery.show(&mut outbound);
+        if self.delivery.is_closed(outbound.load.category, now) {
+            self.shared.ledger.discard(outbound.load, DiscardReason::RatelimitBackoff);
+        } else {
+            self.delivery.dispatch(outbound);
+        }
+    }
+
+    fn take_reports(&mut self, now: Instant) -> Vec<DiscardedEvent> {
+        let rows = self.shared.ledger.take_unreported();
+        if !rows.is_empty() {
+            self.last_report = now;
+        }
+        rows
+    }
+
+    fn send_report(&mut self, now: Instant) {
+        if !self.delivery.reports_losses() {
+            return;
+        }
+        self.last_report = now;
+        let reports = self.shared.ledger.take_unreported();
+        if let Some(report) = Some(reports).filter(|rows| !rows.is_empty()).and_then(|rows| self.pipeline.seal_report(rows)) {
+            self.delivery.dispatch(report);
+        }
+    }
+
+    /// Whether everything that was submitted has been sealed.
+    fn is_drained(&self) -> bool {
+        self.shared.queue.is_empty() && self.logs.is_empty()
+    }
+
+    /// Answers the flushes that are done or past their deadline.
+    ///
+    /// Returns `true` if the exporter is closed, and is done or past its deadline.
+    fn answer_flushes(&mut self) -> bool {
+        if self.flushes.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        let is_done = self.is_drained() && self.delivery.is_idle();
+        let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
+        let stats = self.shared.ledger.stats();
+        // Copies for Spotlight do not count here: an undelivered copy is not a loss.
+        let left = stats.waiting();
+        if closes && !is_done {
+            self.give_up();
+        }
+        let oldest =
+            [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let sends_sessions = self.delivery.is_sending(Category::Session);
+        self.flushes.retain(|flush| {
+            // Under traffic the queue may never be empty, so items after the call do not count.
+            let is_flushed = is_done || !flush.close && oldest >= flush.up_to && flush.took_sessions && !sends_sessions;
+            let over = closes || is_flushed || flush.deadline <= now;
+            if over {
+                // The caller of `flush` may have stopped waiting.
+                let _ = flush.done.try_send(if is_flushed { 0 } else { left });
+            }
+            !over
+        });
+        closes
+    }
+
+    /// Drops and counts everything that is left at the deadline of a shutdown.
+    fn give_up(&mut self) {
+        let left = self.shared.ledger.stats().waiting();
+        if left > 0 {
+            diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
+        }
+        self.delivery.give_up();
+        let logs = self.logs.take_all().into_iter().map(Item::Log);
+        for item in logs.chain(std::iter::from_fn(|| self.shared.queue.pop().map(|(_, item)| item))) {
+            self.shared.ledger.discard(item.load(), DiscardReason::NetworkError);
+            self.shared.recycle(item);
+        }
+    }
+
+    /// Waits until there is, or may be, something to do.
+    async fn wait(&mut self) {
+        let now = Instant::now();
+        // A report that is due but blocked needs no timer: the end of what blocks it wakes the
+        // worker.
+        let report = self.last_report + REPORT_EVERY;
+        let mut latest = if report > now { report } else { now + REPORT_EVERY };
+        if !self.delivery.has_room(now) {
+            // The end of an attempt wakes the worker, or the end of the pause.
+            latest = self.delivery.pause(now).map_or(latest, |until| latest.min(until));
+        } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
+            self.empty_looks += 1;
+            latest = latest.min(now + LOOK_EVERY);
+        } else if !self.shared.queue.fall_asleep() {
+            self.empty_looks = 0;
+            return;
+        }
+        let deadlines = self.flushes.iter().map(|flush| flush.deadline);
+        // Only with room: a timer for due logs that cannot be sent would make the loop spin.
+        let logs = self.logs.due().filter(|_| self.delivery.has_room(now));
+        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs) {
+            latest = latest.min(deadline);
+        }
+        if self.start_line.is_some() {
+            latest = latest.min(now + LOOK_EVERY);
+        }
+        let _ = tokio::time::timeout_at(latest.into(), self.shared.queue.woken()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::SessionEnd;
+    use super::super::tests::{log_line, settings, shared};
+    use super::*;
+
+    type Sent = Arc<Mutex<Vec<String>>>;
+
+    /// A worker that runs one step at a time, and the envelopes it sends.
+    fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
+        let sent = Sent::default();
+        let kept = Arc::clone(&sent);
+        let transport = move |envelope: &[u8]| kept.lock().expect("no panic").push(String::from_utf8_lossy(envelope).into_owned());
+        (Worker::new(settings(None, Some(Arc::new(transport))), shared), sent)
+    }
+
+    /// Runs one step, and returns how many items of this kind it sends.
+    fn count(worker: &mut Worker<'_>, sent: &Sent, kind: &str) -> usize {
+        worker.send_what_can_go();
+        let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+        sent.iter().filter(|envelope| envelope.contains(&format!("\"type\":\"{kind}\""))).count()
+    }
+
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).expect("a machine that has run for so long")
+    }
+
+    #[test]
+    fn sessions_are_sent_once_a_minute_and_then_counted_anew() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        shared.sessions.add(0, SessionEnd::Exited);
+
+        let at_once = count(&mut worker, &sent, "sessions");
+        worker.last_sessions = ago(SESSIONS_EVERY);
+        let after_a_minute = count(&mut worker, &sent, "sessions");
+        shared.sessions.add(0, SessionEnd::Exited);
+        let soon_after = count(&mut worker, &sent, "sessions");
+
+        assert_eq!((at_once, after_a_minute, soon_after), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        shared.ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 1);
+
+        let at_once = count(&mut worker, &sent, "client_report");
+        worker.last_report = ago(REPORT_EVERY);
+        let after_a_minute = count(&mut worker, &sent, "client_report");
+
+        assert_eq!((at_once, after_a_minute), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
+        let shared = shared();
+        let (mut worker, sent) = worker(&shared);
+        // After this many checks of an empty queue it would sleep until the next report is due.
+        worker.empty_looks = LOOKS_BEFORE_SLEEP;
+        worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
+
+        let woken = tokio::time::timeout(Duration::from_secs(30), worker.wait()).await;
+
+        assert!(woken.is_ok());
+        assert_eq!(count(&mut worker, &sent, "log"), 1);
+    }
+}

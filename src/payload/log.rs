@@ -1,0 +1,179 @@
+//! Structured logs, as the protocol's container and as lines of the security log.
+
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+use tracing::Level;
+
+use super::fields::{name_of, plain};
+use super::queries::is_query_text;
+use super::sql::without_values;
+use super::{Attribute, Compiled, Word};
+use crate::payload::Facts;
+use crate::protocol::{SdkInfo, Timestamp};
+use crate::record::{FieldValue, Fields, LogLine, LogRecord};
+
+/// The logs of one envelope.
+pub(crate) struct LogsPayload<'a> {
+    pub(crate) lines: &'a [Box<LogLine>],
+    pub(crate) facts: &'a Facts,
+}
+
+impl Serialize for LogsPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Logs", 2)?;
+        // With version 2 the server does not infer an IP address or user agent from the sender.
+        out.serialize_field("version", &2)?;
+        out.serialize_field("items", &Items(self))?;
+        out.end()
+    }
+}
+
+struct Items<'a>(&'a LogsPayload<'a>);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = serializer.serialize_seq(Some(self.0.lines.len()))?;
+        for line in self.0.lines {
+            items.serialize_element(&Log { line, facts: self.0.facts })?;
+        }
+        items.end()
+    }
+}
+
+struct Log<'a> {
+    line: &'a LogLine,
+    facts: &'a Facts,
+}
+
+impl Serialize for Log<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let line = self.line;
+        let (level, severity) = level(*line.log.metadata.level());
+        let mut out = serializer.serialize_struct("Log", 7)?;
+        out.serialize_field("timestamp", &Timestamp::from_nanos(line.at))?;
+        out.serialize_field("trace_id", &line.trace_id)?;
+        if let Some(span) = &line.span {
+            out.serialize_field("span_id", span)?;
+        }
+        out.serialize_field("level", &Word(level))?;
+        out.serialize_field("severity_number", &severity)?;
+        out.serialize_field("body", body(&line.log).unwrap_or_else(|| line.log.metadata.name()))?;
+        out.serialize_field("attributes", &Attributes(self))?;
+        out.end()
+    }
+}
+
+/// Returns the protocol's word for a level, and OpenTelemetry's number.
+///
+/// Logs say `warn`, while events say `warning`.
+fn level(level: Level) -> (&'static str, u8) {
+    match level {
+        Level::TRACE => ("trace", 1),
+        Level::DEBUG => ("debug", 5),
+        Level::INFO => ("info", 9),
+        Level::WARN => ("warn", 13),
+        Level::ERROR => ("error", 17),
+    }
+}
+
+fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
+    Fields::new(fields).find_map(|(key, value)| match value {
+        FieldValue::Text(text) if name_of(Some(metadata.fields()), key).as_deref() == Some("message") => Some(text),
+        _ => None,
+    })
+}
+
+/// The fields of a log with their types, and the attributes that every log has.
+struct Attributes<'a>(&'a Log<'a>);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Log { line, facts } = self.0;
+        let metadata = line.log.metadata;
+        let given = plain(&line.log);
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in &given {
+            match value {
+                FieldValue::Text(text) if is_query_text(name) => {
+                    map.serialize_entry(&Compiled(name), &Typed(FieldValue::Text(&without_values(text))))?;
+                }
+                value => map.serialize_entry(&Compiled(name), &Typed(*value))?,
+            }
+        }
+        // JSON must not repeat a key: the application's value wins.
+        let mut own = |name: &'static str, value: FieldValue<'_>| {
+            if given.iter().any(|(taken, _)| *taken == name) { Ok(()) } else { map.serialize_entry(&Word(name), &Typed(value)) }
+        };
+        own("sentry.origin", FieldValue::Text("auto.log.tracing"))?;
+        own("sentry.environment", FieldValue::Text(&facts.environment))?;
+        own("sentry.sdk.name", FieldValue::Text(SdkInfo::NAME))?;
+        own("sentry.sdk.version", FieldValue::Text(SdkInfo::VERSION))?;
+        own("logger.name", FieldValue::Text(metadata.target()))?;
+        let texts = [
+            ("sentry.release", facts.release.as_deref()),
+            ("server.address", facts.server_name.as_deref()),
+            ("user.id", line.user.as_deref()),
+            ("code.file.path", metadata.file()),
+        ];
+        for (name, text) in texts {
+            text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;
+        }
+        metadata.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number.into())))?;
+        map.end()
+    }
+}
+
+/// A value with its type. A server drops values whose type is missing or wrong.
+struct Typed<'a>(FieldValue<'a>);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = match self.0 {
+            FieldValue::Bool(_) => "boolean",
+            FieldValue::I64(_) => "integer",
+            FieldValue::U64(value) if i64::try_from(value).is_ok() => "integer",
+            FieldValue::F64(value) if value.is_finite() => "double",
+            FieldValue::U64(_) | FieldValue::F64(_) | FieldValue::Text(_) => "string",
+        };
+        let mut out = serializer.serialize_struct("Attribute", 2)?;
+        out.serialize_field("type", &Word(kind))?;
+        out.serialize_field("value", &self.0)?;
+        out.end()
+    }
+}
+
+/// A line of the security log.
+pub(crate) struct LinePayload<'a>(pub(crate) &'a LogLine);
+
+impl Serialize for LinePayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let line = self.0;
+        let metadata = line.log.metadata;
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(line.at);
+        let mut out = serializer.serialize_struct("Line", 7)?;
+        out.serialize_field("timestamp", &format_args!("{}", humantime::format_rfc3339_micros(at)))?;
+        out.serialize_field("level", &Word(level(*metadata.level()).0))?;
+        out.serialize_field("target", &Compiled(metadata.target()))?;
+        if let Some(message) = body(&line.log) {
+            out.serialize_field("message", message)?;
+        }
+        out.serialize_field("trace_id", &line.trace_id)?;
+        if let Some(user) = &line.user {
+            out.serialize_field("user_id", user)?;
+        }
+        out.serialize_field("fields", &LineFields(&line.log))?;
+        out.end()
+    }
+}
+
+struct LineFields<'a>(&'a LogRecord);
+
+impl Serialize for LineFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in plain(self.0) {
+            map.serialize_entry(&Compiled(name), &Attribute(name, value))?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,66 @@
+//! The request as events and transactions contain it.
+
+use std::borrow::Cow;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+use super::Pairs;
+use crate::payload::Facts;
+use crate::record::Record;
+
+/// Stands for a withheld value. The redactor replaces it, since the name is on its list.
+const WITHHELD: &str = "[Filtered]";
+
+pub(super) struct RequestPayload<'a> {
+    pub(super) record: &'a Record,
+    /// The path, with secret parameters hidden.
+    pub(super) path: &'a str,
+}
+
+impl Serialize for RequestPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, path } = *self;
+        let facts = &record.request;
+        let mut request = serializer.serialize_struct("Request", 4)?;
+        request.serialize_field("method", &record.str(facts.method))?;
+        let (scheme, host) = (record.str(facts.scheme), record.str(facts.host));
+        // A URL needs a host. If the client sent none, a reserved name replaces it (RFC 2606).
+        let host = if host.is_empty() { "unknown.invalid".into() } else { host };
+        request.serialize_field("url", &[&*scheme, "://", &*host, path].concat())?;
+        if let Some(query) = facts.query {
+            request.serialize_field("query_string", &record.str(query))?;
+        }
+        request.serialize_field("headers", &Pairs(|| headers(record)))?;
+        request.end()
+    }
+}
+
+/// Returns the path of the request, with secret parameters hidden.
+///
+/// The parameter names in the route decide which are secret.
+pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
+    let path = record.str(record.request.path);
+    match record.route {
+        Some(template) => match facts.redaction.hide_parameters(&record.str(template), &path) {
+            Cow::Borrowed(_) => path,
+            Cow::Owned(hidden) => Cow::Owned(hidden),
+        },
+        None => path,
+    }
+}
+
+/// Returns the headers by name.
+///
+/// Lines with the same name are joined with a comma, because JSON must not repeat a key. `http`
+/// keeps such lines together.
+fn headers(record: &Record) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut lines = record.each_header().map(|(name, value)| (name, value.unwrap_or(Cow::Borrowed(WITHHELD)))).peekable();
+    std::iter::from_fn(move || {
+        let (name, mut joined) = lines.next()?;
+        while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
+            joined = Cow::Owned(format!("{joined},{value}"));
+        }
+        Some((name, joined))
+    })
+}

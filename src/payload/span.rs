@@ -1,0 +1,155 @@
+//! Serialises a span from its row and its fields.
+
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
+use serde::{Serialize, Serializer};
+use tracing::Metadata;
+
+use super::fields::{Name, Understood};
+use super::queries::is_query_text;
+use super::sql::without_values;
+use super::{Attribute, Compiled, Id, Word, time};
+use crate::payload::Facts;
+use crate::protocol::SpanStatus;
+use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
+
+pub(super) struct SpanPayload<'a> {
+    pub(super) record: &'a Record,
+    pub(super) index: usize,
+    /// The meaning of its fields.
+    pub(super) understood: &'a Understood<'a>,
+    /// Already written as digits, because all spans share it.
+    pub(super) trace_id: Id<&'a str>,
+    pub(super) facts: &'a Facts,
+}
+
+impl Serialize for SpanPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, index, understood, trace_id, facts } = *self;
+        let Some(span) = record.spans.get(index) else { return serializer.serialize_none() };
+        let metadata = span.name.metadata();
+        let own = match span.name {
+            SpanName::Callsite(_) => None,
+            SpanName::Own(own) => record.own_spans.get(own as usize),
+        };
+        let parent = match span.parent {
+            Parent::Root => record.trace.root,
+            Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
+        };
+        // A span that is still open ends with the transaction. An end before the start, after the
+        // clock went back, would make the server drop everything.
+        let end = span.end.or(record.end).max(span.start);
+        let Understood { op, name, is_named_by_query, status, attributes } = understood;
+        // A span may outlive the request, as that of a layer around ours does. It then ends with
+        // the request, and is cancelled if the request is.
+        let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
+        let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
+        let status = status.or(span.status).unwrap_or(unmarked);
+
+        let mut out = serializer.serialize_struct("Span", 10)?;
+        out.serialize_field("span_id", &Id(span.id))?;
+        out.serialize_field("parent_span_id", &Id(parent))?;
+        out.serialize_field("trace_id", &trace_id)?;
+        match op.as_deref() {
+            Some(op) => out.serialize_field("op", op)?,
+            None => out.serialize_field("op", own.map_or("function", |own| own.op))?,
+        }
+        let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
+        let own_name = own.map(|own| record.str(own.description));
+        let mut query = None;
+        match (own_name.as_deref().or(name.as_deref()), metadata) {
+            (Some(name), _) if is_query || *is_named_by_query => {
+                let (_, clean) = query.insert((name, without_values(name)));
+                out.serialize_field("description", &**clean)?;
+            }
+            (Some(name), _) => out.serialize_field("description", name)?,
+            (None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
+        }
+        out.serialize_field("start_timestamp", &time(record, span.start))?;
+        out.serialize_field("timestamp", &time(record, end))?;
+        out.serialize_field("status", &status)?;
+        out.serialize_field("origin", &Word(own.map_or("auto.function.tracing", |own| own.origin)))?;
+        // Known only if the inner service was seen to start and to end.
+        let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
+        let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
+        let took = end.nanos_since(span.start);
+        let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
+        let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
+        out.serialize_field(
+            "data",
+            &Attributes {
+                metadata,
+                fields: attributes,
+                query: query.as_ref().map(|(text, clean)| (*text, &**clean)),
+                times,
+                is_slow,
+                polls,
+                took,
+            },
+        )?;
+        out.end()
+    }
+}
+
+/// The attributes of a span: its fields, its measurements, and its place in the code.
+struct Attributes<'a> {
+    metadata: Option<&'static Metadata<'static>>,
+    fields: &'a [(Name<'a>, FieldValue<'a>)],
+    /// The query in the description, with and without its values. Nearly always the same query is
+    /// an attribute too.
+    query: Option<(&'a str, &'a str)>,
+    /// Nanoseconds that a middleware took before and after its inner service.
+    times: Option<(u64, u64)>,
+    /// The span is a query that took at least `Facts::slow_query`.
+    is_slow: bool,
+    polls: Option<Polls>,
+    /// The duration of the span in nanoseconds.
+    took: u64,
+}
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut data = serializer.serialize_map(None)?;
+        for (name, value) in self.fields {
+            match (self.query, value) {
+                (Some((text, clean)), FieldValue::Text(same)) if std::ptr::eq(text, *same) && is_query_text(name) => {
+                    data.serialize_entry(name, clean)?;
+                }
+                _ => data.serialize_entry(name, &Attribute(name, *value))?,
+            }
+        }
+        // JSON must not repeat a key: the application's value wins.
+        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
+        if let Some(metadata) =
+            self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
+        {
+            data.serialize_entry(&Word("code.namespace"), &Compiled(metadata.target()))?;
+            if let Some(file) = metadata.file() {
+                data.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
+            }
+            if let Some(line) = metadata.line() {
+                data.serialize_entry(&Word("code.line.number"), &line)?;
+            }
+        }
+        if self.is_slow {
+            data.serialize_entry(&Word("tower_sentry.slow"), &true)?;
+        }
+        if let Some(Polls { count, busy, longest }) = self.polls {
+            let busy = u64::from(busy) * 1_000;
+            data.serialize_entry(&Word("tower_sentry.polls"), &count)?;
+            data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(busy))?;
+            data.serialize_entry(&Word("tower_sentry.idle_ms"), &millis(self.took.saturating_sub(busy)))?;
+            data.serialize_entry(&Word("tower_sentry.longest_poll_ms"), &millis(u64::from(longest) * 1_000))?;
+        }
+        if let Some((before, after)) = self.times {
+            data.serialize_entry(&Word("middleware.before_ms"), &millis(before))?;
+            data.serialize_entry(&Word("middleware.after_ms"), &millis(after))?;
+        }
+        data.end()
+    }
+}
+
+/// Converts nanoseconds to milliseconds, to the microsecond.
+#[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
+pub(super) fn millis(nanos: u64) -> f64 {
+    (nanos / 1_000) as f64 / 1e3
+}

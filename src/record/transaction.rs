@@ -1,0 +1,260 @@
+//! A running transaction: its record, and the state that the record does not keep.
+
+use std::time::Duration;
+
+use tracing::Metadata;
+
+use super::clock;
+use super::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord};
+use crate::protocol::{SpanId, SpanStatus};
+
+/// A running transaction.
+#[derive(Debug)]
+pub(crate) struct LiveTransaction {
+    pub(crate) record: Box<Record>,
+    /// Whether spans are recorded.
+    pub(crate) is_recording: bool,
+    pub(crate) spans_limit: usize,
+    pub(crate) breadcrumbs_limit: usize,
+}
+
+impl LiveTransaction {
+    /// Returns a transaction that has not begun and records nothing.
+    pub(crate) fn idle(record: Box<Record>) -> Self {
+        Self { record, is_recording: false, spans_limit: 0, breadcrumbs_limit: 0 }
+    }
+
+    /// Begins the transaction now.
+    pub(crate) fn begin(&mut self, op: &'static str, origin: &'static str) {
+        let record = &mut self.record;
+        record.op = op;
+        record.origin = origin;
+        record.start = clock::now();
+        record.started_at = clock::wall();
+    }
+
+    /// Begins a span and returns its row.
+    ///
+    /// At the limit, one span is counted as dropped: the new one replaces a less important one, or
+    /// is not recorded. Returns `None` if the span is not recorded.
+    #[inline]
+    pub(crate) fn start_span(&mut self, name: SpanName, parent: Parent, fields: &[u8]) -> Option<u32> {
+        if !self.is_recording {
+            return None;
+        }
+        let index = self.record.spans.len();
+        let is_full = index >= self.spans_limit;
+        self.record.dropped_spans += u32::from(is_full);
+        let room = if is_full { Some(self.record.room()?) } else { None };
+        let fields = self.record.fields(fields);
+        let span = SpanRecord {
+            id: SpanId::new(),
+            parent,
+            name,
+            start: clock::now(),
+            end: Moment::default(),
+            fields,
+            status: None,
+            is_held: false,
+            is_left_out: false,
+            has_late_fields: false,
+        };
+        match room {
+            Some(room) => self.record.replace_span(room, span),
+            None => self.record.begin_span(span),
+        }
+        u32::try_from(room.unwrap_or(index)).ok()
+    }
+
+    /// Begins one of our own spans, whose description is stored in the record.
+    pub(crate) fn start_own_span(&mut self, op: &'static str, origin: &'static str, description: &str, parent: Parent) -> Option<u32> {
+        let free = self.record.free_own.pop();
+        let row = free.map_or_else(|| u32::try_from(self.record.own_spans.len()), Ok).ok()?;
+        let Some(index) = self.start_span(SpanName::Own(row), parent, &[]) else {
+            self.record.free_own.extend(free);
+            return None;
+        };
+        let own = OwnSpanRecord { op, origin, description: self.record.text(description.as_bytes()), inner: Default::default() };
+        match self.record.own_spans.get_mut(row as usize) {
+            Some(slot) => *slot = own,
+            None => self.record.own_spans.push(own),
+        }
+        Some(index)
+    }
+
+    /// Begins a span of `tracing`, which is found by its id until it ends.
+    #[inline]
+    pub(crate) fn start_traced_span(&mut self, id: u64, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8]) -> bool {
+        let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return false };
+        self.record.live.push((id, index));
+        true
+    }
+
+    /// Adds a span that ends now and took `elapsed`.
+    pub(crate) fn add_ended_span(&mut self, metadata: &'static Metadata<'static>, parent: Parent, fields: &[u8], elapsed: Duration) {
+        if self.is_query_itself(parent) {
+            return;
+        }
+        let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return };
+        let begin = self.record.start;
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.end = span.start;
+            // A span cannot begin before its request.
+            span.start = span.end.before(elapsed).max(begin);
+        }
+    }
+
+    /// Whether the span is a query itself: sea-orm opens a span around the query that sqlx reports,
+    /// and one of them is enough.
+    fn is_query_itself(&self, span: Parent) -> bool {
+        let Parent::Span(index) = span else { return false };
+        let Some(SpanRecord { name: SpanName::Callsite(metadata), .. }) = self.record.spans.get(index as usize) else { return false };
+        let has_value = |name: &str| {
+            let place = metadata.fields().field(name).and_then(|field| u8::try_from(field.index()).ok());
+            place.is_some_and(|place| self.record.span_fields(index as usize).any(|(key, _)| key == Key::Index(place)))
+        };
+        has_value("db.statement") || has_value("db.query.text")
+    }
+
+    /// Ends a span of `tracing`.
+    #[inline]
+    pub(crate) fn end_traced_span(&mut self, id: u64, unwinds: bool) {
+        // The youngest span nearly always ends first, so the search starts there.
+        let live = &mut self.record.live;
+        if let Some(place) = live.iter().rposition(|(live, _)| *live == id) {
+            let (_, index) = live.swap_remove(place);
+            self.end_span(index, unwinds.then_some(SpanStatus::InternalError));
+        }
+    }
+
+    /// Records that a span of `tracing` is entered: a poll begins.
+    pub(crate) fn enter_span(&mut self, id: u64) {
+        let Some(span) = self.traced_row(id).filter(|_| self.is_recording) else { return };
+        let polls = &mut self.record.span_polls;
+        match polls.iter_mut().rev().find(|polled| polled.span == span) {
+            Some(polled) => polled.entered = clock::now(),
+            None => polls.push(SpanPolls { span, polls: Polls::default(), entered: clock::now() }),
+        }
+    }
+
+    /// Records that a span of `tracing` is exited: the poll ends.
+    pub(crate) fn exit_span(&mut self, id: u64) {
+        let Some(span) = self.traced_row(id) else { return };
+        if let Some(polled) = self.record.span_polls.iter_mut().rev().find(|polled| polled.span == span)
+            && polled.entered.is_known()
+        {
+            polled.polls.add(clock::now().nanos_since(std::mem::take(&mut polled.entered)));
+        }
+    }
+
+    /// Adds fields to a live span of `tracing`.
+    pub(crate) fn add_fields(&mut self, id: u64, fields: &[u8]) {
+        if let Some(index) = self.traced_row(id) {
+            self.record.late_fields(Parent::Span(index), fields);
+        }
+    }
+
+    /// Returns the row of a live span of `tracing`.
+    #[inline]
+    pub(crate) fn traced_row(&self, id: u64) -> Option<u32> {
+        self.record.live.iter().rev().find(|(live, _)| *live == id).map(|(_, index)| *index)
+    }
+
+    #[inline]
+    pub(crate) fn end_span(&mut self, index: u32, status: Option<SpanStatus>) {
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.end = clock::now();
+            span.status = status.or(span.status);
+        }
+    }
+
+    /// Records that a span's inner service starts or has ended.
+    pub(crate) fn mark_inner(&mut self, index: u32, ends: bool) {
+        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return };
+        if let Some(OwnSpanRecord { inner: (start, end), .. }) = self.record.own_spans.get_mut(*own as usize) {
+            *if ends { end } else { start } = clock::now();
+        }
+    }
+
+    /// Whether a span's inner service was called.
+    pub(crate) fn reached_inner(&self, index: u32) -> bool {
+        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return false };
+        self.record.own_spans.get(*own as usize).is_some_and(|own| own.inner.0 != Moment::default())
+    }
+
+    /// Marks a span as failed, unless it has a status already.
+    pub(crate) fn fail_span(&mut self, span: Parent) {
+        let Parent::Span(index) = span else { return };
+        if let Some(span) = self.record.spans.get_mut(index as usize) {
+            span.status.get_or_insert(SpanStatus::InternalError);
+        }
+    }
+
+    pub(crate) fn span_id(&self, span: Parent) -> SpanId {
+        match span {
+            Parent::Root => self.record.trace.root,
+            Parent::Span(index) => self.record.spans.get(index as usize).map_or(self.record.trace.root, |span| span.id),
+        }
+    }
+
+    pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {
+        let at = if self.breadcrumbs_limit == 0 { Moment::default() } else { clock::now() };
+        let freed = self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
+        if freed > 0 {
+            self.record.set.give_back(freed);
+        }
+    }
+
+    /// Ends the transaction at `at`, or now if that is unknown; open spans end with it.
+    pub(crate) fn end(&mut self, status: SpanStatus, at: Moment) {
+        self.record.end = match (at.is_known(), self.is_recording) {
+            (true, _) => at,
+            (false, true) => clock::now(),
+            // The end of a transaction that is not recorded is never used.
+            (false, false) => self.record.start,
+        };
+        self.record.status = Some(status);
+        self.record.live.clear();
+        self.is_recording = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started() -> LiveTransaction {
+        let mut transaction = LiveTransaction::idle(Box::default());
+        transaction.begin("http.server", "auto.http.tower");
+        LiveTransaction { is_recording: true, spans_limit: 3, ..transaction }
+    }
+
+    #[test]
+    fn spans_beyond_the_limit_are_counted() {
+        let mut transaction = started();
+
+        let begun = (0..5).filter_map(|_| transaction.start_own_span("function", "manual", "work", Parent::Root)).count();
+
+        assert_eq!((begun, transaction.record.dropped_spans), (3, 2), "those that are open stay");
+    }
+
+    #[test]
+    fn nothing_is_recorded_after_the_end() {
+        let mut transaction = started();
+
+        transaction.end(SpanStatus::Ok, Moment::default());
+
+        assert_eq!(transaction.start_own_span("function", "manual", "late", Parent::Root), None);
+        assert!(transaction.record.end >= transaction.record.start);
+    }
+
+    #[test]
+    fn a_transaction_ends_when_its_work_did() {
+        let mut transaction = started();
+        let at = transaction.record.start;
+
+        transaction.end(SpanStatus::Ok, at);
+
+        assert_eq!(transaction.record.end, at, "and not when it is put away");
+    }
+}
