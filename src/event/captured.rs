@@ -1,13 +1,13 @@
 //! An error, a panic or a message on its way to the exporter.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::protocol::{EventId, Exception, Level, SpanId, Stacktrace};
-use crate::record::{FieldValue, Fields, LogRecord, Record, ScopeData};
+use super::chain::{self, chain};
 
-/// Minimum length of an error text to look for in a log: a shorter one may occur there by chance.
-pub(crate) const MENTIONED: usize = 4;
+use crate::protocol::{EventId, Exception, Level, SpanId, Stacktrace};
+use crate::record::{LogRecord, Record, ScopeData, clock};
 
 /// An error with a stack trace inside, which stable Rust exposes only as text.
 ///
@@ -43,32 +43,80 @@ pub(crate) struct Captured {
     pub(crate) addresses: Vec<usize>,
     /// A stack trace inside the error.
     pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
-    /// The active span.
+    /// Whether to send it at once instead of waiting for the response head, because the process may
+    /// be about to end.
+    pub(crate) at_once: bool,
+    /// The active span; set by the scope that captures it.
     pub(crate) span: SpanId,
     /// The data of the nested scope it was captured in.
     pub(crate) nested: Option<Box<ScopeData>>,
 }
 
 impl Captured {
-    /// Whether `other` reports the same failure: the same messages in the same order.
-    ///
-    /// An error that was logged as text matches if the log contains the outermost error's text.
-    pub(crate) fn is_same_failure(&self, other: &Self) -> bool {
-        self.tells_of(&other.exceptions) || self.mentions(&other.exceptions) || other.mentions(&self.exceptions)
+    /// An error that the user captures explicitly; `addresses` are the stack of that call.
+    pub(crate) fn error(error: &(dyn Error + 'static), addresses: Vec<usize>) -> Self {
+        Self { exceptions: chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
     }
 
-    fn mentions(&self, chain: &[Exception]) -> bool {
-        let text = chain.first().and_then(|outermost| outermost.value.as_deref()).filter(|text| text.len() >= MENTIONED);
-        let Some((log, text)) = self.log.as_ref().filter(|_| self.exceptions.is_empty()).zip(text) else { return false };
-        let in_fields = || Fields::new(&log.fields).any(|(_, value)| matches!(value, FieldValue::Text(field) if field.contains(text)));
-        self.message.as_ref().is_some_and(|message| message.contains(text)) || in_fields()
+    /// A message.
+    pub(crate) fn message(level: Level, message: String) -> Self {
+        Self { message: Some(message), ..Self::new(level, "generic") }
     }
 
-    /// Whether a chain that is not captured yet has the same messages in the same order.
-    pub(crate) fn tells_of(&self, chain: &[Exception]) -> bool {
-        !self.exceptions.is_empty()
-            && self.exceptions.len() == chain.len()
-            && self.exceptions.iter().zip(chain).all(|(ours, theirs)| ours.value == theirs.value)
+    /// A panic, as the panic hook sees it.
+    pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
+        let mechanism = "panic";
+        Self {
+            exceptions: chain::panic(message),
+            handled: false,
+            addresses,
+            at_once: true,
+            ..Self::new(chain::level(mechanism), mechanism)
+        }
+    }
+
+    /// A log event, with an error's chain if it has one.
+    pub(crate) fn log(log: LogRecord, message: Option<String>, exceptions: Vec<Exception>) -> Self {
+        Self { log: Some(log), message, exceptions, ..Self::new(Level::Error, "tracing") }
+    }
+
+    /// An error that came with a response.
+    pub(crate) fn response(
+        event_id: EventId,
+        exceptions: Vec<Exception>,
+        addresses: Vec<usize>,
+        backtrace: Option<Arc<dyn Backtrace>>,
+    ) -> Self {
+        Self { event_id, exceptions, addresses, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
+    }
+
+    /// A failed response without an error; `what` follows the transaction's name in the message.
+    pub(crate) fn failed_response(what: String) -> Self {
+        Self { message: Some(what), follows_name: true, ..Self::new(Level::Error, "auto.http.tower") }
+    }
+
+    /// An error that a job returned. It counts as unhandled, since no code in the job handled it.
+    pub(crate) fn returned(exceptions: Vec<Exception>, mechanism: &'static str) -> Self {
+        Self { exceptions, handled: false, ..Self::new(Level::Error, mechanism) }
+    }
+
+    fn new(level: Level, mechanism: &'static str) -> Self {
+        Self {
+            event_id: EventId::new(),
+            at: clock::wall(),
+            level,
+            log: None,
+            message: None,
+            follows_name: false,
+            exceptions: Vec::new(),
+            mechanism,
+            handled: true,
+            addresses: Vec::new(),
+            backtrace: None,
+            at_once: false,
+            span: SpanId::default(),
+            nested: None,
+        }
     }
 
     /// Merges `other` into this event and keeps this event's id.
@@ -151,6 +199,7 @@ mod tests {
             handled,
             addresses: Vec::new(),
             backtrace: None,
+            at_once: false,
             span: SpanId::new(),
             nested: None,
         }

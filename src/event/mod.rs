@@ -11,13 +11,15 @@ mod chain;
 mod grouping;
 pub(crate) mod images;
 mod in_app;
+mod same;
 pub(crate) mod source;
 pub(crate) mod text;
 mod type_name;
 
 pub(crate) use backtrace::{addresses, stacktrace};
-pub(crate) use captured::{Backtrace, Captured, EventRecord, MENTIONED};
+pub(crate) use captured::{Backtrace, Captured, EventRecord};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) use chain::limited;
-pub(crate) use chain::{chain, level, mechanisms, panic, shown, text_alone};
+pub(crate) use chain::{chain, mechanisms, shown, text_alone};
 pub(crate) use grouping::fingerprint;
+pub(crate) use same::{ChainMessages, ReportedFailure};

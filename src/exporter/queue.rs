@@ -198,7 +198,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::event::{Captured, EventRecord};
-    use crate::protocol::{Category, EventId, Level, SpanId};
+    use crate::protocol::{Category, Level};
 
     fn transaction() -> Item {
         Item::Transaction(Box::default())
@@ -209,21 +209,7 @@ mod tests {
     }
 
     fn error() -> Item {
-        let captured = Captured {
-            event_id: EventId::new(),
-            at: 0,
-            level: Level::Error,
-            log: None,
-            message: None,
-            follows_name: false,
-            exceptions: Vec::new(),
-            mechanism: "generic",
-            handled: true,
-            addresses: Vec::new(),
-            backtrace: None,
-            span: SpanId::new(),
-            nested: None,
-        };
+        let captured = Captured::message(Level::Error, String::new());
         Item::Event(Box::new(EventRecord { captured, scope: Box::default() }))
     }
 

@@ -1,31 +1,20 @@
-//! Everything that depends on axum.
+//! The `impl`s that depend on axum.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 
 use ::axum::body::Body;
-use ::axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
+use ::axum::extract::{FromRequestParts, Request};
 use ::axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use ::axum::routing::IntoMakeService;
 use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
-use http::{Extensions, StatusCode};
 
 use super::body::ResponseBody;
+use super::body_form::{BodyForm, Boxed};
 use super::capture_error::CaptureError;
-use super::layer::{BodyForm, Boxed};
 use super::service::SentryService;
 use crate::scope::Scope;
-
-/// The peer's address, if the server uses `into_make_service_with_connect_info`.
-pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
-}
-
-/// The template of the route that axum's router matched.
-pub(super) fn matched_path(extensions: &Extensions) -> Option<&str> {
-    extensions.get::<MatchedPath>().map(MatchedPath::as_str)
-}
 
 impl<B> BodyForm<B> for Boxed
 where

@@ -7,7 +7,7 @@ use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::running::Running;
+use super::active::ActiveRequest;
 
 pin_project! {
     /// A response body that is timed to its end.
@@ -25,13 +25,13 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        running: Running,
+        active: ActiveRequest,
     }
 }
 
 impl<B: Body> ResponseBody<B> {
-    pub(super) fn new(inner: B, running: Running) -> Self {
-        Self { inner, running }
+    pub(super) fn new(inner: B, active: ActiveRequest) -> Self {
+        Self { inner, active }
     }
 }
 
@@ -39,14 +39,14 @@ impl<B> ResponseBody<B> {
     /// Returns the inner body if nothing is timed.
     #[cfg(feature = "axum")]
     pub(super) fn into_untimed(self) -> Result<B, Self> {
-        if matches!(self.running, Running::Off) { Ok(self.inner) } else { Err(self) }
+        if matches!(self.active, ActiveRequest::Off) { Ok(self.inner) } else { Err(self) }
     }
 }
 
 /// An empty body, for outer layers that answer themselves (tower-http's timeout and CORS layers).
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { inner: B::default(), running: Running::Off }
+        Self { inner: B::default(), active: ActiveRequest::Off }
     }
 }
 
@@ -56,18 +56,18 @@ impl<B: Body> Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        if matches!(this.running, Running::Off) {
+        if matches!(this.active, ActiveRequest::Off) {
             return this.inner.poll_frame(cx);
         }
-        let frame = ready!(this.running.enter(|| this.inner.as_mut().poll_frame(cx)));
+        let frame = ready!(this.active.enter(|| this.inner.as_mut().poll_frame(cx)));
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 // Trailers are the last frame; some servers do not poll again after it.
-                this.running.frame(bytes, frame.trailers_ref(), frame.is_trailers() || this.inner.is_end_stream());
+                this.active.frame(bytes, frame.trailers_ref(), frame.is_trailers() || this.inner.is_end_stream());
             }
-            Some(Err(_)) => this.running.body_error(),
-            None => this.running.complete(),
+            Some(Err(_)) => this.active.body_error(),
+            None => this.active.complete(),
         }
         Poll::Ready(frame)
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
-use crate::event;
-use crate::event::Backtrace;
+use crate::event::{self, Backtrace, Captured};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::protocol::Stacktrace;
 use crate::protocol::{EventId, Exception};
-use crate::scope::{Capture, current};
+use crate::scope::current;
 
 /// Gives the layer the error behind a failed response, with its sources and a stack trace.
 ///
@@ -87,10 +86,10 @@ impl CaptureError {
         self.inner.event_id
     }
 
-    pub(super) fn into_capture(self) -> Capture {
+    pub(super) fn into_captured(self) -> Captured {
         let Inner { event_id, chain, addresses, backtrace, is_reported } = &*self.inner;
         let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
-        Capture::response(event_id, chain.clone(), addresses.clone(), backtrace.clone())
+        Captured::response(event_id, chain.clone(), addresses.clone(), backtrace.clone())
     }
 }
 

@@ -9,10 +9,10 @@ use http::Response;
 use http::header::CONTENT_LENGTH;
 use pin_project_lite::pin_project;
 
+use super::active::ActiveRequest;
 use super::body::ResponseBody;
+use super::body_form::BodyForm;
 use super::capture_error::CaptureError;
-use super::layer::BodyForm;
-use super::running::Running;
 use crate::protocol::SpanStatus;
 
 pin_project! {
@@ -25,14 +25,14 @@ pin_project! {
     pub struct ResponseFuture<Fut, F> {
         #[pin]
         inner: Fut,
-        running: Running,
+        active: ActiveRequest,
         form: PhantomData<fn() -> F>,
     }
 }
 
 impl<Fut, F> ResponseFuture<Fut, F> {
-    pub(super) fn new(inner: Fut, running: Running) -> Self {
-        Self { inner, running, form: PhantomData }
+    pub(super) fn new(inner: Fut, active: ActiveRequest) -> Self {
+        Self { inner, active, form: PhantomData }
     }
 }
 
@@ -47,28 +47,28 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         // Returns early when off: nothing below needs to be checked.
-        if let Running::Off = this.running {
+        if let ActiveRequest::Off = this.active {
             let response = ready!(this.inner.poll(cx))?;
-            return Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, Running::Off)))));
+            return Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, ActiveRequest::Off)))));
         }
-        match ready!(this.running.poll(|| this.inner.poll(cx))) {
+        match ready!(this.active.poll(|| this.inner.poll(cx))) {
             Ok(mut response) => {
-                match this.running {
+                match this.active {
                     // Without a transaction the error stays on the response: an outer layer may
                     // read it.
-                    Running::Off | Running::Ignored(_) => {}
-                    Running::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
-                    Running::Root(root) => {
+                    ActiveRequest::Off | ActiveRequest::Ignored(_) => {}
+                    ActiveRequest::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
+                    ActiveRequest::Recorded(exchange) => exchange.with(|exchange| {
                         let error = response.extensions_mut().remove::<CaptureError>();
-                        root.head(response.status(), response.headers_mut(), error);
-                        root.body(length(&response), response.body().is_end_stream());
-                    }
+                        exchange.head(response.status(), response.headers_mut(), error);
+                        exchange.body(length(&response), response.body().is_end_stream());
+                    }),
                 }
-                let running = std::mem::take(this.running).into_body();
-                Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, running)))))
+                let active = std::mem::take(this.active).into_body();
+                Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, active)))))
             }
             Err(error) => {
-                this.running.error();
+                this.active.error();
                 Poll::Ready(Err(error))
             }
         }
@@ -85,6 +85,6 @@ fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
 
 impl<Fut, F> fmt::Debug for ResponseFuture<Fut, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("running", &self.running).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("active", &self.active).finish_non_exhaustive()
     }
 }

@@ -32,27 +32,29 @@
 //! Of the response: status and size. Values of credential headers are never copied. Everything else
 //! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are not recorded.
 
+mod active;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod body_form;
 mod capture_error;
+mod exchange;
 mod future;
 mod layer;
 mod request;
-mod root;
 mod route;
 #[cfg(feature = "axum")]
 mod route_name;
 mod rules;
-mod running;
 mod service;
 mod span_layer;
 mod status;
 
 pub use body::ResponseBody;
+pub use body_form::{BodyForm, Boxed, Generic};
 pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
-pub use layer::{BodyForm, Boxed, Generic, SentryLayer};
+pub use layer::SentryLayer;
 pub use route::RouteOptions;
 #[cfg(feature = "axum")]
 pub use route_name::{RouteNameLayer, RouteNameService};

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+#[cfg(feature = "axum")]
+use ::axum::extract::{ConnectInfo, MatchedPath};
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::propagation;
@@ -90,6 +92,28 @@ fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let address = text.parse().ok().or_else(|| bare.parse().ok()).or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
     address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The peer's address, if the server uses `into_make_service_with_connect_info`.
+#[cfg(feature = "axum")]
+pub(super) fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn peer<B>(_: &Request<B>) -> Option<IpAddr> {
+    None
+}
+
+/// The template of the route that axum's router matched.
+#[cfg(feature = "axum")]
+pub(super) fn matched_path<B>(request: &Request<B>) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn matched_path<B>(_: &Request<B>) -> Option<&str> {
+    None
 }
 
 #[cfg(test)]

@@ -4,22 +4,21 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower::Service;
 
+use super::active::{ActiveRequest, Ignored};
+use super::body_form::BodyForm;
 use super::future::ResponseFuture;
-use super::layer::BodyForm;
-use super::request::{Noticed, client_address, copy_headers, describe};
+use super::request::{Noticed, client_address, copy_headers, describe, matched_path, peer};
 use super::rules::{RequestHead, Rules};
-use super::running::{Ignored, Running};
 use crate::client::{Client, Settings};
 use crate::propagation;
 use crate::record::{Record, clock};
-use crate::scope::{Extent, Kind, OwnSpan, Shared, continue_or_begin, current};
+use crate::scope::{Extent, Kind, LiveScope, OwnSpan, continue_or_begin, current};
 use crate::unwind;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
@@ -35,13 +34,14 @@ impl<S, F> SentryService<S, F> {
         Self { inner, client, rules, form: PhantomData }
     }
 
-    fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> Running {
+    fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> ActiveRequest {
         if let Some(scope) = current::scope() {
             match scope.kind() {
-                Kind::Ignored => return Running::Ignored(Ignored(scope)),
+                Kind::Ignored => return ActiveRequest::Ignored(Ignored(scope)),
                 // If no span is recorded, the request still runs in the outer layer's scope.
                 Kind::Live => {
-                    return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer").map_or(Running::Off, Running::Nested);
+                    return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer")
+                        .map_or(ActiveRequest::Off, ActiveRequest::Nested);
                 }
                 // The scope belongs to no request, or to one that has ended: begin a new
                 // transaction.
@@ -51,9 +51,9 @@ impl<S, F> SentryService<S, F> {
         let matched = matched_path(request);
         let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
         if options.is_ignored {
-            return Running::Ignored(Ignored(Arc::new(Shared::ignored())));
+            return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored())));
         }
-        let scope = Shared::open(&self.client, settings, true, |transaction| {
+        let scope = LiveScope::open(&self.client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
             let record = &mut transaction.record;
             let headers = request.headers();
@@ -81,7 +81,7 @@ impl<S, F> SentryService<S, F> {
         });
         let failed =
             options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref()).unwrap_or(&settings.failed_status_codes);
-        Running::root(scope, request.method(), Arc::clone(&self.rules), failed.clone())
+        ActiveRequest::recorded(scope, request.method(), Arc::clone(&self.rules), failed.clone())
     }
 
     /// Calls the user's function that names requests, for a request without a known route.
@@ -93,26 +93,6 @@ impl<S, F> SentryService<S, F> {
             record.name_by_user(if is_admitted { &name } else { "<overflow>" });
         }
     }
-}
-
-#[cfg(feature = "axum")]
-fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
-    super::axum::peer(request.extensions())
-}
-
-#[cfg(not(feature = "axum"))]
-fn peer<B>(_: &Request<B>) -> Option<IpAddr> {
-    None
-}
-
-#[cfg(feature = "axum")]
-fn matched_path<B>(request: &Request<B>) -> Option<&str> {
-    super::axum::matched_path(request.extensions())
-}
-
-#[cfg(not(feature = "axum"))]
-fn matched_path<B>(_: &Request<B>) -> Option<&str> {
-    None
 }
 
 impl<S, F, RequestBody, Body> Service<Request<RequestBody>> for SentryService<S, F>
@@ -130,12 +110,12 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), Running::Off) };
-        let mut running = self.begin(settings, &request);
+        let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), ActiveRequest::Off) };
+        let mut active = self.begin(settings, &request);
         // `self.inner` is the instance that was polled ready, so a clone must not be called
         // instead.
-        let inner = running.enter(|| self.inner.call(request));
-        ResponseFuture::new(inner, running)
+        let inner = active.enter(|| self.inner.call(request));
+        ResponseFuture::new(inner, active)
     }
 }
 

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::protocol::SpanStatus;
-use crate::scope::{OwnSpan, Shared, current};
+use crate::scope::{LiveScope, OwnSpan, current};
 
 /// Records another layer as a span.
 ///
@@ -154,7 +154,9 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
                 Ok(_) if span.reached_inner() => "passed",
                 Ok(_) => "stopped",
             };
-            span.scope().set_tag(*name, outcome);
+            if let Some(scope) = span.scope() {
+                scope.set_tag(*name, outcome);
+            }
         }
         span.end(if result.is_ok() { SpanStatus::Ok } else { SpanStatus::InternalError });
         Poll::Ready(result)
@@ -190,7 +192,7 @@ pin_project! {
     pub struct MarkedFuture<F> {
         #[pin]
         inner: F,
-        span: Option<(Arc<Shared>, u32)>,
+        span: Option<(Arc<LiveScope>, u32)>,
     }
 }
 

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::active::ActiveJob;
 use super::info::JobInfo;
-use super::running::Running;
 use crate::client::Client;
 use crate::event;
 
@@ -146,17 +146,17 @@ where
 
     fn call(&mut self, job: Job) -> Self::Future {
         let layer = &self.layer;
-        let mut running = if layer.client.is_enabled() {
+        let mut active = if layer.client.is_enabled() {
             let info = JobInfo { reports_every_attempt: layer.reports_every_attempt, ..(layer.describe)(&job) };
-            Some(Running::begin(&layer.client, info, "auto.queue.tower"))
+            Some(ActiveJob::begin(&layer.client, info, "auto.queue.tower"))
         } else {
             None
         };
-        let inner = match &mut running {
-            Some(running) => running.enter(|| self.inner.call(job)),
+        let inner = match &mut active {
+            Some(active) => active.enter(|| self.inner.call(job)),
             None => self.inner.call(job),
         };
-        JobFuture { inner, running, form: PhantomData }
+        JobFuture { inner, active, form: PhantomData }
     }
 }
 
@@ -182,7 +182,7 @@ pin_project! {
     pub struct JobFuture<Fut, F> {
         #[pin]
         inner: Fut,
-        running: Option<Running>,
+        active: Option<ActiveJob>,
         form: PhantomData<fn() -> F>,
     }
 }
@@ -196,10 +196,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(running) = this.running else { return this.inner.poll(cx) };
-        let output = ready!(running.enter(|| this.inner.poll(cx)));
+        let Some(active) = this.active else { return this.inner.poll(cx) };
+        let output = ready!(active.enter(|| this.inner.poll(cx)));
         let chain = output.as_ref().err().map(F::error).map(|(error, type_name)| event::chain(error, type_name));
-        running.end_with(output.is_err(), chain);
+        active.end_with(output.is_err(), chain);
         Poll::Ready(output)
     }
 }

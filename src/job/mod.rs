@@ -7,11 +7,11 @@
 //! - [`Client::check_in`](crate::Client::check_in) reports to the server when a cron job begins and
 //!   ends.
 
+mod active;
 mod check_in;
 mod info;
 mod layer;
 mod outcome;
-mod running;
 mod transaction;
 
 pub use check_in::{CheckInBuilder, CheckedIn};

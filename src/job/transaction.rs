@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::active::ActiveJob;
 use super::info::JobInfo;
 use super::outcome::Outcome;
-use super::running::Running;
 use crate::client::Client;
 use crate::propagation::Carrier;
 
@@ -80,7 +80,7 @@ impl TransactionBuilder {
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        InTransaction { work, waiting: Some(self), running: None, kind: PhantomData }
+        InTransaction { work, waiting: Some(self), active: None, kind: PhantomData }
     }
 }
 
@@ -97,7 +97,7 @@ pin_project! {
         #[pin]
         work: F,
         waiting: Option<TransactionBuilder>,
-        running: Option<Running>,
+        active: Option<ActiveJob>,
         kind: PhantomData<fn() -> Kind>,
     }
 }
@@ -112,11 +112,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if let Some(TransactionBuilder { client, info }) = this.waiting.take() {
-            *this.running = Some(Running::begin(&client, info, "manual"));
+            *this.active = Some(ActiveJob::begin(&client, info, "manual"));
         }
-        let Some(running) = this.running else { return this.work.poll(cx) };
-        let output = ready!(running.enter(|| this.work.poll(cx)));
-        running.end(&output);
+        let Some(active) = this.active else { return this.work.poll(cx) };
+        let output = ready!(active.enter(|| this.work.poll(cx)));
+        active.end(&output);
         Poll::Ready(output)
     }
 }

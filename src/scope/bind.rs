@@ -6,7 +6,16 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::Scope;
+use super::handle::Scope;
+
+impl Scope {
+    /// Wraps a future so that this scope is current in it, for `tokio::spawn`.
+    ///
+    /// Spans in it are children of the span that is active here.
+    pub fn bind<F: Future>(&self, future: F) -> Scoped<F> {
+        Scoped::new(self.clone(), future)
+    }
+}
 
 pin_project! {
     /// A future in which a scope is current. Made by [`Scope::bind`].

@@ -1,164 +1,35 @@
 //! Errors and messages: captured once, parked until the response head, merged if they are the same.
 
 use std::error::Error;
-use std::sync::Arc;
 
-use super::state::{Phase, Shared, State};
-use super::{Scope, current, nested};
+use super::handle::Scope;
+use super::nested;
+use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
-use crate::event;
-use crate::event::{Backtrace, Captured, EventRecord, MENTIONED};
+use crate::event::{Captured, ChainMessages, EventRecord, ReportedFailure};
 use crate::exporter::Item;
-use crate::protocol::{Category, DiscardReason, EventId, Exception, Level, SpanId};
-use crate::record::{LogRecord, Parent, clock};
+use crate::protocol::{Category, DiscardReason, EventId, Exception, Level};
+use crate::record::{Parent, clock};
 
 /// At most this many errors of a request wait for the response head; further ones are sent at once.
 const PARKED_LIMIT: usize = 8;
 
-/// An error that waits for the response head. A copy of the scope is added when it is sent.
-pub(super) type Parked = Captured;
-
-/// What identifies a sent failure: the messages of its error chain, or the text of its log.
-pub(super) struct Failure {
-    chain: Vec<Option<String>>,
-    text: Option<String>,
-}
-
-impl Failure {
-    fn of(captured: &Captured) -> Self {
-        let chain: Vec<_> = captured.exceptions.iter().map(|exception| exception.value.clone()).collect();
-        Self { text: captured.message.clone().filter(|_| chain.is_empty()), chain }
-    }
-
-    /// Whether `chain` describes this failure.
-    fn is(&self, chain: &[Exception]) -> bool {
-        let is_chain = !self.chain.is_empty() && self.chain.iter().eq(chain.iter().map(|exception| &exception.value));
-        let outermost = chain.first().and_then(|exception| exception.value.as_deref()).filter(|text| text.len() >= MENTIONED);
-        is_chain || self.text.as_deref().zip(outermost).is_some_and(|(text, outermost)| text.contains(outermost))
-    }
-}
-
-/// An error or message, before it is known which scope captures it.
-pub(crate) struct Capture {
-    event_id: EventId,
-    level: Level,
-    message: Option<String>,
-    /// Whether the message is appended to the transaction's name.
-    follows_name: bool,
-    exceptions: Vec<Exception>,
-    mechanism: &'static str,
-    handled: bool,
-    addresses: Vec<usize>,
-    backtrace: Option<Arc<dyn Backtrace>>,
-    log: Option<LogRecord>,
-    /// Whether to send at once instead of parking, because the process may be about to die.
-    at_once: bool,
-}
-
-impl Capture {
-    /// An error that the user captures explicitly, with the stack of this call.
-    pub(crate) fn error(error: &(dyn Error + 'static)) -> Self {
-        let addresses = if current_client().is_enabled() { event::addresses() } else { Vec::new() };
-        Self { exceptions: event::chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
-    }
-
-    /// A message.
-    pub(crate) fn message(level: Level, message: String) -> Self {
-        Self { message: Some(message), ..Self::new(level, "generic") }
-    }
-
-    /// A panic, as the panic hook sees it.
-    pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
-        let mechanism = "panic";
-        Self {
-            exceptions: event::panic(message),
-            handled: false,
-            addresses,
-            at_once: true,
-            ..Self::new(event::level(mechanism), mechanism)
-        }
-    }
-
-    /// A log event, with an error's chain if it has one.
-    pub(crate) fn log(log: LogRecord, message: Option<String>, exceptions: Vec<Exception>) -> Self {
-        Self { log: Some(log), message, exceptions, ..Self::new(Level::Error, "tracing") }
-    }
-
-    /// An error that came with a response.
-    pub(crate) fn response(
-        event_id: EventId,
-        exceptions: Vec<Exception>,
-        addresses: Vec<usize>,
-        backtrace: Option<Arc<dyn Backtrace>>,
-    ) -> Self {
-        Self { event_id, exceptions, addresses, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
-    }
-
-    /// An error that a job returned. It counts as unhandled, since no code in the job handled it.
-    pub(crate) fn work(exceptions: Vec<Exception>, mechanism: &'static str) -> Self {
-        Self { exceptions, handled: false, ..Self::new(Level::Error, mechanism) }
-    }
-
-    fn new(level: Level, mechanism: &'static str) -> Self {
-        Self {
-            event_id: EventId::new(),
-            level,
-            message: None,
-            follows_name: false,
-            exceptions: Vec::new(),
-            mechanism,
-            handled: true,
-            addresses: Vec::new(),
-            backtrace: None,
-            log: None,
-            at_once: false,
-        }
-    }
-
-    fn into_captured(self, span: SpanId) -> Captured {
-        Captured {
-            event_id: self.event_id,
-            at: clock::wall(),
-            level: self.level,
-            log: self.log,
-            message: self.message,
-            follows_name: self.follows_name,
-            exceptions: self.exceptions,
-            mechanism: self.mechanism,
-            handled: self.handled,
-            addresses: self.addresses,
-            backtrace: self.backtrace,
-            span,
-            nested: None,
-        }
-    }
-}
-
-impl State {
-    fn announced_id(&self, chain: &[Exception]) -> Option<EventId> {
-        let is_it =
-            |values: &[Option<String>]| values.len() == chain.len() && values.iter().zip(chain).all(|(ours, theirs)| *ours == theirs.value);
-        self.announced.iter().find(|(values, _)| !chain.is_empty() && is_it(values)).map(|(_, id)| *id)
-    }
-}
-
-impl Shared {
+impl LiveScope {
     /// Captures an error or a message in this scope.
     ///
     /// Returns the id of the event that is sent. If the same failure is already parked, that is the
     /// earlier event's id.
-    pub(crate) fn capture(&self, capture: Capture, span: Parent) -> EventId {
-        let at_once = capture.at_once;
-        let is_failure = capture.level >= Level::Error;
-        let nested = nested::of(self).map(|nested| Box::new(nested.data()));
+    pub(crate) fn capture(&self, mut captured: Captured, span: Parent) -> EventId {
+        let is_failure = captured.level >= Level::Error;
+        captured.nested = nested::of(self).map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
         state.has_failed |= is_failure;
-        state.has_error |= is_failure && !capture.exceptions.is_empty();
-        state.has_crashed |= is_failure && !capture.handled;
+        state.has_error |= is_failure && !captured.exceptions.is_empty();
+        state.has_crashed |= is_failure && !captured.handled;
         // The event contains the span's id, so the span's slot must not be reused at the span
         // limit.
         state.transaction.record.hold(span);
-        let mut captured = Captured { nested, ..capture.into_captured(state.transaction.span_id(span)) };
+        captured.span = state.transaction.span_id(span);
         if let Some(announced) = state.announced_id(&captured.exceptions) {
             captured.event_id = announced;
             // Used once: another request may respond with a clone of the same error.
@@ -175,16 +46,16 @@ impl Shared {
         if is_failure {
             state.first_error.get_or_insert(event_id);
         }
-        let parks = !at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
+        let parks = !captured.at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
         if parks {
             state.parked.push(captured);
             return event_id;
         }
         if is_failure && state.is_job {
-            if state.told.len() >= PARKED_LIMIT {
-                state.told.pop_front();
+            if state.reported.len() >= PARKED_LIMIT {
+                state.reported.pop_front();
             }
-            state.told.push_back((Failure::of(&captured), event_id));
+            state.reported.push_back((ReportedFailure::new(&captured), event_id));
         }
         let event = state.with_scope(captured, &self.client);
         drop(state);
@@ -193,12 +64,12 @@ impl Shared {
     }
 
     /// Captures the error that a job returned, unless the job has captured it before.
-    pub(crate) fn capture_returned(&self, capture: Capture) -> EventId {
+    pub(crate) fn capture_returned(&self, captured: Captured) -> EventId {
         let mut state = self.lock();
         state.has_failed = true;
-        let told = state.told.iter().rev().find(|(failure, _)| failure.is(&capture.exceptions)).map(|(_, id)| *id);
+        let known = state.reported.iter().rev().find(|(failure, _)| failure.is(&captured.exceptions)).map(|(_, id)| *id);
         drop(state);
-        told.unwrap_or_else(|| self.capture(capture, Parent::Root))
+        known.unwrap_or_else(|| self.capture(captured, Parent::Root))
     }
 
     /// Captures a failed response for which no error was captured.
@@ -211,20 +82,19 @@ impl Shared {
         if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
-        let capture = Capture { message: Some(what()), follows_name: true, ..Capture::new(Level::Error, "auto.http.tower") };
-        self.capture(capture, Parent::Root);
+        self.capture(Captured::failed_response(what()), Parent::Root);
     }
 
     /// The id that a failure's event will have, for a caller that needs it before the capture.
     pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
         let mut state = self.lock();
-        let parked = state.parked.iter().find(|known| known.tells_of(chain)).map(|known| known.event_id);
+        let parked = state.parked.iter().find(|known| known.has_chain(chain)).map(|known| known.event_id);
         if let Some(known) = parked.or_else(|| state.announced_id(chain)) {
             return known;
         }
         let event_id = EventId::new();
         if state.announced.len() < PARKED_LIMIT {
-            state.announced.push((chain.iter().map(|exception| exception.value.clone()).collect(), event_id));
+            state.announced.push((ChainMessages::of(chain), event_id));
         }
         event_id
     }
@@ -244,7 +114,11 @@ impl Shared {
     }
 }
 
-impl State {
+impl ScopeState {
+    fn announced_id(&self, chain: &[Exception]) -> Option<EventId> {
+        self.announced.iter().find(|(messages, _)| messages.are_of(chain)).map(|(_, id)| *id)
+    }
+
     /// Takes the parked errors, each with a copy of the scope. Later errors are not parked.
     #[inline]
     pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
@@ -282,11 +156,6 @@ pub(super) fn submit(client: &Client, events: Option<Vec<Item>>) {
     }
 }
 
-/// The client of the current scope, or the default client.
-fn current_client() -> Client {
-    current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client)
-}
-
 /// Captures an error with at most ten of its sources and the stack trace of this call.
 ///
 /// Inside a request the event waits for the response head. If the same failure is captured here and
@@ -304,7 +173,7 @@ fn current_client() -> Client {
 /// assert!(id.is_nil()); // no client
 /// ```
 pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
-    match current::handle() {
+    match Scope::entered() {
         Some(scope) => scope.capture_error(error),
         None if default_client().is_enabled() => Scope::current().capture_error(error),
         None => EventId::nil(),
@@ -325,11 +194,11 @@ pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
 }
 
 /// Captures an error or message that belongs to no request.
-pub(crate) fn capture_outside(client: Client, capture: Capture) {
-    Shared::detached(client).capture(capture, Parent::Root);
+pub(crate) fn capture_outside(client: Client, captured: Captured) {
+    LiveScope::detached(client).capture(captured, Parent::Root);
 }
 
 /// Captures a panic in the current scope, or in a detached scope outside any request.
 pub(crate) fn capture_panic(message: &str, addresses: Vec<usize>) {
-    Scope::current().capture(Capture::panic(message, addresses));
+    Scope::current().capture(Captured::panic(message, addresses));
 }

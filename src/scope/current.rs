@@ -7,14 +7,13 @@ use std::sync::{Arc, MutexGuard};
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::state::State;
-use super::{Scope, Shared};
+use super::state::{LiveScope, ScopeState};
 use crate::record::Parent;
 
 /// The scope and the span that are current on a thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Entered<'a> {
-    pub(crate) scope: &'a Arc<Shared>,
+    pub(crate) scope: &'a Arc<LiveScope>,
     own: Option<Own>,
 }
 
@@ -80,7 +79,7 @@ enum How {
 static EVER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<LiveScope>>> = const { RefCell::new(None) };
     static THREAD: Thread = const {
         Thread {
             how: Cell::new(How::Not),
@@ -95,7 +94,7 @@ thread_local! {
 /// Runs `work` with `scope` current, and with `own` as the innermost span if given.
 ///
 /// Restores the previous scope, also after a panic.
-pub(crate) fn enter<R>(scope: &Arc<Shared>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn enter<R>(scope: &Arc<LiveScope>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     visit(&mut Some(Arc::clone(scope)), own, work)
 }
 
@@ -104,7 +103,7 @@ pub(crate) fn enter<R>(scope: &Arc<Shared>, own: Option<Parent>, work: impl FnOn
 /// This saves two updates of a reference count that threads share, and 40 instructions. If `home`
 /// is empty, `work` runs without a change.
 #[inline]
-pub(crate) fn visit<R>(home: &mut Option<Arc<Shared>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn visit<R>(home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     let Some(scope) = home else { return work() };
     if !is_used() {
         EVER.store(true, Ordering::Relaxed);
@@ -116,7 +115,7 @@ pub(crate) fn visit<R>(home: &mut Option<Arc<Shared>>, own: Option<Parent>, work
 
 /// A scope that is current; `home` holds the previous one. Dropping it swaps them back.
 struct Visit<'h> {
-    home: &'h mut Option<Arc<Shared>>,
+    home: &'h mut Option<Arc<LiveScope>>,
     how: How,
     own: Option<Own>,
     depth: usize,
@@ -124,7 +123,7 @@ struct Visit<'h> {
 
 impl<'h> Visit<'h> {
     #[inline]
-    fn begin(home: &'h mut Option<Arc<Shared>>, how: How, own: Option<Parent>) -> Self {
+    fn begin(home: &'h mut Option<Arc<LiveScope>>, how: How, own: Option<Parent>) -> Self {
         THREAD.with(|thread| {
             let depth = thread.depth.get();
             let own = own.map(|span| Own { span, seen: thread.innermost() });
@@ -165,7 +164,7 @@ pub(crate) fn is_set() -> bool {
 }
 
 /// The current scope.
-pub(crate) fn scope() -> Option<Arc<Shared>> {
+pub(crate) fn scope() -> Option<Arc<LiveScope>> {
     with(|entered| Arc::clone(entered.scope))
 }
 
@@ -184,23 +183,8 @@ pub(crate) fn may_record() -> bool {
     THREAD.with(|thread| matches!(thread.how.get(), How::Polled | How::Lent))
 }
 
-/// The current scope as a user's handle, with the active span.
-pub(crate) fn handle() -> Option<Scope> {
-    with(|entered| {
-        if !entered.scope.client.is_enabled() {
-            return Scope::off();
-        }
-        let known = entered.known_parent(&entered.scope.lock());
-        let span = known.unwrap_or_else(|| entered.active());
-        // Work bound to the handle may become the span's child, so the span's slot must not be
-        // reused.
-        entered.scope.lock().transaction.record.hold(span);
-        Scope::new(Arc::clone(entered.scope), span)
-    })
-}
-
 /// The innermost of our own spans and its scope, for code that adds data to it.
-pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
+pub(crate) fn own_span() -> Option<(Arc<LiveScope>, u32)> {
     with(|entered| match entered.own {
         Some(Own { span: Parent::Span(index), .. }) => Some((Arc::clone(entered.scope), index)),
         _ => None,
@@ -211,7 +195,7 @@ pub(crate) fn own_span() -> Option<(Arc<Shared>, u32)> {
 impl Entered<'_> {
     /// The parent of a new span, if it is known without asking the Registry: nearly always.
     #[inline]
-    fn known_parent(self, state: &State) -> Option<Parent> {
+    fn known_parent(self, state: &ScopeState) -> Option<Parent> {
         let innermost = THREAD.with(Thread::innermost);
         match (self.own, innermost) {
             (Some(own), innermost) if own.seen == innermost => Some(own.span),
@@ -220,8 +204,14 @@ impl Entered<'_> {
         }
     }
 
-    /// The innermost span according to the Registry, for code that does not come from `tracing`.
-    fn active(self) -> Parent {
+    /// The active span, for code that does not come from `tracing`.
+    pub(crate) fn active(self) -> Parent {
+        let known = self.known_parent(&self.scope.lock());
+        known.unwrap_or_else(|| self.innermost())
+    }
+
+    /// The innermost span according to the Registry.
+    fn innermost(self) -> Parent {
         let climbed = tracing::dispatcher::get_default(|dispatch| {
             let current = dispatch.current_span().id().cloned();
             match (current, dispatch.downcast_ref::<Registry>()) {
@@ -240,7 +230,7 @@ impl Entered<'_> {
     pub(crate) fn parent<'a, 's, S>(
         self,
         spans: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
-    ) -> (Parent, MutexGuard<'s, State>)
+    ) -> (Parent, MutexGuard<'s, ScopeState>)
     where
         S: LookupSpan<'a> + 'a,
         Self: 's,
@@ -325,7 +315,7 @@ impl Thread {
     /// Swaps the current scope. While the thread shuts down, no scope is current any more.
     #[expect(clippy::inline_always, reason = "twice a poll")]
     #[inline(always)]
-    fn swap(&self, other: &mut Option<Arc<Shared>>, how: How) {
+    fn swap(&self, other: &mut Option<Arc<LiveScope>>, how: How) {
         let swapped = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), other));
         self.how.set(if swapped.is_ok() { how } else { How::Not });
     }
@@ -378,7 +368,7 @@ impl Thread {
 }
 
 /// Makes `scope` current, because one of its spans was entered where no scope is current.
-pub(crate) fn lend(scope: Arc<Shared>, span: u64) {
+pub(crate) fn lend(scope: Arc<LiveScope>, span: u64) {
     THREAD.with(|thread| {
         thread.own.set(None);
         thread.loan.set(Loan { span, depth: 1 });

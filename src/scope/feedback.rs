@@ -1,6 +1,6 @@
 //! Feedback from users.
 
-use super::Scope;
+use super::handle::Scope;
 use crate::exporter::Item;
 use crate::protocol::{EventId, Feedback, FeedbackEvent};
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::capture::submit;
-use super::state::{Phase, Shared, State};
+use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::Client;
 use crate::diagnostics;
 use crate::exporter::{Item, SessionEnd};
@@ -24,7 +24,7 @@ pub(crate) struct Ending {
     pub(crate) is_session: bool,
 }
 
-impl State {
+impl ScopeState {
     /// Ends the transaction and decides whether it is sent. None if it has ended already.
     fn end(&mut self, client: &Client, ending: Ending) -> Option<Ended> {
         if self.phase == Phase::Finished {
@@ -91,7 +91,7 @@ impl Ended {
     }
 }
 
-impl Shared {
+impl LiveScope {
     /// Ends the transaction, and sends it if it is sampled or kept. A second call does nothing.
     pub(crate) fn finish(mut self: Arc<Self>, ending: Ending) {
         // This is nearly always the last handle: no lock is needed. Moving the client out saves two

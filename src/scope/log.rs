@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use tracing::Metadata;
 
-use super::state::State;
-use super::{Shared, nested};
+use super::nested;
+use super::state::{LiveScope, ScopeState};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{LogLine, LogRecord, Parent, ScopeData, clock};
 
@@ -16,9 +16,9 @@ pub(crate) struct LogPlace {
     user: Option<String>,
 }
 
-impl Shared {
+impl LiveScope {
     /// The place of a log that was written inside `span`.
-    pub(crate) fn log_place(&self, state: &mut State, span: Parent) -> LogPlace {
+    pub(crate) fn log_place(&self, state: &mut ScopeState, span: Parent) -> LogPlace {
         let of = |set: &ScopeData| set.user.as_ref().and_then(|user| user.id.clone());
         let user = nested::of(self).map_or_else(|| of(&state.transaction.record.set), |nested| of(&nested.lock()));
         // The log contains the span's id, so the span's slot must not be reused at the span limit.

@@ -4,17 +4,17 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Shared;
+use super::state::LiveScope;
 use crate::record::ScopeData;
 
 /// A copy of a scope's data that changes independently.
 pub(super) struct Nested {
-    of: Arc<Shared>,
+    of: Arc<LiveScope>,
     data: Mutex<ScopeData>,
 }
 
 impl Nested {
-    pub(super) fn new(of: Arc<Shared>, data: ScopeData) -> Self {
+    pub(super) fn new(of: Arc<LiveScope>, data: ScopeData) -> Self {
         Self { of, data: Mutex::new(data) }
     }
 
@@ -47,7 +47,7 @@ pub(super) fn enter<R>(nested: Option<Arc<Nested>>, work: impl FnOnce() -> R) ->
 }
 
 /// The nested scope that is current here, if it belongs to `scope`.
-pub(super) fn of(scope: &Shared) -> Option<Arc<Nested>> {
+pub(super) fn of(scope: &LiveScope) -> Option<Arc<Nested>> {
     let of_this = |nested: &&Arc<Nested>| std::ptr::eq(&raw const *nested.of, &raw const *scope);
     NESTED.try_with(|current| current.borrow().as_ref().filter(of_this).map(Arc::clone)).ok().flatten()
 }

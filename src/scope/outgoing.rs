@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::state::State;
-use super::{Scope, Shared};
+use super::handle::Scope;
+use super::state::{LiveScope, ScopeState};
 use crate::client::Settings;
 use crate::payload;
 use crate::propagation::{self, Carrier, Incoming, Outgoing};
@@ -58,7 +58,7 @@ impl Scope {
     }
 }
 
-impl Shared {
+impl LiveScope {
     /// The trace for the next service, as a child of `span`.
     ///
     /// None outside requests and jobs: no transaction would be sent that the trace could be linked
@@ -75,7 +75,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl ScopeState {
     /// Freezes the sampling context (the `baggage`) at the first call.
     ///
     /// From then on all services and our own envelope header get the same one, even if the name

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Scope;
+use super::handle::Scope;
 use crate::diagnostics;
 use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Level, User};
 use crate::record::{BreadcrumbSource, ScopeData, clock};

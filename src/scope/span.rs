@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::{Scope, Shared, current};
+use super::active::Active;
+use super::handle::Scope;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Parent};
 
@@ -17,17 +18,14 @@ use crate::record::{FieldWriter, Key, Parent};
 /// If it is dropped without [`end`](Self::end), its status is `cancelled`, or `internal_error`
 /// after a panic.
 pub(crate) struct OwnSpan {
-    scope: Arc<Shared>,
+    active: Active,
     index: u32,
-    is_open: bool,
-    /// True while code runs inside; still true in `Drop` if that code panicked.
-    is_inside: bool,
 }
 
 impl OwnSpan {
     /// Begins below the active span. None outside a recorded request.
     pub(crate) fn start(op: &'static str, origin: &'static str, description: &str) -> Option<Self> {
-        let handle = current::handle()?;
+        let handle = Scope::entered()?;
         let parent = handle.span;
         let scope = handle.shared.filter(|scope| scope.is_recording())?;
         let index = scope.lock().transaction.start_own_span(op, origin, description, parent);
@@ -35,15 +33,12 @@ impl OwnSpan {
             scope.count_if_late(description);
             return None;
         };
-        Some(Self { scope, index, is_open: true, is_inside: false })
+        Some(Self { active: Active::span(scope, Parent::Span(index)), index })
     }
 
     /// Runs `work` inside the span.
     pub(crate) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        self.is_inside = true;
-        let result = current::enter(&self.scope, Some(Parent::Span(self.index)), work);
-        self.is_inside = false;
-        result
+        self.active.enter(work)
     }
 
     /// Adds attributes to the span.
@@ -55,28 +50,30 @@ impl OwnSpan {
 
     /// Whether the inner service of a middleware was called.
     pub(crate) fn reached_inner(&self) -> bool {
-        self.scope.lock().transaction.reached_inner(self.index)
+        self.active.scope().is_some_and(|scope| scope.lock().transaction.reached_inner(self.index))
     }
 
-    /// The scope of the span's request or job.
-    pub(crate) fn scope(&self) -> Scope {
-        Scope::new(Arc::clone(&self.scope), Parent::Span(self.index))
+    /// The scope of the span's request or job. None after the span's end.
+    pub(crate) fn scope(&self) -> Option<Scope> {
+        self.active.scope().map(|scope| Scope::new(Arc::clone(scope), Parent::Span(self.index)))
     }
 
     fn set_encoded(&self, fields: &[u8]) {
-        self.scope.lock().transaction.record.late_fields(Parent::Span(self.index), fields);
+        if let Some(scope) = self.active.scope() {
+            scope.lock().transaction.record.late_fields(Parent::Span(self.index), fields);
+        }
     }
 
     pub(crate) fn end(&mut self, status: SpanStatus) {
-        if std::mem::take(&mut self.is_open) {
-            self.scope.lock().transaction.end_span(self.index, Some(status));
+        if let Some(scope) = self.active.take() {
+            scope.lock().transaction.end_span(self.index, Some(status));
         }
     }
 }
 
 impl Drop for OwnSpan {
     fn drop(&mut self) {
-        self.end(if self.is_inside { SpanStatus::InternalError } else { SpanStatus::Cancelled });
+        self.end(if self.active.has_unwound() { SpanStatus::InternalError } else { SpanStatus::Cancelled });
     }
 }
 
@@ -101,11 +98,11 @@ impl fmt::Debug for OwnSpan {
 /// # rows }
 /// ```
 pub fn span<F: Future>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
-    Spanned { state: State::Waiting { op, description: description.into(), fields: Vec::new() }, work }
+    Spanned { progress: Progress::Waiting { op, description: description.into(), fields: Vec::new() }, work }
 }
 
 #[derive(Debug)]
-enum State {
+enum Progress {
     Waiting {
         op: &'static str,
         description: Cow<'static, str>,
@@ -121,7 +118,7 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct Spanned<F> {
-        state: State,
+        progress: Progress,
         #[pin]
         work: F,
     }
@@ -130,7 +127,7 @@ pin_project! {
 impl<F> Spanned<F> {
     /// Adds an attribute to the span, such as `messaging.destination.name` for a `queue.publish`.
     pub fn attribute(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        if let State::Waiting { fields, .. } = &mut self.state {
+        if let Progress::Waiting { fields, .. } = &mut self.progress {
             FieldWriter::new(fields).display(Key::Name(name), format_args!("{value}"));
         }
         self
@@ -142,14 +139,14 @@ impl<F: Future> Future for Spanned<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let State::Waiting { op, description, fields } = this.state {
+        if let Progress::Waiting { op, description, fields } = this.progress {
             let span = OwnSpan::start(op, "manual", description);
             if let Some(span) = &span {
                 span.set_encoded(fields);
             }
-            *this.state = State::Running(span);
+            *this.progress = Progress::Running(span);
         }
-        let State::Running(Some(span)) = this.state else { return this.work.poll(cx) };
+        let Progress::Running(Some(span)) = this.progress else { return this.work.poll(cx) };
         let polled = span.enter(|| this.work.poll(cx));
         if polled.is_ready() {
             span.end(SpanStatus::Ok);

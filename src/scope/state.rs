@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capture::{Failure, Parked};
 use crate::client::{Client, Settings};
+use crate::event::{Captured, ChainMessages, ReportedFailure};
 use crate::protocol::{EventId, SpanId, TraceId};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
 
 /// A scope. While its state is locked, no user code may run: no `Debug`, no `Display`, no hook.
-pub(crate) struct Shared {
+pub(crate) struct LiveScope {
     pub(crate) client: Client,
     /// When the transaction began.
     pub(crate) start: Moment,
@@ -20,18 +20,18 @@ pub(crate) struct Shared {
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
     pub(crate) takes_breadcrumbs: bool,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<ScopeState>,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
-pub(crate) struct State {
+pub(crate) struct ScopeState {
     pub(crate) transaction: LiveTransaction,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
     /// Whether it is a job, whose returned error is captured at its end, and not a request.
     pub(super) is_job: bool,
     /// Errors that wait for the response head.
-    pub(super) parked: Vec<Parked>,
+    pub(super) parked: Vec<Captured>,
     /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
     /// Whether an error with a chain was captured. Messages do not count for release health.
@@ -39,9 +39,9 @@ pub(crate) struct State {
     /// Whether code panicked, even if the panic was caught, or a job returned an error.
     pub(super) has_crashed: bool,
     /// Event ids that were handed out before the capture, with the messages of the error chain.
-    pub(super) announced: Vec<(Vec<Option<String>>, EventId)>,
+    pub(super) announced: Vec<(ChainMessages, EventId)>,
     /// The latest failures a job has captured: the error it returns may be one of them.
-    pub(super) told: VecDeque<(Failure, EventId)>,
+    pub(super) reported: VecDeque<(ReportedFailure, EventId)>,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
 }
@@ -95,7 +95,7 @@ impl Extent {
     }
 }
 
-impl Shared {
+impl LiveScope {
     /// Opens a scope whose transaction is started by `begin`.
     ///
     /// `begin` also returns the sampling decision and how much is recorded.
@@ -127,7 +127,7 @@ impl Shared {
             state.decision = decision;
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
             state.is_job = !has_head;
-            state.told.clear();
+            state.reported.clear();
             state.has_failed = false;
             state.has_error = false;
             state.has_crashed = false;
@@ -153,12 +153,12 @@ impl Shared {
     }
 
     fn idle(record: Box<Record>) -> Self {
-        let state = State {
+        let state = ScopeState {
             transaction: LiveTransaction::idle(record),
             decision: Decision { sampled: false, rate: 0.0, is_final: true },
             phase: Phase::Open,
             is_job: false,
-            told: VecDeque::new(),
+            reported: VecDeque::new(),
             parked: Vec::new(),
             has_failed: false,
             has_error: false,
@@ -226,11 +226,11 @@ impl Shared {
     /// A poisoned lock is ignored: only our own code can panic there, and it leaves no row
     /// half-written.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ScopeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 thread_local! {
-    static SPARE: RefCell<Vec<Arc<Shared>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Arc<LiveScope>>> = const { RefCell::new(Vec::new()) };
 }

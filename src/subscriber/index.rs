@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::scope::Shared;
+use crate::scope::LiveScope;
 
 /// The number of slots in the table; a power of two.
 const PLACES: usize = 4096;
@@ -19,7 +19,7 @@ const CROWDED_LIMIT: usize = 256 * 1024;
 pub(super) struct Index {
     places: Box<[Place]>,
     /// Spans whose slot was taken.
-    crowded: Mutex<HashMap<u64, Arc<Shared>>>,
+    crowded: Mutex<HashMap<u64, Arc<LiveScope>>>,
     /// The size of `crowded`. It is nearly always 0, and then the lock is not taken.
     crowd: AtomicUsize,
 }
@@ -30,7 +30,7 @@ struct Place {
     ///
     /// The thread that changes it from 0 owns the slot until it is 0 again.
     id: AtomicU64,
-    scope: Mutex<Option<Arc<Shared>>>,
+    scope: Mutex<Option<Arc<LiveScope>>>,
 }
 
 impl Index {
@@ -39,7 +39,7 @@ impl Index {
     }
 
     /// Adds the span. Returns `false` if there are too many.
-    pub(super) fn insert(&self, id: u64, scope: &Arc<Shared>) -> bool {
+    pub(super) fn insert(&self, id: u64, scope: &Arc<LiveScope>) -> bool {
         if let Some(place) = self.place(id)
             && place.id.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
@@ -55,7 +55,7 @@ impl Index {
         has_room
     }
 
-    pub(super) fn get(&self, id: u64) -> Option<Arc<Shared>> {
+    pub(super) fn get(&self, id: u64) -> Option<Arc<LiveScope>> {
         if let Some(place) = self.own_place(id) {
             return place.scope().as_ref().map(Arc::clone);
         }
@@ -70,7 +70,7 @@ impl Index {
     /// Removes the span.
     ///
     /// The caller drops the scope outside the lock, because it may be the last handle.
-    pub(super) fn remove(&self, id: u64) -> Option<Arc<Shared>> {
+    pub(super) fn remove(&self, id: u64) -> Option<Arc<LiveScope>> {
         if let Some(place) = self.own_place(id) {
             let scope = place.scope().take();
             place.id.store(0, Ordering::Release);
@@ -101,13 +101,13 @@ impl Index {
         self.place(id).filter(|place| place.id.load(Ordering::Relaxed) == id)
     }
 
-    fn crowded(&self) -> MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
+    fn crowded(&self) -> MutexGuard<'_, HashMap<u64, Arc<LiveScope>>> {
         self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
-    fn scope(&self) -> MutexGuard<'_, Option<Arc<Shared>>> {
+    fn scope(&self) -> MutexGuard<'_, Option<Arc<LiveScope>>> {
         self.scope.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn spans_that_share_a_place_are_told_apart() {
         let index = Index::new();
-        let scopes: Vec<_> = (0..3 * PLACES as u64).map(|_| Arc::new(Shared::ignored())).collect();
+        let scopes: Vec<_> = (0..3 * PLACES as u64).map(|_| Arc::new(LiveScope::ignored())).collect();
         let ids = || (1..).zip(&scopes);
 
         assert!(ids().all(|(id, scope)| index.insert(id, scope)));
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn beyond_the_limit_no_span_is_taken_until_another_goes() {
         let index = Index::new();
-        let scope = Arc::new(Shared::ignored());
+        let scope = Arc::new(LiveScope::ignored());
         let most = (PLACES + CROWDED_LIMIT) as u64;
 
         let taken: Vec<_> = (1..=most + 100).filter(|id| index.insert(*id, &scope)).collect();

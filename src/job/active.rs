@@ -1,33 +1,29 @@
 //! Work while it runs: its scope is current in each poll, and its transaction ends exactly once.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::event;
+use crate::event::{self, Captured};
 use crate::protocol::{Exception, SpanStatus};
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
-use crate::scope::{Capture, Ending, Extent, Scope, Shared, continue_or_begin, current};
+use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
 
 /// The transaction of a piece of work.
-pub(super) struct Running {
-    /// None while monitoring is off, and after the end.
-    scope: Option<Arc<Shared>>,
-    /// True while code of the work runs; still true in `Drop` if that code panicked.
-    is_inside: bool,
+pub(super) struct ActiveJob {
+    active: Active,
     reports: bool,
     mechanism: &'static str,
 }
 
-impl Running {
+impl ActiveJob {
     pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str) -> Self {
-        let Some(settings) = client.settings() else { return Self { scope: None, is_inside: false, reports: false, mechanism } };
+        let Some(settings) = client.settings() else { return Self { active: Active::default(), reports: false, mechanism } };
         let reports = info.reports();
         let JobInfo { incoming, .. } = info;
         let incoming = incoming.or_else(|| Scope::current().as_incoming());
-        let scope = Shared::open(client, settings, false, |transaction| {
+        let scope = LiveScope::open(client, settings, false, |transaction| {
             transaction.begin(info.op, mechanism);
             let decision = continue_or_begin(client, incoming, info.sample_rate, &mut transaction.record);
             transaction.record.name_by_task(&info.name);
@@ -47,18 +43,12 @@ impl Running {
             transaction.record.late_fields(Parent::Root, &fields);
             (decision, Extent::of(decision, settings))
         });
-        Self { scope: Some(scope), is_inside: false, reports, mechanism }
+        Self { active: Active::root(scope), reports, mechanism }
     }
 
     /// Runs a part of the work with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        if self.scope.is_none() {
-            return work();
-        }
-        self.is_inside = true;
-        let result = current::visit(&mut self.scope, None, work);
-        self.is_inside = false;
-        result
+        self.active.enter(work)
     }
 
     /// The work has ended.
@@ -70,24 +60,22 @@ impl Running {
     /// Like [`end`](Self::end), with the chain of the error.
     pub(super) fn end_with(&mut self, has_failed: bool, chain: Option<Vec<Exception>>) {
         if let Some(chain) = chain
-            && let Some(scope) = self.scope.as_ref().filter(|_| self.reports)
+            && let Some(scope) = self.active.scope().filter(|_| self.reports)
         {
-            scope.capture_returned(Capture::work(chain, self.mechanism));
+            scope.capture_returned(Captured::returned(chain, self.mechanism));
         }
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
     }
 
     fn finish(&mut self, status: SpanStatus, has_failed: bool) {
-        if let Some(scope) = self.scope.take() {
-            scope.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session: false });
-        }
+        self.active.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session: false });
     }
 }
 
-impl Drop for Running {
+impl Drop for ActiveJob {
     fn drop(&mut self) {
-        if self.is_inside {
-            if let Some(scope) = &self.scope {
+        if self.active.has_unwound() {
+            if let Some(scope) = self.active.scope() {
                 scope.mark_crashed();
             }
             return self.finish(SpanStatus::InternalError, true);
@@ -96,8 +84,8 @@ impl Drop for Running {
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for ActiveJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("has_ended", &self.scope.is_none()).finish_non_exhaustive()
+        f.debug_struct("ActiveJob").field("has_ended", &self.active.is_over()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,167 @@
+//! A request while it is served: its scope is current in each poll, and it ends exactly once.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{HeaderMap, Method};
+
+use super::exchange::Exchange;
+use super::rules::Rules;
+use crate::protocol::SpanStatus;
+use crate::scope::{LiveScope, OwnSpan, current};
+
+/// The work around each poll.
+#[derive(Debug, Default)]
+pub(super) enum ActiveRequest {
+    /// Monitoring is off, the transaction has ended, or a nested layer records no span.
+    #[default]
+    Off,
+    /// The route is not recorded: its events go to a scope that discards everything.
+    Ignored(Ignored),
+    /// An outer layer has the transaction; this one is a span of it.
+    Nested(OwnSpan),
+    /// The request's own transaction.
+    Recorded(PooledExchange),
+}
+
+pub(super) struct Ignored(pub(super) Arc<LiveScope>);
+
+impl ActiveRequest {
+    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) -> Self {
+        let mut exchange = PooledExchange::take();
+        exchange.with(|exchange| exchange.begin(scope, method, rules, failed));
+        Self::Recorded(exchange)
+    }
+
+    /// Runs a part of the request with its scope current.
+    pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Self::Off => work(),
+            Self::Ignored(Ignored(scope)) => current::enter(scope, None, work),
+            Self::Nested(span) => span.enter(work),
+            Self::Recorded(exchange) => exchange.enter(work),
+        }
+    }
+
+    /// Polls the work. The last poll is closed in `head`, not here.
+    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        self.change(Exchange::resume);
+        let polled = self.enter(work);
+        if polled.is_pending() {
+            self.change(Exchange::suspend);
+        }
+        polled
+    }
+
+    /// The state for polling the body.
+    pub(super) fn into_body(self) -> Self {
+        match self {
+            // The span of a nested layer ends with the head.
+            Self::Off | Self::Nested(_) => Self::Off,
+            // Events from the body of an ignored request are dropped too.
+            Self::Ignored(ignored) => Self::Ignored(ignored),
+            Self::Recorded(exchange) if exchange.is_over() => Self::Off,
+            Self::Recorded(exchange) => Self::Recorded(exchange),
+        }
+    }
+
+    /// The inner service failed without a response.
+    pub(super) fn error(&mut self) {
+        match self {
+            Self::Off => {}
+            Self::Ignored(_) => *self = Self::Off,
+            Self::Nested(span) => span.end(SpanStatus::InternalError),
+            Self::Recorded(exchange) => exchange.with(|exchange| exchange.fail("failed without a response")),
+        }
+    }
+
+    /// A frame of the body was delivered.
+    pub(super) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
+        self.change(|exchange| exchange.frame(bytes, trailers, is_end));
+    }
+
+    /// The body has ended.
+    pub(super) fn complete(&mut self) {
+        self.change(Exchange::complete);
+    }
+
+    /// The body failed.
+    pub(super) fn body_error(&mut self) {
+        self.change(|exchange| exchange.fail("failed in the body of its response"));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Exchange)) {
+        if let Self::Recorded(exchange) = self {
+            exchange.with(change);
+        }
+    }
+}
+
+/// An exchange in a box that the thread's next request uses again; dropping it ends the exchange.
+///
+/// Futures are moved several times, and a large one costs more. This saves 500 instructions per
+/// request, also if nothing is recorded.
+pub(super) struct PooledExchange {
+    /// None only in `Drop`.
+    exchange: Option<Box<Exchange>>,
+}
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "what is used again is the box")]
+    static SPARE: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl PooledExchange {
+    fn take() -> Self {
+        Self { exchange: Some(SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.exchange.as_ref().is_none_or(|exchange| exchange.is_over())
+    }
+
+    fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        match &mut self.exchange {
+            Some(exchange) => exchange.enter(work),
+            None => work(),
+        }
+    }
+
+    pub(super) fn with(&mut self, change: impl FnOnce(&mut Exchange)) {
+        if let Some(exchange) = &mut self.exchange {
+            change(exchange);
+        }
+    }
+}
+
+impl Drop for PooledExchange {
+    fn drop(&mut self) {
+        /// At most this many idle exchanges are kept per thread; further ones are freed.
+        const IDLE_LIMIT: usize = 16;
+        let Some(mut exchange) = self.exchange.take() else { return };
+        exchange.abandoned();
+        *exchange = Exchange::default();
+        // Fails while the thread shuts down; the exchange is then freed.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < IDLE_LIMIT {
+                spare.push(exchange);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for PooledExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PooledExchange").field(&self.exchange).finish()
+    }
+}
+
+impl fmt::Debug for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ignored")
+    }
+}

@@ -1,0 +1,155 @@
+//! The user's handle to a scope.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::current;
+use super::nested::{self, Nested};
+use super::state::LiveScope;
+use crate::client::{Settings, default_client};
+use crate::event::{self, Captured};
+use crate::protocol::{EventId, Level, TraceId};
+use crate::record::Parent;
+
+/// A handle to the scope of a request or job: cheap to clone, usable from any thread.
+///
+/// Get it with [`Scope::current`], or as an axum extractor. Data set on it is added to the
+/// transaction and to every event of the same request. This holds across `.await`, in middleware
+/// and in a streaming body.
+///
+/// All data set in one request may have 256 KiB together; further data is ignored. Attachments have
+/// a limit of their own, see [`add_attachment`](Self::add_attachment).
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::{Breadcrumb, Scope, User};
+///
+/// let scope = Scope::current();
+/// scope.set_user(User::id(42)).set_tag("plan", "gold");
+/// scope.add_breadcrumb(Breadcrumb::new("charge started").category("payment"));
+/// ```
+#[derive(Clone)]
+pub struct Scope {
+    /// None while monitoring is off.
+    pub(super) shared: Option<Arc<LiveScope>>,
+    /// The span that was active when the handle was made: the parent of work bound to the handle.
+    pub(super) span: Parent,
+    /// If set, data goes into this nested scope only.
+    pub(super) nested: Option<Arc<Nested>>,
+}
+
+impl Scope {
+    /// The scope of the current request, or a detached scope outside any request.
+    pub fn current() -> Self {
+        Self::entered().unwrap_or_else(Self::detached)
+    }
+
+    /// The scope that is current on this thread, with the active span. None outside any request.
+    pub(crate) fn entered() -> Option<Self> {
+        current::with(|entered| {
+            if !entered.scope.client.is_enabled() {
+                return Self::off();
+            }
+            let span = entered.active();
+            // Work bound to the handle may become the span's child, so the span's slot must not be
+            // reused.
+            entered.scope.lock().transaction.record.hold(span);
+            Self::new(Arc::clone(entered.scope), span)
+        })
+    }
+
+    /// A scope without a transaction, for events outside any request.
+    fn detached() -> Self {
+        let client = default_client();
+        let shared = client.is_enabled().then(|| Arc::new(LiveScope::detached(client)));
+        Self { shared, span: Parent::Root, nested: None }
+    }
+
+    /// A scope that discards everything.
+    const fn off() -> Self {
+        Self { shared: None, span: Parent::Root, nested: None }
+    }
+
+    pub(crate) fn new(shared: Arc<LiveScope>, span: Parent) -> Self {
+        let nested = nested::of(&shared);
+        Self { shared: Some(shared), span, nested }
+    }
+
+    /// The id of the trace this scope belongs to, for log lines or an error page.
+    ///
+    /// None while monitoring is off.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.shared.as_ref().map(|shared| shared.lock().transaction.record.trace.trace_id)
+    }
+
+    /// Captures an error with its chain of sources. See [`capture_error`].
+    pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
+        let is_enabled = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
+        let addresses = if is_enabled { event::addresses() } else { Vec::new() };
+        self.capture(Captured::error(error, addresses))
+    }
+
+    /// Captures a message. See [`capture_message`].
+    pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
+        self.capture(Captured::message(level, message.into()))
+    }
+
+    /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
+    pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        match &self.shared {
+            Some(shared) => current::enter(shared, Some(self.span), || nested::enter(self.nested.clone(), work)),
+            None => work(),
+        }
+    }
+
+    /// Runs `work` with a nested scope that begins as a copy of this one.
+    ///
+    /// Data set inside, through the passed handle or [`Scope::current`], is added only to events
+    /// captured inside. Breadcrumbs and spans still belong to the request.
+    ///
+    /// Work that is spawned inside keeps the nested scope if it is [bound](Self::bind) to the
+    /// handle. So does a future that `work` returns:
+    /// `scope.with(|scope| scope.bind(async { … })).await`. A future that is not bound is polled
+    /// after the nested scope has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::{Level, Scope};
+    ///
+    /// Scope::current().with(|scope| {
+    ///     scope.set_tag("warehouse", "eu-1");
+    ///     tower_sentry::capture_message(Level::Warning, "stock is low"); // has the tag
+    /// });
+    /// tower_sentry::capture_message(Level::Info, "done"); // does not have the tag
+    /// ```
+    pub fn with<R>(&self, work: impl FnOnce(&Self) -> R) -> R {
+        let Some(shared) = &self.shared else { return work(self) };
+        let nested = match &self.nested {
+            Some(outer) => outer.data(),
+            None => shared.lock().transaction.record.set.clone(),
+        };
+        let inner = Self { nested: Some(Arc::new(Nested::new(Arc::clone(shared), nested))), ..self.clone() };
+        inner.enter(|| work(&inner))
+    }
+
+    /// The settings of the client. None while monitoring is off, and for an ignored request.
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        self.shared.as_ref()?.client.settings()
+    }
+
+    pub(crate) fn capture(&self, captured: Captured) -> EventId {
+        match &self.shared {
+            Some(shared) => nested::enter(self.nested.clone(), || shared.capture(captured, self.span)),
+            None => EventId::nil(),
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("is_enabled", &self.shared.is_some()).finish_non_exhaustive()
+    }
+}
