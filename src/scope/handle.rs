@@ -84,14 +84,14 @@ impl Scope {
         self.shared.as_ref().map(|shared| shared.lock().transaction.record.trace.trace_id)
     }
 
-    /// Captures an error with its chain of sources. See [`capture_error`].
+    /// Captures an error with its chain of sources. See [`capture_error`](crate::capture_error).
     pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
         let is_enabled = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
         let addresses = if is_enabled { event::addresses() } else { Vec::new() };
         self.capture(Captured::error(error, addresses))
     }
 
-    /// Captures a message. See [`capture_message`].
+    /// Captures a message. See [`capture_message`](crate::capture_message).
     pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
         self.capture(Captured::message(level, message.into()))
     }
