@@ -38,6 +38,13 @@ const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.tsv");
 const WARM_UP: usize = 4;
 const COUNTED: usize = 4;
 
+/// Lengths of an unused argument. Each gives the heap another layout.
+///
+/// In some layouts glibc splits and joins the same block in each request, which takes 250
+/// instructions. The directory of the checkout alone can cause that. A row that exceeds its budget
+/// is therefore measured with each layout, and its lowest figure counts.
+const HEAP_LAYOUTS: [usize; 4] = [0, 90, 1200, 20_000];
+
 /// The rows of the table.
 const CASES: [Case; 15] = [
     Case::new("recorded", Work::FiveSpans, Setup::Recorded),
@@ -113,7 +120,7 @@ enum Setup {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--case", place, mode] => {
+        ["--case", place, mode, _layout] => {
             let (work, setup) = place
                 .split_once('/')
                 .and_then(|(case, bare)| {
@@ -123,10 +130,10 @@ fn main() {
                 .expect("a case of ours");
             run(work, setup, mode);
         }
-        [] => drop(table()),
-        ["--write"] => std::fs::write(BUDGET, budget_of(&table())).expect("the budget is ours to write"),
+        [] => drop(table(0)),
+        ["--write"] => std::fs::write(BUDGET, budget_of(&lowest())).expect("the budget is ours to write"),
         ["--check"] => {
-            if !check(&table()) {
+            if !check() {
                 std::process::exit(1);
             }
         }
@@ -145,11 +152,21 @@ struct Cost {
     allocations: i64,
 }
 
-fn table() -> Vec<Cost> {
+/// Measures the table with each layout of the heap. The lowest figure of each row counts.
+fn lowest() -> Vec<Cost> {
+    HEAP_LAYOUTS.into_iter().map(table).reduce(lower).unwrap_or_default()
+}
+
+fn lower(costs: Vec<Cost>, others: Vec<Cost>) -> Vec<Cost> {
+    let least = |(cost, other): (Cost, Cost)| if other.instructions < cost.instructions { other } else { cost };
+    costs.into_iter().zip(others).map(least).collect()
+}
+
+fn table(layout: usize) -> Vec<Cost> {
     let works = CASES.iter().enumerate().map(|(place, case)| (case.work, place)).collect::<BTreeMap<_, _>>();
     let bare: Vec<_> = works.values().map(|place| (*place, "bare")).collect();
     let ours: Vec<_> = (0..CASES.len()).map(|place| (place, "ours")).collect();
-    let (bare, ours) = (measure_all(&bare), measure_all(&ours));
+    let (bare, ours) = (measure_all(&bare, layout), measure_all(&ours, layout));
     let mut costs = Vec::new();
     println!("{:<60} {:>14} {:>12}", "over the bare request", "instructions", "allocations");
     for (case, (instructions, allocations)) in CASES.iter().zip(ours) {
@@ -172,8 +189,8 @@ fn table() -> Vec<Cost> {
 
 /// Runs two measurements at a time: other load on the machine does not change the number of
 /// instructions.
-fn measure_all(cases: &[(usize, &str)]) -> Vec<(i64, i64)> {
-    let half = |parity: usize| cases.iter().skip(parity).step_by(2).map(|(place, side)| measure(*place, side)).collect::<Vec<_>>();
+fn measure_all(cases: &[(usize, &str)], layout: usize) -> Vec<(i64, i64)> {
+    let half = |parity: usize| cases.iter().skip(parity).step_by(2).map(|(place, side)| measure(*place, side, layout)).collect::<Vec<_>>();
     let (even, odd) = std::thread::scope(|scope| {
         let odd = scope.spawn(|| half(1));
         (half(0), odd.join().expect("a measurement ends"))
@@ -183,7 +200,9 @@ fn measure_all(cases: &[(usize, &str)]) -> Vec<(i64, i64)> {
 }
 
 /// Runs a case twice in its own process: under callgrind, and counting allocations.
-fn measure(place: usize, side: &str) -> (i64, i64) {
+///
+/// `layout` is the number of bytes by which the process's first allocations differ, see [`HEAP_LAYOUTS`].
+fn measure(place: usize, side: &str, layout: usize) -> (i64, i64) {
     let program = std::env::current_exe().expect("this program has a path");
     let case = format!("{place}/{side}");
     let measured = CASES.get(place).expect("a case of ours");
@@ -196,7 +215,7 @@ fn measure(place: usize, side: &str) -> (i64, i64) {
             .arg(format!("--toggle-collect={toggle}*"))
             .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(&program)
-            .args(["--case", &case, mode])
+            .args(["--case", &case, mode, &"-".repeat(layout)])
             .output()
             .expect("valgrind is installed (apt-get install valgrind)");
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -208,7 +227,7 @@ fn measure(place: usize, side: &str) -> (i64, i64) {
     // The exporter also runs during the warm-up, so the warm-up's cost is subtracted.
     let collected = collect("instructions") - if is_export { collect("warm-up") } else { 0 };
     let requests = measured.work.window() * COUNTED;
-    let output = Command::new(&program).args(["--case", &case, "allocations"]).output().expect("this program runs");
+    let output = Command::new(&program).args(["--case", &case, "allocations", ""]).output().expect("this program runs");
     let allocations: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
     let requests = i64::try_from(requests).expect("a small number");
     (collected / requests, if is_export { 0 } else { (allocations + requests / 2) / requests })
@@ -222,27 +241,46 @@ fn budget_of(costs: &[Cost]) -> String {
     text
 }
 
-fn check(costs: &[Cost]) -> bool {
+/// Whether each row keeps its budget in one of the heap's layouts.
+fn check() -> bool {
     let budget = std::fs::read_to_string(BUDGET).expect("there is a budget");
-    let mut lines = budget.lines();
-    let is_same_compiler = lines.next().is_some_and(|head| head.ends_with(&compiler()));
-    let percent = if is_same_compiler { 2 } else { 10 };
-    let mut is_kept = true;
-    for line in lines {
+    let mut costs = Vec::new();
+    let mut exceeded = Vec::new();
+    for layout in HEAP_LAYOUTS {
+        let measured = table(layout);
+        costs = if costs.is_empty() { measured } else { lower(costs, measured) };
+        exceeded = exceeding(&costs, &budget);
+        if exceeded.is_empty() {
+            break;
+        }
+        println!("over its budget with the heap's layout {layout}: {}", exceeded.join("; "));
+    }
+    println!("the budget is {} (tolerance {} %)", if exceeded.is_empty() { "kept" } else { "NOT kept" }, tolerance(&budget));
+    exceeded.is_empty()
+}
+
+fn tolerance(budget: &str) -> i64 {
+    let is_same_compiler = budget.lines().next().is_some_and(|head| head.ends_with(&compiler()));
+    if is_same_compiler { 2 } else { 10 }
+}
+
+/// The rows that exceed their budget, each with its figures.
+fn exceeding(costs: &[Cost], budget: &str) -> Vec<String> {
+    let percent = tolerance(budget);
+    let row = |line: &str| {
         let mut cells = line.split('\t');
         let (name, mut number) = (cells.next().unwrap_or_default(), || cells.next().and_then(|cell| cell.parse::<i64>().ok()).unwrap_or(0));
         let (instructions, allocations) = (number(), number());
         match costs.iter().find(|cost| cost.name == name) {
-            None => eprintln!("'{name}' is in the budget and was not measured"),
-            Some(cost) if cost.instructions * 100 > instructions * (100 + percent) || cost.allocations > allocations => {
-                eprintln!("'{name}' costs {} and {}, its budget is {instructions} and {allocations}", cost.instructions, cost.allocations);
-            }
-            Some(_) => continue,
+            None => Some(format!("'{name}' is in the budget and was not measured")),
+            Some(cost) if cost.instructions * 100 > instructions * (100 + percent) || cost.allocations > allocations => Some(format!(
+                "'{name}' costs {} and {}, its budget is {instructions} and {allocations}",
+                cost.instructions, cost.allocations
+            )),
+            Some(_) => None,
         }
-        is_kept = false;
-    }
-    println!("the budget is {} (tolerance {percent} %)", if is_kept { "kept" } else { "NOT kept" });
-    is_kept
+    };
+    budget.lines().skip(1).filter_map(row).collect()
 }
 
 fn compiler() -> String {
