@@ -1,7 +1,33 @@
-//! The guide: how monitoring works, in detail.
+#![doc = include_str!("index.md")]
 
-#[doc = include_str!("architecture.md")]
-pub mod architecture {}
+// The examples of the pages run as tests in a build that has the features they use.
+
+#[cfg_attr(any(not(doctest), feature = "axum"), doc = include_str!("quick_start.md"))]
+pub mod quick_start {}
+
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("requests.md"))]
+pub mod requests {}
+
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("spans.md"))]
+pub mod spans {}
+
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("errors.md"))]
+pub mod errors {}
+
+#[cfg_attr(any(not(doctest), feature = "test"), doc = include_str!("privacy.md"))]
+pub mod privacy {}
+
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("sampling.md"))]
+pub mod sampling {}
+
+#[doc = include_str!("delivery.md")]
+pub mod delivery {}
+
+#[cfg_attr(any(not(doctest), feature = "test"), doc = include_str!("jobs.md"))]
+pub mod jobs {}
+
+#[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("testing.md"))]
+pub mod testing {}
 
 #[doc = include_str!("cost.md")]
 #[doc = "\n# The figures of the gate\n\n```text"]
@@ -9,11 +35,8 @@ pub mod architecture {}
 #[doc = "```"]
 pub mod cost {}
 
-#[doc = include_str!("errors.md")]
-pub mod errors {}
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
 
-#[doc = include_str!("requests.md")]
-pub mod requests {}
-
-#[doc = include_str!("spans.md")]
-pub mod spans {}
+#[cfg_attr(any(not(doctest), feature = "axum"), doc = include_str!("migrating.md"))]
+pub mod migrating {}
