@@ -30,7 +30,7 @@ pub mod jobs {}
 pub mod testing {}
 
 #[doc = include_str!("cost.md")]
-#[doc = "\n# The figures of the gate\n\n```text"]
+#[doc = "\n# The figures that CI checks\n\n```text"]
 #[doc = include_str!("../../benches/budget.tsv")]
 #[doc = "```"]
 pub mod cost {}
