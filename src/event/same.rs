@@ -2,7 +2,7 @@
 
 use super::Captured;
 use crate::protocol::Exception;
-use crate::record::{FieldValue, Fields};
+use crate::record::{FieldReader, FieldValue};
 
 /// Minimum length of an error text to look for in a log: a shorter one may occur there by chance.
 const MENTIONED: usize = 4;
@@ -55,7 +55,7 @@ impl Captured {
     /// Whether its log contains the outermost error's text.
     fn mentions(&self, chain: &[Exception]) -> bool {
         let Some((log, text)) = self.log.as_ref().filter(|_| self.exceptions.is_empty()).zip(outermost(chain)) else { return false };
-        let in_fields = || Fields::new(&log.fields).any(|(_, value)| matches!(value, FieldValue::Text(field) if field.contains(text)));
+        let in_fields = || FieldReader::new(&log.fields).any(|(_, value)| matches!(value, FieldValue::Text(field) if field.contains(text)));
         self.message.as_ref().is_some_and(|message| message.contains(text)) || in_fields()
     }
 }

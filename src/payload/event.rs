@@ -10,7 +10,7 @@ use super::{Attribute, Compiled, Id, Pairs, Word, common_contexts, has_tags, tag
 use crate::event::EventRecord;
 use crate::payload::Facts;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
-use crate::record::{BreadcrumbRecord, BreadcrumbSource, Fields, LogRecord, Record};
+use crate::record::{BreadcrumbRecord, BreadcrumbSource, FieldReader, LogRecord, Record};
 
 pub(crate) struct EventPayload<'a> {
     pub(crate) event: &'a EventRecord,
@@ -195,7 +195,7 @@ impl Serialize for BreadcrumbPayload<'_> {
             BreadcrumbSource::Manual(breadcrumb, _) => return breadcrumb.serialize(serializer),
             BreadcrumbSource::Event(metadata) => *metadata,
         };
-        let fields = || Fields::new(&self.crumb.fields);
+        let fields = || FieldReader::new(&self.crumb.fields);
         let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key).as_deref() == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;

@@ -11,7 +11,7 @@ use tracing::field::FieldSet;
 use super::Compiled;
 use super::queries::is_query_text;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldValue, Fields, Key, LogRecord};
+use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 
 /// Up to this many attributes, a scan finds a name faster than a table.
 const FEW: usize = 32;
@@ -168,7 +168,7 @@ fn may_tell(name: &str) -> bool {
 /// Each name has its last value. The order is that in which the names first came.
 pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
     let mut plain: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
-    for (key, value) in Fields::new(&log.fields) {
+    for (key, value) in FieldReader::new(&log.fields) {
         let Key::Index(index) = key else { continue };
         let Some(name) = log.metadata.fields().iter().nth(index.into()).map(|field| field.name()).filter(|name| *name != "message") else {
             continue;

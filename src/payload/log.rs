@@ -10,7 +10,7 @@ use super::sql::without_values;
 use super::{Attribute, Compiled, Word};
 use crate::payload::Facts;
 use crate::protocol::{SdkInfo, Timestamp};
-use crate::record::{FieldValue, Fields, LogLine, LogRecord};
+use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
 
 /// The logs of one envelope.
 pub(crate) struct LogsPayload<'a> {
@@ -77,7 +77,7 @@ fn level(level: Level) -> (&'static str, u8) {
 }
 
 fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
-    Fields::new(fields).find_map(|(key, value)| match value {
+    FieldReader::new(fields).find_map(|(key, value)| match value {
         FieldValue::Text(text) if name_of(Some(metadata.fields()), key).as_deref() == Some("message") => Some(text),
         _ => None,
     })

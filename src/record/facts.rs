@@ -52,6 +52,16 @@ pub(crate) struct RequestFacts {
     pub(super) headers: Slice,
 }
 
+/// The lengths of a header's name and value.
+///
+/// They are kept apart from the bytes, so that all headers together are nearly always valid text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeaderLengths {
+    pub(super) name: u8,
+    /// `None` if the value was withheld.
+    pub(super) value: Option<u16>,
+}
+
 /// Facts about a response.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResponseFacts {
@@ -88,13 +98,4 @@ impl Polls {
         self.busy = self.busy.saturating_add(micros);
         self.longest = self.longest.max(micros);
     }
-}
-
-/// Poll statistics of a `tracing` span; recorded only with `poll_times`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SpanPolls {
-    pub(crate) span: u32,
-    pub(crate) polls: Polls,
-    /// When the span was last entered.
-    pub(crate) entered: Moment,
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Record, readable, slice};
+use super::slice::{readable, slice};
+use super::{HeaderLengths, Record};
 
 /// A header's value, as it is passed to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,16 +11,6 @@ pub(crate) enum HeaderFact<'a> {
     /// The value is a credential and is never copied.
     Withheld,
     Value(&'a [u8]),
-}
-
-/// The lengths of a header's name and value.
-///
-/// They are kept apart from the bytes, so that all headers together are nearly always valid text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lengths {
-    name: u8,
-    /// `None` if the value was withheld.
-    value: Option<u16>,
 }
 
 const HEADER_VALUE_LIMIT: usize = 1024;
@@ -39,7 +30,7 @@ impl Record {
                 (u16::try_from(bytes.len()).ok(), bytes)
             }
         };
-        self.header_lengths.push(Lengths { name: name_len, value: value_len });
+        self.header_lengths.push(HeaderLengths { name: name_len, value: value_len });
         self.arena.extend_from_slice(name.as_bytes());
         self.arena.extend_from_slice(bytes);
     }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tracing::Metadata;
 
-use super::clock;
-use super::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord};
+use super::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord, clock};
 use crate::protocol::{SpanId, SpanStatus};
 
 /// A running transaction.
@@ -45,7 +44,7 @@ impl LiveTransaction {
         let index = self.record.spans.len();
         let is_full = index >= self.spans_limit;
         self.record.dropped_spans += u32::from(is_full);
-        let room = if is_full { Some(self.record.room()?) } else { None };
+        let replaced = if is_full { Some(self.record.replaceable_span()?) } else { None };
         let fields = self.record.fields(fields);
         let span = SpanRecord {
             id: SpanId::new(),
@@ -59,11 +58,11 @@ impl LiveTransaction {
             is_left_out: false,
             has_late_fields: false,
         };
-        match room {
-            Some(room) => self.record.replace_span(room, span),
+        match replaced {
+            Some(place) => self.record.replace_span(place, span),
             None => self.record.begin_span(span),
         }
-        u32::try_from(room.unwrap_or(index)).ok()
+        u32::try_from(replaced.unwrap_or(index)).ok()
     }
 
     /// Begins one of our own spans, whose description is stored in the record.

@@ -1,29 +1,28 @@
-//! Finds a place for a span beyond the limit: it replaces one that is less important.
+//! Which spans give way: at the span limit, and if they are too short to be sent.
 
 use std::time::Duration;
 
 use super::{LateFields, Parent, Record, SpanName, SpanRecord};
-use crate::protocol::SpanStatus;
 
 /// Rows checked for each span beyond the limit; more would slow a request with 100,000 spans down.
-const LOOKED_AT: usize = 8;
+const CANDIDATES: usize = 8;
 
 impl Record {
     /// Returns the place of a span that may be replaced.
     ///
     /// Among the next eight spans, it is the shortest that is finished, successful and childless.
     /// Returns `None` if there is no such span: slow ones, failed ones and parents stay.
-    pub(crate) fn room(&mut self) -> Option<usize> {
+    pub(crate) fn replaceable_span(&mut self) -> Option<usize> {
         let count = self.spans.len();
         let mut shortest: Option<(usize, u64)> = None;
-        for place in (0..LOOKED_AT.min(count)).map(|step| (self.room + step) % count) {
-            let Some(row) = self.spans.get(place).filter(|row| row.tells_little()) else { continue };
+        for place in (0..CANDIDATES.min(count)).map(|step| (self.next_candidate + step) % count) {
+            let Some(row) = self.spans.get(place).filter(|row| row.is_expendable()) else { continue };
             let took = row.end.nanos_since(row.start);
             if shortest.is_none_or(|(_, shortest)| took < shortest) {
                 shortest = Some((place, took));
             }
         }
-        self.room = (self.room + LOOKED_AT) % count.max(1);
+        self.next_candidate = (self.next_candidate + CANDIDATES) % count.max(1);
         shortest.map(|(place, _)| place)
     }
 
@@ -50,24 +49,16 @@ impl Record {
             row.is_held = true;
         }
     }
-}
 
-impl Record {
     /// Marks short spans, which are left out, and returns how many.
     ///
     /// A span is left out if it is finished, successful, childless and shorter than `shortest`.
     pub(crate) fn leave_out_short_spans(&mut self, shortest: Duration) -> u64 {
         let mut left_out = 0;
-        for span in self.spans.iter_mut().filter(|span| span.tells_little()) {
+        for span in self.spans.iter_mut().filter(|span| span.is_expendable()) {
             span.is_left_out = u128::from(span.end.nanos_since(span.start)) < shortest.as_nanos();
             left_out += u64::from(span.is_left_out);
         }
         left_out
-    }
-}
-
-impl SpanRecord {
-    fn tells_little(&self) -> bool {
-        self.end.is_known() && !self.is_held && self.status.is_none_or(|status| status == SpanStatus::Ok)
     }
 }

@@ -76,7 +76,7 @@ impl<'a> FieldWriter<'a> {
         self.text_head(key, 0);
         let start = self.buffer.len();
         // The writer returns an error only at the limit; what was written before stays.
-        let _ = Bounded { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
+        let _ = LimitedWriter { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
         if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
             (*l, *h) = (low, high);
@@ -131,12 +131,12 @@ impl<'a> FieldWriter<'a> {
     }
 }
 
-struct Bounded<'a> {
+struct LimitedWriter<'a> {
     buffer: &'a mut Vec<u8>,
     left: usize,
 }
 
-impl fmt::Write for Bounded<'_> {
+impl fmt::Write for LimitedWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let kept = cut(text, self.left);
         self.buffer.extend_from_slice(kept.as_bytes());
@@ -156,11 +156,11 @@ fn cut(text: &str, limit: usize) -> &str {
 
 /// Reads what a [`FieldWriter`] wrote.
 #[derive(Clone, Debug)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct FieldReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -180,7 +180,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
+impl<'a> Iterator for FieldReader<'a> {
     type Item = (Key<'a>, FieldValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -228,7 +228,7 @@ mod tests {
         writer.text(Key::Index(4), "käse");
         writer.display(Key::Name("shown"), format_args!("{:?}", Some(1)));
 
-        let fields: Vec<_> = Fields::new(&buffer).collect();
+        let fields: Vec<_> = FieldReader::new(&buffer).collect();
 
         assert_eq!(
             fields,
@@ -252,7 +252,7 @@ mod tests {
         writer.text(Key::Name(&long), "two");
         writer.text(Key::Name("next"), "three");
 
-        let fields: Vec<_> = Fields::new(&buffer).collect();
+        let fields: Vec<_> = FieldReader::new(&buffer).collect();
 
         let cut = Key::Name(long.get(..254).unwrap_or_default());
         let expected = [(cut, FieldValue::U64(1)), (cut, FieldValue::Text("two")), (Key::Name("next"), FieldValue::Text("three"))];
@@ -273,7 +273,7 @@ mod tests {
 
         FieldWriter::new(&mut buffer).display(Key::Index(0), format_args!("{Endless:?}"));
 
-        let Some((_, FieldValue::Text(text))) = Fields::new(&buffer).next() else { panic!("no text") };
+        let Some((_, FieldValue::Text(text))) = FieldReader::new(&buffer).next() else { panic!("no text") };
         assert_eq!(text.len(), FIELD_LIMIT);
     }
 
@@ -284,12 +284,12 @@ mod tests {
 
             FieldWriter::new(&mut buffer).text(Key::Index(9), &text);
 
-            prop_assert_eq!(Fields::new(&buffer).next(), Some((Key::Index(9), FieldValue::Text(cut(&text, FIELD_LIMIT)))));
+            prop_assert_eq!(FieldReader::new(&buffer).next(), Some((Key::Index(9), FieldValue::Text(cut(&text, FIELD_LIMIT)))));
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Fields::new(&bytes).count() <= bytes.len());
+            prop_assert!(FieldReader::new(&bytes).count() <= bytes.len());
         }
     }
 }

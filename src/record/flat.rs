@@ -1,0 +1,278 @@
+//! The record: a handful of vectors, and one arena for texts and encoded fields.
+
+use std::borrow::Cow;
+
+use super::slice::{readable, slice};
+use super::{
+    Breadcrumbs, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, Key, LateFields, Moment, OwnSpanRecord, Parent, RequestFacts,
+    ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
+};
+use crate::protocol::{SpanStatus, TransactionSource};
+
+/// Fields beyond this many bytes per request are dropped: a recording loop must not grow for ever.
+const ARENA_LIMIT: usize = 1 << 20;
+/// Extra room for names, so that a transaction keeps its name even if fields fill the arena.
+const NAMES_RESERVE: usize = 64 * 1024;
+
+/// Everything recorded about one request or job.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) trace: TraceFacts,
+    pub(crate) op: &'static str,
+    pub(crate) origin: &'static str,
+    /// The transaction's name: the route (the method is prepended later), or as `source` says.
+    pub(crate) name: Option<Slice>,
+    /// The route's template, whatever the name is; it shows which path parameters are secret.
+    pub(crate) route: Option<Slice>,
+    pub(crate) source: TransactionSource,
+    /// The first span that is not middleware names the transaction; nearly always the handler.
+    pub(crate) is_named_by_handler: bool,
+    /// The application named it explicitly while it ran.
+    pub(super) is_named_by_hand: bool,
+    pub(crate) start: Moment,
+    pub(crate) end: Moment,
+    /// The same moment as `start` on the wall clock, in nanoseconds since the epoch.
+    pub(crate) started_at: u64,
+    pub(crate) status: Option<SpanStatus>,
+    pub(crate) has_request: bool,
+    pub(crate) request: RequestFacts,
+    pub(crate) response: ResponseFacts,
+    /// What the application set on the scope.
+    pub(crate) set: ScopeData,
+    pub(crate) breadcrumbs: Breadcrumbs,
+    /// Why the transaction is sent although it was not sampled.
+    pub(crate) kept: Option<&'static str>,
+    pub(crate) spans: Vec<SpanRecord>,
+    pub(crate) own_spans: Vec<OwnSpanRecord>,
+    pub(crate) span_polls: Vec<SpanPolls>,
+    /// Rows of `own_spans` whose spans were replaced; they are free for reuse.
+    pub(crate) free_own: Vec<u32>,
+    /// Where the next search for a replaceable span starts.
+    pub(super) next_candidate: usize,
+    pub(crate) dropped_spans: u32,
+    /// Ids of open `tracing` spans, with their rows.
+    pub(crate) live: Vec<(u64, u32)>,
+    pub(super) late: Vec<LateFields>,
+    pub(super) header_lengths: Vec<HeaderLengths>,
+    pub(super) arena: Vec<u8>,
+    /// The arena up to here belongs to the scope; after it come the spans' fields.
+    scope_end: usize,
+}
+
+impl Record {
+    /// Clears the record for the next request; vectors keep their memory.
+    pub(crate) fn clear(&mut self) {
+        self.trace.baggage.clear();
+        self.trace.parent = None;
+        self.name = None;
+        self.route = None;
+        self.source = TransactionSource::Route;
+        self.is_named_by_handler = false;
+        self.is_named_by_hand = false;
+        self.status = None;
+        self.has_request = false;
+        self.request = RequestFacts::default();
+        self.response = ResponseFacts::default();
+        self.set.clear();
+        self.breadcrumbs.clear();
+        self.kept = None;
+        self.spans.clear();
+        self.own_spans.clear();
+        self.span_polls.clear();
+        self.free_own.clear();
+        self.next_candidate = 0;
+        self.dropped_spans = 0;
+        self.live.clear();
+        self.late.clear();
+        self.header_lengths.clear();
+        self.arena.clear();
+        self.scope_end = 0;
+        // After a request with an enormous tree, the memory is freed.
+        if self.arena.capacity() > 64 * 1024 {
+            self.arena = Vec::new();
+            self.spans = Vec::new();
+            self.own_spans = Vec::new();
+            self.late = Vec::new();
+        }
+    }
+
+    /// Copies all that belongs to the scope into `target`, which has been cleared.
+    ///
+    /// Spans and late fields are not copied.
+    pub(crate) fn copy_scope_to(&self, target: &mut Self) {
+        target.trace.clone_from(&self.trace);
+        target.op = self.op;
+        target.origin = self.origin;
+        target.source = self.source;
+        target.start = self.start;
+        target.end = self.end;
+        target.started_at = self.started_at;
+        target.status = self.status;
+        target.has_request = self.has_request;
+        target.request = self.request.clone();
+        target.response = self.response;
+        self.set.copy_to(&mut target.set);
+        self.breadcrumbs.copy_to(&mut target.breadcrumbs);
+        target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
+        target.scope_end = target.arena.len();
+        target.header_lengths.clone_from(&self.header_lengths);
+        // A name that was set late lies after the scope's part of the arena.
+        target.name = self.name.map(|name| target.text(self.bytes(name)));
+        target.route = self.route.map(|route| target.text(self.bytes(route)));
+    }
+
+    /// Returns the approximate size of the record in bytes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.arena.len()
+            + self.spans.len() * size_of::<SpanRecord>()
+            + self.own_spans.len() * size_of::<OwnSpanRecord>()
+            + self.breadcrumbs.size()
+            + self.set.size()
+    }
+
+    /// Stores a text in the arena, cut at [`FIELD_LIMIT`].
+    ///
+    /// Returns an empty slice if the arena is full.
+    #[inline]
+    pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
+        self.append(bytes.get(..FIELD_LIMIT).unwrap_or(bytes), ARENA_LIMIT + NAMES_RESERVE)
+    }
+
+    /// Marks everything in the arena so far as part of the scope.
+    pub(crate) fn seal_scope(&mut self) {
+        self.scope_end = self.arena.len();
+    }
+
+    /// Stores encoded fields in the arena, or drops them if it is full.
+    #[inline]
+    pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
+        self.append(encoded, ARENA_LIMIT)
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8], limit: usize) -> Slice {
+        if self.arena.len() + bytes.len() > limit {
+            return Slice::default();
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        slice(start, bytes.len())
+    }
+
+    /// Adds fields to a span that began earlier, or to the root.
+    pub(crate) fn late_fields(&mut self, span: Parent, encoded: &[u8]) {
+        if encoded.is_empty() {
+            return;
+        }
+        let fields = self.fields(encoded);
+        if fields.len > 0 {
+            self.late.push(LateFields { span, fields });
+            if let Parent::Span(index) = span
+                && let Some(row) = self.spans.get_mut(index as usize)
+            {
+                row.has_late_fields = true;
+            }
+        }
+    }
+
+    /// Returns the bytes of a slice.
+    pub(crate) fn bytes(&self, slice: Slice) -> &[u8] {
+        let start = slice.start as usize;
+        self.arena.get(start..start + slice.len as usize).unwrap_or_default()
+    }
+
+    /// Returns the text of a slice; invalid UTF-8 is replaced with U+FFFD.
+    pub(crate) fn str(&self, slice: Slice) -> Cow<'_, str> {
+        readable(self.bytes(slice))
+    }
+
+    /// Returns all fields of a span in the order they were recorded.
+    pub(crate) fn span_fields(&self, index: usize) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        let (first, has_late) = self.spans.get(index).map(|span| (span.fields, span.has_late_fields)).unwrap_or_default();
+        let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
+        FieldReader::new(self.bytes(first)).chain(has_late.then(|| self.late_of(place)).into_iter().flatten())
+    }
+
+    /// Returns the fields recorded on the root.
+    pub(crate) fn root_fields(&self) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        self.late_of(Parent::Root)
+    }
+
+    fn late_of(&self, span: Parent) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
+        self.late.iter().filter(move |late| late.span == span).flat_map(|late| FieldReader::new(self.bytes(late.fields)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SpanName;
+    use super::*;
+    use crate::protocol::SpanId;
+
+    #[test]
+    fn fields_stop_at_the_limit_of_the_arena() {
+        let mut record = Record::default();
+        let chunk = vec![0; 100_000];
+
+        for _ in 0..50 {
+            record.late_fields(Parent::Root, &chunk);
+        }
+
+        assert!(record.size() < 2 * ARENA_LIMIT);
+    }
+
+    #[test]
+    fn a_copy_of_the_scope_has_the_late_name_and_no_spans() {
+        let mut record = Record::default();
+        record.seal_scope();
+        record.fields(b"span fields");
+        let name = record.text(b"/users/{id}");
+        record.name = Some(name);
+
+        let mut copy = Record::default();
+        record.copy_scope_to(&mut copy);
+
+        assert_eq!(copy.name.map(|name| copy.str(name).into_owned()).as_deref(), Some("/users/{id}"));
+        assert_eq!(copy.arena.len(), "/users/{id}".len());
+    }
+
+    #[test]
+    fn a_record_that_was_large_gives_its_memory_back() {
+        let span = SpanRecord {
+            id: SpanId::new(),
+            parent: Parent::Root,
+            name: SpanName::Own(0),
+            start: Moment::default(),
+            end: Moment::default(),
+            fields: Slice::default(),
+            status: None,
+            is_held: false,
+            is_left_out: false,
+            has_late_fields: false,
+        };
+        let mut record = Record::default();
+        for _ in 0..10_000 {
+            record.spans.push(span);
+            record.late_fields(Parent::Root, &[0; 100]);
+        }
+
+        record.clear();
+        let of_large = record.arena.capacity() + record.spans.capacity() + record.late.capacity();
+        record.fields(&[0; 1000]);
+        record.clear();
+
+        assert_eq!(of_large, 0);
+        assert!(record.arena.capacity() >= 1000, "what is small serves again");
+    }
+
+    #[test]
+    fn names_have_room_behind_fields_that_fill_the_arena() {
+        let mut record = Record::default();
+        while record.fields(&[0]).len > 0 {}
+
+        record.name_by_user("checkout");
+
+        assert_eq!(record.name.map(|name| record.str(name).into_owned()).as_deref(), Some("checkout"));
+    }
+}
