@@ -1,14 +1,17 @@
 //! Serialises an event from the captured data and the scope it was captured in.
 
-use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
-use super::fields::{name_of, plain, understand};
+use super::Facts;
+use super::facts::SDK;
+use super::fields::{log_fields, name_of, understand};
 use super::request::{RequestPayload, path};
-use super::sdk::Sdk;
-use super::{Attribute, Compiled, Id, Pairs, Word, common_contexts, has_tags, tags, time, user};
+use super::scope::{common_contexts, has_tags, tags, user};
+use super::time::time;
+use super::trusted::{Constant, Id, ProgramText};
+use super::value::{Attribute, Pairs};
 use crate::event::EventRecord;
-use crate::payload::Facts;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, FieldReader, LogRecord, Record};
 
@@ -30,11 +33,11 @@ impl Serialize for EventPayload<'_> {
         let mut out = serializer.serialize_struct("Event", 18)?;
         out.serialize_field("event_id", &Id(captured.event_id))?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
-        out.serialize_field("platform", &Word("native"))?;
+        out.serialize_field("platform", &Constant("native"))?;
         let rare = record.set.rare();
         out.serialize_field("level", &rare.and_then(|rare| rare.level).unwrap_or(captured.level))?;
         if let Some(log) = &captured.log {
-            out.serialize_field("logger", &Compiled(log.metadata.target()))?;
+            out.serialize_field("logger", &ProgramText(log.metadata.target()))?;
         }
         if !name.is_empty() {
             out.serialize_field("transaction", name)?;
@@ -47,20 +50,20 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("release", release)?;
         }
         out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("sdk", &Sdk)?;
+        out.serialize_field("sdk", &*SDK)?;
         if let Some(message) = &captured.message {
             if captured.follows_name {
-                out.serialize_field("logentry", &Message(&[*name, " ", message].concat()))?;
+                out.serialize_field("logentry", &Message { message: &[*name, " ", message].concat() })?;
             } else {
-                out.serialize_field("logentry", &Message(message))?;
+                out.serialize_field("logentry", &Message { message })?;
             }
         }
         if !exceptions.is_empty() {
-            out.serialize_field("exception", &Values(|| exceptions.iter()))?;
+            out.serialize_field("exception", &Wrapped { values: exceptions })?;
         }
         if !record.breadcrumbs.is_empty() {
-            let crumbs = || record.breadcrumbs.iter().map(|crumb| BreadcrumbPayload { record, crumb });
-            out.serialize_field("breadcrumbs", &Values(crumbs))?;
+            let crumbs: Vec<_> = record.breadcrumbs.iter().map(|crumb| BreadcrumbPayload { record, crumb }).collect();
+            out.serialize_field("breadcrumbs", &Wrapped { values: &crumbs })?;
         }
         if record.has_request {
             out.serialize_field("request", &RequestPayload { record, path: &path(record, facts) })?;
@@ -68,7 +71,7 @@ impl Serialize for EventPayload<'_> {
         if let Some(user) = user(record) {
             out.serialize_field("user", &*user)?;
         }
-        out.serialize_field("contexts", &Contexts(self.event))?;
+        out.serialize_field("contexts", &EventContexts(self.event))?;
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }
@@ -86,57 +89,26 @@ impl Serialize for EventPayload<'_> {
     }
 }
 
-struct Message<'a>(&'a str);
-
-impl Serialize for Message<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("LogEntry", 1)?;
-        out.serialize_field("message", self.0)?;
-        out.end()
-    }
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
 }
 
 /// The protocol's wrapper around lists.
-struct Values<F>(F);
-
-impl<F, I> Serialize for Values<F>
-where
-    F: Fn() -> I,
-    I: ExactSizeIterator,
-    I::Item: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct List<'a, F>(&'a F);
-        impl<F, I> Serialize for List<'_, F>
-        where
-            F: Fn() -> I,
-            I: ExactSizeIterator,
-            I::Item: Serialize,
-        {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let items = (self.0)();
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(&item)?;
-                }
-                list.end()
-            }
-        }
-        let mut out = serializer.serialize_struct("Values", 1)?;
-        out.serialize_field("values", &List(&self.0))?;
-        out.end()
-    }
+#[derive(Serialize)]
+struct Wrapped<'a, T> {
+    values: &'a [T],
 }
 
-struct Contexts<'a>(&'a EventRecord);
+struct EventContexts<'a>(&'a EventRecord);
 
-impl Serialize for Contexts<'_> {
+impl Serialize for EventContexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        contexts.serialize_entry(&Word("trace"), &Trace(self.0))?;
+        contexts.serialize_entry(&Constant("trace"), &EventTrace(self.0))?;
         let is_taken = self.0.scope.set.contexts.iter().any(|(name, _)| name == "fields");
         if let Some(log) = self.0.captured.log.as_ref().filter(|_| !is_taken) {
-            contexts.serialize_entry(&Word("fields"), &LogFields(log))?;
+            contexts.serialize_entry(&Constant("fields"), &LogFields(log))?;
         }
         common_contexts(&mut contexts, &self.0.scope)?;
         contexts.end()
@@ -149,25 +121,25 @@ struct LogFields<'a>(&'a LogRecord);
 impl Serialize for LogFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(log) = self;
-        let given = plain(log);
+        let given = log_fields(log);
         let is_free = |name: &str| given.iter().all(|(taken, _)| *taken != name);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
-            map.serialize_entry(&Compiled(name), &Attribute(name, *value))?;
+            map.serialize_entry(&ProgramText(name), &Attribute(name, *value))?;
         }
         if let Some(file) = log.metadata.file().filter(|_| is_free("code.file.path")) {
-            map.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
+            map.serialize_entry(&Constant("code.file.path"), &ProgramText(file))?;
         }
         if let Some(line) = log.metadata.line().filter(|_| is_free("code.line.number")) {
-            map.serialize_entry(&Word("code.line.number"), &line)?;
+            map.serialize_entry(&Constant("code.line.number"), &line)?;
         }
         map.end()
     }
 }
 
-struct Trace<'a>(&'a EventRecord);
+struct EventTrace<'a>(&'a EventRecord);
 
-impl Serialize for Trace<'_> {
+impl Serialize for EventTrace<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(EventRecord { captured, scope }) = self;
         let trace = &scope.trace;
@@ -199,7 +171,7 @@ impl Serialize for BreadcrumbPayload<'_> {
         let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key).as_deref() == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
-        out.serialize_field("category", &Compiled(metadata.target()))?;
+        out.serialize_field("category", &ProgramText(metadata.target()))?;
         if let Some((_, message)) = message {
             out.serialize_field("message", &message)?;
         }

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 use tracing::field::FieldSet;
 
-use super::Compiled;
-use super::queries::is_query_text;
+use super::sql::is_query_text;
+use super::trusted::ProgramText;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 
@@ -18,14 +18,14 @@ const FEW: usize = 32;
 
 /// The name of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Name<'a> {
+pub(super) enum FieldName<'a> {
     /// From a callsite, so it is part of the program.
     Program(&'static str),
     /// From any other source.
     Given(&'a str),
 }
 
-impl Deref for Name<'_> {
+impl Deref for FieldName<'_> {
     type Target = str;
 
     #[inline]
@@ -34,7 +34,7 @@ impl Deref for Name<'_> {
     }
 }
 
-impl<'a> Name<'a> {
+impl<'a> FieldName<'a> {
     #[expect(clippy::match_same_arms, reason = "of different lifetimes")]
     #[inline]
     fn text(self) -> &'a str {
@@ -45,10 +45,10 @@ impl<'a> Name<'a> {
     }
 }
 
-impl Serialize for Name<'_> {
+impl Serialize for FieldName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Program(name) => Compiled(name).serialize(serializer),
+            Self::Program(name) => ProgramText(name).serialize(serializer),
             Self::Given(name) => serializer.serialize_str(name),
         }
     }
@@ -63,7 +63,7 @@ pub(super) struct Understood<'a> {
     pub(super) is_named_by_query: bool,
     pub(super) status: Option<SpanStatus>,
     /// The last value of each name, in the order in which the names first came.
-    pub(super) attributes: Vec<(Name<'a>, FieldValue<'a>)>,
+    pub(super) attributes: Vec<(FieldName<'a>, FieldValue<'a>)>,
 }
 
 /// Reads the fields of a span; `metadata` has the names of fields that are known by index.
@@ -83,13 +83,13 @@ impl<'a> Understood<'a> {
         (self.op, self.name, self.status) = (None, None, None);
         self.is_named_by_query = false;
         let mut statement = None;
-        let mut tells = false;
+        let mut has_meaning = false;
         let mut places: Option<HashMap<&str, usize>> = None;
         for (key, value) in fields {
             let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
             // Most names have no meaning, which a check of their first bytes shows.
-            if may_tell(&name) {
-                tells = true;
+            if may_have_meaning(&name) {
+                has_meaning = true;
                 let text = || match value {
                     FieldValue::Text(text) => Cow::Borrowed(text),
                     other => Cow::Owned(other.to_string()),
@@ -133,7 +133,7 @@ impl<'a> Understood<'a> {
                 None => attributes.push((name, value)),
             }
         }
-        if !tells {
+        if !has_meaning {
             return;
         }
         let summary = ended_query(&mut self.attributes);
@@ -152,7 +152,7 @@ impl<'a> Understood<'a> {
 
 /// Whether a name may have a meaning: all names that do start with one of these prefixes.
 #[inline]
-fn may_tell(name: &str) -> bool {
+fn may_have_meaning(name: &str) -> bool {
     match name.as_bytes() {
         [b's', ..] => name.starts_with("sentry."),
         [b'o', ..] => name.starts_with("otel."),
@@ -166,26 +166,26 @@ fn may_tell(name: &str) -> bool {
 /// Returns the fields of an event, except its message.
 ///
 /// Each name has its last value. The order is that in which the names first came.
-pub(super) fn plain(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
-    let mut plain: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
+pub(super) fn log_fields(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
+    let mut fields: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
     for (key, value) in FieldReader::new(&log.fields) {
         let Key::Index(index) = key else { continue };
         let Some(name) = log.metadata.fields().iter().nth(index.into()).map(|field| field.name()).filter(|name| *name != "message") else {
             continue;
         };
-        match plain.iter_mut().find(|(other, _)| *other == name) {
+        match fields.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = value,
-            None => plain.push((name, value)),
+            None => fields.push((name, value)),
         }
     }
-    plain
+    fields
 }
 
 /// Cleans up the fields that sqlx records for a finished query, and returns its summary.
 ///
 /// Keeps the query's text once, as `db.query.text`. Removes the durations, because the span has its
 /// own. The summary of a short query is its complete text.
-fn ended_query<'a>(attributes: &mut Vec<(Name<'a>, FieldValue<'a>)>) -> Option<&'a str> {
+fn ended_query<'a>(attributes: &mut Vec<(FieldName<'a>, FieldValue<'a>)>) -> Option<&'a str> {
     let is_ended = attributes.iter().any(|(name, _)| **name == *"elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
     if !is_ended {
         return None;
@@ -200,22 +200,22 @@ fn ended_query<'a>(attributes: &mut Vec<(Name<'a>, FieldValue<'a>)>) -> Option<&
         _ => true,
     });
     match attributes.iter_mut().find(|(name, _)| is_query_text(name)) {
-        Some((name, _)) => *name = Name::Program("db.query.text"),
-        None => attributes.extend(summary.map(|text| (Name::Program("db.query.text"), FieldValue::Text(text)))),
+        Some((name, _)) => *name = FieldName::Program("db.query.text"),
+        None => attributes.extend(summary.map(|text| (FieldName::Program("db.query.text"), FieldValue::Text(text)))),
     }
     summary
 }
 
 /// The name of a field.
-pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<Name<'a>> {
+pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<FieldName<'a>> {
     match key {
-        Key::Name(name) => Some(Name::Given(name)),
-        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| Name::Program(field.name())),
+        Key::Name(name) => Some(FieldName::Given(name)),
+        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| FieldName::Program(field.name())),
     }
 }
 
 /// Derives the `op` from the attributes of OpenTelemetry's conventions.
-fn derived_op(attributes: &[(Name<'_>, FieldValue<'_>)]) -> Option<&'static str> {
+fn derived_op(attributes: &[(FieldName<'_>, FieldValue<'_>)]) -> Option<&'static str> {
     let text = |wanted: &str| {
         attributes.iter().find_map(|(name, value)| match value {
             FieldValue::Text(text) if **name == *wanted => Some(*text),
@@ -251,7 +251,7 @@ fn otel_status(text: &str) -> Option<SpanStatus> {
     }
 }
 
-fn http_status(attributes: &[(Name<'_>, FieldValue<'_>)]) -> Option<SpanStatus> {
+fn http_status(attributes: &[(FieldName<'_>, FieldValue<'_>)]) -> Option<SpanStatus> {
     let (_, value) = attributes.iter().find(|(name, _)| matches!(&**name, "http.response.status_code" | "http.status_code"))?;
     let code = match value {
         FieldValue::U64(code) => u16::try_from(*code).ok()?,
@@ -289,7 +289,7 @@ mod tests {
                 first.0,
                 second.0
             );
-            assert_eq!(span.attributes, [(Name::Given("hit"), FieldValue::Bool(true))]);
+            assert_eq!(span.attributes, [(FieldName::Given("hit"), FieldValue::Bool(true))]);
         }
         assert_eq!(understood(&names[..1]).name.as_deref(), Some("fallback"));
     }
@@ -333,7 +333,7 @@ mod tests {
     fn a_field_recorded_again_replaces_the_first() {
         let many: Vec<_> = (0..100).map(|index| (["a", "b", "c"][index % 3], FieldValue::U64(index as u64))).collect();
 
-        let last = [("a", 99), ("b", 97), ("c", 98)].map(|(name, value)| (Name::Given(name), FieldValue::U64(value)));
+        let last = [("a", 99), ("b", 97), ("c", 98)].map(|(name, value)| (FieldName::Given(name), FieldValue::U64(value)));
         assert_eq!(understood(&many).attributes, last);
     }
 
@@ -345,7 +345,7 @@ mod tests {
         let attributes = understood(&twice).attributes;
 
         assert_eq!(attributes.len(), 80);
-        assert_eq!(attributes.last(), Some(&(Name::Given("field79"), FieldValue::U64(159))));
+        assert_eq!(attributes.last(), Some(&(FieldName::Given("field79"), FieldValue::U64(159))));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::sdk::Sdk;
-use super::{Id, Word};
-use crate::payload::Facts;
+use super::Facts;
+use super::facts::SDK;
+use super::trusted::{Constant, Id};
 use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
 use crate::record::Record;
@@ -26,7 +26,7 @@ impl Serialize for HeaderPayload<'_> {
         let Self { event_id, record, name, facts, is_bare } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
         out.serialize_field("event_id", &Id(event_id))?;
-        out.serialize_field("sdk", &Sdk)?;
+        out.serialize_field("sdk", &*SDK)?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
             Sampling::Given(mut context) => {
@@ -89,7 +89,7 @@ impl Serialize for OwnSampling<'_> {
         out.serialize_field("public_key", &facts.public_key)?;
         out.serialize_field("sample_rate", &format_args!("{}", if is_kept { 1.0 } else { trace.sample_rate }))?;
         out.serialize_field("sample_rand", &format_args!("0.{:06}", trace.sample_rand))?;
-        out.serialize_field("sampled", &Word(if is_kept || trace.sampled { "true" } else { "false" }))?;
+        out.serialize_field("sampled", &Constant(if is_kept || trace.sampled { "true" } else { "false" }))?;
         if let Some(release) = &facts.release {
             out.serialize_field("release", release)?;
         }

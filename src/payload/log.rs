@@ -4,11 +4,11 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Level;
 
-use super::fields::{name_of, plain};
-use super::queries::is_query_text;
-use super::sql::without_values;
-use super::{Attribute, Compiled, Word};
-use crate::payload::Facts;
+use super::Facts;
+use super::fields::{log_fields, name_of};
+use super::sql::{is_query_text, without_values};
+use super::trusted::{Constant, ProgramText};
+use super::value::Attribute;
 use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
 
@@ -23,29 +23,29 @@ impl Serialize for LogsPayload<'_> {
         let mut out = serializer.serialize_struct("Logs", 2)?;
         // With version 2 the server does not infer an IP address or user agent from the sender.
         out.serialize_field("version", &2)?;
-        out.serialize_field("items", &Items(self))?;
+        out.serialize_field("items", &LogItems(self))?;
         out.end()
     }
 }
 
-struct Items<'a>(&'a LogsPayload<'a>);
+struct LogItems<'a>(&'a LogsPayload<'a>);
 
-impl Serialize for Items<'_> {
+impl Serialize for LogItems<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut items = serializer.serialize_seq(Some(self.0.lines.len()))?;
         for line in self.0.lines {
-            items.serialize_element(&Log { line, facts: self.0.facts })?;
+            items.serialize_element(&LogPayload { line, facts: self.0.facts })?;
         }
         items.end()
     }
 }
 
-struct Log<'a> {
+struct LogPayload<'a> {
     line: &'a LogLine,
     facts: &'a Facts,
 }
 
-impl Serialize for Log<'_> {
+impl Serialize for LogPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let line = self.line;
         let (level, severity) = level(*line.log.metadata.level());
@@ -55,10 +55,10 @@ impl Serialize for Log<'_> {
         if let Some(span) = &line.span {
             out.serialize_field("span_id", span)?;
         }
-        out.serialize_field("level", &Word(level))?;
+        out.serialize_field("level", &Constant(level))?;
         out.serialize_field("severity_number", &severity)?;
         out.serialize_field("body", body(&line.log).unwrap_or_else(|| line.log.metadata.name()))?;
-        out.serialize_field("attributes", &Attributes(self))?;
+        out.serialize_field("attributes", &LogAttributes(self))?;
         out.end()
     }
 }
@@ -84,25 +84,29 @@ fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
 }
 
 /// The fields of a log with their types, and the attributes that every log has.
-struct Attributes<'a>(&'a Log<'a>);
+struct LogAttributes<'a>(&'a LogPayload<'a>);
 
-impl Serialize for Attributes<'_> {
+impl Serialize for LogAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Log { line, facts } = self.0;
+        let LogPayload { line, facts } = self.0;
         let metadata = line.log.metadata;
-        let given = plain(&line.log);
+        let given = log_fields(&line.log);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
             match value {
                 FieldValue::Text(text) if is_query_text(name) => {
-                    map.serialize_entry(&Compiled(name), &Typed(FieldValue::Text(&without_values(text))))?;
+                    map.serialize_entry(&ProgramText(name), &TypedValue::from(FieldValue::Text(&without_values(text))))?;
                 }
-                value => map.serialize_entry(&Compiled(name), &Typed(*value))?,
+                value => map.serialize_entry(&ProgramText(name), &TypedValue::from(*value))?,
             }
         }
         // JSON must not repeat a key: the application's value wins.
         let mut own = |name: &'static str, value: FieldValue<'_>| {
-            if given.iter().any(|(taken, _)| *taken == name) { Ok(()) } else { map.serialize_entry(&Word(name), &Typed(value)) }
+            if given.iter().any(|(taken, _)| *taken == name) {
+                Ok(())
+            } else {
+                map.serialize_entry(&Constant(name), &TypedValue::from(value))
+            }
         };
         own("sentry.origin", FieldValue::Text("auto.log.tracing"))?;
         own("sentry.environment", FieldValue::Text(&facts.environment))?;
@@ -124,21 +128,24 @@ impl Serialize for Attributes<'_> {
 }
 
 /// A value with its type. A server drops values whose type is missing or wrong.
-struct Typed<'a>(FieldValue<'a>);
+#[derive(Serialize)]
+#[serde(rename = "Attribute")]
+struct TypedValue<'a> {
+    #[serde(rename = "type")]
+    kind: Constant,
+    value: FieldValue<'a>,
+}
 
-impl Serialize for Typed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let kind = match self.0 {
+impl<'a> From<FieldValue<'a>> for TypedValue<'a> {
+    fn from(value: FieldValue<'a>) -> Self {
+        let kind = match value {
             FieldValue::Bool(_) => "boolean",
             FieldValue::I64(_) => "integer",
             FieldValue::U64(value) if i64::try_from(value).is_ok() => "integer",
             FieldValue::F64(value) if value.is_finite() => "double",
             FieldValue::U64(_) | FieldValue::F64(_) | FieldValue::Text(_) => "string",
         };
-        let mut out = serializer.serialize_struct("Attribute", 2)?;
-        out.serialize_field("type", &Word(kind))?;
-        out.serialize_field("value", &self.0)?;
-        out.end()
+        Self { kind: Constant(kind), value }
     }
 }
 
@@ -152,8 +159,8 @@ impl Serialize for LinePayload<'_> {
         let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(line.at);
         let mut out = serializer.serialize_struct("Line", 7)?;
         out.serialize_field("timestamp", &format_args!("{}", humantime::format_rfc3339_micros(at)))?;
-        out.serialize_field("level", &Word(level(*metadata.level()).0))?;
-        out.serialize_field("target", &Compiled(metadata.target()))?;
+        out.serialize_field("level", &Constant(level(*metadata.level()).0))?;
+        out.serialize_field("target", &ProgramText(metadata.target()))?;
         if let Some(message) = body(&line.log) {
             out.serialize_field("message", message)?;
         }
@@ -171,8 +178,8 @@ struct LineFields<'a>(&'a LogRecord);
 impl Serialize for LineFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in plain(self.0) {
-            map.serialize_entry(&Compiled(name), &Attribute(name, value))?;
+        for (name, value) in log_fields(self.0) {
+            map.serialize_entry(&ProgramText(name), &Attribute(name, value))?;
         }
         map.end()
     }

@@ -1,22 +1,17 @@
-//! Database queries: their text without values, and the detection of repeated queries ("N+1").
+//! Finds repeated queries ("N+1").
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::fields::understand;
-use super::sql::without_values;
-use crate::record::{FieldValue, Parent, Record, SpanName, SpanRecord};
+use super::sql::{is_query_text, without_values};
+use crate::record::{FieldValue, Moment, Parent, Record, SpanName, SpanRecord};
 
 /// N+1 threshold: at least five identical sequential queries that take more than 50 ms together.
 ///
 /// Sentry's own detector uses the same values.
 const REPEATED: usize = 5;
 const REPEATED_FOR: Duration = Duration::from_millis(50);
-
-/// Whether an attribute holds the text of a query.
-pub(super) fn is_query_text(name: &str) -> bool {
-    matches!(name, "db.statement" | "db.query.text" | "db.query.summary")
-}
 
 /// A query that a transaction repeats.
 #[derive(Debug, Default, PartialEq)]
@@ -42,29 +37,30 @@ pub(super) fn repeated(record: &Record) -> Option<Repeated> {
     if in_time.len() < REPEATED || u128::from(took) <= REPEATED_FOR.as_nanos() {
         return None;
     }
-    let mut rows: HashMap<(Parent, String), Row> = HashMap::new();
+    let mut found: HashMap<(Parent, String), Runs> = HashMap::new();
     in_time.sort_by_key(|(_, span)| span.start);
     for (index, span) in in_time {
         let Some(query) = query(record, index) else { continue };
-        let row = rows.entry((span.parent, query)).or_default();
+        let runs = found.entry((span.parent, query)).or_default();
         // Queries that run concurrently were started together, so they are not a loop.
-        if span.start < row.last_end {
+        if span.start < runs.last_end {
             continue;
         }
-        row.count += 1;
-        row.nanos += span.end.nanos_since(span.start);
-        row.last_end = span.end;
+        runs.count += 1;
+        runs.nanos += span.end.nanos_since(span.start);
+        runs.last_end = span.end;
     }
-    let is_one = |row: &Row| row.count >= REPEATED && u128::from(row.nanos) > REPEATED_FOR.as_nanos();
-    let worst = rows.into_iter().filter(|(_, row)| is_one(row)).max_by_key(|(_, row)| (row.count, row.nanos));
-    worst.map(|((_, query), row)| Repeated { query, count: row.count, nanos: row.nanos })
+    let is_one = |runs: &Runs| runs.count >= REPEATED && u128::from(runs.nanos) > REPEATED_FOR.as_nanos();
+    let worst = found.into_iter().filter(|(_, runs)| is_one(runs)).max_by_key(|(_, runs)| (runs.count, runs.nanos));
+    worst.map(|((_, query), runs)| Repeated { query, count: runs.count, nanos: runs.nanos })
 }
 
+/// The runs of one query under one span.
 #[derive(Default)]
-struct Row {
+struct Runs {
     count: usize,
     nanos: u64,
-    last_end: crate::record::Moment,
+    last_end: Moment,
 }
 
 /// Whether a span may be a query.

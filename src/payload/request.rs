@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::Pairs;
-use crate::payload::Facts;
+use super::Facts;
+use super::value::Pairs;
 use crate::record::Record;
 
 /// Stands for a withheld value. The redactor replaces it, since the name is on its list.

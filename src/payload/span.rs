@@ -4,11 +4,12 @@ use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
-use super::fields::{Name, Understood};
-use super::queries::is_query_text;
+use super::Facts;
+use super::fields::{FieldName, Understood};
 use super::sql::without_values;
-use super::{Attribute, Compiled, Id, Word, time};
-use crate::payload::Facts;
+use super::time::{millis, time};
+use super::trusted::{Constant, Id, ProgramText};
+use super::value::Attribute;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
 
@@ -55,48 +56,32 @@ impl Serialize for SpanPayload<'_> {
         }
         let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
         let own_name = own.map(|own| record.str(own.description));
-        let mut query = None;
         match (own_name.as_deref().or(name.as_deref()), metadata) {
             (Some(name), _) if is_query || *is_named_by_query => {
-                let (_, clean) = query.insert((name, without_values(name)));
-                out.serialize_field("description", &**clean)?;
+                out.serialize_field("description", &*without_values(name))?;
             }
             (Some(name), _) => out.serialize_field("description", name)?,
-            (None, metadata) => out.serialize_field("description", &Compiled(metadata.map_or("", Metadata::name)))?,
+            (None, metadata) => out.serialize_field("description", &ProgramText(metadata.map_or("", Metadata::name)))?,
         }
         out.serialize_field("start_timestamp", &time(record, span.start))?;
         out.serialize_field("timestamp", &time(record, end))?;
         out.serialize_field("status", &status)?;
-        out.serialize_field("origin", &Word(own.map_or("auto.function.tracing", |own| own.origin)))?;
+        out.serialize_field("origin", &Constant(own.map_or("auto.function.tracing", |own| own.origin)))?;
         // Known only if the inner service was seen to start and to end.
         let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
         let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
-        out.serialize_field(
-            "data",
-            &Attributes {
-                metadata,
-                fields: attributes,
-                query: query.as_ref().map(|(text, clean)| (*text, &**clean)),
-                times,
-                is_slow,
-                polls,
-                took,
-            },
-        )?;
+        out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, times, is_slow, polls, took })?;
         out.end()
     }
 }
 
 /// The attributes of a span: its fields, its measurements, and its place in the code.
-struct Attributes<'a> {
+struct SpanAttributes<'a> {
     metadata: Option<&'static Metadata<'static>>,
-    fields: &'a [(Name<'a>, FieldValue<'a>)],
-    /// The query in the description, with and without its values. Nearly always the same query is
-    /// an attribute too.
-    query: Option<(&'a str, &'a str)>,
+    fields: &'a [(FieldName<'a>, FieldValue<'a>)],
     /// Nanoseconds that a middleware took before and after its inner service.
     times: Option<(u64, u64)>,
     /// The span is a query that took at least `Facts::slow_query`.
@@ -106,50 +91,39 @@ struct Attributes<'a> {
     took: u64,
 }
 
-impl Serialize for Attributes<'_> {
+impl Serialize for SpanAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut data = serializer.serialize_map(None)?;
         for (name, value) in self.fields {
-            match (self.query, value) {
-                (Some((text, clean)), FieldValue::Text(same)) if std::ptr::eq(text, *same) && is_query_text(name) => {
-                    data.serialize_entry(name, clean)?;
-                }
-                _ => data.serialize_entry(name, &Attribute(name, *value))?,
-            }
+            data.serialize_entry(name, &Attribute(name, *value))?;
         }
         // JSON must not repeat a key: the application's value wins.
         let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
         if let Some(metadata) =
             self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
         {
-            data.serialize_entry(&Word("code.namespace"), &Compiled(metadata.target()))?;
+            data.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
             if let Some(file) = metadata.file() {
-                data.serialize_entry(&Word("code.file.path"), &Compiled(file))?;
+                data.serialize_entry(&Constant("code.file.path"), &ProgramText(file))?;
             }
             if let Some(line) = metadata.line() {
-                data.serialize_entry(&Word("code.line.number"), &line)?;
+                data.serialize_entry(&Constant("code.line.number"), &line)?;
             }
         }
         if self.is_slow {
-            data.serialize_entry(&Word("tower_sentry.slow"), &true)?;
+            data.serialize_entry(&Constant("tower_sentry.slow"), &true)?;
         }
         if let Some(Polls { count, busy, longest }) = self.polls {
             let busy = u64::from(busy) * 1_000;
-            data.serialize_entry(&Word("tower_sentry.polls"), &count)?;
-            data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(busy))?;
-            data.serialize_entry(&Word("tower_sentry.idle_ms"), &millis(self.took.saturating_sub(busy)))?;
-            data.serialize_entry(&Word("tower_sentry.longest_poll_ms"), &millis(u64::from(longest) * 1_000))?;
+            data.serialize_entry(&Constant("tower_sentry.polls"), &count)?;
+            data.serialize_entry(&Constant("tower_sentry.busy_ms"), &millis(busy))?;
+            data.serialize_entry(&Constant("tower_sentry.idle_ms"), &millis(self.took.saturating_sub(busy)))?;
+            data.serialize_entry(&Constant("tower_sentry.longest_poll_ms"), &millis(u64::from(longest) * 1_000))?;
         }
         if let Some((before, after)) = self.times {
-            data.serialize_entry(&Word("middleware.before_ms"), &millis(before))?;
-            data.serialize_entry(&Word("middleware.after_ms"), &millis(after))?;
+            data.serialize_entry(&Constant("middleware.before_ms"), &millis(before))?;
+            data.serialize_entry(&Constant("middleware.after_ms"), &millis(after))?;
         }
         data.end()
     }
-}
-
-/// Converts nanoseconds to milliseconds, to the microsecond.
-#[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of 285 years")]
-pub(super) fn millis(nanos: u64) -> f64 {
-    (nanos / 1_000) as f64 / 1e3
 }

@@ -5,6 +5,11 @@
 
 use std::borrow::Cow;
 
+/// Whether an attribute holds the text of a query.
+pub(super) fn is_query_text(name: &str) -> bool {
+    matches!(name, "db.statement" | "db.query.text" | "db.query.summary")
+}
+
 /// Returns a query without its values.
 ///
 /// Strings and numbers become `?`, and a list of them becomes a single `?`. Comments are removed.

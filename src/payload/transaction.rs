@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
+use super::Facts;
+use super::facts::SDK;
 use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
-use super::sdk::Sdk;
-use super::span::{SpanPayload, millis};
-use super::{Id, Pairs, Word, common_contexts, has_tags, tags, time, user};
-use crate::payload::Facts;
+use super::scope::{common_contexts, has_tags, tags, user};
+use super::span::SpanPayload;
+use super::time::{millis, time};
+use super::trusted::{Constant, Id};
+use super::value::Pairs;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
 use crate::record::Record;
 
@@ -28,8 +31,8 @@ impl Serialize for TransactionPayload<'_> {
         let Self { record, name, facts, .. } = self;
         let mut out = serializer.serialize_struct("Transaction", 17)?;
         out.serialize_field("event_id", &Id(self.event_id))?;
-        out.serialize_field("type", &Word("transaction"))?;
-        out.serialize_field("platform", &Word("native"))?;
+        out.serialize_field("type", &Constant("transaction"))?;
+        out.serialize_field("platform", &Constant("native"))?;
         out.serialize_field("transaction", name)?;
         out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         out.serialize_field("start_timestamp", &time(record, record.start))?;
@@ -41,12 +44,12 @@ impl Serialize for TransactionPayload<'_> {
         if let Some(server_name) = &facts.server_name {
             out.serialize_field("server_name", server_name)?;
         }
-        out.serialize_field("sdk", &Sdk)?;
+        out.serialize_field("sdk", &*SDK)?;
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }
         let path = if record.has_request { path(record, facts) } else { Cow::default() };
-        out.serialize_field("contexts", &Contexts { record, path: &path })?;
+        out.serialize_field("contexts", &TransactionContexts { record, path: &path })?;
         if record.has_request {
             out.serialize_field("request", &RequestPayload { record, path: &path })?;
         }
@@ -58,28 +61,28 @@ impl Serialize for TransactionPayload<'_> {
     }
 }
 
-struct Contexts<'a> {
+struct TransactionContexts<'a> {
     record: &'a Record,
     path: &'a str,
 }
 
-impl Serialize for Contexts<'_> {
+impl Serialize for TransactionContexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
         let Self { record, path } = *self;
-        contexts.serialize_entry(&Word("trace"), &Root { record, path })?;
+        contexts.serialize_entry(&Constant("trace"), &RootSpan { record, path })?;
         common_contexts(&mut contexts, record)?;
         contexts.end()
     }
 }
 
 /// The root span, which is part of the trace context.
-struct Root<'a> {
+struct RootSpan<'a> {
     record: &'a Record,
     path: &'a str,
 }
 
-impl Serialize for Root<'_> {
+impl Serialize for RootSpan<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, path } = *self;
         let mut out = serializer.serialize_struct("TraceContext", 7)?;
@@ -90,7 +93,7 @@ impl Serialize for Root<'_> {
         }
         out.serialize_field("op", record.op)?;
         out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
-        out.serialize_field("origin", &Word(record.origin))?;
+        out.serialize_field("origin", &Constant(record.origin))?;
         out.serialize_field("data", &RootAttributes { record, path })?;
         out.end()
     }
@@ -105,51 +108,51 @@ impl Serialize for RootAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, path } = *self;
         let mut data = serializer.serialize_map(None)?;
-        data.serialize_entry(&Word("sentry.sample_rate"), &record.trace.sample_rate)?;
+        data.serialize_entry(&Constant("sentry.sample_rate"), &record.trace.sample_rate)?;
         if let Some(reason) = record.kept {
-            data.serialize_entry(&Word("tower_sentry.kept"), reason)?;
+            data.serialize_entry(&Constant("tower_sentry.kept"), reason)?;
         }
         if record.dropped_spans > 0 {
-            data.serialize_entry(&Word("tower_sentry.dropped_spans"), &record.dropped_spans)?;
+            data.serialize_entry(&Constant("tower_sentry.dropped_spans"), &record.dropped_spans)?;
         }
         if let Some(Repeated { query, count, nanos }) = repeated(record) {
-            data.serialize_entry(&Word("tower_sentry.n_plus_one.query"), &query)?;
-            data.serialize_entry(&Word("tower_sentry.n_plus_one.count"), &count)?;
-            data.serialize_entry(&Word("tower_sentry.n_plus_one.ms"), &millis(nanos))?;
+            data.serialize_entry(&Constant("tower_sentry.n_plus_one.query"), &query)?;
+            data.serialize_entry(&Constant("tower_sentry.n_plus_one.count"), &count)?;
+            data.serialize_entry(&Constant("tower_sentry.n_plus_one.ms"), &millis(nanos))?;
         }
         if record.has_request {
             let request = &record.request;
-            data.serialize_entry(&Word("http.request.method"), &record.str(request.method))?;
+            data.serialize_entry(&Constant("http.request.method"), &record.str(request.method))?;
             if let Some(route) = record.route {
-                data.serialize_entry(&Word("http.route"), &record.str(route))?;
+                data.serialize_entry(&Constant("http.route"), &record.str(route))?;
             }
-            data.serialize_entry(&Word("url.path"), path)?;
+            data.serialize_entry(&Constant("url.path"), path)?;
             if let Some(query) = request.query {
-                data.serialize_entry(&Word("url.query"), &record.str(query))?;
+                data.serialize_entry(&Constant("url.query"), &record.str(query))?;
             }
-            data.serialize_entry(&Word("url.scheme"), &record.str(request.scheme))?;
+            data.serialize_entry(&Constant("url.scheme"), &record.str(request.scheme))?;
             let host = record.str(request.host);
             let (address, port) = match host.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse::<u16>().ok()?))) {
                 Some((address, port)) => (address, Some(port)),
                 None => (&*host, None),
             };
             if !address.is_empty() {
-                data.serialize_entry(&Word("server.address"), address)?;
+                data.serialize_entry(&Constant("server.address"), address)?;
             }
             if let Some(port) = port {
-                data.serialize_entry(&Word("server.port"), &port)?;
+                data.serialize_entry(&Constant("server.port"), &port)?;
             }
             if let Some(version) = request.version {
-                data.serialize_entry(&Word("network.protocol.version"), &Word(version_text(version)))?;
+                data.serialize_entry(&Constant("network.protocol.version"), &Constant(version_text(version)))?;
             }
             if let Some(size) = record.header("content-length").and_then(|size| size.parse::<u64>().ok()) {
-                data.serialize_entry(&Word("http.request.body.size"), &size)?;
+                data.serialize_entry(&Constant("http.request.body.size"), &size)?;
             }
             if let Some(agent) = record.header("user-agent") {
-                data.serialize_entry(&Word("user_agent.original"), &agent)?;
+                data.serialize_entry(&Constant("user_agent.original"), &agent)?;
             }
             if let Some(client) = request.client {
-                data.serialize_entry(&Word("client.address"), &format_args!("{client}"))?;
+                data.serialize_entry(&Constant("client.address"), &format_args!("{client}"))?;
             }
             response(&mut data, record)?;
         }
@@ -165,27 +168,27 @@ impl Serialize for RootAttributes<'_> {
 fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Error> {
     let response = &record.response;
     if let Some(status) = response.status {
-        data.serialize_entry(&Word("http.response.status_code"), &status)?;
-        data.serialize_entry(&Word("http.response.body.size"), &response.body_bytes)?;
-        data.serialize_entry(&Word("tower_sentry.body_frames"), &response.frames)?;
+        data.serialize_entry(&Constant("http.response.status_code"), &status)?;
+        data.serialize_entry(&Constant("http.response.body.size"), &response.body_bytes)?;
+        data.serialize_entry(&Constant("tower_sentry.body_frames"), &response.frames)?;
     }
     if let Some(code) = response.grpc_status {
-        data.serialize_entry(&Word("rpc.grpc.status_code"), &code)?;
+        data.serialize_entry(&Constant("rpc.grpc.status_code"), &code)?;
     }
     if response.first_byte.is_known() {
-        data.serialize_entry(&Word("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
+        data.serialize_entry(&Constant("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
     }
     // A single poll is busy for as long as the request takes, so its times say nothing new.
     if response.polls.count > 1 {
-        data.serialize_entry(&Word("tower_sentry.polls"), &response.polls.count)?;
-        data.serialize_entry(&Word("tower_sentry.busy_ms"), &millis(u64::from(response.polls.busy) * 1_000))?;
-        data.serialize_entry(&Word("tower_sentry.longest_poll_ms"), &millis(u64::from(response.polls.longest) * 1_000))?;
+        data.serialize_entry(&Constant("tower_sentry.polls"), &response.polls.count)?;
+        data.serialize_entry(&Constant("tower_sentry.busy_ms"), &millis(u64::from(response.polls.busy) * 1_000))?;
+        data.serialize_entry(&Constant("tower_sentry.longest_poll_ms"), &millis(u64::from(response.polls.longest) * 1_000))?;
     }
     if let Some(place) = response.cancelled {
-        data.serialize_entry(&Word("tower_sentry.cancelled"), &Word(place))?;
+        data.serialize_entry(&Constant("tower_sentry.cancelled"), &Constant(place))?;
     }
     if response.is_cut {
-        data.serialize_entry(&Word("tower_sentry.cut"), &true)?;
+        data.serialize_entry(&Constant("tower_sentry.cut"), &true)?;
     }
     Ok(())
 }

@@ -1,0 +1,19 @@
+//! The name of a transaction, as it is sent.
+
+use crate::protocol::TransactionSource;
+use crate::record::Record;
+
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
+/// Returns `GET /users/{id}` for a request that is named by its route, else the given name alone.
+pub(crate) fn name(record: &Record) -> String {
+    let name = record.name.map(|name| record.str(name));
+    if !record.has_request || record.source != TransactionSource::Route {
+        return name.unwrap_or_default().into_owned();
+    }
+    let method = record.str(record.request.method);
+    // A client can invent methods, but the number of names must stay small. So unknown methods
+    // become `_OTHER`, as in OpenTelemetry.
+    let method = if METHODS.contains(&&*method) { &*method } else { "_OTHER" };
+    [method, " ", name.as_deref().unwrap_or("<unmatched>")].concat()
+}
