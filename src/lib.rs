@@ -80,6 +80,7 @@ mod sampling;
 mod diagnostics;
 mod error;
 pub mod protocol;
+mod status_codes;
 mod unwind;
 
 pub mod guide;

@@ -12,10 +12,24 @@ use crate::exporter::SecurityLog;
 use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::sampling::TrustParent;
+use crate::status_codes::StatusCodes;
 
-/// Sentry's limits for the names of environments and releases, in characters.
-const ENVIRONMENT_LIMIT: usize = 64;
-const RELEASE_LIMIT: usize = 200;
+/// What Sentry's servers accept as the name of an environment or a release. They drop other names
+/// silently.
+struct NameRules {
+    /// In characters.
+    longest: usize,
+    reserved: [&'static str; 3],
+}
+
+const ENVIRONMENT_NAMES: NameRules = NameRules { longest: 64, reserved: ["none", ".", ".."] };
+const RELEASE_NAMES: NameRules = NameRules { longest: 200, reserved: ["latest", ".", ".."] };
+
+/// Variables that other programs read too, and that may hold any text.
+const SHARED_VARIABLES: [&str; 2] = ["ENVIRONMENT", "GIT_COMMIT"];
+
+/// The number of spans that Sentry's servers accept in a transaction.
+const MOST_SPANS: usize = 1000;
 
 /// Records the source of each value while the values are chosen.
 #[derive(Default)]
@@ -60,11 +74,24 @@ impl Settings {
         };
         faults.note(error.map_or(Ok(()), Err))?;
 
-        let (name, environment) = choice.of("environment", builder.environment, env.name).unwrap_or_else(|| ("", "production".to_owned()));
-        faults.note(check_name(name, &environment, ENVIRONMENT_LIMIT, &["none", ".", ".."]))?;
-        let release = choice.of("release", builder.release, env.release);
+        if let Some(fault) = builder.failed_status_codes.as_ref().and_then(StatusCodes::fault) {
+            return Err(Error::setting(format!("failed_status_codes: {fault}")));
+        }
+        if let Some(count) = builder.max_spans.filter(|count| *count > MOST_SPANS) {
+            return Err(Error::setting(format!("max_spans: expected at most {MOST_SPANS}, found {count}")));
+        }
+        if let Some(fault) = builder.redaction.fault() {
+            return Err(Error::setting(format!("redaction: {fault}")));
+        }
+        let environment =
+            env.name.filter(|_| builder.environment.is_none()).and_then(|named| ENVIRONMENT_NAMES.fit(named, &mut faults.warnings));
+        let (name, environment) =
+            choice.of("environment", builder.environment, environment).unwrap_or_else(|| ("", "production".to_owned()));
+        faults.note(ENVIRONMENT_NAMES.check(name, &environment))?;
+        let release = env.release.filter(|_| builder.release.is_none()).and_then(|named| RELEASE_NAMES.fit(named, &mut faults.warnings));
+        let release = choice.of("release", builder.release, release);
         if let Some((name, release)) = &release {
-            faults.note(check_name(name, release, RELEASE_LIMIT, &["latest", ".", ".."]))?;
+            faults.note(RELEASE_NAMES.check(name, release))?;
         }
         let (name, rate) = choice.of("traces_sample_rate", builder.traces_sample_rate, env.traces_sample_rate).unwrap_or(("", 0.1));
         let traces_sample_rate = checked_rate(name, rate)?;
@@ -89,7 +116,7 @@ impl Settings {
             trust_parent: choice.or("trust_parent", builder.trust_parent, TrustParent::default()),
             trace_propagation_targets,
             propagate_traceparent: choice.or("propagate_traceparent", builder.propagate_traceparent, false),
-            failed_status_codes: choice.or("failed_status_codes", builder.failed_status_codes, 500..=599),
+            failed_status_codes: choice.or("failed_status_codes", builder.failed_status_codes, StatusCodes::from(500..=599)),
             send_default_pii: send_default_pii.is_some_and(|(_, send)| send),
             trusted_hops: choice.or("trusted_hops", builder.trusted_hops, 0),
             redaction: Arc::new(builder.redaction),
@@ -102,7 +129,7 @@ impl Settings {
             slow_query_threshold: choice.or("slow_query_threshold", builder.slow_query_threshold, Duration::from_millis(100)),
             min_span_duration: choice.or("min_span_duration", builder.min_span_duration, Duration::ZERO),
             max_breadcrumbs: choice.or("max_breadcrumbs", builder.max_breadcrumbs, 100),
-            max_spans: choice.or("max_spans", builder.max_spans, 1000),
+            max_spans: choice.or("max_spans", builder.max_spans, MOST_SPANS),
             queue_items: builder.queue_items.unwrap_or(1000),
             queue_bytes: builder.queue_bytes.unwrap_or(12 * 1024 * 1024),
             connect_timeout: choice.or("connect_timeout", builder.connect_timeout, Duration::from_secs(3)),
@@ -164,21 +191,45 @@ fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {
     Ok(dsn)
 }
 
-/// Checks for names that Sentry's servers drop silently.
-fn check_name(name: &str, value: &str, longest: usize, reserved: &[&str]) -> Result<(), Error> {
-    let trimmed = value.trim();
-    let fault = if trimmed.is_empty() {
-        "it is blank"
-    } else if value.chars().count() > longest {
-        "it is too long"
-    } else if value.contains(['/', '\\']) || value.contains(char::is_control) {
-        "it holds a slash or a control character"
-    } else if reserved.iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
-        "it is a reserved word"
-    } else {
-        return Ok(());
-    };
-    Err(Error::setting(format!("{name}: expected at most {longest} characters without a slash, but {fault}")))
+impl NameRules {
+    fn check(&self, name: &str, value: &str) -> Result<(), Error> {
+        let trimmed = value.trim();
+        let fault = if trimmed.is_empty() {
+            "it is blank"
+        } else if value.chars().count() > self.longest {
+            "it is too long"
+        } else if value.contains(is_refused) {
+            "it holds a slash or a control character"
+        } else if self.reserved.iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
+            "it is a reserved word"
+        } else {
+            return Ok(());
+        };
+        Err(Error::setting(format!("{name}: expected at most {} characters without a slash, but {fault}", self.longest)))
+    }
+
+    /// Makes a valid name of a shared variable's value, with a warning if that changes it.
+    ///
+    /// Such a variable may be meant for another program. Its value must not stop this one. A value
+    /// of a variable of our own stays as it is.
+    fn fit(&self, (name, value): (&'static str, String), warnings: &mut Vec<String>) -> Option<(&'static str, String)> {
+        let Err(fault) = self.check(name, &value) else { return Some((name, value)) };
+        if !SHARED_VARIABLES.contains(&name) {
+            return Some((name, value));
+        }
+        let fitting: String = value.chars().map(|letter| if is_refused(letter) { '-' } else { letter }).take(self.longest).collect();
+        if self.check(name, &fitting).is_ok() {
+            warnings.push(format!("{fault}; '{fitting}' is used"));
+            Some((name, fitting))
+        } else {
+            warnings.push(format!("{fault}; it is not used"));
+            None
+        }
+    }
+}
+
+fn is_refused(letter: char) -> bool {
+    matches!(letter, '/' | '\\') || letter.is_control()
 }
 
 #[cfg(test)]

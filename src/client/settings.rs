@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
+use crate::status_codes::StatusCodes;
 use crate::transport::Transport;
 
 /// The source of a value.
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) trust_parent: TrustParent,
     pub(crate) trace_propagation_targets: Arc<[Target]>,
     pub(crate) propagate_traceparent: bool,
-    pub(crate) failed_status_codes: RangeInclusive<u16>,
+    pub(crate) failed_status_codes: StatusCodes,
     pub(crate) send_default_pii: bool,
     pub(crate) trusted_hops: usize,
     pub(crate) redaction: Arc<Redaction>,
@@ -113,7 +113,7 @@ impl fmt::Display for Settings {
         let targets: Vec<_> = self.trace_propagation_targets.iter().map(ToString::to_string).collect();
         row("trace_propagation_targets", &or_none(Some(targets.join(", ")).filter(|targets| !targets.is_empty())))?;
         row("propagate_traceparent", &on_off(self.propagate_traceparent))?;
-        row("failed_status_codes", &format!("{}..={}", self.failed_status_codes.start(), self.failed_status_codes.end()))?;
+        row("failed_status_codes", &self.failed_status_codes)?;
         row("send_default_pii", &on_off(self.send_default_pii))?;
         row("trusted_hops", &self.trusted_hops)?;
         row("slow_query_threshold", &format!("{:?}", self.slow_query_threshold))?;

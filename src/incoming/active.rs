@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -12,6 +11,7 @@ use super::exchange::Exchange;
 use super::rules::Rules;
 use crate::protocol::SpanStatus;
 use crate::scope::{LiveScope, OwnSpan, current};
+use crate::status_codes::StatusCodes;
 
 /// The work around each poll.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) enum ActiveRequest {
 pub(super) struct Ignored(pub(super) Arc<LiveScope>);
 
 impl ActiveRequest {
-    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) -> Self {
+    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: StatusCodes) -> Self {
         let mut exchange = PooledExchange::take();
         exchange.with(|exchange| exchange.begin(scope, method, rules, failed));
         Self::Recorded(exchange)

@@ -1,7 +1,6 @@
 //! A request and its response: from the call to the end of the body.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
@@ -13,6 +12,7 @@ use super::status::Outcome;
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, Parent, ResponseFacts, clock};
 use crate::scope::{Active, Ending, LiveScope};
+use crate::status_codes::StatusCodes;
 
 /// A poll of at least this many nanoseconds counts as blocking its thread.
 const BLOCKED_FROM: u64 = 200_000_000;
@@ -27,7 +27,7 @@ pub(super) struct Exchange {
     is_head: bool,
     rules: Option<Arc<Rules>>,
     /// Status codes that count as a failure of the service.
-    failed: Option<RangeInclusive<u16>>,
+    failed: StatusCodes,
     outcome: Outcome,
     /// Whether the result is still to come: a gRPC call reports it in its trailers.
     awaits_trailers: bool,
@@ -45,7 +45,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Begins to serve a request.
-    pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: RangeInclusive<u16>) {
+    pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: StatusCodes) {
         if rules.log_span {
             let (trace_id, ..) = scope.ids();
             self.log_span = Some(Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id)));
@@ -53,7 +53,7 @@ impl Exchange {
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);
-        self.failed = Some(failed);
+        self.failed = failed;
     }
 
     /// Whether nothing more can happen in the request.
@@ -152,7 +152,7 @@ impl Exchange {
 
     /// Whether the response counts as a failure of the service.
     fn has_failed(&self) -> bool {
-        self.failed.as_ref().is_some_and(|failed| self.outcome.has_failed(failed))
+        self.outcome.has_failed(&self.failed)
     }
 
     /// The service or its body returned an error of an unknown type: only `what` is reported.

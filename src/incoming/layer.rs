@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use super::route::RouteOptions;
 use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
+use crate::diagnostics;
+use crate::status_codes::StatusCodes;
 
 /// Records every request as a transaction.
 ///
@@ -145,8 +146,12 @@ impl<F> SentryLayer<F> {
 
     /// Sets which status codes count as a failure of this service, for requests of this layer.
     ///
-    /// Defaults to the [client's](crate::client::ConfigBuilder::failed_status_codes).
-    pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
+    /// Numbers outside 100 to 999 are ignored with a warning. Defaults to the [client's](crate::client::ConfigBuilder::failed_status_codes).
+    pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
+        let codes = codes.into();
+        if let Some(fault) = codes.fault() {
+            diagnostics::warn(&format!("the failed status codes of a layer: {fault}"));
+        }
         Arc::make_mut(&mut self.rules).failed_status_codes = Some(codes);
         self
     }

@@ -61,3 +61,5 @@ pub use route_name::{RouteNameLayer, RouteNameService};
 pub use rules::RequestHead;
 pub use service::SentryService;
 pub use span_layer::{Marked, MarkedFuture, SpanFuture, SpanLayer, SpanService};
+
+pub use crate::status_codes::StatusCodes;

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use http::Method;
 
 use crate::diagnostics;
+use crate::status_codes::StatusCodes;
 
 /// Options of one route.
 ///
@@ -22,7 +22,7 @@ use crate::diagnostics;
 pub struct RouteOptions {
     pub(super) sample_rate: Option<f64>,
     pub(super) is_ignored: bool,
-    pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
+    pub(super) failed_status_codes: Option<StatusCodes>,
 }
 
 impl RouteOptions {
@@ -45,18 +45,20 @@ impl RouteOptions {
 
     /// Sets which status codes count as a failure of the service on this route.
     ///
-    /// Defaults to the layer's.
+    /// Numbers outside 100 to 999 are ignored, with a warning from
+    /// [`SentryLayer::route`](crate::SentryLayer::route). Defaults to the layer's.
     ///
     /// # Examples
     ///
     /// ```
+    /// use tower_sentry::incoming::StatusCodes;
     /// use tower_sentry::incoming::RouteOptions;
     ///
     /// // Only our own links lead to this route, so a 404 is a failure of ours.
-    /// let strict = RouteOptions::new().failed_status_codes(404..=599);
+    /// let strict = RouteOptions::new().failed_status_codes(StatusCodes::from(500..=599).with(404));
     /// ```
-    pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
-        self.failed_status_codes = Some(codes);
+    pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
+        self.failed_status_codes = Some(codes.into());
         self
     }
 
@@ -87,6 +89,9 @@ impl Routes {
         if options.sample_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             diagnostics::warn(&format!("the sample rate of route '{route}' is left out: expected a number from 0.0 to 1.0"));
             options.sample_rate = None;
+        }
+        if let Some(fault) = options.failed_status_codes.as_ref().and_then(StatusCodes::fault) {
+            diagnostics::warn(&format!("the failed status codes of route '{route}': {fault}"));
         }
         let (method, template) = match route.split_once(' ') {
             Some((method, template)) => (Some(method), template.trim()),

@@ -1,7 +1,6 @@
 //! The settings of a layer, shared by its services.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri}
 use super::route::Routes;
 use crate::diagnostics;
 use crate::protocol::{EventId, SpanId, TraceId};
+use crate::status_codes::StatusCodes;
 
 /// A user's function that names requests.
 type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
@@ -17,7 +17,7 @@ type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 #[derive(Clone, Default)]
 pub(super) struct Rules {
     pub(super) routes: Routes,
-    pub(super) failed_status_codes: Option<RangeInclusive<u16>>,
+    pub(super) failed_status_codes: Option<StatusCodes>,
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
     pub(super) names_by_handler: bool,

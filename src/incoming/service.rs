@@ -79,9 +79,8 @@ impl<S, F> SentryService<S, F> {
             record.seal_scope();
             (decision, extent)
         });
-        let failed =
-            options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref()).unwrap_or(&settings.failed_status_codes);
-        ActiveRequest::recorded(scope, request.method(), Arc::clone(&self.rules), failed.clone())
+        let failed = options.failed_status_codes.or(self.rules.failed_status_codes).unwrap_or(settings.failed_status_codes);
+        ActiveRequest::recorded(scope, request.method(), Arc::clone(&self.rules), failed)
     }
 
     /// Calls the user's function that names requests, for a request without a known route.

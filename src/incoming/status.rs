@@ -1,11 +1,10 @@
 //! The outcome of a response, and whether it counts as a failure of this service.
 
-use std::ops::RangeInclusive;
-
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::protocol::SpanStatus;
+use crate::status_codes::StatusCodes;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -93,8 +92,8 @@ impl Outcome {
     ///
     /// The gRPC codes are those that OpenTelemetry counts as server errors, and codes that gRPC
     /// does not define.
-    pub(super) fn has_failed(self, failed: &RangeInclusive<u16>) -> bool {
-        self.http.is_some_and(|code| failed.contains(&code)) || matches!(self.grpc, Some(2 | 4 | 12 | 13 | 14 | 15 | 17..))
+    pub(super) fn has_failed(self, failed: &StatusCodes) -> bool {
+        self.http.is_some_and(|code| failed.contains(code)) || matches!(self.grpc, Some(2 | 4 | 12 | 13 | 14 | 15 | 17..))
     }
 }
 
@@ -120,7 +119,11 @@ mod tests {
         for (kind, code, grpc, status, has_failed) in rows {
             let mut outcome = Outcome::default();
             outcome.head(200, &headers(kind, code));
-            assert_eq!((outcome.grpc, outcome.status(), outcome.has_failed(&(500..=599))), (grpc, status, has_failed), "{kind} {code}");
+            assert_eq!(
+                (outcome.grpc, outcome.status(), outcome.has_failed(&StatusCodes::from(500..=599))),
+                (grpc, status, has_failed),
+                "{kind} {code}"
+            );
         }
     }
 }

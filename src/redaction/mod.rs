@@ -91,18 +91,16 @@ impl Redaction {
 
     /// Sets the text that replaces a long token inside a text; defaults to `[REDACTED_TOKEN]`.
     #[must_use]
-    pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
-        self.token_placeholder = text.into();
-        self
+    pub fn token_placeholder(self, text: impl Into<String>) -> Self {
+        Self { token_placeholder: text.into(), ..self }
     }
 
-    /// Sets the minimum length of a token; defaults to 64, and less than 16 counts as 16.
+    /// Sets the minimum length of a token; defaults to 64, and less than 16 is an error of `build`.
     ///
     /// A token is a run of ASCII letters, digits, `_`, `-` and `+`, with any `=` after it.
     #[must_use]
-    pub fn token_length(mut self, characters: usize) -> Self {
-        self.token_length = characters.max(16);
-        self
+    pub fn token_length(self, characters: usize) -> Self {
+        Self { token_length: characters, ..self }
     }
 
     /// Removes fields with secret names instead of replacing their values.
@@ -113,6 +111,11 @@ impl Redaction {
     pub fn remove_fields(mut self) -> Self {
         self.removes_fields = true;
         self
+    }
+
+    /// Says which rule is invalid.
+    pub(crate) fn fault(&self) -> Option<String> {
+        (self.token_length < 16).then(|| format!("expected a token_length of at least 16, found {}", self.token_length))
     }
 
     /// See [`test::unredacted`](crate::test::unredacted).

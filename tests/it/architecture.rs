@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 10] = [
     &["event"],
     &["record"],
     &["propagation", "redaction", "sampling"],
-    &["protocol", "error", "diagnostics", "unwind"],
+    &["protocol", "error", "diagnostics", "status_codes", "unwind"],
 ];
 
 /// Rooms whose files still use each other in circles. To be emptied.

@@ -6,7 +6,8 @@ use axum::http::Request;
 use axum::routing::get;
 use tower::ServiceExt as _;
 use tower_http::map_response_body::MapResponseBodyLayer;
-use tower_sentry::{Client, Config, Scope, SentryLayer, TracingLayer};
+use tower_sentry::redaction::Redaction;
+use tower_sentry::{Client, Config, ConfigBuilder, Scope, SentryLayer, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 use crate::support::{self, Relay, in_child};
@@ -65,7 +66,10 @@ fn env_table() {
             &[DSN, ("SENTRY_RELEASE", "a/b")],
             "SENTRY_RELEASE: expected at most 200 characters without a slash, but it holds a slash or a control character",
         ),
-        (&[DSN, ("ENVIRONMENT", "none")], "ENVIRONMENT: expected at most 64 characters without a slash, but it is a reserved word"),
+        (
+            &[DSN, ("SENTRY_ENVIRONMENT", "none")],
+            "SENTRY_ENVIRONMENT: expected at most 64 characters without a slash, but it is a reserved word",
+        ),
         (
             &[("SENTRY_DSN", "https://sentry.example/1")],
             "SENTRY_DSN: expected a public key before the host, as in https://<public key>@<host>/<project id>",
@@ -95,6 +99,72 @@ fn env_table() {
         .build()
         .unwrap();
     assert_eq!(ineffective.warnings().len(), 2, "{:?}", ineffective.warnings());
+}
+
+#[test]
+fn odd_values_of_variables_that_others_read_too_stop_nothing() {
+    let limits = |row: &str| {
+        let longest = if row == "environment" { 64 } else { 200 };
+        format!("expected at most {longest} characters without a slash, but")
+    };
+    let long = "b".repeat(201);
+    let rows: [(&str, &str, &str, &str, &str); 8] = [
+        (
+            "ENVIRONMENT",
+            "eu/staging",
+            "environment",
+            "eu-staging ENVIRONMENT",
+            "it holds a slash or a control character; 'eu-staging' is used",
+        ),
+        ("ENVIRONMENT", "a\\b\tc", "environment", "a-b-c ENVIRONMENT", "it holds a slash or a control character; 'a-b-c' is used"),
+        ("ENVIRONMENT", &long[..65], "environment", &format!("{} ENVIRONMENT", &long[..64]), "it is too long; '"),
+        ("ENVIRONMENT", "None", "environment", "production default", "it is a reserved word; it is not used"),
+        (
+            "GIT_COMMIT",
+            "refs/heads/main",
+            "release",
+            "refs-heads-main GIT_COMMIT",
+            "it holds a slash or a control character; 'refs-heads-main' is used",
+        ),
+        ("GIT_COMMIT", &long, "release", &format!("{} GIT_COMMIT", &long[..200]), "it is too long; '"),
+        ("GIT_COMMIT", "..", "release", "none default", "it is a reserved word; it is not used"),
+        ("GIT_COMMIT", "12e0413", "release", "12e0413 GIT_COMMIT", ""),
+    ];
+    for (variable, value, name, expected, warning) in rows {
+        let config = Config::builder().from_vars([DSN, (variable, value)]).build().unwrap();
+
+        assert_eq!(row(&config, name), expected, "{variable}={value}");
+        let warnings = config.warnings().join("\n");
+        assert_eq!(warnings.is_empty(), warning.is_empty(), "{warnings}");
+        assert!(warning.is_empty() || warnings.contains(&format!("{variable}: {} {warning}", limits(name))), "{warnings}");
+    }
+
+    let explicit = Config::builder().from_vars([DSN, ("ENVIRONMENT", "eu/staging")]).environment("qa").build().unwrap();
+    assert_eq!(row(&explicit, "environment"), "qa builder");
+    assert!(explicit.warnings().is_empty(), "a value that is not used needs no warning");
+}
+
+#[test]
+fn values_beyond_a_limit_are_errors_and_not_shortened() {
+    let rows: [(ConfigBuilder, &str); 5] = [
+        (Config::builder().max_spans(1001), "max_spans: expected at most 1000, found 1001"),
+        (Config::builder().redaction(Redaction::default().token_length(15)), "redaction: expected a token_length of at least 16, found 15"),
+        (
+            Config::builder().failed_status_codes(50..=599),
+            "failed_status_codes: expected status codes from 100 to 999 in ascending order, found 50",
+        ),
+        (
+            Config::builder().failed_status_codes([429, 5000]),
+            "failed_status_codes: expected status codes from 100 to 999 in ascending order, found 5000",
+        ),
+        (Config::builder().traces_sample_rate(1.1), "traces_sample_rate: expected a number from 0.0 to 1.0, found '1.1'"),
+    ];
+    for (builder, expected) in rows {
+        assert_eq!(builder.build().unwrap_err().to_string(), expected);
+    }
+
+    let at_the_limit = Config::builder().max_spans(1000).redaction(Redaction::default().token_length(16)).failed_status_codes(100..=999);
+    assert!(at_the_limit.build().is_ok());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::services::ServeDir;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
-use tower_sentry::incoming::{Boxed, RouteOptions};
+use tower_sentry::incoming::{Boxed, RouteOptions, StatusCodes};
 use tower_sentry::redaction::Redaction;
 use tower_sentry::{Client, Config, Level, Scope, SentryLayer};
 
@@ -518,11 +518,11 @@ async fn which_codes_failed_is_for_the_layer_and_the_route_to_say() {
     // Only what failed is kept.
     let client = Client::from(support::config(&relay).traces_sample_rate(1e-12).build().unwrap());
     let answer = |Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap() };
-    let strict = RouteOptions::new().failed_status_codes(404..=404);
+    let strict = RouteOptions::new().failed_status_codes(StatusCodes::from(404).with(501..=502));
     let layer = SentryLayer::new(&client).failed_status_codes(500..=501).route("/strict/{code}", strict);
     let app = Router::new().route("/{code}", get(answer)).route("/strict/{code}", get(answer)).layer(layer);
 
-    for path in ["/500", "/501", "/502", "/404", "/strict/404", "/strict/500"] {
+    for path in ["/500", "/501", "/502", "/404", "/strict/404", "/strict/500", "/strict/502"] {
         drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
     }
     support::settle(&client).await;
@@ -530,7 +530,7 @@ async fn which_codes_failed_is_for_the_layer_and_the_route_to_say() {
     let kept = relay.transactions();
     let paths: std::collections::BTreeSet<_> =
         kept.iter().map(|transaction| transaction["contexts"]["trace"]["data"]["url.path"].as_str().unwrap()).collect();
-    assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["/500", "/501", "/strict/404"]);
+    assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["/500", "/501", "/strict/404", "/strict/502"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

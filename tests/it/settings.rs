@@ -339,8 +339,8 @@ fn each_setting_has_its_effect() {
 }
 
 #[tokio::test]
-async fn a_transaction_has_at_most_a_thousand_spans_whatever_is_asked_for() {
-    for (asked, expected) in [(10, 10), (1000, 1000), (5000, 1000)] {
+async fn a_transaction_has_at_most_as_many_spans_as_asked_for() {
+    for asked in [10, 1000] {
         let (client, captured) = client_with(Config::builder().traces_sample_rate(1.0).max_spans(asked));
 
         let work = async {
@@ -350,7 +350,7 @@ async fn a_transaction_has_at_most_a_thousand_spans_whatever_is_asked_for() {
         };
         client.transaction("work").run(work).await;
 
-        assert_eq!(captured.transactions()[0].spans.len(), expected, "{asked}");
+        assert_eq!(captured.transactions()[0].spans.len(), asked);
         support::settle(&client).await;
     }
 }

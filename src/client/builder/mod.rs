@@ -5,7 +5,6 @@ mod export;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::error::Error;
 use crate::exporter::{BeforeSend, BeforeSendTransaction, IgnoredErrors};
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
+use crate::status_codes::StatusCodes;
 use crate::transport::Transport;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
@@ -35,7 +35,7 @@ pub struct ConfigBuilder {
     pub(in crate::client) trust_parent: Option<TrustParent>,
     pub(in crate::client) trace_propagation_targets: Vec<String>,
     pub(in crate::client) propagate_traceparent: Option<bool>,
-    pub(in crate::client) failed_status_codes: Option<RangeInclusive<u16>>,
+    pub(in crate::client) failed_status_codes: Option<StatusCodes>,
     pub(in crate::client) send_default_pii: Option<bool>,
     pub(in crate::client) trusted_hops: Option<usize>,
     pub(in crate::client) redaction: Redaction,
@@ -78,6 +78,9 @@ impl ConfigBuilder {
     /// | `SENTRY_SEND_DEFAULT_PII` | [`send_default_pii`](Self::send_default_pii) |
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
     /// | `SENTRY_DEBUG` | [`debug`](Self::debug) |
+    ///
+    /// Other programs may use `ENVIRONMENT` and `GIT_COMMIT` too. If their value is not a valid name,
+    /// slashes and control characters become `-`, long values are cut, and a warning says so.
     ///
     /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and
     /// cause a warning if they are above 0. `SENTRY_SPOOL_DIR` causes a warning if it is set. This
@@ -239,8 +242,22 @@ impl ConfigBuilder {
     /// The response codes that count as a failure of this service.
     ///
     /// Defaults to `500..=599`.
-    pub fn failed_status_codes(mut self, codes: RangeInclusive<u16>) -> Self {
-        self.failed_status_codes = Some(codes);
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if a number is outside 100 to 999, or a range is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    /// use tower_sentry::incoming::StatusCodes;
+    ///
+    /// let config = Config::builder().failed_status_codes(StatusCodes::from(500..=599).with(429)).build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
+        self.failed_status_codes = Some(codes.into());
         self
     }
 
@@ -302,9 +319,13 @@ impl ConfigBuilder {
     /// The number of spans that a transaction keeps.
     ///
     /// Beyond the limit, spans that failed, took long or have children are preferred. The rest is
-    /// dropped and counted. Defaults to 1,000, which is also the maximum.
+    /// dropped and counted. Defaults to 1,000.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if `count` is above 1,000: servers refuse larger transactions.
     pub fn max_spans(mut self, count: usize) -> Self {
-        self.max_spans = Some(count.min(1000));
+        self.max_spans = Some(count);
         self
     }
 
