@@ -76,8 +76,8 @@ impl Ledger {
     /// Takes the counts of everything dropped since the last call.
     pub(super) fn take_unreported(&self) -> Vec<DiscardedEvent> {
         let mut rows = Vec::new();
-        for (category, account) in Category::COUNTED.into_iter().zip(&self.accounts) {
-            for (reason, count) in DiscardReason::ALL.into_iter().zip(&account.unreported) {
+        for (category, account) in Category::COUNTED.iter().copied().zip(&self.accounts) {
+            for (reason, count) in DiscardReason::ALL.iter().copied().zip(&account.unreported) {
                 // Read first: nearly all of the 72 counters are zero, and each swap locks a cache
                 // line.
                 if count.load(Ordering::Relaxed) > 0 {
@@ -102,7 +102,8 @@ impl Ledger {
         let counts = |category| {
             let Some(account) = self.account(category) else { return Counts::default() };
             let dropped: Vec<_> = DiscardReason::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .zip(&account.dropped)
                 .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)

@@ -39,8 +39,8 @@ pub enum Category {
 
 impl Category {
     /// All categories that are counted.
-    pub const COUNTED: [Self; 8] =
-        [Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
+    pub const COUNTED: &'static [Self] =
+        &[Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
 
     /// The name in the protocol.
     pub const fn as_str(self) -> &'static str {
@@ -92,8 +92,8 @@ pub enum DiscardReason {
 }
 
 impl DiscardReason {
-    /// All reasons, in order.
-    pub const ALL: [Self; 9] = [
+    /// All reasons that this version can report, in alphabetical order.
+    pub const ALL: &'static [Self] = &[
         Self::BeforeSend,
         Self::BufferOverflow,
         Self::EventProcessor,
