@@ -1,16 +1,32 @@
 //! Errors while monitoring starts or stops. Inside a request, this crate never returns an error.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A setting is invalid, or the exporter cannot start.
 ///
 /// The message names the setting or variable, the expected value and the actual one. It never
-/// contains a key or a whole URL.
-#[derive(Clone, PartialEq, Eq)]
+/// contains a key or a whole URL. [`source`](StdError::source) returns the error that caused this
+/// one, if there is one. `{error}` shows the message alone; `{error:#}` adds the messages of its
+/// causes.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::Config;
+///
+/// let error = Config::builder().dsn("sentry.example/42").build().unwrap_err();
+///
+/// assert!(error.is_dsn());
+/// eprintln!("monitoring is not configured: {error:#}");
+/// ```
+#[derive(Clone)]
 pub struct Error {
     kind: Kind,
     message: String,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +37,26 @@ enum Kind {
 }
 
 impl Error {
+    const fn new(kind: Kind, message: String) -> Self {
+        Self { kind, message, source: None }
+    }
+
     pub(crate) fn dsn(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Dsn, message: message.into() }
+        Self::new(Kind::Dsn, message.into())
     }
 
     pub(crate) fn exporter(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Exporter, message: message.into() }
+        Self::new(Kind::Exporter, message.into())
     }
 
     pub(crate) fn setting(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Setting, message: message.into() }
+        Self::new(Kind::Setting, message.into())
+    }
+
+    /// Adds the error that caused this one. The message must not repeat its text.
+    pub(crate) fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
     }
 
     /// Whether the DSN is invalid.
@@ -51,20 +77,32 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.kind).field("message", &self.message).finish()
+        f.debug_struct("Error").field("kind", &self.kind).field("message", &self.message).field("source", &self.source).finish()
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
 
 /// Not everything was delivered before the deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FlushError {
     timeout: Duration,
     left: u64,
@@ -89,4 +127,25 @@ impl fmt::Display for FlushError {
     }
 }
 
-impl std::error::Error for FlushError {}
+impl StdError for FlushError {}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_the_source_and_stands_once_in_the_message() {
+        let cause = io::Error::new(io::ErrorKind::OutOfMemory, io::Error::other("no memory left"));
+
+        let error = Error::exporter("the exporter's thread could not be started").caused_by(cause);
+
+        assert!(error.is_exporter());
+        assert_eq!(error.to_string(), "the exporter's thread could not be started");
+        assert_eq!(format!("{error:#}"), "the exporter's thread could not be started: no memory left");
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::OutOfMemory));
+        assert!(Error::setting("no cause").source().is_none());
+    }
+}

@@ -79,7 +79,7 @@ impl From<&Config> for Client {
                 client
             }
             Err(error) => {
-                diagnostics::warn(&format!("nothing is recorded: {error}"));
+                diagnostics::warn(&format!("nothing is recorded: {error:#}"));
                 Self::off()
             }
         }

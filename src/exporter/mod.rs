@@ -139,7 +139,7 @@ impl Exporter {
         std::thread::Builder::new()
             .name("tower-sentry".to_owned())
             .spawn(move || thread::run(settings, &of_worker))
-            .map_err(|error| Error::exporter(format!("the exporter's thread could not be started: {error}")))?;
+            .map_err(|error| Error::exporter("the exporter's thread could not be started").caused_by(error))?;
         Ok(Self { shared })
     }
 

@@ -250,6 +250,8 @@ fn handles_can_be_sent_and_shared() {
     check::<Scope>();
     check::<SentryLayer>();
     check::<tower_sentry::CaptureError>();
+    check::<tower_sentry::Error>();
+    check::<tower_sentry::FlushError>();
 }
 
 #[tokio::test]
