@@ -4,10 +4,10 @@ use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
-use super::facts::SDK;
 use super::fields::{log_fields, name_of, understand};
 use super::request::{RequestPayload, path};
 use super::scope::{common_contexts, has_tags, tags, user};
+use super::sdk::sdk;
 use super::time::time;
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::{Attribute, Pairs};
@@ -50,7 +50,7 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("release", release)?;
         }
         out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("sdk", &*SDK)?;
+        out.serialize_field("sdk", &sdk())?;
         if let Some(message) = &captured.message {
             if captured.follows_name {
                 out.serialize_field("logentry", &Message { message: &[*name, " ", message].concat() })?;
@@ -125,7 +125,7 @@ impl Serialize for LogFields<'_> {
         let is_free = |name: &str| given.iter().all(|(taken, _)| *taken != name);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
-            map.serialize_entry(&ProgramText(name), &Attribute(name, *value))?;
+            map.serialize_entry(name, &Attribute(name, *value))?;
         }
         if let Some(file) = log.metadata.file().filter(|_| is_free("code.file.path")) {
             map.serialize_entry(&Constant("code.file.path"), &ProgramText(file))?;
@@ -168,7 +168,7 @@ impl Serialize for BreadcrumbPayload<'_> {
             BreadcrumbSource::Event(metadata) => *metadata,
         };
         let fields = || FieldReader::new(&self.crumb.fields);
-        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key).as_deref() == Some("message"));
+        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
         out.serialize_field("category", &ProgramText(metadata.target()))?;
@@ -177,10 +177,10 @@ impl Serialize for BreadcrumbPayload<'_> {
         }
         out.serialize_field("level", &Level::from(metadata.level()))?;
         let attributes = understand(Some(metadata), fields()).attributes;
-        if attributes.iter().any(|(name, _)| **name != *"message") {
+        if attributes.iter().any(|(name, _)| *name != "message") {
             out.serialize_field(
                 "data",
-                &Pairs(|| attributes.iter().filter(|(name, _)| **name != *"message").map(|(name, value)| (name, Attribute(name, *value)))),
+                &Pairs(|| attributes.iter().filter(|(name, _)| *name != "message").map(|(name, value)| (name, Attribute(name, *value)))),
             )?;
         }
         out.end()

@@ -1,14 +1,10 @@
 //! What is the same in every payload of a process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::SdkInfo;
 use crate::redaction::Redaction;
-
-/// The SDK's name and version; each payload contains them twice.
-pub(super) static SDK: LazyLock<SdkInfo> = LazyLock::new(SdkInfo::current);
 
 /// Values that are the same in every payload of a process.
 #[derive(Clone, Debug, Default)]

@@ -2,57 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::Deref;
 
-use serde::{Serialize, Serializer};
 use tracing::Metadata;
 use tracing::field::FieldSet;
 
 use super::sql::is_query_text;
-use super::trusted::ProgramText;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 
 /// Up to this many attributes, a scan finds a name faster than a table.
 const FEW: usize = 32;
-
-/// The name of a field.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum FieldName<'a> {
-    /// From a callsite, so it is part of the program.
-    Program(&'static str),
-    /// From any other source.
-    Given(&'a str),
-}
-
-impl Deref for FieldName<'_> {
-    type Target = str;
-
-    #[inline]
-    fn deref(&self) -> &str {
-        self.text()
-    }
-}
-
-impl<'a> FieldName<'a> {
-    #[expect(clippy::match_same_arms, reason = "of different lifetimes")]
-    #[inline]
-    fn text(self) -> &'a str {
-        match self {
-            Self::Program(name) => name,
-            Self::Given(name) => name,
-        }
-    }
-}
-
-impl Serialize for FieldName<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Program(name) => ProgramText(name).serialize(serializer),
-            Self::Given(name) => serializer.serialize_str(name),
-        }
-    }
-}
 
 /// The meaning of a span's fields, and the rest as attributes.
 #[derive(Debug, Default)]
@@ -63,7 +22,7 @@ pub(super) struct Understood<'a> {
     pub(super) is_named_by_query: bool,
     pub(super) status: Option<SpanStatus>,
     /// The last value of each name, in the order in which the names first came.
-    pub(super) attributes: Vec<(FieldName<'a>, FieldValue<'a>)>,
+    pub(super) attributes: Vec<(&'a str, FieldValue<'a>)>,
 }
 
 /// Reads the fields of a span; `metadata` has the names of fields that are known by index.
@@ -88,14 +47,14 @@ impl<'a> Understood<'a> {
         for (key, value) in fields {
             let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
             // Most names have no meaning, which a check of their first bytes shows.
-            if may_have_meaning(&name) {
+            if may_have_meaning(name) {
                 has_meaning = true;
                 let text = || match value {
                     FieldValue::Text(text) => Cow::Borrowed(text),
                     other => Cow::Owned(other.to_string()),
                 };
                 // Fields that describe the span do not stay as attributes.
-                match &*name {
+                match name {
                     "sentry.op" => {
                         self.op = Some(text());
                         continue;
@@ -119,12 +78,11 @@ impl<'a> Understood<'a> {
             }
             let attributes = &mut self.attributes;
             let place = if attributes.len() <= FEW {
-                attributes.iter().position(|(other, _)| **other == *name)
+                attributes.iter().position(|(other, _)| *other == name)
             } else {
-                let places =
-                    places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (name.text(), place)).collect());
+                let places = places.get_or_insert_with(|| attributes.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect());
                 let next = attributes.len();
-                let place = *places.entry(name.text()).or_insert(next);
+                let place = *places.entry(name).or_insert(next);
                 (place < next).then_some(place)
             };
             // JSON must not repeat a key, so a value that is recorded again replaces the first.
@@ -153,14 +111,7 @@ impl<'a> Understood<'a> {
 /// Whether a name may have a meaning: all names that do start with one of these prefixes.
 #[inline]
 fn may_have_meaning(name: &str) -> bool {
-    match name.as_bytes() {
-        [b's', ..] => name.starts_with("sentry."),
-        [b'o', ..] => name.starts_with("otel."),
-        [b'd', b'b', b'.', ..] | [b'r', b'p', b'c', b'.', ..] => true,
-        [b'h', ..] => name.starts_with("http."),
-        [b'm', ..] => name.starts_with("messaging."),
-        _ => false,
-    }
+    ["db.", "http.", "messaging.", "otel.", "rpc.", "sentry."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Returns the fields of an event, except its message.
@@ -185,44 +136,44 @@ pub(super) fn log_fields(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)>
 ///
 /// Keeps the query's text once, as `db.query.text`. Removes the durations, because the span has its
 /// own. The summary of a short query is its complete text.
-fn ended_query<'a>(attributes: &mut Vec<(FieldName<'a>, FieldValue<'a>)>) -> Option<&'a str> {
-    let is_ended = attributes.iter().any(|(name, _)| **name == *"elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
+fn ended_query<'a>(attributes: &mut Vec<(&'a str, FieldValue<'a>)>) -> Option<&'a str> {
+    let is_ended = attributes.iter().any(|(name, _)| *name == "elapsed_secs") && attributes.iter().any(|(name, _)| is_query_text(name));
     if !is_ended {
         return None;
     }
     let summary = attributes.iter().find_map(|(name, value)| match value {
-        FieldValue::Text(text) if **name == *"summary" => Some(*text),
+        FieldValue::Text(text) if *name == "summary" => Some(*text),
         _ => None,
     });
-    attributes.retain(|(name, value)| match (&**name, value) {
+    attributes.retain(|(name, value)| match (*name, value) {
         ("summary" | "elapsed" | "elapsed_secs", _) => false,
         (name, FieldValue::Text(text)) => !(is_query_text(name) && text.is_empty()),
         _ => true,
     });
     match attributes.iter_mut().find(|(name, _)| is_query_text(name)) {
-        Some((name, _)) => *name = FieldName::Program("db.query.text"),
-        None => attributes.extend(summary.map(|text| (FieldName::Program("db.query.text"), FieldValue::Text(text)))),
+        Some((name, _)) => *name = "db.query.text",
+        None => attributes.extend(summary.map(|text| ("db.query.text", FieldValue::Text(text)))),
     }
     summary
 }
 
 /// The name of a field.
-pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<FieldName<'a>> {
+pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<&'a str> {
     match key {
-        Key::Name(name) => Some(FieldName::Given(name)),
-        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| FieldName::Program(field.name())),
+        Key::Name(name) => Some(name),
+        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| field.name()),
     }
 }
 
 /// Derives the `op` from the attributes of OpenTelemetry's conventions.
-fn derived_op(attributes: &[(FieldName<'_>, FieldValue<'_>)]) -> Option<&'static str> {
+fn derived_op(attributes: &[(&str, FieldValue<'_>)]) -> Option<&'static str> {
     let text = |wanted: &str| {
         attributes.iter().find_map(|(name, value)| match value {
-            FieldValue::Text(text) if **name == *wanted => Some(*text),
+            FieldValue::Text(text) if *name == wanted => Some(*text),
             _ => None,
         })
     };
-    let has = |wanted: &str| attributes.iter().any(|(name, _)| **name == *wanted);
+    let has = |wanted: &str| attributes.iter().any(|(name, _)| *name == wanted);
     let kind = text("otel.kind").map(str::to_ascii_lowercase);
     if has("db.system") || has("db.system.name") || has("db.statement") || has("db.query.text") {
         return Some("db.query");
@@ -251,8 +202,8 @@ fn otel_status(text: &str) -> Option<SpanStatus> {
     }
 }
 
-fn http_status(attributes: &[(FieldName<'_>, FieldValue<'_>)]) -> Option<SpanStatus> {
-    let (_, value) = attributes.iter().find(|(name, _)| matches!(&**name, "http.response.status_code" | "http.status_code"))?;
+fn http_status(attributes: &[(&str, FieldValue<'_>)]) -> Option<SpanStatus> {
+    let (_, value) = attributes.iter().find(|(name, _)| matches!(*name, "http.response.status_code" | "http.status_code"))?;
     let code = match value {
         FieldValue::U64(code) => u16::try_from(*code).ok()?,
         FieldValue::I64(code) => u16::try_from(*code).ok()?,
@@ -289,7 +240,7 @@ mod tests {
                 first.0,
                 second.0
             );
-            assert_eq!(span.attributes, [(FieldName::Given("hit"), FieldValue::Bool(true))]);
+            assert_eq!(span.attributes, [("hit", FieldValue::Bool(true))]);
         }
         assert_eq!(understood(&names[..1]).name.as_deref(), Some("fallback"));
     }
@@ -333,7 +284,7 @@ mod tests {
     fn a_field_recorded_again_replaces_the_first() {
         let many: Vec<_> = (0..100).map(|index| (["a", "b", "c"][index % 3], FieldValue::U64(index as u64))).collect();
 
-        let last = [("a", 99), ("b", 97), ("c", 98)].map(|(name, value)| (FieldName::Given(name), FieldValue::U64(value)));
+        let last = [("a", 99), ("b", 97), ("c", 98)].map(|(name, value)| (name, FieldValue::U64(value)));
         assert_eq!(understood(&many).attributes, last);
     }
 
@@ -345,7 +296,7 @@ mod tests {
         let attributes = understood(&twice).attributes;
 
         assert_eq!(attributes.len(), 80);
-        assert_eq!(attributes.last(), Some(&(FieldName::Given("field79"), FieldValue::U64(159))));
+        assert_eq!(attributes.last(), Some(&("field79", FieldValue::U64(159))));
     }
 
     #[test]

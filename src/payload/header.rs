@@ -4,7 +4,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Facts;
-use super::facts::SDK;
+use super::sdk::sdk;
 use super::trusted::{Constant, Id};
 use crate::propagation;
 use crate::protocol::{DynamicSamplingContext, EventId};
@@ -26,7 +26,7 @@ impl Serialize for HeaderPayload<'_> {
         let Self { event_id, record, name, facts, is_bare } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
         out.serialize_field("event_id", &Id(event_id))?;
-        out.serialize_field("sdk", &*SDK)?;
+        out.serialize_field("sdk", &sdk())?;
         match Sampling::of(record, facts) {
             Sampling::Unknown => {}
             Sampling::Given(mut context) => {

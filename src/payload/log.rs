@@ -78,7 +78,7 @@ fn level(level: Level) -> (&'static str, u8) {
 
 fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
     FieldReader::new(fields).find_map(|(key, value)| match value {
-        FieldValue::Text(text) if name_of(Some(metadata.fields()), key).as_deref() == Some("message") => Some(text),
+        FieldValue::Text(text) if name_of(Some(metadata.fields()), key) == Some("message") => Some(text),
         _ => None,
     })
 }
@@ -95,9 +95,9 @@ impl Serialize for LogAttributes<'_> {
         for (name, value) in &given {
             match value {
                 FieldValue::Text(text) if is_query_text(name) => {
-                    map.serialize_entry(&ProgramText(name), &TypedValue::from(FieldValue::Text(&without_values(text))))?;
+                    map.serialize_entry(name, &TypedValue::from(FieldValue::Text(&without_values(text))))?;
                 }
-                value => map.serialize_entry(&ProgramText(name), &TypedValue::from(*value))?,
+                value => map.serialize_entry(name, &TypedValue::from(*value))?,
             }
         }
         // JSON must not repeat a key: the application's value wins.
@@ -129,7 +129,6 @@ impl Serialize for LogAttributes<'_> {
 
 /// A value with its type. A server drops values whose type is missing or wrong.
 #[derive(Serialize)]
-#[serde(rename = "Attribute")]
 struct TypedValue<'a> {
     #[serde(rename = "type")]
     kind: Constant,
@@ -179,7 +178,7 @@ impl Serialize for LineFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in log_fields(self.0) {
-            map.serialize_entry(&ProgramText(name), &Attribute(name, value))?;
+            map.serialize_entry(name, &Attribute(name, value))?;
         }
         map.end()
     }

@@ -12,6 +12,7 @@ mod name;
 mod queries;
 mod request;
 mod scope;
+mod sdk;
 mod span;
 mod sql;
 mod time;

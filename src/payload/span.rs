@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::Facts;
-use super::fields::{FieldName, Understood};
-use super::sql::without_values;
+use super::fields::Understood;
+use super::sql::{is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::Attribute;
@@ -56,9 +56,11 @@ impl Serialize for SpanPayload<'_> {
         }
         let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
         let own_name = own.map(|own| record.str(own.description));
+        let mut query = None;
         match (own_name.as_deref().or(name.as_deref()), metadata) {
             (Some(name), _) if is_query || *is_named_by_query => {
-                out.serialize_field("description", &*without_values(name))?;
+                let (_, clean) = query.insert((name, without_values(name)));
+                out.serialize_field("description", &**clean)?;
             }
             (Some(name), _) => out.serialize_field("description", name)?,
             (None, metadata) => out.serialize_field("description", &ProgramText(metadata.map_or("", Metadata::name)))?,
@@ -73,7 +75,8 @@ impl Serialize for SpanPayload<'_> {
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
-        out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, times, is_slow, polls, took })?;
+        let query = query.as_ref().map(|(text, clean)| (*text, &**clean));
+        out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, query, times, is_slow, polls, took })?;
         out.end()
     }
 }
@@ -81,7 +84,12 @@ impl Serialize for SpanPayload<'_> {
 /// The attributes of a span: its fields, its measurements, and its place in the code.
 struct SpanAttributes<'a> {
     metadata: Option<&'static Metadata<'static>>,
-    fields: &'a [(FieldName<'a>, FieldValue<'a>)],
+    fields: &'a [(&'a str, FieldValue<'a>)],
+    /// The query in the description, with and without its values.
+    ///
+    /// Nearly always the same query is an attribute too. To clean it once saves 4 % of a transaction
+    /// with queries.
+    query: Option<(&'a str, &'a str)>,
     /// Nanoseconds that a middleware took before and after its inner service.
     times: Option<(u64, u64)>,
     /// The span is a query that took at least `Facts::slow_query`.
@@ -95,10 +103,15 @@ impl Serialize for SpanAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut data = serializer.serialize_map(None)?;
         for (name, value) in self.fields {
-            data.serialize_entry(name, &Attribute(name, *value))?;
+            match (self.query, value) {
+                (Some((text, clean)), FieldValue::Text(same)) if std::ptr::eq(text, *same) && is_query_text(name) => {
+                    data.serialize_entry(name, clean)?;
+                }
+                _ => data.serialize_entry(name, &Attribute(name, *value))?,
+            }
         }
         // JSON must not repeat a key: the application's value wins.
-        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| **taken != *name);
+        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| *taken != name);
         if let Some(metadata) =
             self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
         {

@@ -6,11 +6,11 @@ use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
-use super::facts::SDK;
 use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::{RequestPayload, path};
 use super::scope::{common_contexts, has_tags, tags, user};
+use super::sdk::sdk;
 use super::span::SpanPayload;
 use super::time::{millis, time};
 use super::trusted::{Constant, Id};
@@ -44,7 +44,7 @@ impl Serialize for TransactionPayload<'_> {
         if let Some(server_name) = &facts.server_name {
             out.serialize_field("server_name", server_name)?;
         }
-        out.serialize_field("sdk", &*SDK)?;
+        out.serialize_field("sdk", &sdk())?;
         if has_tags(record, facts) {
             out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
         }

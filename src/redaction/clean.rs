@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
-use super::memory::Seeded;
-use super::place::Place;
+use super::name_cache::SeededHasher;
+use super::place::ValuePlace;
 use super::{Redaction, Redactor};
 
 /// The cache has this many sets, chosen by hash, with this many entries each.
@@ -20,55 +20,55 @@ const WAYS: usize = 4;
 const LONGEST: usize = 256;
 
 /// The texts that one set of rules has found clean.
-struct Memory {
+struct CleanTexts {
     rules: Arc<Redaction>,
     send_pii: bool,
-    hasher: Seeded,
+    hasher: SeededHasher,
     sets: Vec<Set>,
 }
 
 #[derive(Clone, Default)]
 struct Set {
-    ways: [Way; WAYS],
+    ways: [Entry; WAYS],
     /// The entry that is replaced next.
     next: usize,
 }
 
 #[derive(Clone)]
-struct Way {
+struct Entry {
     hash: u64,
-    place: Place,
+    place: ValuePlace,
     /// Stored when the text comes for the second time: most texts that vary never come again.
     text: Option<Box<str>>,
 }
 
 thread_local! {
-    static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
+    static CLEAN: RefCell<Option<CleanTexts>> = const { RefCell::new(None) };
 }
 
 /// Whether a text at this place is known to need no change.
 #[inline]
-pub(super) fn is_known(redactor: &Redactor, place: Place, text: &str) -> bool {
+pub(super) fn is_known(redactor: &Redactor, place: ValuePlace, text: &str) -> bool {
     text.len() <= LONGEST
-        && with(redactor, |memory| {
-            let hash = memory.hash(text);
-            let is_it = |way: &Way| way.hash == hash && way.place == place && way.text.as_deref() == Some(text);
-            memory.set(hash).is_some_and(|set| set.ways.iter().any(is_it))
+        && with(redactor, |texts| {
+            let hash = texts.hash(text);
+            let is_it = |way: &Entry| way.hash == hash && way.place == place && way.text.as_deref() == Some(text);
+            texts.set(hash).is_some_and(|set| set.ways.iter().any(is_it))
         })
 }
 
 /// Records that a text at this place was scanned and needs no change.
-pub(super) fn note(redactor: &Redactor, place: Place, text: &str) {
+pub(super) fn note(redactor: &Redactor, place: ValuePlace, text: &str) {
     if text.len() > LONGEST {
         return;
     }
-    with(redactor, |memory| {
-        let hash = memory.hash(text);
-        let Some(set) = memory.set(hash) else { return false };
+    with(redactor, |texts| {
+        let hash = texts.hash(text);
+        let Some(set) = texts.set(hash) else { return false };
         if let Some(again) = set.ways.iter_mut().find(|way| way.hash == hash && way.place == place) {
             again.text = Some(text.into());
         } else if let Some(oldest) = set.ways.get_mut(set.next) {
-            *oldest = Way { hash, place, text: None };
+            *oldest = Entry { hash, place, text: None };
             set.next = (set.next + 1) % WAYS;
         }
         true
@@ -77,23 +77,23 @@ pub(super) fn note(redactor: &Redactor, place: Place, text: &str) {
 
 /// Calls `ask` with this thread's cache for these rules; returns `false` if there is none.
 #[inline]
-fn with(redactor: &Redactor, ask: impl FnOnce(&mut Memory) -> bool) -> bool {
-    let run = |memory: &RefCell<Option<Memory>>| {
-        let mut memory = memory.try_borrow_mut().ok()?;
+fn with(redactor: &Redactor, ask: impl FnOnce(&mut CleanTexts) -> bool) -> bool {
+    let run = |texts: &RefCell<Option<CleanTexts>>| {
+        let mut texts = texts.try_borrow_mut().ok()?;
         // A text that is clean by other rules may not be clean by these.
-        if memory.as_ref().is_none_or(|memory| !Arc::ptr_eq(&memory.rules, &redactor.rules) || memory.send_pii != redactor.send_pii) {
-            *memory = Some(Memory::of(redactor));
+        if texts.as_ref().is_none_or(|texts| !Arc::ptr_eq(&texts.rules, &redactor.rules) || texts.send_pii != redactor.send_pii) {
+            *texts = Some(CleanTexts::of(redactor));
         }
-        memory.as_mut().map(ask)
+        texts.as_mut().map(ask)
     };
-    MEMORY.try_with(run).ok().flatten().unwrap_or(false)
+    CLEAN.try_with(run).ok().flatten().unwrap_or(false)
 }
 
-impl Memory {
+impl CleanTexts {
     #[cold]
     fn of(redactor: &Redactor) -> Self {
         let Redactor { rules, send_pii } = redactor.clone();
-        Self { rules, send_pii, hasher: Seeded::default(), sets: vec![Set::default(); SETS] }
+        Self { rules, send_pii, hasher: SeededHasher::default(), sets: vec![Set::default(); SETS] }
     }
 
     #[inline]
@@ -109,9 +109,9 @@ impl Memory {
     }
 }
 
-impl Default for Way {
+impl Default for Entry {
     fn default() -> Self {
-        Self { hash: 0, place: Place::Open, text: None }
+        Self { hash: 0, place: ValuePlace::Open, text: None }
     }
 }
 
@@ -124,14 +124,14 @@ mod tests {
         let redactor = Redactor::new(Arc::default(), false);
         let other = Redactor::new(Arc::new(Redaction::default().token_length(20)), false);
         let text = "a text that is clean";
-        let known = |redactor: &Redactor| is_known(redactor, Place::Open, text);
+        let known = |redactor: &Redactor| is_known(redactor, ValuePlace::Open, text);
 
-        note(&redactor, Place::Open, text);
+        note(&redactor, ValuePlace::Open, text);
         assert!(!known(&redactor), "once is not enough");
-        note(&redactor, Place::Open, text);
+        note(&redactor, ValuePlace::Open, text);
         assert!(known(&redactor));
-        assert!(!is_known(&redactor, Place::Query, text));
-        assert!(!is_known(&redactor, Place::Open, "another text"));
+        assert!(!is_known(&redactor, ValuePlace::Query, text));
+        assert!(!is_known(&redactor, ValuePlace::Open, "another text"));
         assert!(!known(&other), "other rules have not looked at it");
         assert!(!known(&redactor), "one set of rules at a time");
     }
@@ -144,14 +144,14 @@ mod tests {
         let texts: Vec<_> = (0..3 * SETS * WAYS).map(|number| format!("number {number}")).collect();
         for text in &texts {
             for _ in 0..2 {
-                note(&redactor, Place::Open, text);
-                note(&redactor, Place::Open, &long);
+                note(&redactor, ValuePlace::Open, text);
+                note(&redactor, ValuePlace::Open, &long);
             }
         }
 
-        assert!(!is_known(&redactor, Place::Open, &long));
-        let known = texts.iter().filter(|text| is_known(&redactor, Place::Open, text)).count();
+        assert!(!is_known(&redactor, ValuePlace::Open, &long));
+        let known = texts.iter().filter(|text| is_known(&redactor, ValuePlace::Open, text)).count();
         assert!((SETS * WAYS / 2..=SETS * WAYS).contains(&known), "{known}");
-        assert!(is_known(&redactor, Place::Open, &texts[texts.len() - 1]), "the newest are there");
+        assert!(is_known(&redactor, ValuePlace::Open, &texts[texts.len() - 1]), "the newest are there");
     }
 }

@@ -24,8 +24,8 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether a text contains nothing to escape.
-pub(super) fn is_plain(text: &str) -> bool {
+/// Whether a text contains nothing that JSON must escape.
+pub(crate) fn is_plain(text: &str) -> bool {
     next(text.as_bytes()).is_none()
 }
 

@@ -1,82 +1,112 @@
 //! Serializes the keys of maps without copying them.
 
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+
 use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
-use super::json::{COMPILED, Map, unused};
-use super::judged::{self, Judged};
-use super::patterns;
-use super::place::Place;
+use super::json::{Json, unused};
+use super::name_cache::NameCache;
+use super::place::ValuePlace;
+use super::verdict::Verdict;
+use super::{Redactor, escape, patterns};
 
 /// Judges a key and writes it; keys in JSON are strings.
-pub(super) struct Key<'m, 'a, 'r> {
-    pub(super) map: &'m mut Map<'a, 'r>,
+pub(super) struct KeyWriter<'a, 'r> {
+    pub(super) json: &'a mut Json<'r>,
+    /// The place of the map.
+    pub(super) place: ValuePlace,
 }
 
-impl Key<'_, '_, '_> {
-    /// Writes a key that has been judged.
-    fn judged(self, key: &str, judged: Judged) {
-        let Map { json, place, value_place, is_hidden, .. } = self.map;
-        (*is_hidden, *value_place) = match place {
-            Place::Headers => (json.redactor.hides_judged_header(key, judged), judged.header_place),
-            Place::Groups => (judged.surely_sensitive || json.redactor.is_hidden_by_user(key), Place::Open),
-            _ => (judged.sensitive || json.redactor.is_hidden_by_user(key), judged.attribute_place),
-        };
-        *is_hidden &= !json.redactor.rules.hides_nothing();
-        if judged.is_plain {
-            json.plain(key);
-        } else {
-            json.escaped(&patterns::scrub(json.redactor, key));
+/// What a key says about its value.
+#[derive(Clone, Copy)]
+pub(super) struct WrittenKey {
+    pub(super) value_place: ValuePlace,
+    pub(super) hides_value: bool,
+}
+
+/// What is known about a key, whatever the user's rules are.
+#[derive(Clone, Copy)]
+struct JudgedKey {
+    verdict: Verdict,
+    /// JSON takes the key unchanged, and it contains no secret itself.
+    is_plain: bool,
+}
+
+/// Keys from this length on are scanned each time: the user may have changed the token length.
+const LONG_KEY: usize = 32;
+
+impl JudgedKey {
+    fn of(key: &str) -> Self {
+        static BUILT_IN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Arc::default(), true));
+        let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && !patterns::scan(&BUILT_IN, key).has_secret;
+        Self { verdict: Verdict::of(key), is_plain }
+    }
+}
+
+impl KeyWriter<'_, '_> {
+    /// Judges a key by this thread's cache, and writes it.
+    fn write(self, key: &str) -> WrittenKey {
+        thread_local! {
+            static KEYS: RefCell<NameCache<JudgedKey>> = RefCell::default();
         }
+        let cached = KEYS.try_with(|keys| Some(keys.try_borrow_mut().ok()?.get_or_insert(key, JudgedKey::of)));
+        let JudgedKey { verdict, is_plain } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
+        let redactor = self.json.redactor;
+        let (hides_value, value_place) = match self.place {
+            ValuePlace::Headers => (redactor.hides_header(key, verdict), verdict.header_place),
+            ValuePlace::Groups => (verdict.surely_sensitive || redactor.is_hidden_by_user(key), ValuePlace::Open),
+            _ => (verdict.sensitive || redactor.is_hidden_by_user(key), verdict.attribute_place),
+        };
+        if is_plain {
+            self.json.plain(key);
+        } else {
+            self.json.escaped(&patterns::scrub(redactor, key));
+        }
+        WrittenKey { value_place, hides_value: hides_value && !redactor.rules.hides_nothing() }
     }
 
     /// Whether a user's rule hides one of our names.
     #[cold]
     fn is_hidden_by_user(&self, name: &str) -> bool {
-        self.map.place != Place::Groups && self.map.json.redactor.is_hidden_by_user(name)
+        self.place != ValuePlace::Groups && self.json.redactor.is_hidden_by_user(name)
     }
 }
 
 macro_rules! no_key {
     ($($method:ident($($argument:ty),*)),*) => {$(
-        fn $method(self, $(_: $argument),*) -> Result<()> {
+        fn $method(self, $(_: $argument),*) -> Result<WrittenKey> {
             Err(unused())
         }
     )*};
 }
 
-impl Serializer for Key<'_, '_, '_> {
-    type Ok = ();
+impl Serializer for KeyWriter<'_, '_> {
+    type Ok = WrittenKey;
     type Error = Error;
-    type SerializeSeq = Impossible<(), Error>;
-    type SerializeTuple = Impossible<(), Error>;
-    type SerializeTupleStruct = Impossible<(), Error>;
-    type SerializeTupleVariant = Impossible<(), Error>;
-    type SerializeMap = Impossible<(), Error>;
-    type SerializeStruct = Impossible<(), Error>;
-    type SerializeStructVariant = Impossible<(), Error>;
+    type SerializeSeq = Impossible<WrittenKey, Error>;
+    type SerializeTuple = Impossible<WrittenKey, Error>;
+    type SerializeTupleStruct = Impossible<WrittenKey, Error>;
+    type SerializeTupleVariant = Impossible<WrittenKey, Error>;
+    type SerializeMap = Impossible<WrittenKey, Error>;
+    type SerializeStruct = Impossible<WrittenKey, Error>;
+    type SerializeStructVariant = Impossible<WrittenKey, Error>;
 
-    fn serialize_str(self, key: &str) -> Result<()> {
-        self.judged(key, judged::judge(key));
-        Ok(())
+    fn serialize_str(self, key: &str) -> Result<WrittenKey> {
+        Ok(self.write(key))
     }
 
-    /// Writes one of our names, or a text of the program.
+    /// Writes one of our names.
     ///
-    /// Only a user's rule can hide one of our names, and the conventions define the place of its
-    /// value. Texts of the program are judged like any name, but only once.
+    /// Only a user's rule can hide it, and the conventions define the place of its value.
     #[expect(clippy::inline_always, reason = "with its name a constant it is a copy of a known length")]
     #[inline(always)]
-    fn serialize_unit_variant(self, kind: &'static str, _: u32, name: &'static str) -> Result<()> {
-        if kind == COMPILED {
-            self.judged(name, judged::judge_static(name));
-            return Ok(());
-        }
-        self.map.is_hidden = self.map.json.redactor.has_own_names() && self.is_hidden_by_user(name);
-        self.map.value_place = Place::of_attribute(name);
-        self.map.json.plain(name);
-        Ok(())
+    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<WrittenKey> {
+        let hides_value = self.json.redactor.has_own_names() && self.is_hidden_by_user(name);
+        self.json.plain(name);
+        Ok(WrittenKey { value_place: ValuePlace::of_attribute(name), hides_value })
     }
 
     no_key!(
@@ -98,15 +128,15 @@ impl Serializer for Key<'_, '_, '_> {
         serialize_unit_struct(&'static str)
     );
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<WrittenKey> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<WrittenKey> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, _: &'static str, _: &T) -> Result<()> {
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, _: &'static str, _: &T) -> Result<WrittenKey> {
         Err(unused())
     }
 

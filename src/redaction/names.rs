@@ -45,7 +45,7 @@ const SPECIFIED: [&str; 16] = [
 
 /// Whether a header, cookie or query parameter with this name is secret by Sentry's rule.
 pub(super) fn is_sensitive_header(name: &str) -> bool {
-    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(SPECIFIED.iter().chain(&["cookie"])));
+    static WORDS: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(SPECIFIED.iter().chain(&["cookie"])));
     WORDS.are_in(name) || words(name).any(|word| word.is("sid"))
 }
 
@@ -145,7 +145,7 @@ pub(super) fn is_sensitive(name: &str) -> bool {
 
 /// Whether the name can only mean a secret.
 pub(super) fn is_surely_sensitive(name: &str) -> bool {
-    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&CONTAINED));
+    static WORDS: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(&CONTAINED));
     WORDS.are_in(name)
 }
 
@@ -181,9 +181,9 @@ const fn is_separator(letter: char) -> bool {
 }
 
 /// Words to find in a name in one pass, ignoring its separators and case.
-struct Words(Option<AhoCorasick>);
+struct WordSet(Option<AhoCorasick>);
 
-impl Words {
+impl WordSet {
     fn new<'a>(words: impl IntoIterator<Item = &'a &'a str>) -> Self {
         // Fails only for gigabytes of words.
         Self(AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words).ok())
@@ -204,16 +204,16 @@ impl Words {
 
 /// A word of a name.
 #[derive(Clone, Copy)]
-struct Word<'a>(&'a str);
+struct NameWord<'a>(&'a str);
 
-impl Word<'_> {
+impl NameWord<'_> {
     fn is(self, text: &str) -> bool {
         self.0.eq_ignore_ascii_case(text)
     }
 }
 
 /// Splits a name into words: `user_token`, `userToken`, `user-token` and `USER TOKEN`.
-fn words(name: &str) -> impl Iterator<Item = Word<'_>> {
+fn words(name: &str) -> impl Iterator<Item = NameWord<'_>> {
     let mut rest = cut(name);
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches(|letter: char| !letter.is_alphanumeric());
@@ -231,7 +231,7 @@ fn words(name: &str) -> impl Iterator<Item = Word<'_>> {
             .map_or(rest.len(), |(at, _)| at);
         let (word, after) = rest.split_at_checked(end)?;
         rest = after;
-        Some(Word(word))
+        Some(NameWord(word))
     })
 }
 

@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+use super::Redactor;
 use super::card::card;
+use super::secret::{Replacement, Secret};
 use super::value::value;
+use super::verdict::judge;
 use super::webhook::webhook;
-use super::{Redactor, judged};
 
 /// Prefixes of keys that services issue.
 ///
@@ -101,19 +103,6 @@ pub(super) fn scan(redactor: &Redactor, text: &str) -> Scan {
     scan
 }
 
-/// The kind of text that replaces a secret.
-#[derive(Clone, Copy)]
-pub(super) enum Instead {
-    Value,
-    Token,
-    UserInfo,
-}
-
-pub(super) struct Secret {
-    pub(super) range: Range<usize>,
-    pub(super) instead: Instead,
-}
-
 /// Returns the text without its secrets; borrowed if it has none.
 pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
     if redactor.rules.hides_nothing() {
@@ -121,12 +110,12 @@ pub(super) fn scrub<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
     }
     let mut out = String::new();
     let mut copied = 0;
-    while let Some(Secret { range, instead }) = next_secret(redactor, text, copied, &mut Scan::default()) {
+    while let Some(Secret { range, replacement }) = next_secret(redactor, text, copied, &mut Scan::default()) {
         out.push_str(text.get(copied..range.start).unwrap_or_default());
-        match instead {
-            Instead::Value => out.push_str(redactor.placeholder()),
-            Instead::Token => out.push_str(&redactor.rules.token_placeholder),
-            Instead::UserInfo => {
+        match replacement {
+            Replacement::Value => out.push_str(redactor.placeholder()),
+            Replacement::Token => out.push_str(&redactor.rules.token_placeholder),
+            Replacement::UserInfo => {
                 out.push_str(redactor.placeholder());
                 out.push(':');
                 out.push_str(redactor.placeholder());
@@ -198,13 +187,13 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
     let len = word.len();
     if len >= redactor.rules.token_length {
         let padding = text.get(run.end..)?.bytes().take_while(|byte| *byte == b'=').count();
-        return Some(Secret { range: run.start..run.end + padding, instead: Instead::Token });
+        return Some(Secret { range: run.start..run.end + padding, replacement: Replacement::Token });
     }
     let first = *word.as_bytes().first()?;
     if (len >= 4 && matches!(first, b'2'..=b'6'))
         && let Some(range) = card(text, run.start)
     {
-        return Some(Secret { range, instead: Instead::Value });
+        return Some(Secret { range, replacement: Replacement::Value });
     }
     if len < 5 {
         return None;
@@ -214,21 +203,21 @@ fn shape(redactor: &Redactor, text: &str, run: Range<usize>) -> Option<Secret> {
         let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ';')).unwrap_or(rest.len());
         // A value that has been hidden already is not random.
         let token = rest.get(..end)?.replace(redactor.placeholder(), "");
-        return looks_random(&token).then(|| Secret { range: run.end + 1..run.end + 1 + end, instead: Instead::Value });
+        return looks_random(&token).then(|| Secret { range: run.end + 1..run.end + 1 + end, replacement: Replacement::Value });
     }
     if word.starts_with("eyJ") && len >= 10 && text.as_bytes().get(run.end) == Some(&b'.') {
         // A JWT is a header, claims and a signature with dots between them.
         let tail = text.get(run.end..)?.bytes().take_while(|byte| class(*byte) == TOKEN || *byte == b'.').count();
-        return Some(Secret { range: run.start..run.end + tail, instead: Instead::Token });
+        return Some(Secret { range: run.start..run.end + tail, replacement: Replacement::Token });
     }
     if word.starts_with("-----BEGIN") {
         let tail = text.get(run.end..)?;
         let end = tail.find("-----END").and_then(|end| Some(end + 8 + tail.get(end + 8..)?.find("-----")? + 5)).unwrap_or(tail.len());
-        return Some(Secret { range: run.start..run.end + end, instead: Instead::Value });
+        return Some(Secret { range: run.start..run.end + end, replacement: Replacement::Value });
     }
     let is_dotted = || text.get(..run.start).is_some_and(|before| before.ends_with(DOTTED_PREFIX));
     let has_prefix = len >= 20 && (KEY_PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || is_dotted()) && looks_random(word);
-    has_prefix.then_some(Secret { range: run, instead: Instead::Token })
+    has_prefix.then_some(Secret { range: run, replacement: Replacement::Token })
 }
 
 /// Whether a word looks random, unlike a word of a language.
@@ -249,7 +238,11 @@ fn user_info(text: &str, start: usize) -> Option<Secret> {
     let range = start..start + at;
     // An empty user-info contains no secret.
     (at > 0).then(|| Secret {
-        instead: if text.get(range.clone()).is_some_and(|info| info.contains(':')) { Instead::UserInfo } else { Instead::Value },
+        replacement: if text.get(range.clone()).is_some_and(|info| info.contains(':')) {
+            Replacement::UserInfo
+        } else {
+            Replacement::Value
+        },
         range,
     })
 }
@@ -272,30 +265,27 @@ fn named_value(redactor: &Redactor, text: &str, name: Range<usize>, sign: usize)
     let name = name.start - dotted..name.end;
     let is_parameter = matches!(name.start.checked_sub(1).and_then(|before| bytes.get(before)), Some(b'?' | b'&'));
     let text_of_name = &*percent_decode_str(text.get(name)?).decode_utf8_lossy();
+    let lower = || text_of_name.to_ascii_lowercase();
     let is_secret = redactor.is_sensitive(text_of_name)
-        || (is_parameter && judged::judge(text_of_name).sensitive_parameter)
+        || (is_parameter && judge(text_of_name).sensitive_parameter)
         // A map of headers in `Debug` output.
-        || (text_of_name.contains('-') && redactor.hides_header(&text_of_name.to_ascii_lowercase()));
+        || (text_of_name.contains('-') && redactor.hides_header(&lower(), judge(&lower())));
     if !is_secret {
         return None;
     }
     let rest = text.get(sign + 1..)?;
     // Everything after these is the credential: a scheme and a token, or several cookies.
-    let to_the_end = ["authorization", "cookie"].iter().any(|ending| ends_with_folded(text_of_name, ending));
+    let to_the_end = ["authorization", "cookie"].iter().any(|ending| lower().ends_with(ending));
     let is_prose = bytes.get(sign) == Some(&b':') && rest.starts_with(' ') && !to_the_end;
     let range = value(rest, redactor.placeholder(), to_the_end)?;
     if is_prose && is_phrase(rest.get(range.clone())?, rest.get(range.end..)?, redactor.is_surely_sensitive(text_of_name)) {
         return None;
     }
-    Some(Secret { range: sign + 1 + range.start..sign + 1 + range.end, instead: Instead::Value })
+    Some(Secret { range: sign + 1 + range.start..sign + 1 + range.end, replacement: Replacement::Value })
 }
 
 /// Only the last bytes of a longer name are judged.
 const NAME_LIMIT: usize = 128;
-
-pub(super) fn ends_with_folded(name: &str, ending: &str) -> bool {
-    name.len().checked_sub(ending.len()).and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
-}
 
 /// Whether a value is prose: `invalid token: connection refused` names a cause, not a token.
 ///

@@ -1,16 +1,21 @@
 //! The place of a value in a payload, where that says more than its type.
 
-/// The place of a value.
+/// The place of a value, from the names of our own fields above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ValuePlace {
     /// Anything: texts are scrubbed, keys of maps are judged.
     Open,
     /// A number as text.
     Digits,
-    /// Only our own text.
-    Own,
     /// An id: only hexadecimal digits.
     Id,
+    /// Only our own text.
+    Own,
+    /// The header of an envelope.
+    Header,
+    /// The dynamic sampling context.
+    Sampling,
+    Request,
     /// Header values by name.
     Headers,
     /// A map whose keys name groups, not values.
@@ -21,7 +26,7 @@ pub(super) enum Place {
     Url,
 }
 
-impl Place {
+impl ValuePlace {
     /// Returns the place of a header's value: a URL for headers that contain one.
     pub(super) fn of_header(name: &str) -> Self {
         if matches!(name, "referer" | "origin" | "location" | "content-location") { Self::Url } else { Self::Open }
@@ -36,67 +41,26 @@ impl Place {
             _ => Self::Open,
         }
     }
-}
 
-/// The places of a struct's fields.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum StructPlaces {
-    Contexts,
-    /// The dynamic sampling context.
-    Sampling,
-    Request,
-    /// A value with its type; the value has the place that the attribute's name gives.
-    Attribute(Place),
-    /// A structured log.
-    Log,
-    /// A struct with its own ids.
-    Marked,
-    /// All of it is our own text.
-    Own,
-    Other,
-}
-
-impl StructPlaces {
-    #[expect(clippy::inline_always, reason = "the name is a constant, and with it the answer")]
+    /// Returns the place of a field of one of our own structs.
+    #[expect(clippy::inline_always, reason = "the name is a constant, and with it most of the answer")]
     #[inline(always)]
-    pub(super) fn of(name: &'static str) -> Self {
-        match name {
-            "Contexts" => Self::Contexts,
-            "DynamicSamplingContext" => Self::Sampling,
-            "Request" => Self::Request,
-            "Log" => Self::Log,
-            "CheckIn" | "Feedback" => Self::Marked,
-            "SdkInfo" | "SdkPackage" | "SdkSettings" | "ClientReport" | "DiscardedEvent" => Self::Own,
-            _ => Self::Other,
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "the name is a constant, and with it the answer")]
-    #[inline(always)]
-    pub(super) fn field(self, field: &'static str) -> Place {
+    pub(super) fn field(self, field: &'static str) -> Self {
         match (self, field) {
-            (Self::Attribute(place), "value") => place,
-            (Self::Contexts, _) | (_, "contexts") => Place::Groups,
-            (Self::Log, "attributes") => Place::Typed,
-            (Self::Sampling, "transaction" | "release" | "environment") => Place::Open,
-            (Self::Request, "query_string") => Place::Query,
-            (Self::Request, "url") => Place::Url,
-            (Self::Request, "headers") => Place::Headers,
-            (Self::Own | Self::Sampling, _)
-            | (Self::Marked, "check_in_id" | "associated_event_id")
-            | (
-                _,
-                "event_id"
-                | "trace_id"
-                | "span_id"
-                | "parent_span_id"
-                | "level"
-                | "instruction_addr"
-                | "sdk"
-                | "check_in_id"
-                | "associated_event_id",
-            ) => Place::Own,
-            _ => Place::Open,
+            // The value of a typed attribute is one level deeper than its name.
+            (Self::Own | Self::Query | Self::Url, _) => self,
+            (Self::Header, "trace") => Self::Sampling,
+            (Self::Sampling, "transaction" | "release" | "environment") => Self::Open,
+            (Self::Request, "headers") => Self::Headers,
+            (Self::Request, "query_string") => Self::Query,
+            (Self::Request, "url") => Self::Url,
+            (_, "attributes") => Self::Typed,
+            (_, "contexts") => Self::Groups,
+            (_, "request") => Self::Request,
+            (Self::Sampling, _) | (_, "instruction_addr" | "level" | "sdk") => Self::Own,
+            // In our structs, these have the types of ids.
+            (_, "event_id" | "trace_id" | "span_id" | "parent_span_id" | "check_in_id" | "associated_event_id") => Self::Id,
+            _ => Self::Open,
         }
     }
 }

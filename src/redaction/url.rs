@@ -1,12 +1,11 @@
 //! URLs and queries: parameters are judged by name, user-info is always hidden.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 
 use percent_encoding::percent_decode_str;
 
-use super::memory::Memory;
-use super::{Redaction, Redactor, judged, names, patterns};
+use super::verdict::judge;
+use super::{Redaction, Redactor, names, patterns};
 
 /// Hides the values of secret parameters in a query or a form.
 ///
@@ -42,7 +41,7 @@ pub(super) fn query<'a>(redactor: &Redactor, query: &'a str) -> Cow<'a, str> {
 
 fn is_secret(redactor: &Redactor, name: &str) -> bool {
     let name = decoded(name);
-    judged::judge(&name).sensitive_parameter || redactor.is_sensitive(&name)
+    judge(&name).sensitive_parameter || redactor.is_sensitive(&name)
 }
 
 /// Returns the replacement of a value that contains a secret.
@@ -71,16 +70,9 @@ pub(super) fn url<'a>(redactor: &Redactor, url: &'a str) -> Cow<'a, str> {
 impl Redaction {
     /// Hides path parameters that have a secret name in the route's template: `/reset/{token}`.
     pub(crate) fn hide_parameters<'a>(&self, template: &str, path: &'a str) -> Cow<'a, str> {
-        thread_local! {
-            static HIDES: RefCell<Memory<bool>> = RefCell::default();
-        }
-        let is_secret = |segment: &str| judged::judge(segment).sensitive || names::is_listed(segment, &self.fields);
+        let is_secret = |name: &str| judge(name).sensitive || names::is_listed(name, &self.fields);
         let is_hidden = |segment: &str| segment.contains('{') && is_secret(segment);
-        let hides_any = |template: &str| template.split('/').any(is_hidden);
-        // The cache ignores users' names, so it is used only without them.
-        let recall = |hides: &RefCell<Memory<bool>>| Some(hides.try_borrow_mut().ok()?.recall(template, hides_any));
-        let remembered = if self.fields.is_empty() { HIDES.try_with(recall).ok().flatten() } else { None };
-        if self.hides_nothing() || !remembered.unwrap_or_else(|| hides_any(template)) {
+        if self.hides_nothing() || !template.split('/').any(is_hidden) {
             return Cow::Borrowed(path);
         }
         let mut templates = template.split('/');

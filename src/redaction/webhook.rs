@@ -1,7 +1,7 @@
 //! URLs that are credentials themselves.
 
 use super::Redactor;
-use super::patterns::{Instead, Secret, ends_with_folded};
+use super::secret::{Replacement, Secret};
 
 /// Hosts and path prefixes of webhooks; what follows is secret, because the URL is enough to post.
 const WEBHOOKS: [(&str, &str); 6] = [
@@ -18,11 +18,8 @@ pub(super) fn webhook(redactor: &Redactor, text: &str, start: usize) -> Option<S
     let rest = text.get(start..)?;
     let slash = rest.find('/')?;
     let host = rest.get(..slash)?;
-    let host = host.split_once(':').map_or(host, |(host, _)| host);
-    let is_host = |known: &str| {
-        let above = host.len().checked_sub(known.len()).and_then(|end| host.get(..end));
-        ends_with_folded(host, known) && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
-    };
+    let host = host.split_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+    let is_host = |known: &str| host.strip_suffix(known).is_some_and(|above| above.is_empty() || above.ends_with('.'));
     let (known, path) =
         WEBHOOKS.iter().find(|(known, path)| is_host(known) && rest.get(slash..).is_some_and(|rest| rest.starts_with(path)))?;
     let begin = slash + path.len();
@@ -32,7 +29,7 @@ pub(super) fn webhook(redactor: &Redactor, text: &str, start: usize) -> Option<S
     let ends_at_slash = known.starts_with("api.");
     let end = secret.find(|letter| ends(letter) || (ends_at_slash && letter == '/')).unwrap_or(secret.len());
     let is_done = secret.get(..end) == Some(redactor.placeholder());
-    (end > 0 && !is_done).then(|| Secret { range: start + begin..start + begin + end, instead: Instead::Value })
+    (end > 0 && !is_done).then(|| Secret { range: start + begin..start + begin + end, replacement: Replacement::Value })
 }
 
 #[cfg(test)]

@@ -4,34 +4,35 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Clients choose names too, so their names must not stay for ever: a full cache is cleared.
-const REMEMBERED: usize = 1024;
-const LONGEST: usize = 64;
+const NAMES_LIMIT: usize = 1024;
+/// Longer names are not kept.
+const LENGTH_LIMIT: usize = 64;
 
 /// A bounded number of results by name.
 #[derive(Debug)]
-pub(super) struct Memory<T> {
-    answers: HashMap<Box<str>, T, Seeded>,
+pub(super) struct NameCache<T> {
+    results: HashMap<Box<str>, T, SeededHasher>,
 }
 
-impl<T> Default for Memory<T> {
+impl<T> Default for NameCache<T> {
     fn default() -> Self {
-        Self { answers: HashMap::with_hasher(Seeded::default()) }
+        Self { results: HashMap::with_hasher(SeededHasher::default()) }
     }
 }
 
-impl<T: Copy> Memory<T> {
-    pub(super) fn recall(&mut self, name: &str, find_out: impl FnOnce(&str) -> T) -> T {
-        if let Some(answer) = self.answers.get(name) {
-            return *answer;
+impl<T: Copy> NameCache<T> {
+    pub(super) fn get_or_insert(&mut self, name: &str, find: impl FnOnce(&str) -> T) -> T {
+        if let Some(result) = self.results.get(name) {
+            return *result;
         }
-        let answer = find_out(name);
-        if name.len() <= LONGEST {
-            if self.answers.len() >= REMEMBERED {
-                self.answers.clear();
+        let result = find(name);
+        if name.len() <= LENGTH_LIMIT {
+            if self.results.len() >= NAMES_LIMIT {
+                self.results.clear();
             }
-            self.answers.insert(name.into(), answer);
+            self.results.insert(name.into(), result);
         }
-        answer
+        result
     }
 }
 
@@ -40,15 +41,15 @@ impl<T: Copy> Memory<T> {
 /// It takes 30 instructions for a name; the standard library's takes 180. A client that finds
 /// colliding names makes the exporter compare a name with about a thousand names at most.
 #[derive(Clone, Debug)]
-pub(super) struct Seeded(u64);
+pub(super) struct SeededHasher(u64);
 
-impl Default for Seeded {
+impl Default for SeededHasher {
     fn default() -> Self {
         Self(RandomState::new().build_hasher().finish())
     }
 }
 
-impl BuildHasher for Seeded {
+impl BuildHasher for SeededHasher {
     type Hasher = Self;
 
     #[inline]
@@ -57,7 +58,7 @@ impl BuildHasher for Seeded {
     }
 }
 
-impl Hasher for Seeded {
+impl Hasher for SeededHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
@@ -101,24 +102,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_remembered_and_never_too_many() {
-        let mut memory = Memory::default();
-        let mut asked = 0;
-        let mut recall = |name: &str| {
-            memory.recall(name, |name| {
-                asked += 1;
+    fn results_are_kept_and_never_too_many() {
+        let mut cache = NameCache::default();
+        let mut computed = 0;
+        let mut get = |name: &str| {
+            cache.get_or_insert(name, |name| {
+                computed += 1;
                 name.len()
             })
         };
 
-        assert_eq!((recall("token"), recall("token"), recall("page")), (5, 5, 4));
-        let long = "x".repeat(LONGEST + 1);
-        assert_eq!((recall(&long), recall(&long)), (65, 65));
-        for number in 0..5 * REMEMBERED {
-            assert_eq!(recall(&format!("{number:06}")), 6);
+        assert_eq!((get("token"), get("token"), get("page")), (5, 5, 4));
+        let long = "x".repeat(LENGTH_LIMIT + 1);
+        assert_eq!((get(&long), get(&long)), (65, 65));
+        for number in 0..5 * NAMES_LIMIT {
+            assert_eq!(get(&format!("{number:06}")), 6);
         }
 
-        assert_eq!(asked, 4 + 5 * REMEMBERED);
-        assert!(memory.answers.len() <= REMEMBERED);
+        assert_eq!(computed, 4 + 5 * NAMES_LIMIT);
+        assert!(cache.results.len() <= NAMES_LIMIT);
     }
 }

@@ -1,0 +1,114 @@
+//! The rules: the built-in ones, and those that users add.
+
+use super::names;
+
+/// Your own redaction rules; the built-in ones always apply as well.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::redaction::Redaction;
+///
+/// let rules = Redaction::default().field("iban").header("x-internal-token").placeholder("[REDACTED]");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Redaction {
+    pub(super) fields: Vec<String>,
+    headers: Vec<String>,
+    pub(super) placeholder: String,
+    pub(super) token_placeholder: String,
+    pub(super) token_length: usize,
+    pub(super) removes_fields: bool,
+    #[cfg(feature = "test")]
+    hides_nothing: bool,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self {
+            fields: Vec::new(),
+            headers: Vec::new(),
+            placeholder: "[Filtered]".to_owned(),
+            token_placeholder: "[REDACTED_TOKEN]".to_owned(),
+            token_length: 64,
+            removes_fields: false,
+            #[cfg(feature = "test")]
+            hides_nothing: false,
+        }
+    }
+}
+
+impl Redaction {
+    /// Hides all values whose names contain `name`; case and separators (`-`, `_`) do not matter.
+    #[must_use]
+    pub fn field(mut self, name: impl AsRef<str>) -> Self {
+        self.fields.push(names::squash(name.as_ref()));
+        self
+    }
+
+    /// Hides the values of a header, which are not even copied into the record.
+    #[must_use]
+    pub fn header(mut self, name: impl AsRef<str>) -> Self {
+        self.headers.push(name.as_ref().to_ascii_lowercase());
+        self
+    }
+
+    /// Sets the text that replaces a value; defaults to `[Filtered]` and may be empty.
+    #[must_use]
+    pub fn placeholder(mut self, text: impl Into<String>) -> Self {
+        self.placeholder = text.into();
+        self
+    }
+
+    /// Sets the text that replaces a long token inside a text; defaults to `[REDACTED_TOKEN]`.
+    #[must_use]
+    pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
+        self.token_placeholder = text.into();
+        self
+    }
+
+    /// Sets the minimum length of a token; defaults to 64, and less than 16 is an error of `build`.
+    ///
+    /// A token is a run of ASCII letters, digits, `_`, `-` and `+`, with any `=` after it.
+    #[must_use]
+    pub fn token_length(mut self, characters: usize) -> Self {
+        self.token_length = characters;
+        self
+    }
+
+    /// Removes fields with secret names instead of replacing their values.
+    ///
+    /// This applies to headers, tags, and fields of spans, contexts and breadcrumbs. In queries and
+    /// other texts, the placeholder still replaces the value.
+    #[must_use]
+    pub fn remove_fields(mut self) -> Self {
+        self.removes_fields = true;
+        self
+    }
+
+    /// Says which rule is invalid.
+    pub(crate) fn fault(&self) -> Option<String> {
+        (self.token_length < 16).then(|| format!("expected a token_length of at least 16, found {}", self.token_length))
+    }
+
+    /// See [`test::unredacted`](crate::test::unredacted).
+    #[cfg(feature = "test")]
+    pub(crate) fn hiding_nothing() -> Self {
+        Self { hides_nothing: true, ..Self::default() }
+    }
+
+    /// Whether all rules are off, which only the feature `test` can do.
+    #[cfg_attr(not(feature = "test"), expect(clippy::unused_self, reason = "the flag is there with the feature only"))]
+    #[inline]
+    pub(super) const fn hides_nothing(&self) -> bool {
+        #[cfg(feature = "test")]
+        return self.hides_nothing;
+        #[cfg(not(feature = "test"))]
+        false
+    }
+
+    /// Whether a header's value must not be copied into the record.
+    pub(crate) fn withholds(&self, header: &str) -> bool {
+        names::is_credential_header(header) || (!self.headers.is_empty() && self.headers.iter().any(|name| name == header))
+    }
+}
