@@ -3,7 +3,6 @@
 //! A server that has their debug files can resolve names that were stripped here.
 
 use findshlibs::{SharedLibrary as _, SharedLibraryId, TargetSharedLibrary};
-use uuid::Uuid;
 
 use crate::protocol::{DebugImage, Exception};
 
@@ -33,11 +32,11 @@ fn address(text: &str) -> Option<u64> {
 /// Returns `None` if the binary has no id, because its debug file could not be found then.
 fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<DebugImage> {
     let (kind, debug_id, code_id) = match library.id()? {
-        SharedLibraryId::GnuBuildId(id) => ("elf", guid(&id)?.to_string(), hex(&id)),
-        SharedLibraryId::Uuid(id) => ("macho", Uuid::from_bytes(id).to_string(), hex(&id)),
+        SharedLibraryId::GnuBuildId(id) => ("elf", guid(little_endian(first_bytes(&id))), hex(&id)),
+        SharedLibraryId::Uuid(id) => ("macho", guid(id), hex(&id)),
         SharedLibraryId::PeSignature(timestamp, size) => {
             let Some(SharedLibraryId::PdbSignature(id, age)) = library.debug_id() else { return None };
-            ("pe", format!("{}-{age:x}", Uuid::from_bytes_le(id)), format!("{timestamp:08X}{size:x}"))
+            ("pe", format!("{}-{age:x}", guid(little_endian(id))), format!("{timestamp:08X}{size:x}"))
         }
         SharedLibraryId::PdbSignature(..) => return None,
     };
@@ -53,12 +52,24 @@ fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<Deb
     })
 }
 
-/// Reads the first 16 bytes of a build id as a GUID, the first three fields little-endian.
-fn guid(build_id: &[u8]) -> Option<Uuid> {
+/// Returns the first 16 bytes of a build id; a shorter one is filled up with zeros.
+fn first_bytes(build_id: &[u8]) -> [u8; 16] {
     let mut bytes = [0; 16];
-    let head = build_id.get(..build_id.len().min(16))?;
-    bytes.get_mut(..head.len())?.copy_from_slice(head);
-    Some(Uuid::from_bytes_le(bytes))
+    bytes.iter_mut().zip(build_id).for_each(|(slot, byte)| *slot = *byte);
+    bytes
+}
+
+/// Turns the first three fields of a GUID, which are little-endian.
+fn little_endian(mut bytes: [u8; 16]) -> [u8; 16] {
+    for field in [0..4, 4..6, 6..8] {
+        bytes.get_mut(field).unwrap_or_default().reverse();
+    }
+    bytes
+}
+
+fn guid(bytes: [u8; 16]) -> String {
+    let digits = hex(&bytes);
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|field| digits.get(field).unwrap_or_default()).join("-")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -73,7 +84,7 @@ mod tests {
     fn a_build_id_becomes_the_id_of_the_protocols_example() {
         let id = [0x3a, 0xe4, 0xb8, 0xdf, 0x42, 0xf2, 0x73, 0x3d, 0xa4, 0x53, 0xae, 0xb6, 0xa7, 0x77, 0xef, 0x75, 0xde, 0xad, 0xbe, 0xef];
 
-        assert_eq!(guid(&id).map(|guid| guid.to_string()).as_deref(), Some("dfb8e43a-f242-3d73-a453-aeb6a777ef75"));
+        assert_eq!(guid(little_endian(first_bytes(&id))), "dfb8e43a-f242-3d73-a453-aeb6a777ef75");
         assert_eq!(hex(&id), "3ae4b8df42f2733da453aeb6a777ef75deadbeef");
     }
 }

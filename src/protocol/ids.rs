@@ -2,6 +2,7 @@
 //!
 //! Only an event id may be all zero; see [`EventId::nil`].
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -9,36 +10,36 @@ use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
 
 /// The id of an event or a transaction.
 ///
 /// It is a random UUID (version 4), written as 32 hex digits. A capture returns the nil id while
 /// monitoring is off.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct EventId(Uuid);
+pub struct EventId(u128);
 
 impl EventId {
     /// Creates a random id.
     pub fn new() -> Self {
         let (high, low) = random_pair();
-        Self(uuid::Builder::from_random_bytes(join(high, low).to_be_bytes()).into_uuid())
+        // Version 4, variant 1 (RFC 9562).
+        Self(join(high & !0xf000 | 0x4000, low & !(0b11 << 62) | 0b10 << 62))
     }
 
     /// The id that means "nothing was sent".
     pub const fn nil() -> Self {
-        Self(Uuid::nil())
+        Self(0)
     }
 
     /// Whether this is [`nil`](Self::nil).
     pub const fn is_nil(&self) -> bool {
-        self.0.is_nil()
+        self.0 == 0
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.simple().fmt(f)
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 32]))
     }
 }
 
@@ -52,10 +53,9 @@ impl FromStr for EventId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.len() {
-            32 | 36 => Uuid::try_parse(text).map(Self).map_err(|_| InvalidId("event id")),
-            _ => Err(InvalidId("event id")),
-        }
+        let has_dashes = text.len() == 36 && text.bytes().enumerate().all(|(at, byte)| (byte == b'-') == matches!(at, 8 | 13 | 18 | 23));
+        let digits = if has_dashes { Cow::Owned(text.replace('-', "")) } else { Cow::Borrowed(text) };
+        parse_hex(&digits, 32).map(Self).ok_or(InvalidId("event id"))
     }
 }
 
@@ -171,7 +171,7 @@ macro_rules! serde_as_text {
 
         impl<'de> Deserialize<'de> for $id {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                <Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
             }
         }
     )*};
@@ -180,7 +180,7 @@ serde_as_text!(EventId: 32, TraceId: 32, SpanId: 16);
 
 impl EventId {
     pub(crate) fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
-        hex(self.0.as_bytes(), buffer)
+        hex(&self.0.to_be_bytes(), buffer)
     }
 }
 
@@ -279,7 +279,11 @@ mod tests {
         }
         assert!("0000000000000000".parse::<SpanId>().is_err());
         assert!("{4c79f60c-1121-4eb3-8604-f4ae0781bfb2}".parse::<EventId>().is_err());
-        assert!("4c79f60c-1121-4eb3-8604-f4ae0781bfb2".parse::<EventId>().is_ok());
+        assert!("4c79f60c11-21-4eb3-8604-f4ae0781bfb2".parse::<EventId>().is_err());
+        assert_eq!(
+            "4c79f60c-1121-4eb3-8604-f4ae0781bfb2".parse::<EventId>().map(|id| id.to_string()).as_deref(),
+            Ok("4c79f60c11214eb38604f4ae0781bfb2")
+        );
     }
 
     #[test]
@@ -296,8 +300,11 @@ mod tests {
 
     #[test]
     fn event_ids_are_version_four() {
-        let text = EventId::new().to_string();
+        for _ in 0..100 {
+            let text = EventId::new().to_string();
 
-        assert_eq!(text.as_bytes().get(12), Some(&b'4'));
+            assert_eq!(text.as_bytes().get(12), Some(&b'4'), "{text}");
+            assert!(matches!(text.as_bytes().get(16), Some(b'8' | b'9' | b'a' | b'b')), "{text}");
+        }
     }
 }
