@@ -353,7 +353,7 @@ fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let config = Config::builder().panic_hook(false);
     // Redacted and serialised like any envelope, but without the network.
     let counting = |config: ConfigBuilder| {
-        config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope| {
+        config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope: &[u8]| {
             std::hint::black_box(envelope.len());
             DELIVERED.fetch_add(1, Ordering::Relaxed);
         })

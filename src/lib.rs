@@ -68,7 +68,7 @@ mod client;
 mod exporter;
 
 mod payload;
-mod transport;
+pub mod transport;
 
 mod event;
 mod record;

@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) console: bool,
     pub(crate) spotlight: Option<Uri>,
-    pub(crate) transport: Option<Transport>,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
     pub(crate) panic_hook: bool,
     pub(crate) debug: bool,
     pub(crate) tags: BTreeMap<String, String>,

@@ -2,20 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::task::{self, JoinSet};
+use tokio::time::timeout;
 
 use super::backoff::Backoff;
-use super::gzip::{Gzip, encode};
+use super::destination::{Answer, Destination};
+use super::gzip::Gzip;
 use super::ledger::Load;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
 use super::{Settings, Shared};
+use crate::diagnostics;
 use crate::error::Error;
 use crate::protocol::{Category, DiscardReason};
-use crate::transport::{Http, Outcome, Transport, console};
-use crate::{diagnostics, unwind};
+use crate::transport::{Console, Endpoint, Http, LONGEST_WAIT, TransportError, TransportResponse};
 
 /// At most this many requests are in flight at once.
 const IN_FLIGHT: usize = 4;
@@ -27,21 +30,19 @@ const RETRIED_BYTES: usize = 1024 * 1024;
 /// All destinations, and the envelopes on their way to them.
 pub(super) struct Delivery {
     shared: Arc<Shared>,
-    console: bool,
-    /// Replaces the project's server.
-    transport: Option<Transport>,
-    project: Option<Http>,
-    spotlight: Option<Http>,
+    /// The project's server or what replaces it. Its answers decide what happens to an envelope.
+    server: Option<Destination>,
+    /// Local sinks, for development. They get copies, whose outcome is not counted.
+    sinks: Vec<Sink>,
+    request_timeout: Duration,
     gzip: Gzip,
     limits: RateLimits,
     backoff: Backoff,
     /// Envelopes that got no answer. The one that waits longest is retried first.
     retry: VecDeque<Outbound>,
-    in_flight: JoinSet<(Outbound, Outcome)>,
+    in_flight: JoinSet<(Outbound, Answer)>,
     /// For each attempt in flight: what it counts for if it is given up, and its smallest number.
     in_flight_loads: HashMap<task::Id, (Load, u64)>,
-    /// Copies for the development server. Their outcome is not counted.
-    copies: JoinSet<()>,
     /// Buffers of sent envelopes, for reuse.
     buffers: Vec<Vec<u8>>,
     trouble: diagnostics::Quiet,
@@ -49,43 +50,58 @@ pub(super) struct Delivery {
     answers: u64,
     /// Whether the current turn belongs to a retry; turns alternate with new envelopes.
     is_retrys_turn: bool,
-    /// The client for the project's server could not be set up, so nothing can be sent.
+    /// The transport to the project's server could not be set up, so nothing can be sent.
     is_refused: bool,
+}
+
+/// A local sink, and the copies on their way to it.
+struct Sink {
+    name: &'static str,
+    destination: Destination,
+    copies: JoinSet<()>,
 }
 
 impl Delivery {
     pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
-        let Settings { connect_timeout, request_timeout, .. } = *settings;
-        let project = settings.dsn.as_ref().filter(|_| settings.transport.is_none());
+        let http = |url, what: &str| {
+            let http = Http::new(url, settings.connect_timeout, settings.request_timeout);
+            // A destination that cannot be set up must not stop local sinks, the security log or
+            // the ledger.
+            http.map_err(|error: Error| diagnostics::warn(&format!("{what}: {error}"))).ok()
+        };
+        let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
+        let (server, is_refused) = match (&settings.transport, &settings.dsn, of_project) {
+            (Some(own), _, endpoint) => (Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))), false),
+            (None, Some(dsn), Some(endpoint)) => {
+                let http = http(dsn.envelope_url(), "nothing will be sent");
+                let is_refused = http.is_none();
+                (http.map(|http| Destination::new(Arc::new(http), endpoint)), is_refused)
+            }
+            _ => (None, false),
+        };
         // Without a project, Spotlight takes the server's place: its answers are awaited and
         // counted.
-        let is_alone = project.is_none() && settings.transport.is_none();
-        // A destination that cannot be set up must not stop local sinks, the security log or the
-        // ledger.
-        let taken = |http: Result<Http, Error>, what: &str| http.map_err(|error| diagnostics::warn(&format!("{what}: {error}"))).ok();
-        let nothing = "nothing will be sent";
-        let mut is_refused = false;
-        let project = project.and_then(|dsn| {
-            let http = taken(Http::to_project(dsn, connect_timeout, request_timeout), nothing);
-            is_refused = http.is_none();
-            http
+        let is_alone = settings.dsn.is_none() && settings.transport.is_none();
+        let what = if is_alone { "nothing will be sent" } else { "Spotlight gets nothing" };
+        let spotlight = settings.spotlight.as_ref().and_then(|url| {
+            let http = http(url, what)?;
+            Some(Destination::new(Arc::new(http), Endpoint::new(Some(url.clone()))))
         });
-        let to_spotlight = if is_alone { nothing } else { "Spotlight gets nothing" };
-        let spotlight = settings.spotlight.clone().and_then(|url| taken(Http::to_url(url, connect_timeout, request_timeout), to_spotlight));
-        let (project, spotlight) = if is_alone { (spotlight, None) } else { (project, spotlight) };
+        let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };
+        let console = settings.console.then(|| Destination::new(Arc::new(Console), Endpoint::new(None)));
+        let sink =
+            |name, destination: Option<Destination>| destination.map(|destination| Sink { name, destination, copies: JoinSet::new() });
         Self {
             shared,
-            console: settings.console,
-            transport: settings.transport.clone(),
-            project,
-            spotlight,
+            server,
+            sinks: [sink("the console", console), sink("Spotlight", spotlight)].into_iter().flatten().collect(),
+            request_timeout: settings.request_timeout.min(LONGEST_WAIT),
             gzip: Gzip::default(),
             limits: RateLimits::default(),
             backoff: Backoff::default(),
             retry: VecDeque::new(),
             in_flight: JoinSet::new(),
             in_flight_loads: HashMap::new(),
-            copies: JoinSet::new(),
             buffers: Vec::new(),
             trouble: diagnostics::Quiet::new(),
             answers: 0,
@@ -98,11 +114,11 @@ impl Delivery {
     pub(super) fn settle_finished(&mut self) {
         while let Some(joined) = self.in_flight.try_join_next_with_id() {
             match joined {
-                Ok((id, (outbound, outcome))) => {
+                Ok((id, (outbound, answer))) => {
                     self.in_flight_loads.remove(&id);
-                    self.settle(outbound, outcome);
+                    self.settle(outbound, answer);
                 }
-                // The task panicked, in our code or in the HTTP client.
+                // The task panicked, in our code.
                 Err(error) => {
                     if let Some((load, _)) = self.in_flight_loads.remove(&error.id()) {
                         self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
@@ -110,7 +126,9 @@ impl Delivery {
                 }
             }
         }
-        while self.copies.try_join_next().is_some() {}
+        for sink in &mut self.sinks {
+            while sink.copies.try_join_next().is_some() {}
+        }
     }
 
     /// Whether one more attempt may begin.
@@ -118,7 +136,7 @@ impl Delivery {
     /// While the server does not answer, it gets one probe at a time, after a pause.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let limit = if self.backoff.is_failing() { 1 } else { IN_FLIGHT };
-        self.in_flight.len() < limit && (self.project.is_none() || self.backoff.until(now).is_none())
+        self.in_flight.len() < limit && self.backoff.until(now).is_none()
     }
 
     /// When the pause after a failure ends, if there is one.
@@ -128,27 +146,22 @@ impl Delivery {
 
     /// Whether a rate limit of the server applies to a category.
     pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
-        self.project.is_some() && self.limits.is_closed(category, now)
+        self.limits.is_closed(category, now)
     }
 
     /// Whether a local sink shows envelopes even if the server limits them.
     pub(super) fn shows_locally(&self) -> bool {
-        self.console || self.spotlight.is_some()
-    }
-
-    /// Whether a user's function replaces the network. It may be slow.
-    pub(super) fn has_transport(&self) -> bool {
-        self.transport.is_some()
+        !self.sinks.is_empty()
     }
 
     /// Whether there is a receiver for client reports.
     pub(super) fn reports_losses(&self) -> bool {
-        self.project.is_some() || self.transport.is_some()
+        self.server.is_some()
     }
 
     /// Whether nothing is in flight or waits for a retry, copies included.
     pub(super) fn is_idle(&self) -> bool {
-        self.retry.is_empty() && self.in_flight.is_empty() && self.copies.is_empty()
+        self.retry.is_empty() && self.in_flight.is_empty() && self.sinks.iter().all(|sink| sink.copies.is_empty())
     }
 
     /// Whether no envelope waits for a retry.
@@ -172,91 +185,96 @@ impl Delivery {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// Shows an envelope in the local sinks: prints it, and sends a copy to Spotlight.
+    /// Sends a copy of an envelope to each local sink.
     pub(super) fn show(&mut self, outbound: &mut Outbound) {
-        if self.console {
-            console::print(&mut outbound.envelope);
-        }
-        if let Some(spotlight) = self.spotlight.clone().filter(|_| self.copies.len() < IN_FLIGHT) {
-            let (body, compressed) = encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
-            let shared = Arc::clone(&self.shared);
-            self.copies.spawn(async move {
-                if let Outcome::Unreachable(reason) | Outcome::Unanswered(reason) = spotlight.send(body, compressed).await {
-                    diagnostics::debug(&format!("Spotlight did not take an envelope: {reason}"));
+        for sink in self.sinks.iter_mut().filter(|sink| sink.copies.len() < IN_FLIGHT) {
+            let request = sink.destination.request(&mut self.gzip, &mut outbound.envelope);
+            let mut attempt = sink.destination.send(request);
+            // The console is done at once.
+            if attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                continue;
+            }
+            let (name, shared, limit) = (sink.name, Arc::clone(&self.shared), self.request_timeout);
+            sink.copies.spawn(async move {
+                if let Ok(Some(Err(error))) = timeout(limit, attempt).await {
+                    diagnostics::debug(&format!("{name} did not take an envelope: {}", error.reason()));
                 }
                 shared.queue.wake();
             });
         }
     }
 
+    /// Sends an envelope to the server.
     pub(super) fn dispatch(&mut self, mut outbound: Outbound) {
-        if let Some(transport) = &self.transport {
-            let bytes = outbound.envelope.bytes_at(SystemTime::now());
-            if unwind::catch(|| transport(bytes)).is_none() {
-                self.trouble.warn("the transport function panicked; what it was given is dropped and counted");
-                self.shared.ledger.put_back(&outbound.reports);
-                self.shared.ledger.discard(outbound.load, DiscardReason::SendError);
-                return self.keep_buffer(outbound);
-            }
-        }
-        let Some(project) = self.project.clone() else {
+        let Some(server) = &self.server else {
             if self.is_refused {
                 self.shared.ledger.discard(outbound.load, DiscardReason::InternalSdkError);
             } else {
-                // Without a server, an envelope counts as sent once the transport function or a
-                // local sink has it.
+                // Without a server, an envelope counts as sent once a local sink has it.
                 self.shared.ledger.sent(outbound.load);
             }
             return self.keep_buffer(outbound);
         };
-        let (body, compressed) = encode(&mut self.gzip, &mut outbound.envelope, SystemTime::now());
-        let shared = Arc::clone(&self.shared);
+        let request = server.request(&mut self.gzip, &mut outbound.envelope);
+        let mut attempt = server.send(request);
+        // A function needs no task: it has done its work when it is polled for the first time. The
+        // time to wait for others starts after that, so a transport's own timeout comes first.
+        if let Poll::Ready(answer) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return self.settle(outbound, answer);
+        }
+        let (shared, limit) = (Arc::clone(&self.shared), self.request_timeout);
         let (load, number) = (outbound.load, outbound.oldest());
         let attempt = self.in_flight.spawn(async move {
-            let outcome = project.send(body, compressed).await;
+            let answer = timeout(limit, attempt).await.unwrap_or_else(|_| Some(Err(TransportError::timed_out())));
             shared.queue.wake();
-            (outbound, outcome)
+            (outbound, answer)
         });
         self.in_flight_loads.insert(attempt.id(), (load, number));
     }
 
-    fn settle(&mut self, outbound: Outbound, outcome: Outcome) {
-        let ledger = &self.shared.ledger;
-        let now = Instant::now();
-        match outcome {
-            Outcome::Answered { status, headers } => {
-                self.backoff.succeeded();
-                self.limits.note(status, &headers, now);
-                match status.as_u16() {
-                    200..=299 => ledger.sent(outbound.load),
-                    429 => ledger.refused(outbound.load),
-                    _ => ledger.discard(outbound.load, DiscardReason::SendError),
+    /// Counts an envelope by the answer to it, or keeps it for a retry.
+    fn settle(&mut self, outbound: Outbound, answer: Answer) {
+        match answer {
+            Some(Ok(response)) => self.settle_answered(outbound, &response),
+            Some(Err(error)) => {
+                let now = Instant::now();
+                if error.is_unreachable() {
+                    self.backoff.failed(now);
+                } else {
+                    self.backoff.failed_midway(now);
                 }
-                self.answers += 1;
-                if !status.is_success() {
-                    // The server rejected the client report together with its envelope.
-                    ledger.put_back(&outbound.reports);
-                }
-                if status.as_u16() == 429 {
-                    self.trouble.warn(
-                        "the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends",
-                    );
-                } else if !status.is_success() {
-                    self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
-                }
-                self.keep_buffer(outbound);
-            }
-            Outcome::Unanswered(reason) => {
-                self.backoff.failed_midway(now);
-                self.trouble.warn(&format!("the server hangs up without an answer ({reason}); events wait in memory"));
+                self.trouble.warn(&format!("{error} ({}); events wait in memory", error.reason()));
                 self.keep_for_later(outbound);
             }
-            Outcome::Unreachable(reason) => {
-                self.backoff.failed(now);
-                self.trouble.warn(&format!("the server cannot be reached ({reason}); events wait in memory"));
-                self.keep_for_later(outbound);
+            None => {
+                self.trouble.warn("the transport panicked; what it was given is dropped and counted");
+                self.lose(outbound, DiscardReason::SendError);
             }
         }
+    }
+
+    fn settle_answered(&mut self, outbound: Outbound, response: &TransportResponse) {
+        let ledger = &self.shared.ledger;
+        let status = response.status();
+        self.backoff.succeeded();
+        self.limits.note(status, response.headers(), Instant::now());
+        match status.as_u16() {
+            200..=299 => ledger.sent(outbound.load),
+            429 => ledger.refused(outbound.load),
+            _ => ledger.discard(outbound.load, DiscardReason::SendError),
+        }
+        self.answers += 1;
+        if !status.is_success() {
+            // The server rejected the client report together with its envelope.
+            ledger.put_back(&outbound.reports);
+        }
+        if status.as_u16() == 429 {
+            self.trouble
+                .warn("the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends");
+        } else if !status.is_success() {
+            self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
+        }
+        self.keep_buffer(outbound);
     }
 
     /// Keeps an unanswered envelope for a retry, or drops it.

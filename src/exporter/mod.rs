@@ -11,6 +11,7 @@
 
 mod backoff;
 mod delivery;
+mod destination;
 mod gzip;
 mod ignore;
 mod item;
@@ -75,7 +76,7 @@ pub(crate) struct Settings {
     pub(crate) dsn: Option<Dsn>,
     pub(crate) spotlight: Option<::http::Uri>,
     pub(crate) console: bool,
-    pub(crate) transport: Option<Transport>,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
     pub(crate) facts: Facts,
     pub(crate) redactor: Redactor,
     pub(crate) ignored: IgnoredErrors,
@@ -285,7 +286,7 @@ mod tests {
     }
 
     /// Settings of an exporter that sends to `dsn` or to `transport`.
-    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Transport>) -> Settings {
+    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Arc<dyn Transport>>) -> Settings {
         Settings {
             dsn,
             spotlight: None,

@@ -186,12 +186,12 @@ impl<'a> Worker<'a> {
 
     /// Whether a flush needs attention now.
     ///
-    /// This matters only with a user's transport function: it may be slow, and it always has room,
-    /// so the loop would not pause.
+    /// This matters if the transport is a function: it may be slow, and it always has room, so the
+    /// loop would not pause.
     fn is_called(&self) -> bool {
         let is_late = || self.flushes.iter().any(|flush| flush.deadline <= Instant::now());
         let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        self.delivery.has_transport() && (has_commands() || is_late())
+        has_commands() || is_late()
     }
 
     fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {

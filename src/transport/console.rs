@@ -3,19 +3,32 @@
 //! It reads the redacted envelope, as a server does, so it shows exactly what would be sent.
 
 use std::fmt::Write as _;
+use std::future::ready;
 use std::io::Write as _;
 
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+
+use super::{BoxFuture, EnvelopeRequest, Transport, TransportError, TransportResponse};
 use crate::protocol::{CheckIn, Event, FeedbackEvent, Frame, ItemType, Level, Request, Span, SpanId, Transaction, parse};
-use crate::redaction::{Redacted, SealedEnvelope};
 
 /// At most this many frames of a panic or an error are printed.
 const FRAMES_SHOWN: usize = 8;
 
-/// Prints an envelope to standard output.
-pub(crate) fn print(envelope: &mut Redacted<SealedEnvelope>) {
-    let text = render(envelope.bytes_at(std::time::SystemTime::now()));
-    // An error means that standard output is closed, so there is nowhere to report it.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+/// Prints envelopes to standard output.
+#[derive(Debug)]
+pub(crate) struct Console;
+
+impl Transport for Console {
+    fn send(&self, request: EnvelopeRequest) -> BoxFuture<'_, Result<TransportResponse, TransportError>> {
+        // An error means that standard output is closed, so there is nowhere to report it.
+        let _ = std::io::stdout().lock().write_all(render(request.body()).as_bytes());
+        Box::pin(ready(Ok(TransportResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new()))))
+    }
+
+    fn accepts_gzip(&self) -> bool {
+        false
+    }
 }
 
 /// Renders an envelope as text.

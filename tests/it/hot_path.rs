@@ -57,7 +57,7 @@ fn serve(runtime: &tokio::runtime::Runtime, app: &Router, request: Request<Body>
 
 /// Redacted and serialised, then thrown away.
 fn sink() -> ConfigBuilder {
-    Config::builder().transport(|_| ()).panic_hook(false)
+    Config::builder().transport(|_: &[u8]| ()).panic_hook(false)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -170,7 +170,7 @@ fn a_sink_that_never_answers_does_not_make_memory_grow() {
     let (release, hangs) = std::sync::mpsc::channel::<()>();
     let hangs = std::sync::Mutex::new(hangs);
     let stuck = Config::builder()
-        .transport(move |_| {
+        .transport(move |_: &[u8]| {
             // An error when the test is over.
             let _ = hangs.lock().unwrap().recv();
         })
@@ -200,7 +200,7 @@ fn spans_outside_of_requests_are_not_made_in_exclusive_mode() {
         rates.send(transaction.spans.iter().map(|span| span.description.clone().unwrap_or_default()).collect::<Vec<_>>()).unwrap();
         None
     });
-    let recorded = Client::from(seen.transport(|_| ()).build().unwrap());
+    let recorded = Client::from(seen.transport(|_: &[u8]| ()).build().unwrap());
     let unrecorded = Client::from(sink().traces_sample_rate(0.0).keep_failed(false).build().unwrap());
     tracing_subscriber::registry().with(TracingLayer::new(&recorded).exclusive()).init();
     let runtime = runtime();

@@ -404,7 +404,7 @@ fn every_position_no_leak() {
         names.send((transaction.name.clone(), transaction.spans.len())).unwrap();
         Some(transaction)
     });
-    let client = Client::from(keep.transport(|_| ()).queue_items(100_000).queue_bytes(usize::MAX).build().unwrap());
+    let client = Client::from(keep.transport(|_: &[u8]| ()).queue_items(100_000).queue_bytes(usize::MAX).build().unwrap());
 
     let _guard = runtime.enter();
     for (place, app, path, name) in stacks(&client) {

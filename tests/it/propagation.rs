@@ -76,7 +76,7 @@ async fn a_trace_of_another_organisation_is_not_continued() {
             .dsn(format!("http://{OTHER}@o1.ingest.sentry.io/42"))
             .traces_sample_rate(1.0)
             .panic_hook(false)
-            .transport(move |envelope| seen.lock().unwrap().send(envelope.to_vec()).unwrap());
+            .transport(move |envelope: &[u8]| seen.lock().unwrap().send(envelope.to_vec()).unwrap());
         let client = Client::from(config.build().unwrap());
         let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
         let request =

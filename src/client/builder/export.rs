@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ConfigBuilder;
+use crate::transport::Transport;
 
 impl ConfigBuilder {
     /// The number of items that may wait for the exporter.
@@ -63,15 +64,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// Passes every envelope to a function instead of sending it.
+    /// Sends every envelope by a transport of your own instead of our HTTP client.
     ///
-    /// Use it for your own destination (a file, a queue, a relay) and for measurements. The
-    /// envelopes are redacted and serialised, but not compressed. The function is called once per
-    /// envelope, on the exporter's thread. It must not block for long, because nothing else is
-    /// exported meanwhile.
+    /// It is a function, for your own destination (a file, a queue, a relay) and for measurements,
+    /// or a type that implements [`Transport`]. A function is called on the exporter's thread,
+    /// once per envelope, with the redacted bytes. It must not block for long, because nothing else
+    /// is exported meanwhile. If it panics, the envelope counts as dropped.
     ///
-    /// It counts as a sink: everything is recorded even without a DSN. Envelopes passed to the
-    /// function count as sent; if the function panics, they count as dropped.
+    /// It counts as a sink: everything is recorded even without a DSN. With a DSN, requests have
+    /// its address and its key.
     ///
     /// # Examples
     ///
@@ -80,13 +81,14 @@ impl ConfigBuilder {
     /// use tower_sentry::Config;
     ///
     /// let (envelopes, received) = mpsc::channel();
-    /// let sentry = Config::builder().transport(move |envelope| drop(envelopes.send(envelope.to_vec()))).panic_hook(false).init()?;
+    /// let transport = move |envelope: &[u8]| drop(envelopes.send(envelope.to_vec()));
+    /// let sentry = Config::builder().transport(transport).panic_hook(false).init()?;
     /// tower_sentry::capture_message(tower_sentry::Level::Info, "hello");
     /// drop(sentry);
     /// assert!(String::from_utf8(received.recv()?)?.contains("hello"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn transport(mut self, transport: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+    pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }

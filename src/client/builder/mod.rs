@@ -6,6 +6,7 @@ mod export;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Config;
@@ -57,7 +58,7 @@ pub struct ConfigBuilder {
     pub(in crate::client) shutdown_timeout: Option<Duration>,
     pub(in crate::client) console: bool,
     pub(in crate::client) spotlight: Option<String>,
-    pub(in crate::client) transport: Option<Transport>,
+    pub(in crate::client) transport: Option<Arc<dyn Transport>>,
     pub(in crate::client) panic_hook: Option<bool>,
     pub(in crate::client) debug: Option<bool>,
     pub(in crate::client) tags: BTreeMap<String, String>,

@@ -30,8 +30,8 @@ fn outbound(bytes: usize) -> Outbound {
     }
 }
 
-fn hung_up() -> Outcome {
-    Outcome::Unanswered("hung up".to_owned())
+fn hung_up() -> Result<TransportResponse, TransportError> {
+    Err(TransportError::interrupted("hung up"))
 }
 
 fn dropped(delivery: &Delivery) -> Vec<(DiscardReason, u64)> {
@@ -43,15 +43,15 @@ fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
     let mut delivery = delivery();
     let try_again = |delivery: &mut Delivery| {
         let again = delivery.retry.pop_front().expect("it waits for another attempt");
-        delivery.settle(again, hung_up());
+        delivery.settle(again, Some(hung_up()));
     };
-    delivery.settle(outbound(10), hung_up());
+    delivery.settle(outbound(10), Some(hung_up()));
     // Without answers to other envelopes the server may be down, so these failures do not
     // count.
     (0..10).for_each(|_| try_again(&mut delivery));
 
     for _ in 0..3 {
-        delivery.settle(outbound(10), Outcome::Answered { status: StatusCode::OK, headers: HeaderMap::new() });
+        delivery.settle(outbound(10), Some(Ok(TransportResponse::new(StatusCode::OK, HeaderMap::new(), ""))));
         try_again(&mut delivery);
     }
 
@@ -63,9 +63,9 @@ fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
 fn envelopes_that_failed_wait_up_to_a_limit_of_memory() {
     let mut delivery = delivery();
 
-    (0..20).for_each(|_| delivery.settle(outbound(10), hung_up()));
+    (0..20).for_each(|_| delivery.settle(outbound(10), Some(hung_up())));
     let small = delivery.retry.len();
-    (0..40).for_each(|_| delivery.settle(outbound(200_000), hung_up()));
+    (0..40).for_each(|_| delivery.settle(outbound(200_000), Some(hung_up())));
 
     assert_eq!((small, delivery.retry.len()), (20, RETRIES));
     assert_eq!(dropped(&delivery), [(DiscardReason::NetworkError, 52)]);

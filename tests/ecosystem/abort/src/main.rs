@@ -5,7 +5,7 @@ use std::io::Write as _;
 use tower_sentry::{Config, Level};
 
 fn main() -> Result<(), tower_sentry::Error> {
-    let sentry = Config::builder().transport(|envelope| drop(std::io::stdout().write_all(envelope))).init()?;
+    let sentry = Config::builder().transport(|envelope: &[u8]| drop(std::io::stdout().write_all(envelope))).init()?;
     tower_sentry::capture_message(Level::Info, "still well");
     let shelves: Vec<u32> = Vec::new();
     let first = shelves.first().expect("the shelf is empty");

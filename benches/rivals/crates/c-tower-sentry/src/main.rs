@@ -24,7 +24,7 @@ fn main() {
         if a.get("client", "1") == "1" {
             config = match a.get("sink", "counter") {
                 "http" => config.dsn(format!("http://key@127.0.0.1:{}/1", a.get("port", "9"))),
-                _ => config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope| {
+                _ => config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(|envelope: &[u8]| {
                     ENVELOPES.fetch_add(1, Relaxed);
                     BYTES.fetch_add(envelope.len() as u64, Relaxed);
                 }),
