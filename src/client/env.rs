@@ -171,16 +171,8 @@ fn spotlight(name: &str, text: &str) -> Result<Option<Uri>, Error> {
     }
 }
 
-pub(super) const NEEDS_RUSTLS: &str = "an https address needs the feature `rustls` of tower-sentry";
-
-/// Whether the URL needs TLS although TLS was not built in.
-fn is_beyond_us(url: &Uri) -> bool {
-    url.scheme_str() == Some("https") && cfg!(not(feature = "rustls"))
-}
-
 pub(super) fn read_url(name: &str, text: &str) -> Result<Uri, Error> {
     match address::parse(text) {
-        Some(url) if is_beyond_us(&url) => Err(Error::setting(format!("{name}: {NEEDS_RUSTLS}"))),
         Some(url) if address::user(&url).is_none() => Ok(url),
         _ => Err(Error::setting(format!("{name}: expected a URL with the scheme http or https and without a user"))),
     }

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+#[cfg(feature = "rustls")]
+use rustls::pki_types::CertificateDer;
+
 use super::builder::ConfigBuilder;
-use super::env::{Environment, NEEDS_RUSTLS, checked_rate, read_url};
+use super::env::{Environment, checked_rate, read_url};
 use super::settings::{Settings, Source};
 use crate::error::Error;
 use crate::exporter::SecurityLog;
@@ -13,6 +17,7 @@ use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::sampling::TrustParent;
 use crate::status_codes::StatusCodes;
+use crate::transport::{Http, HttpSettings};
 
 /// What Sentry's servers accept as the name of an environment or a release. They drop other names
 /// silently.
@@ -65,9 +70,30 @@ impl Settings {
         let mut choice = Choice::default();
 
         let dsn = choice.of("dsn", builder.dsn, env.dsn).filter(|(_, dsn)| !dsn.trim().is_empty());
+        let dsn_name = dsn.as_ref().map_or("dsn", |(name, _)| *name);
         let dsn = dsn.map(|(name, text)| read_dsn(name, &text)).transpose()?;
         let by_hand = builder.spotlight.map(|text| read_url("spotlight", &text)).transpose()?;
-        let spotlight = choice.of("spotlight", by_hand.map(Some), env.spotlight).and_then(|(_, url)| url);
+        let (spotlight_name, spotlight) = choice.of("spotlight", by_hand.map(Some), env.spotlight).unwrap_or(("", None));
+        let http = HttpSettings {
+            connect_timeout: choice.or("connect_timeout", builder.connect_timeout, Duration::from_secs(3)),
+            request_timeout: choice.or("request_timeout", builder.request_timeout, Duration::from_secs(10)),
+            #[cfg(feature = "reqwest")]
+            client: choice.of("http_client", builder.http_client, None).map(|(_, client)| client),
+            #[cfg(feature = "reqwest")]
+            proxy: choice.of("proxy", builder.proxy, None).map(|(_, proxy)| proxy),
+            #[cfg(feature = "rustls")]
+            certificates: read_certificates(&builder.ca_certificates, &mut choice)?,
+        };
+        #[cfg(feature = "reqwest")]
+        check_own_client(&http)?;
+        if builder.transport.is_none()
+            && let Some(dsn) = &dsn
+        {
+            check_way(dsn_name, dsn.envelope_url(), &http, Error::dsn)?;
+        }
+        if let Some(url) = &spotlight {
+            check_way(spotlight_name, url, &http, Error::setting)?;
+        }
         let mut faults = Faults {
             is_on: dsn.is_some() || spotlight.is_some() || builder.console || builder.transport.is_some() || builder.security_log.is_some(),
             warnings,
@@ -132,8 +158,7 @@ impl Settings {
             max_spans: choice.or("max_spans", builder.max_spans, MOST_SPANS),
             queue_items: builder.queue_items.unwrap_or(1000),
             queue_bytes: builder.queue_bytes.unwrap_or(12 * 1024 * 1024),
-            connect_timeout: choice.or("connect_timeout", builder.connect_timeout, Duration::from_secs(3)),
-            request_timeout: choice.or("request_timeout", builder.request_timeout, Duration::from_secs(10)),
+            http,
             shutdown_timeout: choice.or("shutdown_timeout", builder.shutdown_timeout, Duration::from_secs(2)),
             console: choice.or("console", builder.console.then_some(true), false),
             spotlight,
@@ -184,11 +209,42 @@ fn read_target(text: &str) -> Result<Target, Error> {
 }
 
 fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {
-    let dsn: Dsn = text.parse().map_err(|invalid| Error::dsn(format!("{name}: {invalid}")))?;
-    if dsn.is_https() && cfg!(not(feature = "rustls")) {
-        return Err(Error::dsn(format!("{name}: {NEEDS_RUSTLS}")));
+    text.parse().map_err(|invalid| Error::dsn(format!("{name}: {invalid}")))
+}
+
+#[cfg(feature = "rustls")]
+fn read_certificates(texts: &[Vec<u8>], choice: &mut Choice) -> Result<Vec<CertificateDer<'static>>, Error> {
+    choice.of("ca_certificate", Some(()).filter(|()| !texts.is_empty()), None);
+    let mut certificates = Vec::new();
+    for text in texts {
+        certificates.extend(crate::transport::read_certificates(text)?);
     }
-    Ok(dsn)
+    Ok(certificates)
+}
+
+/// Checks that a client of the user's comes without settings that only our client has.
+#[cfg(feature = "reqwest")]
+fn check_own_client(http: &HttpSettings) -> Result<(), Error> {
+    let beside = |setting| Error::setting(format!("http_client: expected no `{setting}` beside it, because the client has its own"));
+    if http.client.is_none() {
+        return Ok(());
+    }
+    if http.proxy.is_some() {
+        return Err(beside("proxy"));
+    }
+    #[cfg(feature = "rustls")]
+    if !http.certificates.is_empty() {
+        return Err(beside("ca_certificate"));
+    }
+    Ok(())
+}
+
+/// Checks that our HTTP transport can send to this URL: the features of this build, and the proxy.
+fn check_way(name: &str, url: &Uri, http: &HttpSettings, error: impl FnOnce(String) -> Error) -> Result<(), Error> {
+    match Http::lacks(url, http) {
+        Some(what) => Err(error(format!("{name}: {what}"))),
+        None => Http::check(url, http),
+    }
 }
 
 impl NameRules {

@@ -13,7 +13,7 @@ use crate::protocol::Dsn;
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
 use crate::status_codes::StatusCodes;
-use crate::transport::Transport;
+use crate::transport::{HttpSettings, Transport};
 
 /// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,7 @@ pub(crate) struct Settings {
     pub(crate) max_spans: usize,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) request_timeout: Duration,
+    pub(crate) http: HttpSettings,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) console: bool,
     pub(crate) spotlight: Option<Uri>,
@@ -126,8 +125,15 @@ impl fmt::Display for Settings {
         row("enable_logs", &on_off(self.enable_logs))?;
         row("security_log", &or_none(self.security_log.as_ref().map(|log| log.path.display().to_string())))?;
         row("queue", &format!("{} items, {} KiB", self.queue_items, self.queue_bytes / 1024))?;
-        row("connect_timeout", &format!("{:?}", self.connect_timeout))?;
-        row("request_timeout", &format!("{:?}", self.request_timeout))?;
+        row("connect_timeout", &format!("{:?}", self.http.connect_timeout))?;
+        row("request_timeout", &format!("{:?}", self.http.request_timeout))?;
+        #[cfg(feature = "reqwest")]
+        row("http_client", &self.http.client.as_ref().map_or("built in", |_| "your own"))?;
+        // The URL may contain a password.
+        #[cfg(feature = "reqwest")]
+        row("proxy", &self.http.proxy.as_ref().map_or("environment", |proxy| if proxy.trim().is_empty() { "none" } else { "set" }))?;
+        #[cfg(feature = "rustls")]
+        row("ca_certificate", &format!("{} of your own", self.http.certificates.len()))?;
         row("shutdown_timeout", &format!("{:?}", self.shutdown_timeout))?;
         row("console", &on_off(self.console))?;
         row("spotlight", &or_none(self.spotlight.as_ref().map(ToString::to_string)))?;

@@ -64,7 +64,7 @@ struct Sink {
 impl Delivery {
     pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
         let http = |url, what: &str| {
-            let http = Http::new(url, settings.connect_timeout, settings.request_timeout);
+            let http = Http::new(url, &settings.http);
             // A destination that cannot be set up must not stop local sinks, the security log or
             // the ledger.
             http.map_err(|error: Error| diagnostics::warn(&format!("{what}: {error}"))).ok()
@@ -95,7 +95,7 @@ impl Delivery {
             shared,
             server,
             sinks: [sink("the console", console), sink("Spotlight", spotlight)].into_iter().flatten().collect(),
-            request_timeout: settings.request_timeout.min(LONGEST_WAIT),
+            request_timeout: settings.http.request_timeout.min(LONGEST_WAIT),
             gzip: Gzip::default(),
             limits: RateLimits::default(),
             backoff: Backoff::default(),

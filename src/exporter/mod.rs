@@ -48,7 +48,7 @@ use crate::payload::Facts;
 use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
 use crate::record::{LogLine, Pool, Record};
 use crate::redaction::Redactor;
-use crate::transport::{LONGEST_WAIT, Transport};
+use crate::transport::{HttpSettings, LONGEST_WAIT, Transport};
 use crate::unwind;
 
 /// A hook that may change an event, or drop it by returning `None`.
@@ -88,8 +88,7 @@ pub(crate) struct Settings {
     pub(crate) enable_logs: bool,
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) request_timeout: Duration,
+    pub(crate) http: HttpSettings,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
     /// The message to log once the exporter has started.
@@ -302,8 +301,16 @@ mod tests {
             enable_logs: true,
             before_send: None,
             before_send_transaction: None,
-            connect_timeout: Duration::from_secs(3),
-            request_timeout: Duration::from_secs(10),
+            http: HttpSettings {
+                connect_timeout: Duration::from_secs(3),
+                request_timeout: Duration::from_secs(10),
+                #[cfg(feature = "reqwest")]
+                client: None,
+                #[cfg(feature = "reqwest")]
+                proxy: None,
+                #[cfg(feature = "rustls")]
+                certificates: Vec::new(),
+            },
             queue_items: 1000,
             queue_bytes: 1024 * 1024,
             start_line: None,

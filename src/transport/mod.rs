@@ -36,12 +36,19 @@
 //! # }).unwrap();
 //! ```
 
-mod connect;
 mod console;
 mod function;
+#[cfg(feature = "reqwest")]
 mod http;
+#[cfg(not(feature = "reqwest"))]
+#[path = "no_http.rs"]
+mod http;
+#[cfg(feature = "reqwest")]
+mod proxy;
 mod request;
 mod response;
+mod settings;
+#[cfg(feature = "rustls")]
 mod tls;
 
 use std::pin::Pin;
@@ -52,6 +59,9 @@ pub(crate) use http::Http;
 pub(crate) use request::Endpoint;
 pub use request::EnvelopeRequest;
 pub use response::{TransportError, TransportResponse};
+pub(crate) use settings::HttpSettings;
+#[cfg(feature = "rustls")]
+pub(crate) use tls::read_certificates;
 
 /// The longest wait, one year: it keeps `Instant::now() + timeout` from overflowing.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);

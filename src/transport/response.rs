@@ -123,3 +123,24 @@ impl std::error::Error for TransportError {
         Some(&*self.source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_keeps_the_first_64_kib_of_its_body() {
+        let response = TransportResponse::new(StatusCode::OK, HeaderMap::new(), vec![7; 100_000]);
+
+        assert_eq!(response.body().len(), RESPONSE_LIMIT);
+    }
+
+    #[test]
+    fn the_reason_is_the_innermost_cause() {
+        let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let inside = TransportError::interrupted("connection reset");
+
+        assert_eq!(TransportError::unreachable(late).reason(), "timed out");
+        assert_eq!(TransportError::unreachable(inside).reason(), "connection reset");
+    }
+}

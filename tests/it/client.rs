@@ -95,7 +95,7 @@ async fn reqwest_and_its_middleware() {
         let config = support::config(&relay).traces_sample_rate(rate).trace_propagation_targets(["127.0.0.1"]);
         let client = Client::from(config.build().unwrap());
         let stock = echo().await;
-        let plain = reqwest::Client::builder().no_proxy().build().unwrap();
+        let plain = support::http_client().build().unwrap();
         let wrapped = reqwest_middleware::ClientBuilder::new(plain.clone()).with(TraceMiddleware::new()).build();
         let url = format!("http://{}/items/7", stock.address);
         let handler = move || async move {

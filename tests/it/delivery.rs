@@ -1,7 +1,7 @@
 //! Ways to a server: proxies, Spotlight, and answers that no server should give.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use tower_sentry::{Client, Config};
@@ -9,27 +9,6 @@ use tower_sentry::{Client, Config};
 use crate::support::{self, Answer, Relay, in_child, patience};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-
-/// Reads one request with its body; `false` if it breaks off.
-pub fn take_request(stream: &mut TcpStream) -> bool {
-    let mut request = Vec::new();
-    let mut part = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
-        if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length: usize = head.split_once("content-length: ").unwrap().1.lines().next().unwrap().parse().unwrap();
-            let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-            if request.len() >= head + 4 + length {
-                return true;
-            }
-        }
-        let read = stream.read(&mut part).unwrap_or(0);
-        if read == 0 {
-            return false;
-        }
-        request.extend_from_slice(&part[..read]);
-    }
-}
 
 #[tokio::test]
 async fn a_server_on_this_machine_is_reached_past_the_proxy() {
@@ -105,7 +84,7 @@ async fn an_answer_without_end_is_cut_off() {
     let dsn = format!("http://{KEY}@{}/1", listener.local_addr().unwrap());
     let endless = std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        assert!(take_request(&mut stream));
+        assert!(support::take_request(&mut stream));
         let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
         let chunk = [&b"1000\r\n"[..], &[b'x'; 0x1000], b"\r\n"].concat();
         // Until the other side hangs up.
@@ -121,4 +100,25 @@ async fn an_answer_without_end_is_cut_off() {
 
     assert_eq!(client.stats().transactions.sent, 1, "the answer has begun with 200");
     support::until("the connection is closed", || endless.is_finished()).await;
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_never_comes_counts_and_is_not_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dsn = format!("http://{KEY}@{}/1", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        assert!(support::take_request(&mut stream));
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").unwrap();
+        // Until the other side hangs up.
+        assert!(!support::take_request(&mut stream));
+    });
+    let config = Config::builder().dsn(dsn).traces_sample_rate(1.0).panic_hook(false).request_timeout(Duration::from_millis(200));
+    let client = Client::from(config.build().unwrap());
+
+    client.transaction("work").run(async {}).await;
+    client.flush(patience()).await.unwrap();
+
+    assert_eq!((client.stats().transactions.sent, client.stats().transactions.dropped_total()), (1, 0));
+    support::until("the connection is closed", || server.is_finished()).await;
 }

@@ -30,6 +30,7 @@ mod hot_path;
 mod protocol;
 mod shutdown;
 mod support;
+mod transport;
 mod wire;
 
 // With TLS, since a DSN begins with `https://`.

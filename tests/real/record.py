@@ -1,4 +1,7 @@
-"""Keeps every envelope that is posted, one file each: record.py PORT FOLDER [CERTIFICATE KEY]"""
+"""Keeps every envelope that is posted, one file each: record.py PORT FOLDER [CERTIFICATE KEY [AUTHORITY]]
+
+With AUTHORITY, it takes nothing from a client without a certificate of that authority.
+"""
 import gzip
 import itertools
 import pathlib
@@ -34,6 +37,9 @@ class Recorder(BaseHTTPRequestHandler):
 server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Recorder)
 if sys.argv[3:]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*sys.argv[3:])
+    context.load_cert_chain(*sys.argv[3:5])
+    if sys.argv[5:]:
+        context.load_verify_locations(sys.argv[5])
+        context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()

@@ -80,7 +80,7 @@ rm -rf "$recorded"
 servers+=($!)
 until_up "http://127.0.0.1:$recorder_port/"
 
-cargo build --quiet --example quickstart
+cargo build --quiet --example quickstart --example authority
 say "sending the tour to Bugsink"
 SENTRY_DSN="http://$key@127.0.0.1:$bugsink_port/1" cargo run --quiet --example quickstart -- --once 2>"$home/quickstart.log"
 say "sending the tour to the recorder"

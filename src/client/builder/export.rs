@@ -39,6 +39,90 @@ impl ConfigBuilder {
         self
     }
 
+    /// Sends with this HTTP client instead of ours. Needs the feature `reqwest`.
+    ///
+    /// Use it for what the settings here do not cover: client certificates (mTLS), a resolver of
+    /// your own, other TLS backends. The client's own settings for proxies, certificates, redirects
+    /// and connecting apply; `request_timeout` applies as well. Build it as in the example:
+    ///
+    /// - Switch redirects off. A redirected request would carry the project's key to another host.
+    /// - Close idle connections before the server does: Sentry's close after 5 s.
+    ///
+    /// [`build`](Self::build) fails if [`proxy`](Self::proxy) or `ca_certificate` is set as well.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use tower_sentry::Config;
+    ///
+    /// let client = reqwest::Client::builder()
+    ///     .redirect(reqwest::redirect::Policy::none())
+    ///     .pool_idle_timeout(Duration::from_secs(4))
+    ///     .connect_timeout(Duration::from_secs(3))
+    ///     // .identity(..), .dns_resolver(..), .tls_backend_preconfigured(..)
+    ///     .build()?;
+    /// let sentry = Config::builder().from_env().http_client(client).init()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "reqwest")]
+    pub fn http_client(mut self, client: reqwest::Client) -> Self {
+        self.http_client = Some(client);
+        self
+    }
+
+    /// Sends through this proxy. Needs the feature `reqwest`.
+    ///
+    /// The scheme is `http`, `https`, `socks5` (host names are resolved here) or `socks5h` (by the
+    /// proxy); the URL may contain a user and a password. Servers on this machine are always
+    /// reached directly. A blank text means no proxy.
+    ///
+    /// Defaults to the proxy in `HTTPS_PROXY` or `HTTP_PROXY`, by the scheme of the DSN, then
+    /// `ALL_PROXY`, unless `NO_PROXY` lists the host. On macOS and Windows, the system's settings
+    /// are the fallback.
+    ///
+    /// [`build`](Self::build) fails if the URL cannot be read, also if it comes from the
+    /// environment: envelopes never bypass a proxy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let builder = Config::builder().dsn("https://key@sentry.example/1");
+    /// assert!(builder.clone().proxy("http://proxy.internal:3128").build().is_ok());
+    /// assert!(builder.proxy("gopher://proxy.internal").build().is_err());
+    /// ```
+    #[cfg(feature = "reqwest")]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// Trusts the authorities of these certificates, besides those that the platform trusts. Needs
+    /// the feature `rustls`.
+    ///
+    /// The text is in PEM and may contain several certificates; several calls add up. On Linux and
+    /// other Unix systems except macOS, the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the
+    /// platform's authorities without a change of the code.
+    ///
+    /// [`build`](Self::build) fails if the text contains no certificate, or one that cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use tower_sentry::Config;
+    ///
+    /// let authority = std::fs::read("/etc/ssl/our-authority.pem")?;
+    /// let sentry = Config::builder().from_env().ca_certificate(authority).init()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "rustls")]
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificates.push(pem.into());
+        self
+    }
+
     /// How long dropping the guard or the last client may wait for delivery.
     ///
     /// Defaults to 2 s.

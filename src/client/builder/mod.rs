@@ -55,6 +55,12 @@ pub struct ConfigBuilder {
     pub(in crate::client) queue_bytes: Option<usize>,
     pub(in crate::client) connect_timeout: Option<Duration>,
     pub(in crate::client) request_timeout: Option<Duration>,
+    #[cfg(feature = "reqwest")]
+    pub(in crate::client) http_client: Option<reqwest::Client>,
+    #[cfg(feature = "reqwest")]
+    pub(in crate::client) proxy: Option<String>,
+    #[cfg(feature = "rustls")]
+    pub(in crate::client) ca_certificates: Vec<Vec<u8>>,
     pub(in crate::client) shutdown_timeout: Option<Duration>,
     pub(in crate::client) console: bool,
     pub(in crate::client) spotlight: Option<String>,

@@ -1,5 +1,6 @@
 //! The application under test on a real socket, and clients for it.
 
+use std::io::Read;
 use std::net::SocketAddr;
 
 use axum::Router;
@@ -91,5 +92,26 @@ impl Http2 {
         let status = response.status();
         response.into_body().collect().await.unwrap();
         status
+    }
+}
+
+/// Reads one request with its body; `false` if it breaks off.
+pub fn take_request(stream: &mut impl Read) -> bool {
+    let mut request = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let length: usize = head.split_once("content-length: ").unwrap().1.lines().next().unwrap().parse().unwrap();
+            let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            if request.len() >= head + 4 + length {
+                return true;
+            }
+        }
+        let read = stream.read(&mut part).unwrap_or(0);
+        if read == 0 {
+            return false;
+        }
+        request.extend_from_slice(&part[..read]);
     }
 }

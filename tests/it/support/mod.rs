@@ -2,8 +2,12 @@
 
 mod child;
 mod http;
+#[cfg(not(feature = "reqwest"))]
+mod over_hyper;
 mod relay;
 mod shown;
+#[cfg(feature = "rustls")]
+pub mod tls;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -13,7 +17,7 @@ use tower_sentry::{Client, Config, ConfigBuilder, Counts, Stats, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 pub use child::{in_child, said_in_child};
-pub use http::{Http2, Server, get, request};
+pub use http::{Http2, Server, get, request, take_request};
 pub use relay::{Answer, Received, Relay};
 pub use shown::Shown;
 
@@ -47,7 +51,22 @@ pub fn closed_port() -> tokio::net::TcpSocket {
 
 /// A configuration that sends everything to `relay`.
 pub fn config(relay: &Relay) -> ConfigBuilder {
-    Config::builder().dsn(relay.dsn()).traces_sample_rate(1.0).panic_hook(false)
+    to(relay.dsn()).traces_sample_rate(1.0).panic_hook(false)
+}
+
+/// A configuration that sends everything to the server of a DSN: over our own HTTP transport, or, in a build without it, over one of the
+/// tests' own.
+pub fn to(dsn: impl Into<String>) -> ConfigBuilder {
+    let config = Config::builder().dsn(dsn);
+    #[cfg(not(feature = "reqwest"))]
+    let config = config.transport(over_hyper::OverHyper::new());
+    config
+}
+
+/// An HTTP client as an application has it. Without a provider for the process, reqwest wants its TLS to be given.
+#[cfg(feature = "rustls")]
+pub fn http_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls::client().with_no_client_auth())
 }
 
 /// A client that sends everything to `relay`.

@@ -1,0 +1,19 @@
+//! The settings of the HTTP transport.
+
+use std::time::Duration;
+
+/// How to reach a server over HTTP.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpSettings {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    /// Replaces our HTTP client.
+    #[cfg(feature = "reqwest")]
+    pub(crate) client: Option<reqwest::Client>,
+    /// Replaces the proxy from the environment. Blank means no proxy.
+    #[cfg(feature = "reqwest")]
+    pub(crate) proxy: Option<String>,
+    /// Authorities that are trusted besides those of the platform.
+    #[cfg(feature = "rustls")]
+    pub(crate) certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
+}
