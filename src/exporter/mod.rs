@@ -13,6 +13,7 @@ mod backoff;
 mod delivery;
 mod destination;
 mod gzip;
+mod hooks;
 mod ignore;
 mod item;
 mod ledger;
@@ -22,39 +23,30 @@ mod queue;
 mod rate_limit;
 mod security_log;
 mod sessions;
+mod settings;
+mod shared;
 mod thread;
 mod worker;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+pub(crate) use hooks::{BeforeSend, BeforeSendTransaction};
 pub(crate) use ignore::IgnoredErrors;
 pub(crate) use item::Item;
 pub use ledger::{Counts, Stats};
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
+pub(crate) use settings::Settings;
 pub(crate) use thread::is_exporter;
 
-use self::ledger::Ledger;
-use self::pipeline::Pipeline;
-use self::queue::Queue;
-use self::security_log::SecurityQueue;
-use self::sessions::Sessions;
+use self::shared::{Flush, Shared};
 use crate::error::{Error, FlushError};
-use crate::event::EventRecord;
-use crate::payload::Facts;
-use crate::protocol::{Category, DiscardReason, Dsn, Event, Transaction};
-use crate::record::{LogLine, Pool, Record};
-use crate::redaction::Redactor;
-use crate::transport::{HttpSettings, LONGEST_WAIT, Transport};
-use crate::unwind;
-
-/// A hook that may change an event, or drop it by returning `None`.
-pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
-/// A hook that may change a transaction, or drop it by returning `None`.
-pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
+use crate::protocol::{Category, DiscardReason};
+use crate::record::{LogLine, Record};
+use crate::transport::LONGEST_WAIT;
 
 /// Whether any client of the process keeps logs. Read for each `tracing` event.
 static LOGS_WANTED: AtomicBool = AtomicBool::new(false);
@@ -70,60 +62,9 @@ pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
     ignore::is_below(target, &log.target)
 }
 
-/// The exporter's settings. The exporter does not depend on the code that submits items.
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
-pub(crate) struct Settings {
-    pub(crate) dsn: Option<Dsn>,
-    pub(crate) spotlight: Option<::http::Uri>,
-    pub(crate) console: bool,
-    pub(crate) transport: Option<Arc<dyn Transport>>,
-    pub(crate) facts: Facts,
-    pub(crate) redactor: Redactor,
-    pub(crate) ignored: IgnoredErrors,
-    pub(crate) include_source_context: bool,
-    pub(crate) default_fingerprint: bool,
-    pub(crate) min_span_duration: Duration,
-    pub(crate) security_log: Option<SecurityLog>,
-    /// Whether structured logs are sent.
-    pub(crate) enable_logs: bool,
-    pub(crate) before_send: Option<BeforeSend>,
-    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
-    pub(crate) http: HttpSettings,
-    pub(crate) queue_items: usize,
-    pub(crate) queue_bytes: usize,
-    /// The message to log once the exporter has started.
-    pub(crate) start_line: Option<String>,
-}
-
 /// A handle to the exporter, for the request path.
 pub(crate) struct Exporter {
     shared: Arc<Shared>,
-}
-
-/// The state that requests and the worker share.
-struct Shared {
-    queue: Queue,
-    ledger: Ledger,
-    pool: Pool,
-    sessions: Sessions,
-    security: SecurityQueue,
-    commands: Mutex<Vec<Flush>>,
-    /// The worker has ended, for whatever reason, and answers no more commands.
-    has_ended: AtomicBool,
-}
-
-/// A command to the worker: deliver everything that was submitted so far.
-struct Flush {
-    deadline: Instant,
-    close: bool,
-    /// All items with smaller numbers must be sent or dropped before the flush is done.
-    up_to: u64,
-    /// The sessions counted so far were taken for sending.
-    took_sessions: bool,
-    /// The drops counted so far were taken for a client report.
-    took_report: bool,
-    /// Receives the number of items that are left.
-    done: mpsc::SyncSender<u64>,
 }
 
 impl Exporter {
@@ -239,34 +180,6 @@ impl Exporter {
     }
 }
 
-impl Shared {
-    fn new(queue_items: usize, queue_bytes: usize) -> Self {
-        Self {
-            queue: Queue::new(queue_items, queue_bytes),
-            ledger: Ledger::default(),
-            pool: Pool::default(),
-            sessions: Sessions::default(),
-            security: SecurityQueue::default(),
-            commands: Mutex::default(),
-            has_ended: AtomicBool::new(false),
-        }
-    }
-
-    /// Returns an item's memory to the pool.
-    fn recycle(&self, item: Item) {
-        match item {
-            Item::Event(event) => {
-                let EventRecord { captured, scope } = *event;
-                // A user's error may be inside, and its `drop` may panic.
-                let _ = unwind::catch(|| drop(captured));
-                self.pool.give_back(scope);
-            }
-            Item::Transaction(record) => self.pool.give_back(record),
-            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
-        }
-    }
-}
-
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter").field("stats", &self.stats()).finish_non_exhaustive()
@@ -276,8 +189,11 @@ impl fmt::Debug for Exporter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::TraceId;
+    use crate::payload::Facts;
+    use crate::protocol::{Dsn, TraceId};
     use crate::record::LogRecord;
+    use crate::redaction::Redactor;
+    use crate::transport::{HttpSettings, Transport};
 
     /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {

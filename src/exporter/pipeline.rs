@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::hooks::{BeforeSend, BeforeSendTransaction};
+use super::ignore::IgnoredErrors;
+use super::item::Item;
 use super::ledger::Load;
-use super::{BeforeSend, BeforeSendTransaction, IgnoredErrors, Item};
 use crate::event::{self, EventRecord};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{

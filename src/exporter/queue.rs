@@ -8,8 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Item;
-use super::item::Class;
+use super::item::{Class, Item};
 
 /// The protocol's limit for waiting logs. They do not count as items.
 const LOGS_LIMIT: usize = 1000;

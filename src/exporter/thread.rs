@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::settings::Settings;
+use super::shared::Shared;
 use super::worker::Worker;
-use super::{Settings, Shared};
 use crate::diagnostics;
 use crate::protocol::DiscardReason;
 

@@ -4,10 +4,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
+use super::item::Item;
 use super::logs::LogBatch;
-use super::pipeline::Outbound;
+use super::pipeline::{Outbound, Pipeline};
 use super::security_log::SecurityFile;
-use super::{Flush, Item, Pipeline, Settings, Shared};
+use super::settings::Settings;
+use super::shared::{Flush, Shared};
 use crate::diagnostics;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 

@@ -1,0 +1,68 @@
+//! What the request path and the worker share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, mpsc};
+use std::time::Instant;
+
+use super::item::Item;
+use super::ledger::Ledger;
+use super::queue::Queue;
+use super::security_log::SecurityQueue;
+use super::sessions::Sessions;
+use crate::event::EventRecord;
+use crate::record::Pool;
+use crate::unwind;
+
+/// The state that requests and the worker share.
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) ledger: Ledger,
+    pub(super) pool: Pool,
+    pub(super) sessions: Sessions,
+    pub(super) security: SecurityQueue,
+    pub(super) commands: Mutex<Vec<Flush>>,
+    /// The worker has ended, for whatever reason, and answers no more commands.
+    pub(super) has_ended: AtomicBool,
+}
+
+/// A command to the worker: deliver everything that was submitted so far.
+pub(super) struct Flush {
+    pub(super) deadline: Instant,
+    pub(super) close: bool,
+    /// All items with smaller numbers must be sent or dropped before the flush is done.
+    pub(super) up_to: u64,
+    /// The sessions counted so far were taken for sending.
+    pub(super) took_sessions: bool,
+    /// The drops counted so far were taken for a client report.
+    pub(super) took_report: bool,
+    /// Receives the number of items that are left.
+    pub(super) done: mpsc::SyncSender<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(queue_items: usize, queue_bytes: usize) -> Self {
+        Self {
+            queue: Queue::new(queue_items, queue_bytes),
+            ledger: Ledger::default(),
+            pool: Pool::default(),
+            sessions: Sessions::default(),
+            security: SecurityQueue::default(),
+            commands: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns an item's memory to the pool.
+    pub(super) fn recycle(&self, item: Item) {
+        match item {
+            Item::Event(event) => {
+                let EventRecord { captured, scope } = *event;
+                // A user's error may be inside, and its `drop` may panic.
+                let _ = unwind::catch(|| drop(captured));
+                self.pool.give_back(scope);
+            }
+            Item::Transaction(record) => self.pool.give_back(record),
+            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
+        }
+    }
+}
