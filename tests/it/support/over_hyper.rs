@@ -1,6 +1,6 @@
 //! A transport of one's own, over hyper: what a service has that uses this crate without reqwest.
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -27,7 +27,7 @@ impl Transport for OverHyper {
             })?;
             let (head, body) = response.into_parts();
             // The answer counts even if its body breaks off.
-            let body = Limited::new(body, 64 * 1024).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let body = Limited::new(body, 64 * 1024).collect().await.map(Collected::to_bytes).unwrap_or_default();
             Ok(TransportResponse::new(head.status, head.headers, body))
         })
     }
