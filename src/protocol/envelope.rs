@@ -137,7 +137,7 @@ pub struct SdkSettings {
 /// An item of a parsed envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Frame<'a> {
+pub struct EnvelopeFrame<'a> {
     /// The header.
     pub header: ItemHeader,
     /// The payload.
@@ -150,7 +150,7 @@ pub struct Frame<'a> {
 ///
 /// Returns an error if a header is not a JSON object on its own line, if a length does not match
 /// its payload, or if there are more than 500 items.
-pub fn parse(bytes: &[u8]) -> Result<(EnvelopeHeader, Vec<Frame<'_>>), InvalidEnvelope> {
+pub fn parse(bytes: &[u8]) -> Result<(EnvelopeHeader, Vec<EnvelopeFrame<'_>>), InvalidEnvelope> {
     let (line, mut rest) = split_line(bytes);
     let header = read_header(line)?;
     let mut items = Vec::new();
@@ -169,7 +169,7 @@ pub fn parse(bytes: &[u8]) -> Result<(EnvelopeHeader, Vec<Frame<'_>>), InvalidEn
                 }
             }
         };
-        items.push(Frame { header, payload });
+        items.push(EnvelopeFrame { header, payload });
         if items.len() > 500 {
             return Err(InvalidEnvelope("more than 500 items"));
         }

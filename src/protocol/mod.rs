@@ -42,9 +42,7 @@ pub use contexts::{Contexts, TraceContext};
 pub use debug_meta::{DebugImage, DebugMeta};
 pub use dsc::DynamicSamplingContext;
 pub use dsn::{Dsn, InvalidDsn};
-pub use envelope::{
-    EnvelopeHeader, Frame as EnvelopeFrame, InvalidEnvelope, ItemHeader, ItemType, SdkInfo, SdkPackage, SdkSettings, parse,
-};
+pub use envelope::{EnvelopeFrame, EnvelopeHeader, InvalidEnvelope, ItemHeader, ItemType, SdkInfo, SdkPackage, SdkSettings, parse};
 pub use event::{Event, LogEntry};
 pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
 pub use feedback::{Feedback, FeedbackContexts, FeedbackEvent, FeedbackTrace};

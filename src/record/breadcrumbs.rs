@@ -42,11 +42,11 @@ impl Breadcrumbs {
     pub(crate) fn push(&mut self, source: BreadcrumbSource, at: Moment, fields: &[u8], limit: usize) -> usize {
         let mut freed = 0;
         if limit == 0 {
-            return room(&source);
+            return reserved_bytes(&source);
         }
         while self.ring.len() >= limit {
             let Some(BreadcrumbRecord { source, fields, .. }) = self.ring.pop_front() else { break };
-            freed += room(&source);
+            freed += reserved_bytes(&source);
             self.spare.push(fields);
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Breadcrumbs {
     }
 }
 
-fn room(source: &BreadcrumbSource) -> usize {
+fn reserved_bytes(source: &BreadcrumbSource) -> usize {
     match source {
         BreadcrumbSource::Event(_) => 0,
         BreadcrumbSource::Manual(_, size) => *size,

@@ -11,7 +11,7 @@ use crate::protocol::{Attachment, Level, User};
 ///
 /// User, tags, contexts, extra, fingerprint and manual breadcrumbs count. Servers keep 8 KiB of a
 /// context.
-const GIVEN_LIMIT: usize = 256 * 1024;
+const BYTES_LIMIT: usize = 256 * 1024;
 /// Maximum number of attachments of one event.
 const ATTACHMENTS_LIMIT: usize = 10;
 
@@ -28,7 +28,7 @@ pub(crate) struct ScopeData {
     /// Rarely used values, kept apart so that a record stays small.
     rare: Option<Box<Rare>>,
     /// The approximate number of bytes set so far, the user's breadcrumbs included.
-    given: usize,
+    reserved: usize,
 }
 
 /// The rarely used part of [`ScopeData`].
@@ -49,7 +49,7 @@ impl ScopeData {
         self.tags.clear();
         self.contexts.clear();
         self.rare = None;
-        self.given = 0;
+        self.reserved = 0;
     }
 
     /// Copies everything into `target`, which is empty.
@@ -59,7 +59,7 @@ impl ScopeData {
         target.tags.extend(self.tags.iter().cloned());
         target.contexts.extend(self.contexts.iter().cloned());
         target.rare.clone_from(&self.rare);
-        target.given = self.given;
+        target.reserved = self.reserved;
     }
 
     /// Returns the rarely used values, if any were set.
@@ -70,26 +70,26 @@ impl ScopeData {
     /// Returns the approximate size in bytes, attachments included.
     pub(crate) fn size(&self) -> usize {
         let files = self.rare.as_ref().map_or(0, |rare| rare.attachments.iter().map(|file| file.bytes.len()).sum());
-        self.given + files
+        self.reserved + files
     }
 
     /// Reserves bytes of the limit; returns `false` if too few are left.
-    pub(crate) fn grant(&mut self, bytes: usize) -> bool {
-        let is_granted = self.given + bytes <= GIVEN_LIMIT;
-        if is_granted {
-            self.given += bytes;
+    pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
+        let has_room = self.reserved + bytes <= BYTES_LIMIT;
+        if has_room {
+            self.reserved += bytes;
         }
-        is_granted
+        has_room
     }
 
     /// Returns bytes to the limit.
-    pub(crate) fn give_back(&mut self, bytes: usize) {
-        self.given = self.given.saturating_sub(bytes);
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.reserved = self.reserved.saturating_sub(bytes);
     }
 
     pub(crate) fn set_user(&mut self, user: User, size: usize) {
         self.clear_user();
-        if self.grant(size) {
+        if self.reserve(size) {
             self.user = Some(Box::new(user));
             self.user_size = size;
         }
@@ -98,12 +98,12 @@ impl ScopeData {
     pub(crate) fn clear_user(&mut self) {
         self.user = None;
         let size = std::mem::take(&mut self.user_size);
-        self.give_back(size);
+        self.release(size);
     }
 
     pub(crate) fn set_tag(&mut self, name: Cow<'static, str>, value: String) {
         self.remove_tag(&name);
-        if self.grant(name.len() + value.len()) {
+        if self.reserve(name.len() + value.len()) {
             self.tags.push((name, value));
         }
     }
@@ -111,26 +111,26 @@ impl ScopeData {
     pub(crate) fn remove_tag(&mut self, name: &str) {
         if let Some(place) = self.tags.iter().position(|(other, _)| other == name) {
             let (name, value) = self.tags.remove(place);
-            self.give_back(name.len() + value.len());
+            self.release(name.len() + value.len());
         }
     }
 
     pub(crate) fn set_context(&mut self, name: String, facts: Value, size: usize) {
         self.remove_context(&name);
-        if self.grant(name.len() + size) {
+        if self.reserve(name.len() + size) {
             self.contexts.push((name, facts));
         }
     }
 
     pub(crate) fn remove_context(&mut self, name: &str) {
         let freed = remove(&mut self.contexts, name);
-        self.give_back(freed);
+        self.release(freed);
     }
 
     pub(crate) fn set_extra(&mut self, name: String, value: Value, size: usize) {
         let freed = self.rare.as_mut().map_or(0, |rare| remove(&mut rare.extra, &name));
-        self.give_back(freed);
-        if self.grant(name.len() + size) {
+        self.release(freed);
+        if self.reserve(name.len() + size) {
             self.rare_mut().extra.push((name, value));
         }
     }
@@ -142,10 +142,10 @@ impl ScopeData {
     pub(crate) fn set_fingerprint(&mut self, fingerprint: Vec<String>) {
         let size = |parts: &[String]| parts.iter().map(String::len).sum();
         let freed = self.rare.as_ref().map_or(0, |rare| size(&rare.fingerprint));
-        self.give_back(freed);
+        self.release(freed);
         let taken = size(&fingerprint);
-        let is_granted = self.grant(taken);
-        self.rare_mut().fingerprint = if is_granted { fingerprint } else { Vec::new() };
+        let has_room = self.reserve(taken);
+        self.rare_mut().fingerprint = if has_room { fingerprint } else { Vec::new() };
     }
 
     /// Adds a file; returns `false` if the limit is reached.
@@ -194,10 +194,10 @@ mod tests {
             set.set_fingerprint(vec![long()]);
         }
 
-        assert!(set.given < 6000, "{}", set.given);
+        assert!(set.reserved < 6000, "{}", set.reserved);
         set.remove_tag("progress");
         set.remove_context("order");
         set.clear_user();
-        assert_eq!(set.given, 4 + 1002 + 1000, "the note and the fingerprint are left");
+        assert_eq!(set.reserved, 4 + 1002 + 1000, "the note and the fingerprint are left");
     }
 }

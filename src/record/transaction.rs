@@ -200,7 +200,7 @@ impl LiveTransaction {
         let at = if self.breadcrumbs_limit == 0 { Moment::default() } else { clock::now() };
         let freed = self.record.breadcrumbs.push(source, at, fields, self.breadcrumbs_limit);
         if freed > 0 {
-            self.record.set.give_back(freed);
+            self.record.set.release(freed);
         }
     }
 

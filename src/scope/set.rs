@@ -114,7 +114,7 @@ impl Scope {
         if let Some(shared) = &self.shared {
             let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
             let mut state = shared.lock();
-            if state.transaction.record.set.grant(size) {
+            if state.transaction.record.set.reserve(size) {
                 state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb), size), &[]);
             }
         }
