@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn conventions_give_the_kind_of_work() {
+    fn opentelemetry_attributes_set_the_op() {
         let rows = [
             (
                 vec![("db.system.name", FieldValue::Text("sqlite")), ("db.query.text", FieldValue::Text("SELECT 1"))],
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_found_by_the_table() {
+    fn many_names_are_found_in_the_table() {
         let names: Vec<&'static str> = (0..80).map(|index| &*format!("field{index}").leak()).collect();
         let twice: Vec<_> = names.iter().chain(&names).enumerate().map(|(index, name)| (*name, FieldValue::U64(index as u64))).collect();
 

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_draw_has_six_decimals() {
+    fn sample_rand_has_six_decimals() {
         let facts = Facts { public_key: "0123456789abcdef0123456789abcdef".to_owned(), ..Facts::default() };
         for (draw, expected) in [(0, "0.000000"), (42, "0.000042"), (50_000, "0.050000"), (999_999, "0.999999")] {
             let mut record = Record::default();

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_what_the_protocols_value_says() {
+    fn it_equals_the_protocols_value() {
         let (ours, protocols) = (serde_json::to_value(sdk()).ok(), serde_json::to_value(SdkInfo::current()).ok());
 
         assert!(ours.is_some());

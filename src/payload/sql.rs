@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_go_and_the_rest_stays() {
+    fn values_are_removed_and_the_rest_is_kept() {
         let rows = [
             ("SELECT * FROM users WHERE id = $1", "SELECT * FROM users WHERE id = $1"),
             ("SELECT * FROM users WHERE id = 42", "SELECT * FROM users WHERE id = ?"),

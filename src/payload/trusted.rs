@@ -58,7 +58,7 @@ mod tests {
     use crate::redaction::{Redaction, redact_json};
 
     #[test]
-    fn a_text_of_the_program_may_have_anything_in_it() {
+    fn a_text_of_the_program_may_contain_any_character() {
         for text in ["shop::cart", r"src\main.rs", "a \"quoted\" target", "two\nlines"] {
             let written = redact_json(Redaction::default(), &ProgramText(text));
             assert_eq!(serde_json::from_str::<String>(&written).ok().as_deref(), Some(text), "{written}");

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debug_that_never_ends_is_stopped_at_the_limit() {
+    fn endless_debug_output_is_cut_at_the_limit() {
         struct Endless;
         impl fmt::Debug for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_scope_has_the_late_name_and_no_spans() {
+    fn a_copy_of_the_scope_has_the_late_name_but_no_spans() {
         let mut record = Record::default();
         record.seal_scope();
         record.fields(b"span fields");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_large_gives_its_memory_back() {
+    fn a_large_record_frees_its_memory() {
         let span = SpanRecord {
             id: SpanId::new(),
             parent: Parent::Root,

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_beyond_those_that_may_lie_idle_are_freed() {
+    fn idle_records_beyond_the_limit_are_freed() {
         let pool = Pool::default();
 
         for _ in 0..10_000 {

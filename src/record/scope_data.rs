@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_replaced_or_removed_gives_its_room_back() {
+    fn replaced_and_removed_values_release_their_bytes() {
         let mut set = ScopeData::default();
         let long = || "x".repeat(1000);
         for _ in 0..1000 {

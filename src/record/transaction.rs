@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_ends_when_its_work_did() {
+    fn a_transaction_ends_at_the_end_of_its_work() {
         let mut transaction = started();
         let at = transaction.record.start;
 

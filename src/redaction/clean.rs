@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_twice_is_known_at_its_place_and_by_its_rules() {
+    fn a_text_that_was_clean_twice_is_cached_for_its_place_and_rules() {
         let redactor = Redactor::new(Arc::default(), false);
         let other = Redactor::new(Arc::new(Redaction::default().token_length(20)), false);
         let text = "a text that is clean";
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn the_cache_is_bounded() {
         let redactor = Redactor::new(Arc::default(), false);
         let long = "x ".repeat(LENGTH_LIMIT);
 

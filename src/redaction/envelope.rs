@@ -187,7 +187,7 @@ mod tests {
     use crate::protocol::{ClientReport, EnvelopeHeader, EventId, parse};
 
     #[test]
-    fn an_envelope_has_its_moment_and_the_length_of_each_item() {
+    fn an_envelope_has_its_send_time_and_the_length_of_each_item() {
         let redactor = Redactor::new(Arc::default(), false);
         let event_id = EventId::new();
         let header = EnvelopeHeader { event_id: Some(event_id), ..EnvelopeHeader::default() };
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_says_how_many_spans_it_has() {
+    fn an_item_header_has_the_span_count() {
         let redactor = Redactor::new(Arc::default(), false);
         let mut open = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("plain types serialise");
 
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_without_headers_has_only_its_moment() {
+    fn an_envelope_without_headers_has_only_its_send_time() {
         let redactor = Redactor::new(Arc::default(), false);
 
         let mut sealed = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("plain types serialise").seal();

@@ -101,7 +101,7 @@ mod tests {
     use super::super::{Redaction, redact_json};
 
     #[test]
-    fn what_is_secret_is_secret_each_time() {
+    fn a_secret_is_hidden_each_time() {
         let long = "Ab1".repeat(22);
         for (given, expected) in [
             ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),

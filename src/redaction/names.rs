@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn names_about_a_secret_are_none() {
+    fn names_about_a_secret_are_not_secret() {
         for about in ["count", "length", "len", "type", "expires", "expiry", "limit", "size", "duration", "age", "status", "method"] {
             assert!(!is_sensitive(&format!("token_{about}")), "{about}");
             assert!(is_sensitive(&format!("password_{about}")), "{about}");
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_nothing_else_is_surely_secret() {
+    fn only_unambiguous_names_are_surely_secret() {
         for name in ["password", "API-Key", "client.secret", "security code", "PHPSESSID"] {
             assert!(is_surely_sensitive(name), "{name}");
         }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_a_credential_are_known_by_their_whole_name() {
+    fn credential_headers_match_by_their_whole_name() {
         let names = "token cookie api-key x-api-key set-cookie x-csrf-token \
             x-auth-token x-xsrf-token authorization x-access-token x-authorization proxy-authorization x-amz-security-token";
         for name in names.split_whitespace() {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_may_name_a_person_or_an_address_are_known() {
+    fn headers_with_personal_data_are_recognised() {
         for name in ["x-forwarded-for", "forwarded", "x-real-ip", "remote-addr", "x-user", "x-email", "via", "from"] {
             assert!(is_personal_header(name), "{name}");
         }

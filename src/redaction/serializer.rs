@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn own_rules_come_on_top() {
+    fn user_rules_apply_as_well() {
         let rules = Redaction::default().field("iban").placeholder("[REDACTED]").token_placeholder("[LONG]").token_length(20);
 
         let clean = redact_json(rules, &json!({"customerIban": "DE02", "password": "x", "id": "abcdefghij0123456789"}));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_left_out_with_their_names_where_asked_for() {
+    fn remove_fields_removes_names_and_values() {
         let given =
             json!({"api_key": 1, "b": {"token": {"c": 1}}, "cards": [{"cvv": 1, "holder": "Jane"}, {"a": 1, "pin": 2}], "password": ""});
 

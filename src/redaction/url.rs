@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_go_by_name_and_by_shape() {
+    fn parameters_are_hidden_by_name_and_by_shape() {
         let redactor = Redactor::new(Arc::default(), false);
         let token = "a1".repeat(40);
         let rows = [

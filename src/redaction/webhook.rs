@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_are_credentials_lose_what_makes_them_so() {
+    fn webhook_urls_lose_their_secret_part() {
         let rows = [
             ("POST https://hooks.slack.com/services/T000/B000/XXXX", "POST https://hooks.slack.com/services/[Filtered]"),
             ("https://api.telegram.org/bot1234:AAHdq-x_y/sendMessage", "https://api.telegram.org/bot[Filtered]/sendMessage"),

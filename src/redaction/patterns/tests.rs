@@ -12,7 +12,7 @@ fn clean(text: &str) -> String {
 }
 
 #[test]
-fn secrets_go_by_their_shape() {
+fn secrets_are_hidden_by_their_shape() {
     let long = "Ab1".repeat(22);
     let rows = [
         ("got 500 from postgres://app:hunter2@db:5432/shop", "got 500 from postgres://[Filtered]:[Filtered]@db:5432/shop"),
@@ -67,7 +67,7 @@ fn secrets_go_by_their_shape() {
 }
 
 #[test]
-fn card_numbers_of_all_issuers_go_in_any_spelling() {
+fn card_numbers_of_all_issuers_are_hidden_in_any_spelling() {
     for card in [
         "4111111111111111",
         "4111-1111-1111-1111",
@@ -97,7 +97,7 @@ fn card_numbers_of_all_issuers_go_in_any_spelling() {
 }
 
 #[test]
-fn keys_of_known_services_go_by_their_beginning() {
+fn keys_of_known_services_are_hidden_by_their_prefix() {
     let of = |prefix: &str| format!("{prefix}{}", "aB3dE6gH9jK2mN5p");
     for prefix in [
         "AIza",
@@ -154,7 +154,7 @@ fn a_placeholder_that_may_begin_a_value_hides_all_the_same() {
 }
 
 #[test]
-fn ordinary_texts_stay() {
+fn ordinary_texts_are_kept() {
     for text in [
         "",
         "connection refused (os error 111)",
@@ -177,7 +177,7 @@ fn ordinary_texts_stay() {
 }
 
 #[test]
-fn sixty_three_stay_and_sixty_four_go() {
+fn tokens_are_hidden_from_sixty_four_characters() {
     assert_eq!(clean(&"a".repeat(63)), "a".repeat(63));
     assert_eq!(clean(&"a".repeat(64)), "[REDACTED_TOKEN]");
 }
