@@ -5,8 +5,8 @@ use std::fmt;
 use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::event::{self, Captured};
-use crate::protocol::{Exception, SpanStatus};
+use crate::event::Captured;
+use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
 
@@ -51,20 +51,20 @@ impl ActiveJob {
         self.active.enter(work)
     }
 
-    /// The work has ended.
+    /// The work has ended with a result that says whether it failed.
     pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
-        let chain = outcome.error().map(|(error, type_name)| event::chain(error, type_name));
-        self.end_with(outcome.has_failed(), chain.or_else(|| outcome.text().map(|text| event::text_alone(&text))));
-    }
-
-    /// Like [`end`](Self::end), with the chain of the error.
-    pub(super) fn end_with(&mut self, has_failed: bool, chain: Option<Vec<Exception>>) {
-        if let Some(chain) = chain
+        if let Some(chain) = outcome.chain()
             && let Some(scope) = self.active.scope().filter(|_| self.reports)
         {
             scope.capture_returned(Captured::returned(chain, self.mechanism));
         }
+        let has_failed = outcome.has_failed();
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
+    }
+
+    /// The work has ended, and it cannot fail.
+    pub(super) fn succeed(&mut self) {
+        self.finish(SpanStatus::Ok, false);
     }
 
     fn finish(&mut self, status: SpanStatus, has_failed: bool) {

@@ -1,13 +1,13 @@
 //! Cron jobs: reports to the server when a run begins and how it ends.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::outcome::Outcome;
+use super::outcome::sealed::Judge as _;
 use crate::client::Client;
 use crate::exporter::Item;
 use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor};
@@ -65,13 +65,21 @@ pub struct CheckInBuilder {
 impl CheckInBuilder {
     /// Wraps the work of the run, which begins with the first poll.
     ///
-    /// An `Err`, a panic or a drop before the end is reported as a failure.
-    pub fn run<F, Kind>(self, work: F) -> CheckedIn<F, Kind>
+    /// An `Err`, a panic or a drop before the end is reported as a failure. The result is `()` or a
+    /// `Result`; [`Outcome`] lists the errors it may have.
+    pub fn run<F, Kind>(self, work: F) -> CheckedIn<F>
     where
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        CheckedIn { waiting: Some(self), run: None, work, kind: PhantomData }
+        CheckedIn { waiting: Some(self), run: None, work, has_failed: |output| output.has_failed() }
+    }
+
+    /// Like [`run`](Self::run), for work that cannot fail and may return anything.
+    ///
+    /// Only a panic or a drop before the end is reported as a failure.
+    pub fn run_infallible<F: Future>(self, work: F) -> CheckedIn<F> {
+        CheckedIn { waiting: Some(self), run: None, work, has_failed: |_| false }
     }
 }
 
@@ -83,20 +91,19 @@ pin_project! {
     /// If the future is dropped before its end, the run is reported as failed.
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
-    pub struct CheckedIn<F, Kind> {
+    pub struct CheckedIn<F>
+    where
+        F: Future,
+    {
         waiting: Option<CheckInBuilder>,
         run: Option<Run>,
         #[pin]
         work: F,
-        kind: PhantomData<fn() -> Kind>,
+        has_failed: fn(&F::Output) -> bool,
     }
 }
 
-impl<F, Kind> Future for CheckedIn<F, Kind>
-where
-    F: Future,
-    F::Output: Outcome<Kind>,
-{
+impl<F: Future> Future for CheckedIn<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -106,7 +113,7 @@ where
         }
         let output = ready!(this.work.poll(cx));
         if let Some(mut run) = this.run.take() {
-            run.status = if output.has_failed() { CheckInStatus::Error } else { CheckInStatus::Ok };
+            run.status = if (this.has_failed)(&output) { CheckInStatus::Error } else { CheckInStatus::Ok };
         }
         Poll::Ready(output)
     }

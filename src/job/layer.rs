@@ -1,6 +1,5 @@
 //! A layer for any tower service of jobs.
 
-use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -12,8 +11,8 @@ use tower::{Layer, Service};
 
 use super::active::ActiveJob;
 use super::info::JobInfo;
+use super::outcome::{BoxedErrors, Outcome, TypedErrors};
 use crate::client::Client;
-use crate::event;
 
 /// Records every job of a worker as a transaction, and its errors as events.
 ///
@@ -96,34 +95,6 @@ impl<D, F> fmt::Debug for JobLayer<D, F> {
     }
 }
 
-/// How the errors of a service are read.
-pub trait ErrorForm<E> {
-    /// The error, and the name of its type if it is known.
-    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>);
-}
-
-/// Errors implement `std::error::Error`.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct TypedErrors;
-
-/// Errors are boxed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct BoxedErrors;
-
-impl<E: Error + 'static> ErrorForm<E> for TypedErrors {
-    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>) {
-        (error, Some(std::any::type_name::<E>()))
-    }
-}
-
-impl<E: AsRef<dyn Error + Send + Sync + 'static>> ErrorForm<E> for BoxedErrors {
-    fn error(error: &E) -> (&(dyn Error + 'static), Option<&'static str>) {
-        (error.as_ref(), None)
-    }
-}
-
 /// A service whose jobs are recorded. Made by [`JobLayer`].
 pub struct JobService<S, D, F> {
     inner: S,
@@ -134,7 +105,7 @@ impl<S, D, F, Job> Service<Job> for JobService<S, D, F>
 where
     S: Service<Job>,
     D: Fn(&Job) -> JobInfo,
-    F: ErrorForm<S::Error>,
+    Result<S::Response, S::Error>: Outcome<F>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -190,7 +161,7 @@ pin_project! {
 impl<Fut, F, T, E> Future for JobFuture<Fut, F>
 where
     Fut: Future<Output = Result<T, E>>,
-    F: ErrorForm<E>,
+    Result<T, E>: Outcome<F>,
 {
     type Output = Result<T, E>;
 
@@ -198,8 +169,7 @@ where
         let this = self.project();
         let Some(active) = this.active else { return this.inner.poll(cx) };
         let output = ready!(active.enter(|| this.inner.poll(cx)));
-        let chain = output.as_ref().err().map(F::error).map(|(error, type_name)| event::chain(error, type_name));
-        active.end_with(output.is_err(), chain);
+        active.end(&output);
         Poll::Ready(output)
     }
 }

@@ -16,6 +16,6 @@ mod transaction;
 
 pub use check_in::{CheckInBuilder, CheckedIn};
 pub use info::JobInfo;
-pub use layer::{BoxedErrors, ErrorForm, JobFuture, JobLayer, JobService, TypedErrors};
-pub use outcome::{AnyOutcome, DynError, Outcome, Plain, TextError, TypedError};
+pub use layer::{JobFuture, JobLayer, JobService};
+pub use outcome::{BoxedErrors, Outcome, TypedErrors};
 pub use transaction::{InTransaction, TransactionBuilder};

@@ -1,106 +1,132 @@
 //! The outcome of work, read from its result.
 
+use std::borrow::Cow;
 use std::error::Error;
-use std::fmt;
 
 use crate::event;
+use crate::protocol::Exception;
 
-/// The result of a piece of work. The compiler infers `Kind`, the form of its error.
+/// A result that says whether the work failed: `()` or a `Result`.
 ///
-/// It is implemented for:
+/// The error of the `Result` may be:
 ///
-/// - `()`.
-/// - `Result` with any `std::error::Error`.
-/// - `Result` with an error that refers to one: `anyhow::Error`, `eyre::Report`,
-///   `Box<dyn Error + Send + Sync>`.
+/// - Any `std::error::Error`.
+/// - `anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>` or `Box<dyn Error>`.
+/// - A text: `String`, `&str` or `Cow<str>`.
 ///
-/// Wrap a `Result` whose error is a text in [`TextError`], and work that cannot fail in
-/// [`AnyOutcome`].
+/// Convert other errors with `map_err`. Other types of results, such as numbers and options, go
+/// through [`run_infallible`](super::TransactionBuilder::run_infallible).
+///
+/// The trait is sealed. The compiler infers `Kind`, the form of the error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how the work went",
-    note = "`()` and any `Result` whose error is a `std::error::Error`, `anyhow::Error` or `Box<dyn Error + Send + Sync>` do",
-    note = "wrap other results in `tower_sentry::job::TextError`, and what cannot fail in `tower_sentry::job::AnyOutcome`"
+    message = "`{Self}` does not say whether the work failed",
+    note = "`()` does, and any `Result` whose error is a `std::error::Error`, `anyhow::Error`, `Box<dyn Error>` or a text",
+    note = "convert other errors with `map_err`; for work that cannot fail, call `run_infallible` instead of `run`"
 )]
-pub trait Outcome<Kind> {
-    /// Whether the work failed.
-    fn has_failed(&self) -> bool;
+pub trait Outcome<Kind>: sealed::Judge<Kind> {}
 
-    /// The error, and the name of its type if it is known.
-    fn error(&self) -> Option<(&(dyn Error + 'static), Option<&'static str>)> {
-        None
+/// The errors implement `std::error::Error`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TypedErrors;
+
+/// The errors are boxed: `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `eyre::Report`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BoxedErrors;
+
+impl Outcome<sealed::Listed> for () {}
+impl<T, E: Error + 'static> Outcome<TypedErrors> for Result<T, E> {}
+impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> Outcome<BoxedErrors> for Result<T, E> {}
+impl<T, E: sealed::ListedError> Outcome<sealed::Listed> for Result<T, E> {}
+
+impl sealed::Judge<sealed::Listed> for () {
+    fn has_failed(&self) -> bool {
+        false
     }
 
-    /// The error's text, if the error is only a text.
-    fn text(&self) -> Option<String> {
+    fn chain(&self) -> Option<Vec<Exception>> {
         None
     }
 }
 
-/// Errors whose type is known.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct TypedError;
-
-/// Boxed errors.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct DynError;
-
-/// Results without an `Error` value: `()`, [`AnyOutcome`] and [`TextError`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Plain;
-
-/// The result of work that cannot fail, of any type: `async { AnyOutcome(count().await) }`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "users make it")]
-pub struct AnyOutcome<T>(pub T);
-
-/// A result whose error is a text or any other `Display` type.
-///
-/// For a `Result<u32, String>`, write `async { TextError(count().await) }`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "users make it")]
-pub struct TextError<T, E>(pub Result<T, E>);
-
-impl<T, E: Error + 'static> Outcome<TypedError> for Result<T, E> {
+impl<T, E: Error + 'static> sealed::Judge<TypedErrors> for Result<T, E> {
     fn has_failed(&self) -> bool {
         self.is_err()
     }
 
-    fn error(&self) -> Option<(&(dyn Error + 'static), Option<&'static str>)> {
-        self.as_ref().err().map(|error| (error as &(dyn Error + 'static), Some(std::any::type_name::<E>())))
+    fn chain(&self) -> Option<Vec<Exception>> {
+        self.as_ref().err().map(|error| event::chain(error, Some(std::any::type_name::<E>())))
     }
 }
 
-impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> Outcome<DynError> for Result<T, E> {
+impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> sealed::Judge<BoxedErrors> for Result<T, E> {
     fn has_failed(&self) -> bool {
         self.is_err()
     }
 
-    fn error(&self) -> Option<(&(dyn Error + 'static), Option<&'static str>)> {
-        self.as_ref().err().map(|error| (error.as_ref() as &(dyn Error + 'static), None))
+    fn chain(&self) -> Option<Vec<Exception>> {
+        self.as_ref().err().map(|error| event::chain(error.as_ref(), None))
     }
 }
 
-impl Outcome<Plain> for () {
+impl<T, E: sealed::ListedError> sealed::Judge<sealed::Listed> for Result<T, E> {
     fn has_failed(&self) -> bool {
-        false
+        self.is_err()
+    }
+
+    fn chain(&self) -> Option<Vec<Exception>> {
+        self.as_ref().err().map(E::chain)
     }
 }
 
-impl<T> Outcome<Plain> for AnyOutcome<T> {
-    fn has_failed(&self) -> bool {
-        false
+impl sealed::ListedError for Box<dyn Error> {
+    fn chain(&self) -> Vec<Exception> {
+        event::chain(self.as_ref(), None)
     }
 }
 
-impl<T, E: fmt::Display> Outcome<Plain> for TextError<T, E> {
-    fn has_failed(&self) -> bool {
-        self.0.is_err()
+impl sealed::ListedError for String {
+    fn chain(&self) -> Vec<Exception> {
+        text(self)
+    }
+}
+
+impl sealed::ListedError for &str {
+    fn chain(&self) -> Vec<Exception> {
+        text(self)
+    }
+}
+
+impl sealed::ListedError for Cow<'_, str> {
+    fn chain(&self) -> Vec<Exception> {
+        text(self)
+    }
+}
+
+fn text(text: &str) -> Vec<Exception> {
+    // Cut at the length of a message.
+    event::text_alone(&event::shown(&format_args!("{text}")))
+}
+
+#[expect(unnameable_types, reason = "that is what seals the trait above")]
+pub(super) mod sealed {
+    use super::Exception;
+
+    /// What the crate reads from a result.
+    pub trait Judge<Kind> {
+        fn has_failed(&self) -> bool;
+
+        /// The exceptions of the error, if there is one.
+        fn chain(&self) -> Option<Vec<Exception>>;
     }
 
-    fn text(&self) -> Option<String> {
-        self.0.as_ref().err().map(|error| event::shown(&format_args!("{error}")))
+    /// Types of errors that are listed one by one, because no trait of theirs covers them.
+    pub trait ListedError {
+        fn chain(&self) -> Vec<Exception>;
     }
+
+    /// The result is `()`, or its error is a [`ListedError`].
+    #[derive(Debug)]
+    pub struct Listed;
 }

@@ -1,7 +1,6 @@
 //! A transaction around any future.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -72,15 +71,66 @@ impl TransactionBuilder {
     /// - Inside a request or another job, it belongs to the same trace. An incoming trace from
     ///   [`continue_trace`](Self::continue_trace) takes precedence.
     ///
-    /// The result may be `()`, or any `Result` whose error is or refers to a `std::error::Error`
-    /// (`anyhow::Error`, `Box<dyn Error + Send + Sync>`). For other results see
-    /// [`AnyOutcome`](super::AnyOutcome) and [`TextError`](super::TextError).
-    pub fn run<F, Kind>(self, work: F) -> InTransaction<F, Kind>
+    /// The result is `()` or a `Result`; [`Outcome`] lists the errors it may have. For work that
+    /// returns something else, call [`run_infallible`](Self::run_infallible).
+    ///
+    /// # Examples
+    ///
+    /// If the result of an `async` block is not returned, nothing says what its error is: this is
+    /// rustc's error E0283, "type annotations needed".
+    ///
+    /// ```compile_fail,E0283
+    /// # async fn step() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn start(sentry: tower_sentry::Client) {
+    /// let import = sentry.transaction("import").run(async {
+    ///     step().await?;
+    ///     Ok(())
+    /// });
+    /// # import.await.ok(); }
+    /// ```
+    ///
+    /// Name the error in the last expression:
+    ///
+    /// ```
+    /// # async fn step() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn start(sentry: tower_sentry::Client) {
+    /// let import = sentry.transaction("import").run(async {
+    ///     step().await?;
+    ///     Ok::<_, std::io::Error>(())
+    /// });
+    /// # import.await.ok(); }
+    /// ```
+    pub fn run<F, Kind>(self, work: F) -> InTransaction<F>
     where
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        InTransaction { work, waiting: Some(self), active: None, kind: PhantomData }
+        InTransaction { work, waiting: Some(self), active: None, end: |active, output| active.end(output) }
+    }
+
+    /// Like [`run`](Self::run), for work that cannot fail and may return anything.
+    ///
+    /// Whatever the work returns, the transaction is `ok`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn count() -> u64 { 7 }
+    /// # async fn start(sentry: tower_sentry::Client) {
+    /// let orders: u64 = sentry.transaction("count orders").run_infallible(count()).await;
+    /// # }
+    /// ```
+    ///
+    /// `run` does not compile for it:
+    ///
+    /// ```compile_fail,E0277
+    /// # async fn count() -> u64 { 7 }
+    /// # async fn start(sentry: tower_sentry::Client) {
+    /// let orders: u64 = sentry.transaction("count orders").run(count()).await;
+    /// # }
+    /// ```
+    pub fn run_infallible<F: Future>(self, work: F) -> InTransaction<F> {
+        InTransaction { work, waiting: Some(self), active: None, end: |active, _| active.succeed() }
     }
 }
 
@@ -92,21 +142,20 @@ pin_project! {
     /// If the future is dropped before its end, the transaction ends as `cancelled`.
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
-    pub struct InTransaction<F, Kind> {
+    pub struct InTransaction<F>
+    where
+        F: Future,
+    {
         // Dropped first: its spans end before the transaction does.
         #[pin]
         work: F,
         waiting: Option<TransactionBuilder>,
         active: Option<ActiveJob>,
-        kind: PhantomData<fn() -> Kind>,
+        end: fn(&mut ActiveJob, &F::Output),
     }
 }
 
-impl<F, Kind> Future for InTransaction<F, Kind>
-where
-    F: Future,
-    F::Output: Outcome<Kind>,
-{
+impl<F: Future> Future for InTransaction<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -116,7 +165,7 @@ where
         }
         let Some(active) = this.active else { return this.work.poll(cx) };
         let output = ready!(active.enter(|| this.work.poll(cx)));
-        active.end(&output);
+        (this.end)(active, &output);
         Poll::Ready(output)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _, service_fn};
-use tower_sentry::job::{AnyOutcome, JobInfo, JobLayer};
+use tower_sentry::job::{JobInfo, JobLayer, TransactionBuilder};
 use tower_sentry::protocol::{IntervalUnit, Monitor};
 use tower_sentry::test::HandClock;
 use tower_sentry::{Client, Level, Scope, SentryLayer};
@@ -317,9 +317,10 @@ async fn without_a_dsn_work_runs_all_the_same() {
 
     let sent = service.clone().oneshot(Email { id: 7, attempt: 3, ..Email::default() }).await;
     let failed = service.oneshot(Email { id: 7, attempt: 1, ..Email::default() }).await;
-    let number = off.transaction("count").run(off.check_in("count", Monitor::crontab("@daily")).run(async { AnyOutcome(7) })).await;
+    let number =
+        off.transaction("count").run_infallible(off.check_in("count", Monitor::crontab("@daily")).run_infallible(async { 7 })).await;
 
-    assert!(sent.is_ok() && failed.is_err() && number == AnyOutcome(7));
+    assert!(sent.is_ok() && failed.is_err() && number == 7);
     assert_eq!((off.stats().transactions.captured, off.stats().check_ins.captured), (0, 0));
 }
 
@@ -329,7 +330,7 @@ async fn work_of_any_kind_is_a_transaction() {
     let client = support::client(&relay);
 
     client.transaction("cleanup").run(async {}).await;
-    let number = client.transaction("count").op("cron").run(async { AnyOutcome(7) }).await.0;
+    let number = client.transaction("count").op("cron").run_infallible(async { 7 }).await;
     let typed: Result<(), MailError> = client.transaction("typed").run(async { Err(MailError(std::io::Error::other("no"))) }).await;
     let boxed: anyhow::Result<()> = client.transaction("boxed").run(async { Err(anyhow::anyhow!("no such row")) }).await;
     let captured = client.transaction("captured").run(async {
@@ -401,7 +402,7 @@ async fn check_in() {
     client.transaction("nightly").run(nightly().run(async { take(90_500) })).await;
     let failed = nightly().run(fails).await;
     let late = tokio::time::timeout(Duration::from_millis(1), nightly().run(hangs)).await;
-    let crashed = std::panic::AssertUnwindSafe(nightly().run(async { AnyOutcome::<Option<()>>(panics.await) })).catch_unwind().await;
+    let crashed = std::panic::AssertUnwindSafe(nightly().run_infallible(panics)).catch_unwind().await;
     client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run(async {}).await;
     drop(nightly().run(async {}));
     support::settle(&client).await;
@@ -445,10 +446,10 @@ async fn the_server_hears_of_a_run_before_it_ends() {
     let client = support::client(&relay);
     let work = async {
         client.flush(support::patience()).await.unwrap();
-        AnyOutcome(relay.payloads("check_in"))
+        relay.payloads("check_in")
     };
 
-    let AnyOutcome(seen) = client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run(work).await;
+    let seen = client.check_in("hourly", Monitor::every(1, IntervalUnit::Hour)).run_infallible(work).await;
     support::settle(&client).await;
 
     assert_eq!((seen.len(), &seen[0]["status"]), (1, &"in_progress".into()));
@@ -567,18 +568,59 @@ async fn a_transaction_inside_of_another_belongs_to_its_trace() {
 }
 
 #[tokio::test]
-async fn texts_fail_and_what_cannot_fail_does_not() {
-    use tower_sentry::job::TextError;
-
+async fn each_form_of_an_error_fails_its_work_and_what_cannot_fail_does_not() {
+    type AnyError = Box<dyn std::error::Error>;
     let (client, captured) = tower_sentry::test::client();
+    let begin = |name: &'static str| client.transaction(name);
+    async fn step() -> Result<(), MailError> {
+        tokio::task::yield_now().await;
+        Err(MailError(std::io::Error::other("no")))
+    }
+    // The error of the block is that of the function.
+    async fn returned(transaction: TransactionBuilder) -> Result<(), MailError> {
+        let work = async {
+            step().await?;
+            Ok(())
+        };
+        transaction.run(work).await
+    }
 
-    let number = client.transaction("fine").run(async { TextError(Ok::<_, String>(7)) }).await.0;
-    let text = client.transaction("failed").run(async { TextError(Err::<(), _>("no such shelf".to_owned())) }).await.0;
-    let _ = client.transaction("any").run(async { AnyOutcome(Some(1)) }).await;
+    let string = begin("string").run(async { Err::<(), _>("no such shelf".to_owned()) }).await;
+    let text = begin("text").run(async { Err::<(), _>("no such row") }).await;
+    let cow = begin("cow").run(async { Err::<(), _>(std::borrow::Cow::Borrowed("no such cow")) }).await;
+    let typed = returned(begin("typed")).await;
+    let any: Result<(), AnyError> = begin("any").run(async { Ok(step().await?) }).await;
+    let boxed: Result<(), BoxError> = begin("boxed").run(async { Ok(step().await?) }).await;
+    let anyhow: anyhow::Result<()> = begin("anyhow").run(async { Ok(step().await?) }).await;
+    let (unit, fine) = (begin("unit").run(async {}).await, begin("fine").run(async { Ok::<_, String>(7) }).await);
+    let number = begin("number").run_infallible(async { 5 }).await;
+    let none = begin("none").run_infallible(async { None::<u32> }).await;
+    let ignored = begin("ignored").run_infallible(step()).await;
 
-    assert_eq!((number, text), (Ok(7), Err("no such shelf".to_owned())));
-    assert_eq!(captured.tree(), "fine [task] ok\nfailed [task] internal_error\nany [task] ok\n");
-    assert_eq!(captured.events()[0].exception.values[0].value.as_deref(), Some("no such shelf"));
+    assert!(string.is_err() && text.is_err() && cow.is_err());
+    assert!(typed.is_err() && any.is_err() && boxed.is_err() && anyhow.is_err() && ignored.is_err());
+    assert_eq!((unit, fine, number, none), ((), Ok(7), 5, None));
+    let rows = [
+        ("string", Some("no such shelf")),
+        ("text", Some("no such row")),
+        ("cow", Some("no such cow")),
+        ("typed", Some("the mail could not be sent")),
+        ("any", Some("the mail could not be sent")),
+        ("boxed", Some("the mail could not be sent")),
+        ("anyhow", Some("the mail could not be sent")),
+        ("unit", None),
+        ("fine", None),
+        ("number", None),
+        ("none", None),
+        ("ignored", None),
+    ];
+    let expected: String =
+        rows.iter().map(|(name, error)| format!("{name} [task] {}\n", if error.is_some() { "internal_error" } else { "ok" })).collect();
+    assert_eq!(captured.tree(), expected);
+    let events = captured.events();
+    let errors = events.iter().map(|event| (event.transaction.as_deref(), event.exception.values.last().unwrap().value.as_deref()));
+    let expected: Vec<_> = rows.iter().filter(|(_, error)| error.is_some()).map(|(name, error)| (Some(*name), *error)).collect();
+    assert_eq!(errors.collect::<Vec<_>>(), expected);
     support::settle(&client).await;
 }
 

@@ -47,9 +47,9 @@ async fn tasks_are_transactions_and_continue_the_trace_of_the_request() {
     let push = async {
         let mut headers = Headers(Cow::Owned(MetadataStore::new()));
         Scope::current().inject(&mut headers);
-        tower_sentry::job::AnyOutcome(headers.0.into_owned())
+        headers.0.into_owned()
     };
-    let tower_sentry::job::AnyOutcome(metadata) = client.transaction("POST /orders").op("http.server").run(push).await;
+    let metadata = client.transaction("POST /orders").op("http.server").run_infallible(push).await;
 
     run(&client, TaskBuilder::new(8).with_metadata(metadata).build()).await;
     run(&client, TaskBuilder::new(7).build()).await;

@@ -17,10 +17,10 @@ async fn askama_and_maud_take_the_tags_as_they_are() {
         let tags = Scope::current().trace_meta_tags();
         let askama = Page { tags: tags.clone() }.render().unwrap();
         let maud = maud::html! { html { head { (maud::PreEscaped(tags.to_string())) } } }.into_string();
-        tower_sentry::job::AnyOutcome([askama, maud])
+        [askama, maud]
     };
 
-    let tower_sentry::job::AnyOutcome(pages) = client.transaction("page").run(pages).await;
+    let pages = client.transaction("page").run_infallible(pages).await;
 
     let transaction = &captured.transactions()[0];
     let trace = transaction.contexts.trace.as_ref().unwrap();
