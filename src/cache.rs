@@ -13,10 +13,23 @@ use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key};
 use crate::scope::OwnSpan;
 
-/// The result of a cache lookup.
-pub trait Looked {
+/// The result of a cache lookup: an `Option`, or a `Result` of one.
+///
+/// Sealed. Convert other results inside the future.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whether the value was in the cache",
+    note = "`Option<T>` and `Result<Option<T>, E>` do"
+)]
+pub trait Looked: sealed::Sealed {
     /// Whether the value was found, or `None` if the lookup failed.
     fn hit(&self) -> Option<bool>;
+}
+
+#[expect(unnameable_types, reason = "that is what seals the trait above")]
+mod sealed {
+    pub trait Sealed {}
+    impl<T> Sealed for Option<T> {}
+    impl<T, E> Sealed for Result<Option<T>, E> {}
 }
 
 impl<T> Looked for Option<T> {

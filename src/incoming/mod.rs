@@ -60,6 +60,6 @@ pub use route::RouteOptions;
 pub use route_name::{RouteNameLayer, RouteNameService};
 pub use rules::RequestHead;
 pub use service::SentryService;
-pub use span_layer::{Marked, MarkedFuture, SpanFuture, SpanLayer, SpanService};
 
 pub use crate::status_codes::StatusCodes;
+pub use span_layer::{SpanFuture, SpanLayer, SpanService};

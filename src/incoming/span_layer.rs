@@ -165,6 +165,7 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
 
 /// The service inside a recorded middleware: records when it begins and ends.
 #[derive(Clone, Debug)]
+#[expect(unnameable_types, reason = "what is inside a `SpanLayer` is not part of the API")]
 pub struct Marked<S> {
     inner: S,
 }

@@ -5,7 +5,9 @@ use ::reqwest::{Error, RequestBuilder, Response};
 use super::span::Call;
 
 /// Sends a request with a span, and with trace headers for listed hosts.
-pub trait SendTraced {
+///
+/// Sealed: only reqwest's `RequestBuilder` implements it.
+pub trait SendTraced: sealed::Sealed {
     /// Sends the request like `send`, and records it as a span (`http.client`).
     ///
     /// The span belongs to the current request or job. It ends when the head of the response
@@ -31,6 +33,12 @@ pub trait SendTraced {
     /// # Ok(()) }
     /// ```
     fn send_traced(self) -> impl Future<Output = Result<Response, Error>> + Send;
+}
+
+#[expect(unnameable_types, reason = "that is what seals the trait above")]
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for ::reqwest::RequestBuilder {}
 }
 
 impl SendTraced for RequestBuilder {
