@@ -61,7 +61,7 @@ impl Deref for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let timeout = self.client.settings().map(|settings| settings.shutdown_timeout).unwrap_or_default();
+        let timeout = self.client.settings().map(|settings| settings.delivery.shutdown_timeout).unwrap_or_default();
         if let Err(error) = self.client.close_blocking(timeout, true) {
             diagnostics::warn(&error.to_string());
         }

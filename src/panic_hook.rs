@@ -46,7 +46,7 @@ fn report(info: &PanicHookInfo<'_>) {
         capture_panic(&message, event::addresses());
         if cfg!(panic = "abort") {
             let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
-            if let Some(timeout) = client.settings().map(|settings| settings.shutdown_timeout) {
+            if let Some(timeout) = client.settings().map(|settings| settings.delivery.shutdown_timeout) {
                 let _ = client.close_blocking(timeout, false);
             }
         }

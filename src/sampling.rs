@@ -21,6 +21,21 @@ pub enum TrustParent {
     SameOrganization,
 }
 
+/// Which transactions are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampling {
+    pub(crate) traces_sample_rate: f64,
+    /// Whether failed requests are sent although they were not sampled.
+    pub(crate) keep_failed: bool,
+    pub(crate) trust_parent: TrustParent,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { traces_sample_rate: 0.1, keep_failed: true, trust_parent: TrustParent::default() }
+    }
+}
+
 /// The inputs of a decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SamplingContext {

@@ -59,7 +59,7 @@ impl Config {
 
     /// Whether anything is recorded, that is, whether there is a DSN or a local sink.
     pub fn is_enabled(&self) -> bool {
-        self.settings.is_on()
+        self.settings.delivery.is_on()
     }
 
     /// Warnings about this configuration, such as variables whose names look like misspellings of

@@ -3,6 +3,7 @@
 mod builder;
 mod config;
 mod env;
+mod name_rules;
 mod names;
 mod resolve;
 mod settings;
@@ -18,11 +19,9 @@ pub(crate) use settings::Settings;
 
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
-use crate::exporter::{Exporter, Item, SessionEnd, Stats, is_security};
-use crate::payload::Facts;
+use crate::exporter::{Exporter, ExporterSettings, Item, SessionEnd, Stats, is_security};
 use crate::protocol::{Category, DiscardReason};
 use crate::record::{LogLine, Record};
-use crate::redaction::Redactor;
 use crate::sampling::Budget;
 
 /// Requests that an incoming sampling decision may add to our own rate: per second, and burst.
@@ -79,13 +78,13 @@ impl Client {
         for warning in &settings.warnings {
             diagnostics::warn(warning);
         }
-        if !settings.is_on() {
+        if !settings.delivery.is_on() {
             if settings.debug {
                 diagnostics::info("Sentry is off: no DSN is set");
             }
             return Ok(Self::off());
         }
-        let exporter = Exporter::start(export_settings(settings))?;
+        let exporter = Exporter::start(exporter_settings(settings))?;
         Ok(Self {
             inner: Some(Arc::new(Inner {
                 exporter,
@@ -217,8 +216,8 @@ impl Client {
     /// How to treat `tracing` events of this target.
     pub(crate) fn keeps_logs_of(&self, target: &str) -> KeepsLogs {
         let Some(settings) = self.settings() else { return KeepsLogs::default() };
-        let writes = settings.security_log.as_ref().is_some_and(|log| is_security(log, target));
-        KeepsLogs { sends: settings.enable_logs, writes }
+        let writes = settings.delivery.security_log.as_ref().is_some_and(|log| is_security(log, target));
+        KeepsLogs { sends: settings.delivery.enable_logs, writes }
     }
 
     /// Counts a request for release health. `started` is in nanoseconds since the epoch.
@@ -242,7 +241,7 @@ impl Client {
 impl Drop for Inner {
     fn drop(&mut self) {
         // `drop` cannot return the error. The last client report already contains the counts.
-        let _ = self.exporter.flush(self.settings.shutdown_timeout, true);
+        let _ = self.exporter.flush(self.settings.delivery.shutdown_timeout, true);
     }
 }
 
@@ -299,34 +298,13 @@ pub(crate) fn set_default_client(client: &Client) {
     *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = client.downgrade();
 }
 
-fn export_settings(settings: &Settings) -> crate::exporter::Settings {
-    crate::exporter::Settings {
-        dsn: settings.dsn.clone(),
-        spotlight: settings.spotlight.clone(),
-        console: settings.console,
-        transport: settings.transport.clone(),
-        facts: Facts {
-            release: settings.release.clone(),
-            environment: settings.environment.clone(),
-            server_name: settings.server_name.clone(),
-            tags: settings.tags.clone(),
-            slow_query: settings.slow_query_threshold,
-            public_key: settings.dsn.as_ref().map(|dsn| dsn.public_key().to_owned()).unwrap_or_default(),
-            org_id: settings.dsn.as_ref().and_then(|dsn| dsn.org_id()).map(str::to_owned),
-            redaction: Arc::clone(&settings.redaction),
-        },
-        ignored: settings.ignored.clone(),
-        include_source_context: settings.include_source_context,
-        default_fingerprint: settings.default_fingerprint,
-        min_span_duration: settings.min_span_duration,
-        security_log: settings.security_log.clone(),
-        enable_logs: settings.enable_logs,
-        redactor: Redactor::new(Arc::clone(&settings.redaction), settings.send_default_pii),
-        before_send: settings.before_send.clone(),
-        before_send_transaction: settings.before_send_transaction.clone(),
-        http: settings.http.clone(),
-        queue_items: settings.queue_items,
-        queue_bytes: settings.queue_bytes,
-        start_line: Some(format!("Sentry initialized for environment '{}'", settings.environment)),
+fn exporter_settings(settings: &Settings) -> ExporterSettings {
+    ExporterSettings {
+        delivery: settings.delivery.clone(),
+        facts: settings.facts.clone(),
+        hooks: settings.hooks.clone(),
+        limits: settings.limits.clone(),
+        privacy: settings.privacy.clone(),
+        start_line: Some(format!("Sentry initialized for environment '{}'", settings.facts.environment)),
     }
 }

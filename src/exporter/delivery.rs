@@ -14,7 +14,7 @@ use super::gzip::Gzip;
 use super::ledger::Load;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
-use super::settings::Settings;
+use super::settings::DeliverySettings;
 use super::shared::Shared;
 use crate::diagnostics;
 use crate::error::Error;
@@ -63,7 +63,7 @@ struct Sink {
 }
 
 impl Delivery {
-    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(settings: &DeliverySettings, shared: Arc<Shared>) -> Self {
         let http = |url, what: &str| {
             let http = Http::new(url, &settings.http);
             // A destination that cannot be set up must not stop local sinks, the security log or

@@ -33,13 +33,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-pub(crate) use hooks::{BeforeSend, BeforeSendTransaction};
-pub(crate) use ignore::IgnoredErrors;
+pub(crate) use hooks::Hooks;
 pub(crate) use item::Item;
 pub use ledger::{Counts, Stats};
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{DeliverySettings, ExporterSettings};
 pub(crate) use thread::is_exporter;
 
 use self::shared::{Flush, Shared};
@@ -71,11 +70,11 @@ impl Exporter {
     /// Starts the exporter's thread.
     ///
     /// Slow steps (TLS roots, the HTTP client) happen on that thread.
-    pub(crate) fn start(settings: Settings) -> Result<Self, Error> {
-        if settings.enable_logs || settings.security_log.is_some() {
+    pub(crate) fn start(settings: ExporterSettings) -> Result<Self, Error> {
+        if settings.delivery.enable_logs || settings.delivery.security_log.is_some() {
             LOGS_WANTED.store(true, Ordering::Relaxed);
         }
-        let shared = Arc::new(Shared::new(settings.queue_items, settings.queue_bytes));
+        let shared = Arc::new(Shared::new(settings.delivery.queue_items, settings.delivery.queue_bytes));
         let of_worker = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("tower-sentry".to_owned())
@@ -191,9 +190,10 @@ mod tests {
     use super::*;
     use crate::payload::Facts;
     use crate::protocol::{Dsn, TraceId};
+    use crate::record::Limits;
     use crate::record::LogRecord;
-    use crate::redaction::Redactor;
-    use crate::transport::{HttpSettings, Transport};
+    use crate::redaction::Privacy;
+    use crate::transport::Transport;
 
     /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {
@@ -201,34 +201,13 @@ mod tests {
     }
 
     /// Settings of an exporter that sends to `dsn` or to `transport`.
-    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Arc<dyn Transport>>) -> Settings {
-        Settings {
-            dsn,
-            spotlight: None,
-            console: false,
-            transport,
-            facts: Facts { release: Some("shop@1.4.0".to_owned()), environment: "production".to_owned(), ..Facts::default() },
-            redactor: Redactor::new(Arc::default(), false),
-            ignored: IgnoredErrors::default(),
-            include_source_context: true,
-            default_fingerprint: true,
-            min_span_duration: Duration::ZERO,
-            security_log: None,
-            enable_logs: true,
-            before_send: None,
-            before_send_transaction: None,
-            http: HttpSettings {
-                connect_timeout: Duration::from_secs(3),
-                request_timeout: Duration::from_secs(10),
-                #[cfg(feature = "reqwest")]
-                client: None,
-                #[cfg(feature = "reqwest")]
-                proxy: None,
-                #[cfg(feature = "rustls")]
-                certificates: Vec::new(),
-            },
-            queue_items: 1000,
-            queue_bytes: 1024 * 1024,
+    pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Arc<dyn Transport>>) -> ExporterSettings {
+        ExporterSettings {
+            delivery: DeliverySettings { dsn, transport, enable_logs: true, queue_bytes: 1024 * 1024, ..DeliverySettings::default() },
+            facts: Facts { release: Some("shop@1.4.0".to_owned()), ..Facts::default() },
+            hooks: Hooks::default(),
+            limits: Limits::default(),
+            privacy: Privacy::default(),
             start_line: None,
         }
     }

@@ -1,12 +1,9 @@
 //! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::hooks::{BeforeSend, BeforeSendTransaction};
-use super::ignore::IgnoredErrors;
+use super::hooks::Hooks;
 use super::item::Item;
 use super::ledger::Load;
 use crate::event::{self, EventRecord};
@@ -15,22 +12,15 @@ use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
     ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction, TransactionSource,
 };
-use crate::record::{LogLine, Record};
+use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
 use crate::{diagnostics, unwind};
 
 pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
-    pub(super) ignored: IgnoredErrors,
-    /// Whether frames get their source lines, if the source files are available.
-    pub(super) include_source_context: bool,
-    /// Whether errors get a fingerprint from their types and their place in the code.
-    pub(super) default_fingerprint: bool,
-    /// Shorter spans are left out if they are finished, successful and childless.
-    pub(super) min_span_duration: Duration,
-    pub(super) before_send: Option<BeforeSend>,
-    pub(super) before_send_transaction: Option<BeforeSendTransaction>,
+    pub(super) hooks: Hooks,
+    pub(super) limits: Limits,
 }
 
 /// An envelope on its way to a destination, and what it counts for.
@@ -101,7 +91,8 @@ impl Pipeline {
                 (envelope, 0)
             }),
             Item::Transaction(record) => {
-                let left_out = if self.min_span_duration.is_zero() { 0 } else { record.leave_out_short_spans(self.min_span_duration) };
+                let shortest = self.limits.min_span_duration;
+                let left_out = if shortest.is_zero() { 0 } else { record.leave_out_short_spans(shortest) };
                 self.seal_transaction(record, left_out, &reports, buffer)
             }
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
@@ -195,18 +186,18 @@ impl Pipeline {
         reports: &[DiscardedEvent],
         buffer: Vec<u8>,
     ) -> Result<(Redacted<SealedEnvelope>, bool), DiscardReason> {
-        if self.ignored.contains(event) {
+        if self.hooks.ignored.contains(event) {
             return Err(DiscardReason::EventProcessor);
         }
         let name = payload::name(&event.scope);
-        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.include_source_context);
-        let fingerprint = fingerprint.as_deref().filter(|_| self.default_fingerprint).unwrap_or_default();
+        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.facts.include_source_context);
+        let fingerprint = fingerprint.as_deref().filter(|_| self.facts.default_fingerprint).unwrap_or_default();
         let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
         let header =
             HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
-        let Some(hook) = &self.before_send else {
+        let Some(hook) = &self.hooks.before_send else {
             let written = self.write(&header, reports, buffer, |open| {
                 open.item(ItemType::Event, None, &payload)?;
                 attach(open)
@@ -242,7 +233,7 @@ impl Pipeline {
         let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
         let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
-        let Some(hook) = &self.before_send_transaction else {
+        let Some(hook) = &self.hooks.before_send_transaction else {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
             return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
         };

@@ -3,35 +3,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hooks::{BeforeSend, BeforeSendTransaction};
-use super::ignore::IgnoredErrors;
+use super::hooks::Hooks;
 use super::security_log::SecurityLog;
 use crate::payload::Facts;
 use crate::protocol::Dsn;
-use crate::redaction::Redactor;
+use crate::record::Limits;
+use crate::redaction::Privacy;
 use crate::transport::{HttpSettings, Transport};
 
-/// What the client hands over. The exporter does not depend on the code that submits items.
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets by name")]
-pub(crate) struct Settings {
+/// Where data goes, and how much of it may wait.
+#[derive(Clone)]
+pub(crate) struct DeliverySettings {
     pub(crate) dsn: Option<Dsn>,
+    /// Replaces HTTP.
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) http: HttpSettings,
     pub(crate) spotlight: Option<::http::Uri>,
     pub(crate) console: bool,
-    pub(crate) transport: Option<Arc<dyn Transport>>,
-    pub(crate) facts: Facts,
-    pub(crate) redactor: Redactor,
-    pub(crate) ignored: IgnoredErrors,
-    pub(crate) include_source_context: bool,
-    pub(crate) default_fingerprint: bool,
-    pub(crate) min_span_duration: Duration,
     pub(crate) security_log: Option<SecurityLog>,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
-    pub(crate) before_send: Option<BeforeSend>,
-    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
-    pub(crate) http: HttpSettings,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            dsn: None,
+            transport: None,
+            http: HttpSettings::default(),
+            spotlight: None,
+            console: false,
+            security_log: None,
+            enable_logs: false,
+            queue_items: 1000,
+            queue_bytes: 12 * 1024 * 1024,
+            shutdown_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl DeliverySettings {
+    /// Whether data goes anywhere: to a server or to a local sink.
+    pub(crate) fn is_on(&self) -> bool {
+        self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
+    }
+}
+
+/// What the client hands over. The exporter does not depend on the code that submits items.
+pub(crate) struct ExporterSettings {
+    pub(crate) delivery: DeliverySettings,
+    pub(crate) facts: Facts,
+    pub(crate) hooks: Hooks,
+    pub(crate) limits: Limits,
+    pub(crate) privacy: Privacy,
     /// The message to log once the exporter has started.
     pub(crate) start_line: Option<String>,
 }

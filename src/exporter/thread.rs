@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::settings::Settings;
+use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::diagnostics;
 use crate::protocol::DiscardReason;
 
 /// Runs until the exporter is closed.
-pub(super) fn run(settings: Settings, shared: &Arc<Shared>) {
+pub(super) fn run(settings: ExporterSettings, shared: &Arc<Shared>) {
     let _end = End { shared };
     mark();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build() {

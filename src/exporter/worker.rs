@@ -8,10 +8,11 @@ use super::item::Item;
 use super::logs::LogBatch;
 use super::pipeline::{Outbound, Pipeline};
 use super::security_log::SecurityFile;
-use super::settings::Settings;
+use super::settings::ExporterSettings;
 use super::shared::{Flush, Shared};
 use crate::diagnostics;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
+use crate::redaction::Redactor;
 
 /// During traffic the worker checks the queue this often, so that requests need not wake it.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -41,24 +42,20 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(settings: Settings, shared: &'a Arc<Shared>) -> Self {
-        let delivery = Delivery::new(&settings, Arc::clone(shared));
+    pub(super) fn new(settings: ExporterSettings, shared: &'a Arc<Shared>) -> Self {
+        let delivery = Delivery::new(&settings.delivery, Arc::clone(shared));
         let now = Instant::now();
         Self {
             shared,
             pipeline: Pipeline {
                 facts: settings.facts,
-                redactor: settings.redactor,
-                ignored: settings.ignored,
-                include_source_context: settings.include_source_context,
-                default_fingerprint: settings.default_fingerprint,
-                min_span_duration: settings.min_span_duration,
-                before_send: settings.before_send,
-                before_send_transaction: settings.before_send_transaction,
+                redactor: Redactor::new(settings.privacy.redaction, settings.privacy.send_default_pii),
+                hooks: settings.hooks,
+                limits: settings.limits,
             },
             delivery,
             logs: LogBatch::default(),
-            security: settings.security_log.map(SecurityFile::new),
+            security: settings.delivery.security_log.map(SecurityFile::new),
             flushes: Vec::new(),
             last_report: now,
             last_sessions: now,

@@ -59,17 +59,20 @@ impl<S, F> SentryService<S, F> {
             let headers = request.headers();
             // Without `keep_failed`, headers are copied only after the decision, and the decision
             // needs the trace headers.
-            let noticed =
-                if settings.keep_failed { copy_headers(headers, &settings.redaction, record) } else { Noticed::in_headers(headers) };
+            let noticed = if settings.sampling.keep_failed {
+                copy_headers(headers, &settings.privacy.redaction, record)
+            } else {
+                Noticed::in_headers(headers)
+            };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
             let decision = continue_or_begin(&self.client, incoming, options.sample_rate, record);
             let extent = Extent::of(decision, settings);
-            if !settings.keep_failed && extent != Extent::Bare {
-                copy_headers(headers, &settings.redaction, record);
+            if !settings.sampling.keep_failed && extent != Extent::Bare {
+                copy_headers(headers, &settings.privacy.redaction, record);
             }
             describe(request, noticed.host, record);
-            if settings.send_default_pii {
-                record.request.client = client_address(headers, peer(request), settings.trusted_hops);
+            if settings.privacy.send_default_pii {
+                record.request.client = client_address(headers, peer(request), settings.privacy.trusted_hops);
             }
             match matched.or(template) {
                 Some(template) => record.name_by_route(template),

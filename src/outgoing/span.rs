@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::propagation::{Target, is_target};
+use crate::protocol::Dsn;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key};
 use crate::scope::{OwnSpan, Scope};
@@ -22,14 +23,15 @@ impl Call {
         let here = Scope::current();
         let Some(settings) = here.settings() else { return Self::default() };
         // Recording the exporter's own requests would produce more of them.
-        if settings.dsn.as_ref().is_some_and(|dsn| dsn.envelope_url().host() == uri.host() && uri.path() == dsn.envelope_url().path()) {
+        let server = settings.delivery.dsn.as_ref().map(Dsn::envelope_url);
+        if server.is_some_and(|server| server.host() == uri.host() && server.path() == uri.path()) {
             return Self::default();
         }
         let mut span = OwnSpan::start("http.client", "auto.http.client.tower", &description(method, uri));
         if let Some(span) = &mut span {
             span.set(|writer| describe(method, uri, writer));
         }
-        if is_target(targets.unwrap_or(&settings.trace_propagation_targets), uri) {
+        if is_target(targets.unwrap_or(&settings.propagation.targets), uri) {
             match &mut span {
                 // The next service's work is a child of this span.
                 Some(span) => span.enter(|| tell(&Scope::current(), headers)),

@@ -9,6 +9,7 @@ mod baggage;
 mod carrier;
 mod outgoing;
 mod sentry_trace;
+mod settings;
 mod target;
 mod traceparent;
 
@@ -20,6 +21,7 @@ pub(crate) use self::baggage::{context, member, of_context};
 pub use self::carrier::Carrier;
 pub(crate) use self::outgoing::Outgoing;
 use self::sentry_trace::SentryTrace;
+pub(crate) use self::settings::PropagationSettings;
 pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{SpanId, TraceId};
 

@@ -27,6 +27,7 @@ mod webhook;
 pub(crate) use envelope::{OpenEnvelope, Redacted, SealedEnvelope};
 pub(crate) use escape::is_plain;
 pub(crate) use redactor::Redactor;
+pub(crate) use rules::Privacy;
 pub use rules::Redaction;
 #[cfg(test)]
 pub(crate) use serializer::redact_json;

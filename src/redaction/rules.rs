@@ -1,6 +1,17 @@
 //! The rules: the built-in ones, and those that users add.
 
+use std::sync::Arc;
+
 use super::names;
+
+/// Which personal and secret data leaves the process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Privacy {
+    pub(crate) redaction: Arc<Redaction>,
+    pub(crate) send_default_pii: bool,
+    /// The number of proxies in front of the service, from which the client's address is derived.
+    pub(crate) trusted_hops: usize,
+}
 
 /// Your own redaction rules; the built-in ones always apply as well.
 ///

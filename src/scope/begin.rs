@@ -9,10 +9,11 @@ use crate::sampling::{self, Decision, SamplingContext, TrustParent};
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own_rate: Option<f64>, record: &mut Record) -> Decision {
     let Some(settings) = client.settings() else { return Decision { sampled: false, rate: 0.0, is_final: true } };
-    let own_organization = settings.dsn.as_ref().and_then(|dsn| dsn.org_id());
+    let own_organization = settings.delivery.dsn.as_ref().and_then(|dsn| dsn.org_id());
     let incoming = incoming.filter(|incoming| sampling::continues(incoming.organization().as_deref(), own_organization));
     let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
-    let trusted = incoming.as_ref().filter(|incoming| incoming.is_own || trusts(settings.trust_parent, incoming, own_organization));
+    let trusted =
+        incoming.as_ref().filter(|incoming| incoming.is_own || trusts(settings.sampling.trust_parent, incoming, own_organization));
     let sample_rand = match (&incoming, trusted) {
         (None, _) => sampling::sample_rand(trace_id),
         (_, Some(trusted)) => {
@@ -24,7 +25,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     };
     let context = SamplingContext {
         route_rate: own_rate,
-        rate: settings.traces_sample_rate,
+        rate: settings.sampling.traces_sample_rate,
         parent: trusted.and_then(|trusted| trusted.sampled),
         // A parent in this process has already spent from the budget.
         is_continued: trusted.is_some_and(|trusted| !trusted.is_own),

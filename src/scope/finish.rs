@@ -47,7 +47,7 @@ impl ScopeState {
     }
 
     fn is_kept(&mut self, client: &Client, has_failed: bool) -> bool {
-        let keeps = client.settings().is_some_and(|settings| settings.keep_failed) && !self.decision.is_final;
+        let keeps = client.settings().is_some_and(|settings| settings.sampling.keep_failed) && !self.decision.is_final;
         let record = &mut self.transaction.record;
         let is_kept = keeps && (has_failed || self.has_failed) && client.may_keep(clock::nanos(record.end));
         if is_kept {

@@ -54,7 +54,7 @@ impl Scope {
     pub(crate) fn outgoing(&self) -> Option<(Outgoing, bool)> {
         let shared = self.shared.as_ref()?;
         let settings = shared.client.settings()?;
-        Some((shared.outgoing(self.span, settings)?, settings.propagate_traceparent))
+        Some((shared.outgoing(self.span, settings)?, settings.propagation.traceparent))
     }
 }
 
@@ -93,18 +93,18 @@ impl ScopeState {
 }
 
 fn own_context(record: &Record, settings: &Settings) -> Option<DynamicSamplingContext> {
-    let dsn = settings.dsn.as_ref()?;
+    let dsn = settings.delivery.dsn.as_ref()?;
     let trace = &record.trace;
     // The context leaves the process in a header, so the name is redacted.
-    let redactor = Redactor::new(Arc::clone(&settings.redaction), settings.send_default_pii);
+    let redactor = Redactor::new(Arc::clone(&settings.privacy.redaction), settings.privacy.send_default_pii);
     Some(DynamicSamplingContext {
         trace_id: trace.trace_id.to_string(),
         public_key: dsn.public_key().to_owned(),
         sample_rate: Some(trace.sample_rate.to_string()),
         sample_rand: Some(format!("0.{:06}", trace.sample_rand)),
         sampled: Some(trace.sampled.to_string()),
-        release: settings.release.clone(),
-        environment: Some(settings.environment.clone()),
+        release: settings.facts.release.clone(),
+        environment: Some(settings.facts.environment.clone()),
         transaction: Some(redactor.text(&payload::name(record)).into_owned()).filter(|name| !name.is_empty()),
         org_id: dsn.org_id().map(str::to_owned),
         replay_id: None,

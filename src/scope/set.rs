@@ -140,7 +140,7 @@ impl Scope {
     pub fn add_attachment(&self, attachment: Attachment) -> &Self {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
         let Some(shared) = &self.shared else { return self };
-        let limit = shared.client.settings().map_or(0, |settings| settings.max_attachment_size);
+        let limit = shared.client.settings().map_or(0, |settings| settings.limits.max_attachment_size);
         let size = attachment.bytes.len();
         let file = Arc::new(attachment);
         let mut is_taken = size <= limit;

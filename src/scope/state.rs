@@ -87,7 +87,7 @@ pub(crate) enum Extent {
 
 impl Extent {
     pub(crate) fn of(decision: Decision, settings: &Settings) -> Self {
-        match (decision.sampled, settings.keep_failed) {
+        match (decision.sampled, settings.sampling.keep_failed) {
             (false, false) => Self::Bare,
             (false, true) if decision.is_final => Self::Errors,
             (true, _) | (false, true) => Self::Spans,
@@ -120,8 +120,8 @@ impl LiveScope {
             let transaction = &mut state.transaction;
             this.start = transaction.record.start;
             transaction.is_recording = extent == Extent::Spans;
-            transaction.spans_limit = settings.max_spans;
-            transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.max_breadcrumbs };
+            transaction.spans_limit = settings.limits.max_spans;
+            transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.limits.max_breadcrumbs };
             *this.recording.get_mut() = transaction.is_recording;
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
             state.decision = decision;
@@ -146,7 +146,7 @@ impl LiveScope {
     pub(super) fn detached(client: Client) -> Self {
         let mut scope = Self::idle(Box::default());
         let state = scope.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let limit = client.settings().map_or(0, |settings| settings.max_breadcrumbs);
+        let limit = client.settings().map_or(0, |settings| settings.limits.max_breadcrumbs);
         state.transaction.breadcrumbs_limit = limit;
         state.transaction.begin("", "");
         Self { client, takes_breadcrumbs: limit > 0, ..scope }

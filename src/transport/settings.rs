@@ -17,3 +17,18 @@ pub(crate) struct HttpSettings {
     #[cfg(feature = "rustls")]
     pub(crate) certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
 }
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(10),
+            #[cfg(feature = "reqwest")]
+            client: None,
+            #[cfg(feature = "reqwest")]
+            proxy: None,
+            #[cfg(feature = "rustls")]
+            certificates: Vec::new(),
+        }
+    }
+}

@@ -18,7 +18,7 @@ impl ConfigBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.ignored.types.extend(types.into_iter().map(Into::into));
+        self.settings.hooks.ignored.types.extend(types.into_iter().map(Into::into));
         self
     }
 
@@ -31,7 +31,7 @@ impl ConfigBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.ignored.messages.extend(parts.into_iter().map(Into::into).filter(|part| !part.is_empty()));
+        self.settings.hooks.ignored.messages.extend(parts.into_iter().map(Into::into).filter(|part| !part.is_empty()));
         self
     }
 
@@ -40,7 +40,7 @@ impl ConfigBuilder {
     /// Use it for the 503 of a service that sheds load, for example. Ignored events are counted as
     /// dropped.
     pub fn ignore_error_statuses(mut self, codes: impl IntoIterator<Item = u16>) -> Self {
-        self.ignored.statuses.extend(codes);
+        self.settings.hooks.ignored.statuses.extend(codes);
         self
     }
 
@@ -53,7 +53,7 @@ impl ConfigBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.ignored.targets.extend(targets.into_iter().map(Into::into).filter(|target| !target.is_empty()));
+        self.settings.hooks.ignored.targets.extend(targets.into_iter().map(Into::into).filter(|target| !target.is_empty()));
         self
     }
 
@@ -61,9 +61,8 @@ impl ConfigBuilder {
     ///
     /// This works if the source files are on the machine: in development, or if sources are
     /// deployed. The lines are redacted like any text. Defaults to `true`.
-    pub fn include_source_context(mut self, read: bool) -> Self {
-        self.include_source_context = Some(read);
-        self
+    pub fn include_source_context(self, read: bool) -> Self {
+        self.set("include_source_context", |settings| settings.facts.include_source_context = read)
     }
 
     /// Whether errors with stack frames carry a fingerprint, by which the server groups them into
@@ -74,17 +73,15 @@ impl ConfigBuilder {
     /// changing numbers in a message, or moved lines, do not create new issues. With `false`, the
     /// server's own rules apply. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint)
     /// overrides both. Defaults to `true`.
-    pub fn default_fingerprint(mut self, send: bool) -> Self {
-        self.default_fingerprint = Some(send);
-        self
+    pub fn default_fingerprint(self, send: bool) -> Self {
+        self.set("default_fingerprint", |settings| settings.facts.default_fingerprint = send)
     }
 
     /// The largest size, in bytes, of an [attachment](crate::Scope::add_attachment).
     ///
     /// Defaults to 1 MiB.
-    pub fn max_attachment_size(mut self, bytes: usize) -> Self {
-        self.max_attachment_size = Some(bytes);
-        self
+    pub fn max_attachment_size(self, bytes: usize) -> Self {
+        self.set("max_attachment_size", |settings| settings.limits.max_attachment_size = bytes)
     }
 
     /// Whether to send `tracing` events as structured logs as well, with their fields and linked to
@@ -93,9 +90,8 @@ impl ConfigBuilder {
     /// This covers all events that pass the level of the [`TracingLayer`](crate::TracingLayer),
     /// inside and outside requests. Logs are collected for at most five seconds and sent in batches
     /// of at most 100. At most 1,000 logs wait. Defaults to `false`.
-    pub fn enable_logs(mut self, send: bool) -> Self {
-        self.enable_logs = Some(send);
-        self
+    pub fn enable_logs(self, send: bool) -> Self {
+        self.set("enable_logs", |settings| settings.delivery.enable_logs = send)
     }
 
     /// Also writes `tracing` events with the target `security`, and the targets below it, to a
@@ -116,15 +112,15 @@ impl ConfigBuilder {
     /// [`build`](Self::build) fails if the folder does not exist, or if the path is not a regular
     /// file.
     pub fn security_log(mut self, path: impl Into<PathBuf>) -> Self {
-        self.security_log = Some(path.into());
-        self
+        self.texts.security_log = Some(path.into());
+        self.set("security_log", |_| {})
     }
 
     /// Sets the target of the events that the [security log](Self::security_log) records.
     ///
     /// Defaults to `security`.
     pub fn security_target(mut self, target: impl Into<String>) -> Self {
-        self.security_target = Some(target.into());
+        self.texts.security_target = Some(target.into());
         self
     }
 
@@ -143,16 +139,14 @@ impl ConfigBuilder {
     ///     Some(event)
     /// });
     /// ```
-    pub fn before_send(mut self, hook: impl Fn(Event) -> Option<Event> + Send + Sync + 'static) -> Self {
-        self.before_send = Some(Arc::new(hook));
-        self
+    pub fn before_send(self, hook: impl Fn(Event) -> Option<Event> + Send + Sync + 'static) -> Self {
+        self.set("before_send", |settings| settings.hooks.before_send = Some(Arc::new(hook)))
     }
 
     /// Sets a hook that sees every transaction before it is redacted and sent.
     ///
     /// See [`before_send`](Self::before_send).
-    pub fn before_send_transaction(mut self, hook: impl Fn(Transaction) -> Option<Transaction> + Send + Sync + 'static) -> Self {
-        self.before_send_transaction = Some(Arc::new(hook));
-        self
+    pub fn before_send_transaction(self, hook: impl Fn(Transaction) -> Option<Transaction> + Send + Sync + 'static) -> Self {
+        self.set("before_send_transaction", |settings| settings.hooks.before_send_transaction = Some(Arc::new(hook)))
     }
 }

@@ -10,33 +10,29 @@ impl ConfigBuilder {
     /// The number of items that may wait for the exporter.
     ///
     /// Defaults to 1,000.
-    pub fn queue_items(mut self, items: usize) -> Self {
-        self.queue_items = Some(items);
-        self
+    pub fn queue_items(self, items: usize) -> Self {
+        self.set("queue", |settings| settings.delivery.queue_items = items)
     }
 
     /// The number of bytes that may wait for the exporter.
     ///
     /// Defaults to 12 MiB.
-    pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.queue_bytes = Some(bytes);
-        self
+    pub fn queue_bytes(self, bytes: usize) -> Self {
+        self.set("queue", |settings| settings.delivery.queue_bytes = bytes)
     }
 
     /// How long connecting to the server may take, including the handshakes of TLS and a proxy.
     ///
     /// Defaults to 3 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set("connect_timeout", |settings| settings.delivery.http.connect_timeout = timeout)
     }
 
     /// How long one attempt to send may take in total.
     ///
     /// Defaults to 10 s.
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = Some(timeout);
-        self
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.set("request_timeout", |settings| settings.delivery.http.request_timeout = timeout)
     }
 
     /// Sends with this HTTP client instead of ours. Needs the feature `reqwest`.
@@ -66,9 +62,8 @@ impl ConfigBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "reqwest")]
-    pub fn http_client(mut self, client: reqwest::Client) -> Self {
-        self.http_client = Some(client);
-        self
+    pub fn http_client(self, client: reqwest::Client) -> Self {
+        self.set("http_client", |settings| settings.delivery.http.client = Some(client))
     }
 
     /// Sends through this proxy. Needs the feature `reqwest`.
@@ -94,9 +89,8 @@ impl ConfigBuilder {
     /// assert!(builder.proxy("gopher://proxy.internal").build().is_err());
     /// ```
     #[cfg(feature = "reqwest")]
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
-        self
+    pub fn proxy(self, url: impl Into<String>) -> Self {
+        self.set("proxy", |settings| settings.delivery.http.proxy = Some(url.into()))
     }
 
     /// Trusts the authorities of these certificates, besides those that the platform trusts. Needs
@@ -119,33 +113,31 @@ impl ConfigBuilder {
     /// ```
     #[cfg(feature = "rustls")]
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca_certificates.push(pem.into());
-        self
+        self.texts.ca_certificates.push(pem.into());
+        self.set("ca_certificate", |_| {})
     }
 
     /// How long dropping the guard or the last client may wait for delivery.
     ///
     /// Defaults to 2 s.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = Some(timeout);
-        self
+    pub fn shutdown_timeout(self, timeout: Duration) -> Self {
+        self.set("shutdown_timeout", |settings| settings.delivery.shutdown_timeout = timeout)
     }
 
     /// Prints recorded data to standard output: transactions as trees, errors with their chain.
     ///
     /// This is for development. It counts as a sink: everything is recorded even without a DSN.
     /// Defaults to `false`.
-    pub fn console(mut self, print: bool) -> Self {
-        self.console = print;
-        self
+    pub fn console(self, print: bool) -> Self {
+        self.set("console", |settings| settings.delivery.console = print)
     }
 
     /// Sends a copy of everything to a Spotlight sidecar at this URL.
     ///
     /// It counts as a sink: everything is recorded even without a DSN. Defaults to none.
     pub fn spotlight(mut self, url: impl Into<String>) -> Self {
-        self.spotlight = Some(url.into());
-        self
+        self.texts.spotlight = Some(url.into());
+        self.set("spotlight", |_| {})
     }
 
     /// Sends every envelope by a transport of your own instead of our HTTP client.
@@ -172,8 +164,7 @@ impl ConfigBuilder {
     /// assert!(String::from_utf8(received.recv()?)?.contains("hello"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Arc::new(transport));
-        self
+    pub fn transport(self, transport: impl Transport) -> Self {
+        self.set("transport", |settings| settings.delivery.transport = Some(Arc::new(transport)))
     }
 }

@@ -3,7 +3,6 @@
 mod events;
 mod export;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +10,11 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::env::{Environment, Role};
-use super::settings::Settings;
+use super::settings::{Settings, Source};
 use crate::error::Error;
-use crate::exporter::{BeforeSend, BeforeSendTransaction, IgnoredErrors};
 use crate::redaction::Redaction;
 use crate::sampling::TrustParent;
 use crate::status_codes::StatusCodes;
-use crate::transport::Transport;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
 ///
@@ -26,51 +23,22 @@ use crate::transport::Transport;
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `init`"]
 pub struct ConfigBuilder {
+    /// Explicit values and defaults.
+    pub(in crate::client) settings: Settings,
+    pub(in crate::client) texts: Texts,
+    pub(in crate::client) from_environment: Environment,
+}
+
+/// Explicit values that [`build`](ConfigBuilder::build) reads and checks.
+#[derive(Clone, Default)]
+pub(in crate::client) struct Texts {
     pub(in crate::client) dsn: Option<String>,
-    pub(in crate::client) environment: Option<String>,
-    pub(in crate::client) release: Option<String>,
-    pub(in crate::client) server_name: Option<String>,
-    pub(in crate::client) traces_sample_rate: Option<f64>,
-    pub(in crate::client) keep_failed: Option<bool>,
-    pub(in crate::client) auto_session_tracking: Option<bool>,
-    pub(in crate::client) trust_parent: Option<TrustParent>,
-    pub(in crate::client) trace_propagation_targets: Vec<String>,
-    pub(in crate::client) propagate_traceparent: Option<bool>,
-    pub(in crate::client) failed_status_codes: Option<StatusCodes>,
-    pub(in crate::client) send_default_pii: Option<bool>,
-    pub(in crate::client) trusted_hops: Option<usize>,
-    pub(in crate::client) redaction: Redaction,
-    pub(in crate::client) ignored: IgnoredErrors,
-    pub(in crate::client) include_source_context: Option<bool>,
-    pub(in crate::client) default_fingerprint: Option<bool>,
-    pub(in crate::client) max_attachment_size: Option<usize>,
-    pub(in crate::client) enable_logs: Option<bool>,
-    pub(in crate::client) security_log: Option<PathBuf>,
-    pub(in crate::client) security_target: Option<String>,
-    pub(in crate::client) slow_query_threshold: Option<Duration>,
-    pub(in crate::client) min_span_duration: Option<Duration>,
-    pub(in crate::client) max_breadcrumbs: Option<usize>,
-    pub(in crate::client) max_spans: Option<usize>,
-    pub(in crate::client) queue_items: Option<usize>,
-    pub(in crate::client) queue_bytes: Option<usize>,
-    pub(in crate::client) connect_timeout: Option<Duration>,
-    pub(in crate::client) request_timeout: Option<Duration>,
-    #[cfg(feature = "reqwest")]
-    pub(in crate::client) http_client: Option<reqwest::Client>,
-    #[cfg(feature = "reqwest")]
-    pub(in crate::client) proxy: Option<String>,
+    pub(in crate::client) spotlight: Option<String>,
     #[cfg(feature = "rustls")]
     pub(in crate::client) ca_certificates: Vec<Vec<u8>>,
-    pub(in crate::client) shutdown_timeout: Option<Duration>,
-    pub(in crate::client) console: bool,
-    pub(in crate::client) spotlight: Option<String>,
-    pub(in crate::client) transport: Option<Arc<dyn Transport>>,
-    pub(in crate::client) panic_hook: Option<bool>,
-    pub(in crate::client) debug: Option<bool>,
-    pub(in crate::client) tags: BTreeMap<String, String>,
-    pub(in crate::client) before_send: Option<BeforeSend>,
-    pub(in crate::client) before_send_transaction: Option<BeforeSendTransaction>,
-    pub(in crate::client) from_environment: Environment,
+    pub(in crate::client) security_log: Option<PathBuf>,
+    pub(in crate::client) security_target: Option<String>,
+    pub(in crate::client) trace_propagation_targets: Vec<String>,
 }
 
 impl ConfigBuilder {
@@ -138,32 +106,29 @@ impl ConfigBuilder {
     ///
     /// A blank text means off. Defaults to none: everything is a no-op.
     pub fn dsn(mut self, dsn: impl Into<String>) -> Self {
-        self.dsn = Some(dsn.into());
-        self
+        self.texts.dsn = Some(dsn.into());
+        self.set("dsn", |_| {})
     }
 
     /// The environment the service runs in: at most 64 characters, no slash, not `none`.
     ///
     /// Defaults to `production`.
-    pub fn environment(mut self, environment: impl Into<String>) -> Self {
-        self.environment = Some(environment.into());
-        self
+    pub fn environment(self, environment: impl Into<String>) -> Self {
+        self.set("environment", |settings| settings.facts.environment = environment.into())
     }
 
     /// The version of the service, such as [`release!()`](crate::release!).
     ///
     /// At most 200 characters, no slash, not `latest`. Defaults to none.
-    pub fn release(mut self, release: impl Into<String>) -> Self {
-        self.release = Some(release.into());
-        self
+    pub fn release(self, release: impl Into<String>) -> Self {
+        self.set("release", |settings| settings.facts.release = Some(release.into()))
     }
 
     /// The name of the machine.
     ///
     /// Defaults to none, because a host name can reveal its owner.
-    pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
-        self
+    pub fn server_name(self, name: impl Into<String>) -> Self {
+        self.set("server_name", |settings| settings.facts.server_name = Some(name.into()))
     }
 
     /// The share of transactions to send, from `0.0` to `1.0`.
@@ -175,9 +140,8 @@ impl ConfigBuilder {
     /// # Errors
     ///
     /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
-    pub fn traces_sample_rate(mut self, rate: f64) -> Self {
-        self.traces_sample_rate = Some(rate);
-        self
+    pub fn traces_sample_rate(self, rate: f64) -> Self {
+        self.set("traces_sample_rate", |settings| settings.sampling.traces_sample_rate = rate)
     }
 
     /// Whether to send the transaction of a failed request even if it was not sampled.
@@ -189,9 +153,8 @@ impl ConfigBuilder {
     ///
     /// With `false`, only the ids, route and URL of an unsampled request are recorded. Its events
     /// then carry neither headers nor breadcrumbs.
-    pub fn keep_failed(mut self, keep: bool) -> Self {
-        self.keep_failed = Some(keep);
-        self
+    pub fn keep_failed(self, keep: bool) -> Self {
+        self.set("keep_failed", |settings| settings.sampling.keep_failed = keep)
     }
 
     /// Whether to count requests for release health.
@@ -200,17 +163,15 @@ impl ConfigBuilder {
     /// per minute are sent once a minute, regardless of sampling. This needs a
     /// [`release`](Self::release), and ignored routes are not counted. An event that `before_send`
     /// drops still counts as a captured error. Defaults to `true`.
-    pub fn auto_session_tracking(mut self, track: bool) -> Self {
-        self.auto_session_tracking = Some(track);
-        self
+    pub fn auto_session_tracking(self, track: bool) -> Self {
+        self.set("auto_session_tracking", |settings| settings.auto_session_tracking = track)
     }
 
     /// How far the sampling decisions of other services are followed.
     ///
     /// Defaults to [`TrustParent::Always`].
-    pub fn trust_parent(mut self, trust: TrustParent) -> Self {
-        self.trust_parent = Some(trust);
-        self
+    pub fn trust_parent(self, trust: TrustParent) -> Self {
+        self.set("trust_parent", |settings| settings.sampling.trust_parent = trust)
     }
 
     /// The hosts or URLs that receive trace headers, so that they can continue the trace.
@@ -234,16 +195,15 @@ impl ConfigBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.trace_propagation_targets.extend(targets.into_iter().map(Into::into));
-        self
+        self.texts.trace_propagation_targets.extend(targets.into_iter().map(Into::into));
+        self.set("trace_propagation_targets", |_| {})
     }
 
     /// Whether outgoing requests carry W3C's `traceparent` in addition to `sentry-trace`.
     ///
     /// Use it for services that support only `traceparent`. Defaults to `false`.
-    pub fn propagate_traceparent(mut self, send: bool) -> Self {
-        self.propagate_traceparent = Some(send);
-        self
+    pub fn propagate_traceparent(self, send: bool) -> Self {
+        self.set("propagate_traceparent", |settings| settings.propagation.traceparent = send)
     }
 
     /// The response codes that count as a failure of this service.
@@ -263,18 +223,16 @@ impl ConfigBuilder {
     /// let config = Config::builder().failed_status_codes(StatusCodes::from(500..=599).with(429)).build()?;
     /// # Ok::<(), tower_sentry::Error>(())
     /// ```
-    pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
-        self.failed_status_codes = Some(codes.into());
-        self
+    pub fn failed_status_codes(self, codes: impl Into<StatusCodes>) -> Self {
+        self.set("failed_status_codes", |settings| settings.failed_status_codes = codes.into())
     }
 
     /// Whether to send data that may identify a person.
     ///
     /// This covers headers like `X-Forwarded-For` and `Via`, and the client's address (see
     /// [`trusted_hops`](Self::trusted_hops)). Credentials are never sent. Defaults to `false`.
-    pub fn send_default_pii(mut self, send: bool) -> Self {
-        self.send_default_pii = Some(send);
-        self
+    pub fn send_default_pii(self, send: bool) -> Self {
+        self.set("send_default_pii", |settings| settings.privacy.send_default_pii = send)
     }
 
     /// The number of your own proxies in front of this service, from which the client's address is
@@ -287,40 +245,35 @@ impl ConfigBuilder {
     ///
     /// Defaults to 0: the address of the connection's peer, which needs axum's
     /// `into_make_service_with_connect_info::<SocketAddr>()`.
-    pub fn trusted_hops(mut self, proxies: usize) -> Self {
-        self.trusted_hops = Some(proxies);
-        self
+    pub fn trusted_hops(self, proxies: usize) -> Self {
+        self.set("trusted_hops", |settings| settings.privacy.trusted_hops = proxies)
     }
 
     /// Sets redaction rules in addition to the built-in ones.
-    pub fn redaction(mut self, rules: Redaction) -> Self {
-        self.redaction = rules;
-        self
+    pub fn redaction(self, rules: Redaction) -> Self {
+        self.set("redaction", |settings| settings.privacy.redaction = Arc::new(rules))
     }
 
     /// The duration from which a database query is marked as slow (`tower_sentry.slow` on its
     /// span).
     ///
     /// Defaults to 100 ms.
-    pub fn slow_query_threshold(mut self, duration: Duration) -> Self {
-        self.slow_query_threshold = Some(duration);
-        self
+    pub fn slow_query_threshold(self, duration: Duration) -> Self {
+        self.set("slow_query_threshold", |settings| settings.facts.slow_query = duration)
     }
 
     /// Leaves out spans shorter than this, if they were successful and have no children.
     ///
     /// They are counted as dropped. Defaults to zero: no spans are left out.
-    pub fn min_span_duration(mut self, duration: Duration) -> Self {
-        self.min_span_duration = Some(duration);
-        self
+    pub fn min_span_duration(self, duration: Duration) -> Self {
+        self.set("min_span_duration", |settings| settings.limits.min_span_duration = duration)
     }
 
     /// The number of breadcrumbs that a request keeps; the oldest are removed first.
     ///
     /// With 0, none are kept. Defaults to 100.
-    pub fn max_breadcrumbs(mut self, count: usize) -> Self {
-        self.max_breadcrumbs = Some(count);
-        self
+    pub fn max_breadcrumbs(self, count: usize) -> Self {
+        self.set("max_breadcrumbs", |settings| settings.limits.max_breadcrumbs = count)
     }
 
     /// The number of spans that a transaction keeps.
@@ -331,18 +284,16 @@ impl ConfigBuilder {
     /// # Errors
     ///
     /// [`build`](Self::build) fails if `count` is above 1,000: servers refuse larger transactions.
-    pub fn max_spans(mut self, count: usize) -> Self {
-        self.max_spans = Some(count);
-        self
+    pub fn max_spans(self, count: usize) -> Self {
+        self.set("max_spans", |settings| settings.limits.max_spans = count)
     }
 
     /// Whether to report panics with a panic hook.
     ///
     /// The hook is installed once per process and then calls the hook that was there before.
     /// Defaults to `true`.
-    pub fn panic_hook(mut self, install: bool) -> Self {
-        self.panic_hook = Some(install);
-        self
+    pub fn panic_hook(self, install: bool) -> Self {
+        self.set("panic_hook", |settings| settings.panic_hook = install)
     }
 
     /// Whether the crate's own messages also go to standard error.
@@ -353,16 +304,21 @@ impl ConfigBuilder {
     /// go to standard error in any case.
     ///
     /// Once one client enables it, it is on for the whole process. Defaults to `false`.
-    pub fn debug(mut self, debug: bool) -> Self {
-        self.debug = Some(debug);
-        self
+    pub fn debug(self, debug: bool) -> Self {
+        self.set("debug", |settings| settings.debug = debug)
     }
 
     /// Adds a tag to everything this process sends.
     ///
     /// A tag of the same name on a scope takes precedence.
-    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.tags.insert(name.into(), value.into());
+    pub fn tag(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.set("tag", |settings| drop(settings.facts.tags.insert(name.into(), value.into())))
+    }
+
+    /// Changes a setting. `setting` is the name of its row in the output of [`Config`].
+    fn set(mut self, setting: &'static str, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self.settings.sources.push((setting, Source::Builder));
         self
     }
 
@@ -381,7 +337,10 @@ impl ConfigBuilder {
 impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The DSN is still plain text here, and contains a key.
-        f.debug_struct("ConfigBuilder").field("environment", &self.environment).field("release", &self.release).finish_non_exhaustive()
+        f.debug_struct("ConfigBuilder")
+            .field("environment", &self.settings.facts.environment)
+            .field("release", &self.settings.facts.release)
+            .finish_non_exhaustive()
     }
 }
 

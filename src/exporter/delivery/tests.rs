@@ -10,7 +10,7 @@ use crate::redaction::Redactor;
 
 fn delivery() -> Delivery {
     let dsn = "http://key@127.0.0.1:1/1".parse().expect("a DSN");
-    Delivery::new(&settings(Some(dsn), None), shared())
+    Delivery::new(&settings(Some(dsn), None).delivery, shared())
 }
 
 /// An envelope with an error of about this many bytes.
