@@ -6,8 +6,8 @@ use super::{EventId, TraceId};
 
 /// Reports that a run of a cron job has started or ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CheckIn {
+#[expect(clippy::struct_field_names, reason = "as the protocol names it")]
+pub(crate) struct CheckIn {
     /// The id of the run, the same at its start and its end.
     pub check_in_id: EventId,
     /// The slug of the job: at most 50 characters of `a-z 0-9 _ -`.
@@ -36,8 +36,7 @@ pub struct CheckIn {
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum CheckInStatus {
+pub(crate) enum CheckInStatus {
     /// The run has started.
     InProgress,
     /// The run succeeded.
@@ -48,23 +47,21 @@ pub enum CheckInStatus {
 
 /// The contexts of a [`CheckIn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CheckInContexts {
+pub(crate) struct CheckInContexts {
     /// The trace.
     pub trace: CheckInTrace,
 }
 
 /// The trace of a [`CheckIn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CheckInTrace {
+pub(crate) struct CheckInTrace {
     /// The id of the trace.
     pub trace_id: TraceId,
 }
 
 impl CheckInContexts {
     /// Contexts for a run in this trace.
-    pub const fn of(trace_id: TraceId) -> Self {
+    pub(crate) const fn of(trace_id: TraceId) -> Self {
         Self { trace: CheckInTrace { trace_id } }
     }
 }

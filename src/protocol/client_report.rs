@@ -9,8 +9,7 @@ use super::Timestamp;
 /// The order is that of the server's table. Only categories that this crate uses are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Category {
+pub(crate) enum Category {
     /// Error events and messages.
     Error,
     /// Transactions.
@@ -39,11 +38,11 @@ pub enum Category {
 
 impl Category {
     /// All categories that are counted.
-    pub const COUNTED: &'static [Self] =
+    pub(crate) const COUNTED: &'static [Self] =
         &[Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
 
     /// The name in the protocol.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Transaction => "transaction",
@@ -108,8 +107,7 @@ impl DiscardReason {
 
 /// Counts of data that was dropped since the last report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ClientReport {
+pub(crate) struct ClientReport {
     /// The time of the report.
     pub timestamp: Timestamp,
     /// One row for each reason and category.
@@ -118,15 +116,14 @@ pub struct ClientReport {
 
 impl ClientReport {
     /// Creates a report with the current time.
-    pub fn new(discarded_events: Vec<DiscardedEvent>) -> Self {
+    pub(crate) fn new(discarded_events: Vec<DiscardedEvent>) -> Self {
         Self { timestamp: Timestamp::now(), discarded_events }
     }
 }
 
 /// One row of a [`ClientReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct DiscardedEvent {
+pub(crate) struct DiscardedEvent {
     /// The reason.
     pub reason: DiscardReason,
     /// The category.
@@ -137,7 +134,7 @@ pub struct DiscardedEvent {
 
 impl DiscardedEvent {
     /// Creates a row.
-    pub const fn new(reason: DiscardReason, category: Category, quantity: u64) -> Self {
+    pub(crate) const fn new(reason: DiscardReason, category: Category, quantity: u64) -> Self {
         Self { reason, category, quantity }
     }
 }

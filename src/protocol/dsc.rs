@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 /// text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[non_exhaustive]
-pub struct DynamicSamplingContext {
+pub(crate) struct DynamicSamplingContext {
     /// The id of the trace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
@@ -46,7 +45,7 @@ impl DynamicSamplingContext {
     /// Whether the server can read it.
     ///
     /// One invalid value makes the server discard all of it.
-    pub fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         self.public_key.len() == 32
             // The server also accepts dashes.
             && self.trace_id.parse::<super::EventId>().is_ok_and(|id| !id.is_nil())
@@ -88,6 +87,22 @@ mod tests {
 
         for (context, expected) in rows {
             assert_eq!(context.is_readable(), expected, "{context:?}");
+        }
+    }
+
+    #[test]
+    fn sampling_contexts_are_readable_exactly_where_the_server_reads_them() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/dsc_relay.json")).unwrap();
+        for case in vectors["cases"].as_array().unwrap() {
+            let mut members = case[0].clone();
+            for member in members.as_object_mut().unwrap().values_mut() {
+                // The server takes numbers and booleans as well, where baggage has only text.
+                if member.is_number() || member.is_boolean() {
+                    *member = member.to_string().into();
+                }
+            }
+            let context: DynamicSamplingContext = serde_json::from_value(members).unwrap();
+            assert_eq!(context.is_readable(), case[1], "{case}");
         }
     }
 }

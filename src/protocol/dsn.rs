@@ -13,19 +13,8 @@ use super::address;
 /// The form is `{scheme}://{public_key}@{host}{path}/{project_id}`. A legacy secret (`key:secret@`)
 /// is accepted but never sent. The host must be ASCII; use `xn--…` for other names. `Debug` and
 /// `Display` mask the key.
-///
-/// # Examples
-///
-/// ```
-/// use tower_sentry::protocol::Dsn;
-///
-/// let dsn: Dsn = "https://0123456789abcdef0123456789abcdef@o123.ingest.us.sentry.io/42".parse()?;
-/// assert_eq!(dsn.envelope_url(), "https://o123.ingest.us.sentry.io/api/42/envelope/");
-/// assert_eq!(dsn.org_id(), Some("123"));
-/// # Ok::<(), tower_sentry::protocol::InvalidDsn>(())
-/// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Dsn {
+pub(crate) struct Dsn {
     envelope_url: Uri,
     public_key: String,
     project_id: String,
@@ -34,29 +23,24 @@ pub struct Dsn {
 
 impl Dsn {
     /// The URL to which envelopes are posted.
-    pub fn envelope_url(&self) -> &Uri {
+    pub(crate) fn envelope_url(&self) -> &Uri {
         &self.envelope_url
     }
 
     /// The key that allows writing to the project.
-    pub fn public_key(&self) -> &str {
+    pub(crate) fn public_key(&self) -> &str {
         &self.public_key
-    }
-
-    /// The id of the project.
-    pub fn project_id(&self) -> &str {
-        &self.project_id
     }
 
     /// The id of the organisation, if the host contains it (`o123.ingest…`).
     ///
     /// Self-hosted servers have none.
-    pub fn org_id(&self) -> Option<&str> {
+    pub(crate) fn org_id(&self) -> Option<&str> {
         self.org_id.as_deref()
     }
 
     /// Whether envelopes are sent over TLS.
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.envelope_url.scheme_str() == Some("https")
     }
 }
@@ -108,8 +92,7 @@ impl fmt::Debug for Dsn {
 ///
 /// The error never contains the text, because that contains a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidDsn {
+pub(crate) enum InvalidDsn {
     /// There is no host.
     Host,
     /// The text is not a URL.
@@ -164,5 +147,27 @@ mod tests {
 
         assert!(plain.is_ok());
         assert_eq!(read(" \thttps://0123456789abcdef0123456789abcdef@sentry.example/42\r\n"), plain);
+    }
+
+    #[test]
+    fn dsns_are_read_as_specified() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/dsn.json")).unwrap();
+        for case in vectors["cases"].as_array().unwrap() {
+            let text = case["dsn"].as_str().unwrap();
+            if case["noop"] == true {
+                continue;
+            }
+            let parsed = text.parse::<Dsn>();
+            assert_eq!(parsed.is_ok(), case["ok"] == true, "{case}");
+            if let Ok(dsn) = parsed {
+                assert_eq!(dsn.envelope_url().to_string(), case["envelope_url"].as_str().unwrap());
+                assert_eq!(
+                    (dsn.public_key(), dsn.project_id.as_str()),
+                    (case["public_key"].as_str().unwrap(), case["project_id"].as_str().unwrap())
+                );
+                assert_eq!(dsn.org_id(), case["org_id"].as_str());
+                assert!(!format!("{dsn:?} {dsn}").contains(dsn.public_key()), "the key shows");
+            }
+        }
     }
 }

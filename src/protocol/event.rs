@@ -41,7 +41,7 @@ pub struct Event {
     pub environment: Option<String>,
     /// The SDK that wrote the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sdk: Option<SdkInfo>,
+    pub(crate) sdk: Option<SdkInfo>,
     /// The message, if there is no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logentry: Option<LogEntry>,

@@ -83,8 +83,7 @@ impl Feedback {
 
 /// The item that carries feedback: an event with the feedback as a context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FeedbackEvent {
+pub(crate) struct FeedbackEvent {
     /// The id of the item.
     pub event_id: EventId,
     /// The time of the feedback.
@@ -109,8 +108,7 @@ pub struct FeedbackEvent {
 
 /// The contexts of a [`FeedbackEvent`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FeedbackContexts {
+pub(crate) struct FeedbackContexts {
     /// The feedback.
     pub feedback: Feedback,
     /// The trace of the request that received it.
@@ -119,8 +117,7 @@ pub struct FeedbackContexts {
 
 /// The trace of the request that received the feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FeedbackTrace {
+pub(crate) struct FeedbackTrace {
     /// The id of the trace.
     pub trace_id: TraceId,
     /// The id of the root span.
@@ -129,7 +126,7 @@ pub struct FeedbackTrace {
 
 impl FeedbackEvent {
     /// Creates an item with a new id and the current time.
-    pub fn new(feedback: Feedback, trace_id: TraceId, span_id: SpanId) -> Self {
+    pub(crate) fn new(feedback: Feedback, trace_id: TraceId, span_id: SpanId) -> Self {
         Self {
             event_id: EventId::new(),
             timestamp: Timestamp::now(),

@@ -1,7 +1,7 @@
-//! Types of Sentry's envelope protocol: payloads, ids and framing.
+//! Types of Sentry's envelope protocol: payloads and ids.
 //!
-//! These types do not depend on requests, layers or exporters. They follow the protocol's documents
-//! exactly, with one file per payload:
+//! Public are the types that hooks receive, and those that you create: [`Monitor`], [`Feedback`],
+//! [`Attachment`]. They follow the protocol's documents exactly:
 //!
 //! - Optional fields are left out if they are empty.
 //! - Timestamps are seconds, with microseconds as decimals.
@@ -36,20 +36,23 @@ mod user;
 
 pub use attachment::Attachment;
 pub use breadcrumb::Breadcrumb;
-pub use check_in::{CheckIn, CheckInContexts, CheckInStatus, CheckInTrace, IntervalUnit, Monitor, Schedule};
-pub use client_report::{Category, ClientReport, DiscardReason, DiscardedEvent};
+pub(crate) use check_in::{CheckIn, CheckInContexts, CheckInStatus};
+pub use check_in::{IntervalUnit, Monitor, Schedule};
+pub use client_report::DiscardReason;
+pub(crate) use client_report::{Category, ClientReport, DiscardedEvent};
 pub use contexts::{Contexts, TraceContext};
 pub use debug_meta::{DebugImage, DebugMeta};
-pub use dsc::DynamicSamplingContext;
-pub use dsn::{Dsn, InvalidDsn};
-pub use envelope::{EnvelopeFrame, EnvelopeHeader, InvalidEnvelope, ItemHeader, ItemType, SdkInfo, SdkPackage, SdkSettings, parse};
+pub(crate) use dsc::DynamicSamplingContext;
+pub(crate) use dsn::Dsn;
+pub(crate) use envelope::{EnvelopeHeader, ItemType, SdkInfo, parse};
 pub use event::{Event, LogEntry};
 pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
-pub use feedback::{Feedback, FeedbackContexts, FeedbackEvent, FeedbackTrace};
+pub use feedback::Feedback;
+pub(crate) use feedback::FeedbackEvent;
 pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
 pub use request::Request;
-pub use session::{SessionAggregate, SessionAggregates, SessionAttributes};
+pub(crate) use session::{SessionAggregate, SessionAggregates};
 pub use span::Span;
 pub use status::SpanStatus;
 pub use timestamp::Timestamp;

@@ -39,7 +39,7 @@ pub struct Transaction {
     pub server_name: Option<String>,
     /// The SDK that wrote the transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sdk: Option<SdkInfo>,
+    pub(crate) sdk: Option<SdkInfo>,
     /// Searchable tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,

@@ -9,7 +9,6 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_sentry::protocol::{ItemType, parse};
 use tower_sentry::test::{Captured, client_with};
 use tower_sentry::{Config, ConfigBuilder, SentryLayer, TracingLayer};
 use tracing::level_filters::LevelFilter;
@@ -54,17 +53,12 @@ async fn heard(config: ConfigBuilder, layer: impl FnOnce(TracingLayer) -> Tracin
 }
 
 /// The payloads of one kind, as they would be sent.
-fn payloads(captured: &Captured, kind: ItemType) -> Vec<Value> {
-    let of = |envelope: &Vec<u8>| {
-        let (_, items) = parse(envelope).unwrap();
-        let items = items.into_iter().filter(|item| item.header.kind == kind);
-        items.map(|item| serde_json::from_slice(item.payload).unwrap()).collect::<Vec<Value>>()
-    };
-    captured.envelopes().iter().flat_map(of).collect()
+fn payloads(captured: &Captured, kind: &str) -> Vec<Value> {
+    support::payloads_in(&captured.envelopes(), kind)
 }
 
 fn sent_logs(captured: &Captured) -> Vec<Value> {
-    payloads(captured, ItemType::Log).iter().flat_map(|container| container["items"].as_array().unwrap().clone()).collect()
+    payloads(captured, "log").iter().flat_map(|container| container["items"].as_array().unwrap().clone()).collect()
 }
 
 fn crumbs(event: &Value) -> Vec<Value> {
@@ -76,7 +70,7 @@ fn texts(values: &[Value], name: &str) -> Vec<String> {
 }
 
 fn messages(captured: &Captured) -> Vec<String> {
-    payloads(captured, ItemType::Event).iter().map(|event| event["logentry"]["message"].as_str().unwrap_or("-").to_owned()).collect()
+    payloads(captured, "event").iter().map(|event| event["logentry"]["message"].as_str().unwrap_or("-").to_owned()).collect()
 }
 
 #[tokio::test]
@@ -108,7 +102,7 @@ async fn spans_and_events_are_recorded_from_the_level_of_the_layer_on() {
 
         let spans: String = expected.iter().map(|name| format!("  {name} [function] ok\n")).collect();
         assert_eq!(captured.tree(), format!("work [task] ok\n{spans}"), "{level:?}");
-        let end = payloads(&captured, ItemType::Event).pop().unwrap();
+        let end = payloads(&captured, "event").pop().unwrap();
         assert_eq!(texts(&crumbs(&end), "message"), expected, "breadcrumbs from {level:?}");
         assert_eq!(texts(&sent_logs(&captured), "body"), expected, "logs from {level:?}");
         assert_eq!(messages(&captured), ["error", "end"], "only errors are events");
@@ -127,7 +121,7 @@ async fn each_level_has_its_word_and_an_event_its_place() {
 
     let captured = heard(logs(), |layer| layer.level(Level::TRACE), work).await;
 
-    let end = payloads(&captured, ItemType::Event).pop().unwrap();
+    let end = payloads(&captured, "event").pop().unwrap();
     assert_eq!(texts(&crumbs(&end), "level"), ["error", "warning", "info", "debug", "debug"]);
     assert_eq!(texts(&crumbs(&end), "category"), ["it::events", "it::events", "shop::orders", "it::events", "it::events"]);
     assert!(crumbs(&end).iter().all(|crumb| crumb.get("data").is_none() && crumb["timestamp"].is_number()), "{end}");
@@ -136,7 +130,7 @@ async fn each_level_has_its_word_and_an_event_its_place() {
     assert_eq!(levels, [("error", 17), ("warn", 13), ("info", 9), ("debug", 5), ("trace", 1)]);
     let place = |log: &Value| (log["attributes"]["logger.name"]["value"].clone(), log["attributes"]["code.file.path"]["value"].clone());
     assert_eq!(place(&logs[2]), ("shop::orders".into(), "tests/it/events.rs".into()));
-    let transaction = &payloads(&captured, ItemType::Transaction)[0]["contexts"]["trace"];
+    let transaction = &payloads(&captured, "transaction")[0]["contexts"]["trace"];
     assert!(logs.iter().all(|log| (&log["trace_id"], &log["span_id"]) == (&transaction["trace_id"], &transaction["span_id"])));
 }
 
@@ -174,10 +168,10 @@ async fn values_keep_their_types_wherever_they_go() {
         let values = values.as_object().unwrap().iter().filter(|(name, _)| !of_program(name));
         Value::Object(values.map(|(name, value)| (name.clone(), value.clone())).collect())
     };
-    let event = &payloads(&captured, ItemType::Event)[0];
+    let event = &payloads(&captured, "event")[0];
     assert_eq!(given(&event["contexts"]["fields"]), expected, "the event");
     assert_eq!(crumbs(event)[0]["data"], expected, "the breadcrumb");
-    assert_eq!(given(&payloads(&captured, ItemType::Transaction)[0]["spans"][0]["data"]), expected, "the span");
+    assert_eq!(given(&payloads(&captured, "transaction")[0]["spans"][0]["data"]), expected, "the span");
     let log = given(&sent_logs(&captured)[0]["attributes"]);
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(log[name], json!({"type": kinds[name], "value": value}), "{name} of the log");
@@ -209,7 +203,7 @@ async fn an_event_says_what_went_wrong_by_its_message_or_its_error() {
         let chain = event["exception"]["values"].as_array().cloned().unwrap_or_default();
         format!("{} | {}", event["logentry"]["message"].as_str().unwrap_or("-"), texts(&chain, "value").join(" < "))
     };
-    let events: Vec<_> = payloads(&captured, ItemType::Event).iter().map(shown).collect();
+    let events: Vec<_> = payloads(&captured, "event").iter().map(shown).collect();
     let expected = [
         "plain | ",
         "message and text | ",
@@ -224,7 +218,7 @@ async fn an_event_says_what_went_wrong_by_its_message_or_its_error() {
         "end | ",
     ];
     assert_eq!(events, expected);
-    let event = &payloads(&captured, ItemType::Event)[6];
+    let event = &payloads(&captured, "event")[6];
     assert_eq!((&event["level"], &event["logger"]), (&"error".into(), &"it::events".into()));
     assert_eq!(event["exception"]["values"][0]["type"], "ShelfError");
     assert_eq!(event["exception"]["values"][0]["mechanism"], json!({"type": "tracing", "handled": true, "exception_id": 0}));
@@ -249,7 +243,7 @@ async fn without_error_events_an_error_is_a_breadcrumb_and_fails_its_span() {
 
         let expected = if captures { &["outside", "inside", "below the level", "end"][..] } else { &["end"] };
         assert_eq!(messages(&captured), expected);
-        let end = payloads(&captured, ItemType::Event).pop().unwrap();
+        let end = payloads(&captured, "event").pop().unwrap();
         assert_eq!(texts(&crumbs(&end), "message"), ["inside", "only a warning", "below the level"]);
         assert_eq!(
             captured.tree(),
@@ -269,7 +263,7 @@ async fn an_error_of_an_ignored_target_is_a_breadcrumb_only() {
     let captured = heard(logs().ignore_error_targets(["shop::noisy"]), |layer| layer, work).await;
 
     assert_eq!(messages(&captured), ["kept", "end"]);
-    let end = payloads(&captured, ItemType::Event).pop().unwrap();
+    let end = payloads(&captured, "event").pop().unwrap();
     assert_eq!(texts(&crumbs(&end), "message"), ["again", "and again", "kept"]);
 }
 
@@ -290,7 +284,7 @@ async fn what_the_crate_itself_logs_is_in_no_request() {
 
     assert!(shown.text().contains("the sample rate 7 of 'inner'") && shown.text().contains("an error of the crate"), "{}", shown.text());
     assert_eq!(messages(&captured), ["end"]);
-    let end = payloads(&captured, ItemType::Event).pop().unwrap();
+    let end = payloads(&captured, "event").pop().unwrap();
     assert_eq!((texts(&crumbs(&end), "message"), texts(&sent_logs(&captured), "body")), (vec!["mine".to_owned()], vec!["mine".to_owned()]));
     assert_eq!(captured.tree(), "inner [task] ok\nwork [task] ok\n");
     support::settle(&client).await;
@@ -368,7 +362,7 @@ async fn a_filter_holds_for_the_layer_it_was_given_to() {
         tower_sentry::capture_message(tower_sentry::Level::Info, "end");
     };
     let seen = |captured: &Captured| {
-        let end = payloads(captured, ItemType::Event).pop().unwrap();
+        let end = payloads(captured, "event").pop().unwrap();
         (captured.tree(), texts(&crumbs(&end), "message").join(", "))
     };
     let whole = "work [task] ok\n  outer [function] ok\n    noisy [function] ok\n      inner [function] ok\n";

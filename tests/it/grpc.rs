@@ -14,11 +14,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
-use tower_sentry::protocol::{self, ItemType};
 use tower_sentry::test::{Captured, client_with};
 use tower_sentry::{CaptureError, Client, Config, SentryLayer};
 
-use crate::support::{Server, patience, settle};
+use crate::support::{Server, patience, payloads_in, settle};
 
 /// gRPC's codes, the status of the span that the protocol gives each, and whether OpenTelemetry counts it as an error of the server.
 const CODES: [(u64, &str, bool); 17] = [
@@ -91,13 +90,8 @@ async fn converse(connection: &mut SendRequest<Body>, client: &Client, path: &st
 }
 
 /// The payloads of one type as they would be sent. The official types, which `Relay` asks as well, do not know the status `unknown`.
-fn documents(captured: &Captured, kind: ItemType) -> Vec<Value> {
-    let mut found = Vec::new();
-    for envelope in captured.envelopes() {
-        let items = protocol::parse(&envelope).unwrap().1;
-        found.extend(items.iter().filter(|item| item.header.kind == kind).map(|item| serde_json::from_slice(item.payload).unwrap()));
-    }
-    found
+fn documents(captured: &Captured, kind: &str) -> Vec<Value> {
+    payloads_in(&captured.envelopes(), kind)
 }
 
 /// Name, status and code of each transaction.
@@ -107,11 +101,11 @@ fn ends(captured: &Captured) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         format!("{} {} {}", text(&transaction["transaction"]), text(&trace["status"]), trace["data"]["rpc.grpc.status_code"])
     };
-    documents(captured, ItemType::Transaction).into_iter().map(row).collect()
+    documents(captured, "transaction").into_iter().map(row).collect()
 }
 
 fn messages(captured: &Captured) -> Vec<String> {
-    documents(captured, ItemType::Event).iter().map(|event| event["logentry"]["message"].as_str().unwrap().to_owned()).collect()
+    documents(captured, "event").iter().map(|event| event["logentry"]["message"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

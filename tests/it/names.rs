@@ -13,14 +13,13 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
 use tower_sentry::{Client, Config, SentryLayer};
 
-use crate::support::patience;
+use crate::support::{items, patience};
 
 /// A client that keeps the names and sources of what it sends.
 fn named() -> (Client, std::sync::mpsc::Receiver<(String, String)>) {
     let (names, received) = std::sync::mpsc::channel();
     let transport = move |envelope: &[u8]| {
-        for item in tower_sentry::protocol::parse(envelope).unwrap().1 {
-            let payload: serde_json::Value = serde_json::from_slice(item.payload).unwrap();
+        for (_, payload) in items(envelope).1 {
             if payload["type"] == "transaction" {
                 let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
                 names.send((text(&payload["transaction"]), text(&payload["transaction_info"]["source"]))).unwrap();

@@ -86,8 +86,7 @@ async fn a_trace_of_another_organisation_is_not_continued() {
         support::settle(&client).await;
 
         let envelope = envelopes.recv().unwrap();
-        let (_, items) = tower_sentry::protocol::parse(&envelope).unwrap();
-        let transaction: Value = serde_json::from_slice(items[0].payload).unwrap();
+        let (_, transaction) = &support::items(&envelope).1[0];
         assert_eq!(transaction["contexts"]["trace"]["trace_id"] == TRACE, continues, "organisation {org}");
     }
 }

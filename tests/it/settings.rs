@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_sentry::outgoing::OutgoingLayer;
-use tower_sentry::protocol::{self, Attachment};
+use tower_sentry::protocol::Attachment;
 use tower_sentry::redaction::Redaction;
 use tower_sentry::test::{HandClock, client_with};
 use tower_sentry::{Breadcrumb, Client, Config, ConfigBuilder, Level, Scope, SentryLayer, TracingLayer, TrustParent};
@@ -135,9 +135,8 @@ fn visit(settings: ConfigBuilder) -> Seen {
     }
     let mut items = Vec::new();
     for envelope in captured.envelopes() {
-        for item in protocol::parse(&envelope).unwrap().1 {
-            let kind = serde_json::to_value(item.header.kind).unwrap().as_str().unwrap().to_owned();
-            items.push((kind, serde_json::from_slice(item.payload).unwrap_or_default()));
+        for (item, payload) in support::items(&envelope).1 {
+            items.push((item["type"].as_str().unwrap().to_owned(), payload));
         }
     }
     Seen(items)

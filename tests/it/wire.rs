@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tower_sentry::protocol::{
-    self, DebugImage, EventId, Feedback, IntervalUnit, Measurement, Monitor, SessionAggregate, Span, SpanId, SpanStatus, Timestamp, TraceId,
+    DebugImage, EventId, Feedback, IntervalUnit, Measurement, Monitor, Span, SpanId, SpanStatus, Timestamp, TraceId,
 };
 use tower_sentry::{Breadcrumb, Client, Level, User};
 
@@ -49,10 +49,6 @@ fn what_is_set_on_a_payload_is_on_the_wire() {
             serde_json::to_value(Feedback::new("of nothing that was sent").event_id(EventId::nil())),
             json!({"message": "of nothing that was sent"}),
         ),
-        (
-            serde_json::to_value(SessionAggregate::new("2026-11-20T10:00:00Z", 7, 2, 1)),
-            json!({"started": "2026-11-20T10:00:00Z", "exited": 7, "errored": 2, "crashed": 1}),
-        ),
     ];
 
     for (written, expected) in rows {
@@ -74,14 +70,6 @@ fn levels_read_back_as_written() {
         assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
     }
     assert!("warn".parse::<Level>().is_err(), "Sentry turns it into `error`");
-}
-
-#[test]
-fn an_envelope_has_at_most_500_items() {
-    let envelope = |items: usize| format!("{{}}\n{}", "{\"type\":\"event\",\"length\":2}\n{}\n".repeat(items));
-
-    assert_eq!(protocol::parse(envelope(500).as_bytes()).map(|(_, items)| items.len()), Ok(500));
-    assert!(protocol::parse(envelope(501).as_bytes()).is_err_and(|error| error.to_string() == "more than 500 items"));
 }
 
 #[tokio::test]

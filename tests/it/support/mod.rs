@@ -18,7 +18,7 @@ use tracing_subscriber::prelude::*;
 
 pub use child::{in_child, said_in_child};
 pub use http::{Http2, Server, get, request, take_request};
-pub use relay::{Answer, Received, Relay};
+pub use relay::{Answer, Received, Relay, items, payloads_in};
 pub use shown::Shown;
 
 /// The longest wait for anything that should happen: two minutes, so that a busy machine fails no test. Only a failing test waits this long.

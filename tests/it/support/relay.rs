@@ -48,31 +48,45 @@ pub struct Received {
 }
 
 impl Received {
-    /// Header, and each item's header and payload, by a parser that is not ours; `sentry-types` reads it too, or this fails.
+    /// The items, which `sentry-types` reads too, or this fails.
     pub fn items(&self) -> (Value, Vec<(Value, Value)>) {
-        fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
-            let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-            let line = &rest[..end];
-            *rest = rest.get(end + 1..).unwrap_or_default();
-            line
-        }
-        let mut rest = self.envelope.as_slice();
-        let header = serde_json::from_slice(line(&mut rest)).unwrap();
-        let mut items = Vec::new();
-        while !rest.is_empty() {
-            let item: Value = serde_json::from_slice(line(&mut rest)).unwrap();
-            let (payload, after) = rest.split_at(usize::try_from(item["length"].as_u64().unwrap()).unwrap());
-            assert!(after.is_empty() || after.starts_with(b"\n"), "the length of an item");
-            rest = after.get(1..).unwrap_or_default();
-            let payload = match item["type"].as_str() {
-                Some("attachment") => Value::from(String::from_utf8_lossy(payload)),
-                _ => serde_json::from_slice(payload).unwrap(),
-            };
-            foreign_read(&item, payload.clone());
-            items.push((item, payload));
+        let (header, items) = items(&self.envelope);
+        for (item, payload) in &items {
+            foreign_read(item, payload.clone());
         }
         (header, items)
     }
+}
+
+/// The header of an envelope, and the header and payload of each item, by a parser that is not ours.
+pub fn items(envelope: &[u8]) -> (Value, Vec<(Value, Value)>) {
+    fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..end];
+        *rest = rest.get(end + 1..).unwrap_or_default();
+        line
+    }
+    let mut rest = envelope;
+    let header = serde_json::from_slice(line(&mut rest)).unwrap();
+    let mut items = Vec::new();
+    while !rest.is_empty() {
+        let item: Value = serde_json::from_slice(line(&mut rest)).unwrap();
+        let (payload, after) = rest.split_at(usize::try_from(item["length"].as_u64().unwrap()).unwrap());
+        assert!(after.is_empty() || after.starts_with(b"\n"), "the length of an item");
+        rest = after.get(1..).unwrap_or_default();
+        let payload = match item["type"].as_str() {
+            Some("attachment") => Value::from(String::from_utf8_lossy(payload)),
+            _ => serde_json::from_slice(payload).unwrap(),
+        };
+        items.push((item, payload));
+    }
+    (header, items)
+}
+
+/// The payloads of one type in these envelopes.
+pub fn payloads_in(envelopes: &[Vec<u8>], kind: &str) -> Vec<Value> {
+    let items = envelopes.iter().flat_map(|envelope| items(envelope).1);
+    items.filter(|(item, _)| item["type"] == kind).map(|(_, payload)| payload).collect()
 }
 
 /// Reads a payload with the official types. They know the end of a transaction only as RFC 3339, where the protocol (and every
