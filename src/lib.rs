@@ -48,6 +48,9 @@
 //! The modules are listed in the order in which data passes through them. [`guide`] explains this
 //! in detail.
 
+// Shows which feature an item needs. Only docs.rs sets this flag: the feature needs nightly.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // In the order of the data flow, from the edges to the wire.
 mod init;
 #[cfg(feature = "test")]
