@@ -33,16 +33,49 @@ where
     }
 }
 
-impl<S> SentryService<S, Boxed> {
+impl<S, F> SentryService<S, F> {
     /// Makes the service usable with `axum::serve`, for a layer around a whole `Router`.
     ///
-    /// An inherent method, because the compiler cannot infer the request type for
-    /// `axum::ServiceExt` (E0284).
-    pub fn into_make_service(self) -> IntoMakeService<Self>
+    /// It boxes the response bodies as [`boxed_body`](crate::SentryLayer::boxed_body) does, because
+    /// `axum::serve` accepts no others.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use tower::Layer;
+    /// use tower_sentry::{Client, SentryLayer};
+    ///
+    /// # async fn serve(sentry: Client, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// let whole = SentryLayer::new(sentry).layer(app);
+    /// axum::serve(listener, whole.into_make_service()).await
+    /// # }
+    /// ```
+    ///
+    /// `axum::serve` does not accept the service itself. rustc says (E0277):
+    ///
+    /// ```text
+    /// the trait bound `SentryService<Router, Generic>: Service<IncomingStream<'a, ...>>` is not satisfied
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use axum::{Router, routing::get};
+    /// # use tower::Layer;
+    /// # use tower_sentry::{Client, SentryLayer};
+    /// # async fn serve(sentry: Client, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// # let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// # let whole = SentryLayer::new(sentry).layer(app);
+    /// axum::serve(listener, whole).await
+    /// # }
+    /// ```
+    // An inherent method, because the compiler cannot infer the request type for
+    // `axum::ServiceExt` (E0284).
+    pub fn into_make_service(self) -> IntoMakeService<SentryService<S, Boxed>>
     where
-        Self: tower::Service<Request>,
+        SentryService<S, Boxed>: tower::Service<Request>,
     {
-        ::axum::ServiceExt::<Request>::into_make_service(self)
+        ::axum::ServiceExt::<Request>::into_make_service(self.with_form::<Boxed>())
     }
 }
 

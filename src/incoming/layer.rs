@@ -69,8 +69,8 @@ impl SentryLayer {
 
     /// Makes `axum::body::Body` the body type of the responses.
     ///
-    /// Use it around a whole `Router` that is passed to `axum::serve`, and with `option_layer`,
-    /// which accepts only that type. It costs one allocation per response.
+    /// Use it with `option_layer`, and around a whole `Router`: axum accepts only that type there.
+    /// It costs one allocation per response.
     ///
     /// # Examples
     ///
@@ -85,6 +85,38 @@ impl SentryLayer {
     /// let whole = SentryLayer::new(&config).boxed_body().layer(app.clone()).into_make_service();
     /// let maybe = app.layer(option_layer(Some(SentryLayer::new(&config).boxed_body())));
     /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    ///
+    /// Without it, `option_layer` does not compile. rustc says (E0271):
+    ///
+    /// ```text
+    /// type mismatch resolving `<Route as Service<Request<Body>>>::Response == Response<ResponseBody<Body>>`
+    /// expected `Response<ResponseBody<Body>>`, found `Response<Body>`
+    /// ```
+    ///
+    /// ```compile_fail,E0271
+    /// # use axum::{Router, routing::get};
+    /// # use tower::util::option_layer;
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build().unwrap();
+    /// # let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// let maybe = app.layer(option_layer(Some(SentryLayer::new(&config))));
+    /// ```
+    ///
+    /// With it, `axum::serve` still needs `into_make_service()`, or rustc says (E0277):
+    ///
+    /// ```text
+    /// the trait bound `for<'a> SentryService<Router, Boxed>: Service<IncomingStream<'a, TcpListener>>` is not satisfied
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use axum::{Router, routing::get};
+    /// # use tower::Layer;
+    /// # use tower_sentry::{Client, SentryLayer};
+    /// # async fn serve(sentry: Client, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// # let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// axum::serve(listener, SentryLayer::new(&sentry).boxed_body().layer(app)).await
+    /// # }
     /// ```
     #[cfg(feature = "axum")]
     pub fn boxed_body(self) -> SentryLayer<Boxed> {

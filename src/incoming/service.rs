@@ -34,6 +34,12 @@ impl<S, F> SentryService<S, F> {
         Self { inner, client, rules, form: PhantomData }
     }
 
+    /// The same service, with response bodies of another form.
+    #[cfg(feature = "axum")]
+    pub(super) fn with_form<G>(self) -> SentryService<S, G> {
+        SentryService::new(self.inner, self.client, self.rules)
+    }
+
     fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> ActiveRequest {
         if let Some(scope) = current::scope() {
             match scope.kind() {

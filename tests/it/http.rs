@@ -156,7 +156,7 @@ async fn around_a_whole_router_the_table_gives_the_name() {
     let relay = Relay::start();
     let config = support::config(&relay).build().unwrap();
     let router = Router::new().route("/users/{id}", get(|| async { "Jane" }));
-    let layer = SentryLayer::new(&config).route("/users/{id}", RouteOptions::new()).boxed_body();
+    let layer = SentryLayer::new(&config).route("/users/{id}", RouteOptions::new());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server { address: listener.local_addr().unwrap() };
     tokio::spawn(axum::serve(listener, layer.layer(router).into_make_service()).into_future());
