@@ -38,11 +38,6 @@ impl Dsn {
     pub(crate) fn org_id(&self) -> Option<&str> {
         self.org_id.as_deref()
     }
-
-    /// Whether envelopes are sent over TLS.
-    pub(crate) fn is_https(&self) -> bool {
-        self.envelope_url.scheme_str() == Some("https")
-    }
 }
 
 impl FromStr for Dsn {
