@@ -5,9 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::Facts;
 use super::fields::{log_fields, name_of, understand};
-use super::request::{RequestPayload, path};
-use super::scope::{common_contexts, has_tags, tags, user};
-use super::sdk::sdk;
+use super::request::path;
+use super::scope::{common_contexts, common_fields};
 use super::time::time;
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::{Attribute, Pairs};
@@ -43,14 +42,6 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("transaction", name)?;
             out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         }
-        if let Some(server_name) = &facts.server_name {
-            out.serialize_field("server_name", server_name)?;
-        }
-        if let Some(release) = &facts.release {
-            out.serialize_field("release", release)?;
-        }
-        out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("sdk", &sdk())?;
         if let Some(message) = &captured.message {
             if captured.follows_name {
                 out.serialize_field("logentry", &Message { message: &[*name, " ", message].concat() })?;
@@ -65,16 +56,8 @@ impl Serialize for EventPayload<'_> {
             let crumbs: Vec<_> = record.breadcrumbs.iter().map(|crumb| BreadcrumbPayload { record, crumb }).collect();
             out.serialize_field("breadcrumbs", &Wrapped { values: &crumbs })?;
         }
-        if record.has_request {
-            out.serialize_field("request", &RequestPayload { record, path: &path(record, facts) })?;
-        }
-        if let Some(user) = user(record) {
-            out.serialize_field("user", &*user)?;
-        }
+        common_fields(&mut out, record, facts, &path(record, facts))?;
         out.serialize_field("contexts", &EventContexts(self.event))?;
-        if has_tags(record, facts) {
-            out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
-        }
         if let Some(rare) = rare.filter(|rare| !rare.extra.is_empty()) {
             out.serialize_field("extra", &Pairs(|| rare.extra.iter().map(|(name, value)| (name, value))))?;
         }

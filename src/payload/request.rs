@@ -36,7 +36,7 @@ impl Serialize for RequestPayload<'_> {
     }
 }
 
-/// Returns the path of the request, with secret parameters hidden.
+/// Returns the path of the request, with secret parameters hidden. Empty without a request.
 ///
 /// The parameter names in the route decide which are secret.
 pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {

@@ -2,14 +2,40 @@
 
 use std::borrow::Cow;
 
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
+use super::request::RequestPayload;
+use super::sdk::sdk;
 use super::trusted::Constant;
 use super::value::Pairs;
 use crate::protocol::User;
 use crate::record::Record;
+
+/// Writes the fields that events and transactions have from the process and from the scope.
+///
+/// `path` is that of the request, with secret parameters hidden.
+pub(super) fn common_fields<S: SerializeStruct>(out: &mut S, record: &Record, facts: &Facts, path: &str) -> Result<(), S::Error> {
+    if let Some(release) = &facts.release {
+        out.serialize_field("release", release)?;
+    }
+    out.serialize_field("environment", &facts.environment)?;
+    if let Some(server_name) = &facts.server_name {
+        out.serialize_field("server_name", server_name)?;
+    }
+    out.serialize_field("sdk", &sdk())?;
+    if !record.set.tags.is_empty() || !facts.tags.is_empty() {
+        out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
+    }
+    if record.has_request {
+        out.serialize_field("request", &RequestPayload { record, path })?;
+    }
+    if let Some(user) = user(record) {
+        out.serialize_field("user", &*user)?;
+    }
+    Ok(())
+}
 
 /// One of the `contexts`, from constants.
 struct ConstantContext(&'static [(Constant, Constant)]);
@@ -43,7 +69,7 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> 
 }
 
 /// The tags of the process and of the scope. The scope's tags win.
-pub(super) fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (&'a str, &'a str)> {
     let own = move |name: &str| record.set.tags.iter().any(|(other, _)| other == name);
     facts
         .tags
@@ -54,7 +80,7 @@ pub(super) fn tags<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<It
 }
 
 /// The user. Without an IP address it gets the client's address, if that is known.
-pub(super) fn user(record: &Record) -> Option<Cow<'_, User>> {
+fn user(record: &Record) -> Option<Cow<'_, User>> {
     let user = record.set.user.as_deref();
     match record.request.client {
         Some(client) if user.is_none_or(|user| user.ip_address.is_none()) => {
@@ -64,8 +90,4 @@ pub(super) fn user(record: &Record) -> Option<Cow<'_, User>> {
         }
         _ => user.map(Cow::Borrowed),
     }
-}
-
-pub(super) fn has_tags(record: &Record, facts: &Facts) -> bool {
-    !record.set.tags.is_empty() || !facts.tags.is_empty()
 }

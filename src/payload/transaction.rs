@@ -1,20 +1,16 @@
 //! Serialises a transaction from its record.
 
-use std::borrow::Cow;
-
 use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
 use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
-use super::request::{RequestPayload, path};
-use super::scope::{common_contexts, has_tags, tags, user};
-use super::sdk::sdk;
+use super::request::path;
+use super::scope::{common_contexts, common_fields};
 use super::span::SpanPayload;
 use super::time::{millis, time};
 use super::trusted::{Constant, Id};
-use super::value::Pairs;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
 use crate::record::Record;
 
@@ -37,25 +33,9 @@ impl Serialize for TransactionPayload<'_> {
         out.serialize_field("transaction_info", &TransactionInfo::from(record.source))?;
         out.serialize_field("start_timestamp", &time(record, record.start))?;
         out.serialize_field("timestamp", &time(record, record.end))?;
-        if let Some(release) = &facts.release {
-            out.serialize_field("release", release)?;
-        }
-        out.serialize_field("environment", &facts.environment)?;
-        if let Some(server_name) = &facts.server_name {
-            out.serialize_field("server_name", server_name)?;
-        }
-        out.serialize_field("sdk", &sdk())?;
-        if has_tags(record, facts) {
-            out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
-        }
-        let path = if record.has_request { path(record, facts) } else { Cow::default() };
+        let path = path(record, facts);
+        common_fields(&mut out, record, facts, &path)?;
         out.serialize_field("contexts", &TransactionContexts { record, path: &path })?;
-        if record.has_request {
-            out.serialize_field("request", &RequestPayload { record, path: &path })?;
-        }
-        if let Some(user) = user(record) {
-            out.serialize_field("user", &*user)?;
-        }
         out.serialize_field("spans", &Spans(record, facts))?;
         out.end()
     }
