@@ -16,30 +16,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// It is a random UUID (version 4), written as 32 hex digits. A capture returns the nil id while
 /// monitoring is off.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct EventId(u128);
+pub struct EventId([u8; 16]);
 
 impl EventId {
     /// Creates a random id.
     pub fn new() -> Self {
         let (high, low) = random_pair();
         // Version 4, variant 1 (RFC 9562).
-        Self(join(high & !0xf000 | 0x4000, low & !(0b11 << 62) | 0b10 << 62))
+        Self(join(high & !0xf000 | 0x4000, low & !(0b11 << 62) | 0b10 << 62).to_be_bytes())
     }
 
     /// The id that means "nothing was sent".
     pub const fn nil() -> Self {
-        Self(0)
+        Self([0; 16])
     }
 
     /// Whether this is [`nil`](Self::nil).
     pub const fn is_nil(&self) -> bool {
-        self.0 == 0
+        u128::from_be_bytes(self.0) == 0
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 32]))
+        f.write_str(hex(&self.0, &mut [0; 32]))
     }
 }
 
@@ -55,7 +55,7 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let has_dashes = text.len() == 36 && text.bytes().enumerate().all(|(at, byte)| (byte == b'-') == matches!(at, 8 | 13 | 18 | 23));
         let digits = if has_dashes { Cow::Owned(text.replace('-', "")) } else { Cow::Borrowed(text) };
-        parse_hex(&digits, 32).map(Self).ok_or(InvalidId("event id"))
+        parse_hex(&digits, 32).map(|id| Self(id.to_be_bytes())).ok_or(InvalidId("event id"))
     }
 }
 
@@ -180,7 +180,7 @@ serde_as_text!(EventId: 32, TraceId: 32, SpanId: 16);
 
 impl EventId {
     pub(crate) fn as_hex(self, buffer: &mut [u8; 32]) -> &str {
-        hex(&self.0.to_be_bytes(), buffer)
+        hex(&self.0, buffer)
     }
 }
 

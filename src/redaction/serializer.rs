@@ -2,9 +2,10 @@
 //!
 //! One serde `Serializer` judges each value by its place and its name while it writes.
 //!
-//! Structs are our own and keep their field names. Keys of maps come from the user and are judged
-//! by name. Every text is scanned for secret shapes, unless its place contains only our own text
-//! (ids, words of the protocol).
+//! Structs are our own: their field names are kept, and say the place of what is below them. Keys of
+//! maps come from the user and are judged by name. Every text is scanned for secret shapes, unless
+//! its place contains only our own text. Unit variants are words of the protocol or texts of the
+//! program; they are written as they are.
 //!
 //! This does not wrap `serde_json`, because the scan for secrets also finds the bytes to escape.
 //! With an adapter around the library, an envelope of five spans took 272,000 instructions.
@@ -220,7 +221,7 @@ impl SerializeStruct for StructWriter<'_, '_> {
     }
 }
 
-/// Stands for the key before the first entry.
+/// The key before the first entry.
 const NO_KEY: WrittenKey = WrittenKey { value_place: ValuePlace::Open, hides_value: false };
 
 /// A user's map.
