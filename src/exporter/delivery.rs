@@ -68,7 +68,7 @@ impl Delivery {
             let http = Http::new(url, &settings.http);
             // A destination that cannot be set up must not stop local sinks, the security log or
             // the ledger.
-            http.map_err(|error: Error| diagnostics::warn(&format!("{what}: {error}"))).ok()
+            http.map_err(|error: Error| diagnostics::warn(&format!("{what}: {error:#}"))).ok()
         };
         let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
         let (server, is_refused) = match (&settings.transport, &settings.dsn, of_project) {

@@ -111,11 +111,10 @@ fn client(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Client, Error
         let uses_tls = url.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.scheme_str() == Some("https"));
         builder.tls_backend_preconfigured(super::tls::config(uses_tls, &settings.certificates)?)
     };
-    let refused = |why: &str| Error::exporter(format!("the HTTP client could not be set up: {why}"));
     // reqwest panics if another crate gave it rustls without a provider.
     match unwind::catch(|| builder.build()) {
-        Some(built) => built.map_err(|error| refused(&TransportError::unreachable(error).reason())),
-        None => Err(refused("reqwest has no TLS provider; the feature `rustls` of tower-sentry brings one")),
+        Some(built) => built.map_err(|error| Error::exporter("the HTTP client could not be set up").caused_by(error)),
+        None => Err(Error::exporter("the HTTP client has no TLS provider; the feature `rustls` of tower-sentry brings one")),
     }
 }
 

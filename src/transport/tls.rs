@@ -14,7 +14,7 @@ use crate::error::Error;
 /// It loads the platform's certificates only if they are needed: an image without certificates can
 /// still reach a relay without TLS.
 pub(super) fn config(is_needed: bool, certificates: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
-    let refused = |error| Error::exporter(format!("TLS could not be set up: {error}"));
+    let refused = |error: rustls::Error| Error::exporter("TLS could not be set up").caused_by(error);
     // The provider is passed explicitly: installing one for the process is the application's
     // choice.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -30,13 +30,13 @@ pub(super) fn config(is_needed: bool, certificates: &[CertificateDer<'static>]) 
 pub(crate) fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let wrong = |found: &str| Error::setting(format!("ca_certificate: expected certificates in PEM, found {found}"));
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = read.map_err(|_| wrong("text that is not valid PEM"))?;
+    let certificates = read.map_err(|error| wrong("text that is not valid PEM").caused_by(error))?;
     if certificates.is_empty() {
         return Err(wrong("none"));
     }
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|_| wrong("one that cannot be read"))?;
+        store.add(certificate.clone()).map_err(|error| wrong("one that cannot be read").caused_by(error))?;
     }
     Ok(certificates)
 }

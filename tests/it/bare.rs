@@ -101,7 +101,7 @@ fn a_panic_is_an_event_and_the_service_goes_on() {
     });
 }
 
-#[cfg(not(feature = "rustls"))]
+#[cfg(all(feature = "reqwest", not(feature = "rustls")))]
 #[test]
 fn a_dsn_that_needs_tls_is_a_clear_error() {
     let error = tower_sentry::Config::builder().dsn("https://0123456789abcdef0123456789abcdef@sentry.test/1").build().unwrap_err();

@@ -264,6 +264,7 @@ async fn a_slow_server_is_waited_for_and_a_silent_one_is_not() {
     assert_eq!(impatient.stats().transactions.dropped, [(DiscardReason::NetworkError, 1)]);
 }
 
+#[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn spotlight_gets_a_copy_without_a_dsn() {
     let sidecar = Relay::start();

@@ -144,7 +144,7 @@ fn security_events_reach_their_file_whatever_the_network_does() {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let dsn = format!("http://0123456789abcdef0123456789abcdef@{dead}/1");
     let shutdown = Duration::from_millis(100);
-    let guard = Config::builder().dsn(dsn).security_log(&path).shutdown_timeout(shutdown).init().unwrap();
+    let guard = support::to(dsn).security_log(&path).shutdown_timeout(shutdown).init().unwrap();
     let shown = Shown::default();
     let fmt = tracing_subscriber::fmt::layer().with_writer(shown.clone());
     tracing_subscriber::registry().with(fmt).with(TracingLayer::new(&guard)).init();

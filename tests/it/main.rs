@@ -24,7 +24,6 @@
 // With any set of features.
 mod architecture;
 mod bare;
-mod delivery;
 mod export;
 mod hot_path;
 mod protocol;
@@ -32,6 +31,10 @@ mod shutdown;
 mod support;
 mod transport;
 mod wire;
+
+// With our own HTTP transport.
+#[cfg(feature = "reqwest")]
+mod delivery;
 
 // With TLS, since a DSN begins with `https://`.
 #[cfg(feature = "rustls")]

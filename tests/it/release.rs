@@ -9,7 +9,7 @@ use http::Request;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_sentry::{Client, Config, Level, SentryLayer};
+use tower_sentry::{Client, Level, SentryLayer};
 
 use crate::support::{self, Relay};
 
@@ -59,7 +59,7 @@ fn sessions() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let relay = Relay::start();
     // Nothing is sampled: sessions are counted all the same.
-    let config = Config::builder().dsn(relay.dsn()).release("shop@1.4.0").traces_sample_rate(0.0);
+    let config = support::to(relay.dsn()).release("shop@1.4.0").traces_sample_rate(0.0);
     let guard = config.init().unwrap();
 
     runtime.block_on(async {
