@@ -38,9 +38,10 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
+//! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs a [`transport`] of your own |
 //! | `rustls` | yes | DSNs with `https://` |
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace |
-//! | `reqwest`, `reqwest-middleware` | no | spans and trace headers for outgoing requests, see [`outgoing`] |
+//! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `test` | no | a test kit: records what a service would send, without a network |
 //!
 //! # Data flow
