@@ -21,9 +21,8 @@ impl Transport for OverHyper {
     fn send(&self, request: EnvelopeRequest) -> BoxFuture<'_, Result<TransportResponse, TransportError>> {
         Box::pin(async move {
             let request = request.into_http().unwrap().map(Full::new);
-            let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
-                true => TransportError::unreachable(error),
-                false => TransportError::interrupted(error),
+            let response = self.client.request(request).await.map_err(|error| {
+                if error.is_connect() { TransportError::unreachable(error) } else { TransportError::interrupted(error) }
             })?;
             let (head, body) = response.into_parts();
             // The answer counts even if its body breaks off.
