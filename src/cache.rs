@@ -62,11 +62,11 @@ pub fn get<F>(key: impl Into<Cow<'static, str>>, work: F) -> CacheGet<F>
 where
     F: Future<Output: Looked>,
 {
-    CacheGet { key: key.into(), state: State::Waiting, work }
+    CacheGet { key: key.into(), state: LookupState::Waiting, work }
 }
 
 #[derive(Debug)]
-enum State {
+enum LookupState {
     Waiting,
     /// `None` if nothing is recorded.
     Running(Option<OwnSpan>),
@@ -78,7 +78,7 @@ pin_project! {
     #[must_use = "a future does nothing until it is polled"]
     pub struct CacheGet<F> {
         key: Cow<'static, str>,
-        state: State,
+        state: LookupState,
         #[pin]
         work: F,
     }
@@ -89,14 +89,14 @@ impl<F: Future<Output: Looked>> Future for CacheGet<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let State::Waiting = this.state {
+        if let LookupState::Waiting = this.state {
             let mut span = OwnSpan::start("cache.get", "manual", this.key);
             if let Some(span) = &mut span {
                 span.set(|writer| writer.text(Key::Name("cache.key"), this.key));
             }
-            *this.state = State::Running(span);
+            *this.state = LookupState::Running(span);
         }
-        let State::Running(Some(span)) = this.state else { return this.work.poll(cx) };
+        let LookupState::Running(Some(span)) = this.state else { return this.work.poll(cx) };
         let found = ready!(span.enter(|| this.work.poll(cx)));
         let hit = found.hit();
         span.set(|writer: &mut FieldWriter<'_>| {

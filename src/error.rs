@@ -24,33 +24,33 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ErrorKind {
     Dsn,
     Exporter,
     Setting,
 }
 
 impl Error {
-    const fn new(kind: Kind, message: String) -> Self {
+    const fn new(kind: ErrorKind, message: String) -> Self {
         Self { kind, message, source: None }
     }
 
     pub(crate) fn dsn(message: impl Into<String>) -> Self {
-        Self::new(Kind::Dsn, message.into())
+        Self::new(ErrorKind::Dsn, message.into())
     }
 
     pub(crate) fn exporter(message: impl Into<String>) -> Self {
-        Self::new(Kind::Exporter, message.into())
+        Self::new(ErrorKind::Exporter, message.into())
     }
 
     pub(crate) fn setting(message: impl Into<String>) -> Self {
-        Self::new(Kind::Setting, message.into())
+        Self::new(ErrorKind::Setting, message.into())
     }
 
     /// Adds the error that caused this one. The message must not repeat its text.
@@ -61,17 +61,17 @@ impl Error {
 
     /// Whether the DSN is invalid.
     pub fn is_dsn(&self) -> bool {
-        self.kind == Kind::Dsn
+        self.kind == ErrorKind::Dsn
     }
 
     /// Whether the exporter could not start.
     pub fn is_exporter(&self) -> bool {
-        self.kind == Kind::Exporter
+        self.kind == ErrorKind::Exporter
     }
 
     /// Whether another setting is invalid.
     pub fn is_setting(&self) -> bool {
-        self.kind == Kind::Setting
+        self.kind == ErrorKind::Setting
     }
 }
 

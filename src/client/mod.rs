@@ -52,10 +52,10 @@ const FAILURES: (f64, f64) = (10.0, 100.0);
 /// ```
 #[derive(Clone, Default)]
 pub struct Client {
-    inner: Option<Arc<Inner>>,
+    inner: Option<Arc<LiveClient>>,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct LiveClient {
     exporter: Exporter,
     settings: Arc<Settings>,
     inherited: Mutex<Budget>,
@@ -86,7 +86,7 @@ impl Client {
         }
         let exporter = Exporter::start(exporter_settings(settings))?;
         Ok(Self {
-            inner: Some(Arc::new(Inner {
+            inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
                 inherited: Mutex::new(Budget::new(INHERITED.0, INHERITED.1)),
@@ -238,7 +238,7 @@ impl Client {
     }
 }
 
-impl Drop for Inner {
+impl Drop for LiveClient {
     fn drop(&mut self) {
         // `drop` cannot return the error. The last client report already contains the counts.
         let _ = self.exporter.flush(self.settings.delivery.shutdown_timeout, true);
@@ -263,7 +263,7 @@ pub(crate) struct KeepsLogs {
 /// A client that does not keep the exporter alive.
 #[derive(Clone, Default)]
 pub(crate) struct WeakClient {
-    inner: Weak<Inner>,
+    inner: Weak<LiveClient>,
 }
 
 impl WeakClient {

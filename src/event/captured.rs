@@ -24,7 +24,7 @@ pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
 
 /// A captured error, panic or message, before its scope is attached.
 #[derive(Debug)]
-pub(crate) struct Captured {
+pub(crate) struct CapturedEvent {
     pub(crate) event_id: EventId,
     /// Nanoseconds since the epoch.
     pub(crate) at: u64,
@@ -52,7 +52,7 @@ pub(crate) struct Captured {
     pub(crate) nested: Option<Box<ScopeData>>,
 }
 
-impl Captured {
+impl CapturedEvent {
     /// An error that the user captures explicitly; `addresses` are the stack of that call.
     pub(crate) fn error(error: &(dyn Error + 'static), addresses: Vec<usize>) -> Self {
         Self { exceptions: chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
@@ -155,7 +155,7 @@ impl Captured {
 /// A captured event with a copy of its scope.
 #[derive(Debug)]
 pub(crate) struct EventRecord {
-    pub(crate) captured: Captured,
+    pub(crate) captured: CapturedEvent,
     pub(crate) scope: Box<Record>,
 }
 
@@ -167,7 +167,7 @@ impl EventRecord {
 
     /// Returns the approximate size of the event in bytes.
     pub(crate) fn size(&self) -> usize {
-        let Captured { message, exceptions, addresses, .. } = &self.captured;
+        let CapturedEvent { message, exceptions, addresses, .. } = &self.captured;
         let text = |exception: &Exception| exception.value.as_ref().map_or(0, String::len);
         self.scope.size()
             + message.as_ref().map_or(0, String::len)
@@ -181,13 +181,13 @@ impl EventRecord {
 mod tests {
     use super::*;
 
-    fn captured(message: Option<&str>, chain: &[(&str, Option<&str>)], handled: bool) -> Captured {
+    fn captured(message: Option<&str>, chain: &[(&str, Option<&str>)], handled: bool) -> CapturedEvent {
         let exception = |(value, module): &(&str, Option<&str>)| Exception {
             value: Some((*value).to_owned()),
             module: module.map(str::to_owned),
             ..Exception::default()
         };
-        Captured {
+        CapturedEvent {
             event_id: EventId::new(),
             at: 0,
             level: Level::Error,

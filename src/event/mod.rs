@@ -1,6 +1,6 @@
 //! What a request or job reports: errors, panics and messages, captured once.
 //!
-//! A failure becomes a [`Captured`] when it is reported: the chain of types and messages, the
+//! A failure becomes a [`CapturedEvent`] when it is reported: the chain of types and messages, the
 //! addresses of its frames, and how it was caught. With a copy of its scope it is an
 //! [`EventRecord`], which goes to the exporter. Frames are resolved there, because resolving takes
 //! milliseconds.
@@ -17,7 +17,7 @@ pub(crate) mod text;
 mod type_name;
 
 pub(crate) use backtrace::{addresses, stacktrace};
-pub(crate) use captured::{Backtrace, Captured, EventRecord};
+pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) use chain::limited;
 pub(crate) use chain::{chain, mechanisms, shown, text_alone};

@@ -1,6 +1,6 @@
 //! Decides whether two reports are about the same failure.
 
-use super::Captured;
+use super::CapturedEvent;
 use crate::protocol::Exception;
 use crate::record::{FieldReader, FieldValue};
 
@@ -28,7 +28,7 @@ pub(crate) struct ReportedFailure {
 }
 
 impl ReportedFailure {
-    pub(crate) fn new(captured: &Captured) -> Self {
+    pub(crate) fn new(captured: &CapturedEvent) -> Self {
         let text = captured.message.clone().filter(|_| captured.exceptions.is_empty());
         Self { chain: ChainMessages::of(&captured.exceptions), text }
     }
@@ -39,7 +39,7 @@ impl ReportedFailure {
     }
 }
 
-impl Captured {
+impl CapturedEvent {
     /// Whether `other` reports the same failure: the same messages in the same order.
     ///
     /// An error that was logged as text matches if the log contains the outermost error's text.

@@ -15,7 +15,7 @@ const LOGS_LIMIT: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     items_limit: usize,
     bytes_limit: usize,
     /// Whether the worker sleeps until it is woken.
@@ -27,7 +27,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// Errors, check-ins and feedback. They leave first.
     errors: VecDeque<Numbered>,
     transactions: VecDeque<Numbered>,
@@ -45,7 +45,7 @@ struct Numbered {
     item: Item,
 }
 
-impl State {
+impl QueueState {
     fn len(&self) -> usize {
         self.errors.len() + self.transactions.len()
     }
@@ -87,10 +87,10 @@ impl State {
 impl Queue {
     pub(super) fn new(items_limit: usize, bytes_limit: usize) -> Self {
         // Reserved up front, so that pushing a transaction does not allocate.
-        let state = State {
+        let state = QueueState {
             errors: VecDeque::with_capacity(items_limit.min(128)),
             transactions: VecDeque::with_capacity(items_limit),
-            ..State::default()
+            ..QueueState::default()
         };
         Self { state: Mutex::new(state), items_limit, bytes_limit, asleep: AtomicBool::new(false), notify: Notify::new() }
     }
@@ -188,7 +188,7 @@ impl Queue {
         self.notify.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,7 +196,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Captured, EventRecord};
+    use crate::event::{CapturedEvent, EventRecord};
     use crate::protocol::{Category, Level};
 
     fn transaction() -> Item {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn error() -> Item {
-        let captured = Captured::message(Level::Error, String::new());
+        let captured = CapturedEvent::message(Level::Error, String::new());
         Item::Event(Box::new(EventRecord { captured, scope: Box::default() }))
     }
 

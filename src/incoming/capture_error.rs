@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
-use crate::event::{self, Backtrace, Captured};
+use crate::event::{self, Backtrace, CapturedEvent};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::protocol::Stacktrace;
 use crate::protocol::{EventId, Exception};
@@ -40,10 +40,10 @@ use crate::scope::current;
 /// ```
 #[derive(Clone)]
 pub struct CaptureError {
-    inner: Arc<Inner>,
+    inner: Arc<CapturedError>,
 }
 
-struct Inner {
+struct CapturedError {
     /// Whether a clone was reported. Each later report (of a cached response, say) gets a new id.
     is_reported: AtomicBool,
     event_id: EventId,
@@ -75,7 +75,7 @@ impl CaptureError {
         // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain)).unwrap_or_else(EventId::new);
         let event_id = if is_heard { announced() } else { EventId::nil() };
-        Self { inner: Arc::new(Inner { event_id, chain, addresses, backtrace, is_reported: AtomicBool::new(false) }) }
+        Self { inner: Arc::new(CapturedError { event_id, chain, addresses, backtrace, is_reported: AtomicBool::new(false) }) }
     }
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
@@ -86,10 +86,10 @@ impl CaptureError {
         self.inner.event_id
     }
 
-    pub(super) fn into_captured(self) -> Captured {
-        let Inner { event_id, chain, addresses, backtrace, is_reported } = &*self.inner;
+    pub(super) fn into_captured(self) -> CapturedEvent {
+        let CapturedError { event_id, chain, addresses, backtrace, is_reported } = &*self.inner;
         let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
-        Captured::response(event_id, chain.clone(), addresses.clone(), backtrace.clone())
+        CapturedEvent::response(event_id, chain.clone(), addresses.clone(), backtrace.clone())
     }
 }
 

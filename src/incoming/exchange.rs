@@ -8,7 +8,7 @@ use tracing::Span;
 
 use super::capture_error::CaptureError;
 use super::rules::Rules;
-use super::status::Outcome;
+use super::status::ResponseCodes;
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, Parent, ResponseFacts, clock};
 use crate::scope::{Active, Ending, LiveScope};
@@ -28,7 +28,7 @@ pub(super) struct Exchange {
     rules: Option<Arc<Rules>>,
     /// Status codes that count as a failure of the service.
     failed: StatusCodes,
-    outcome: Outcome,
+    codes: ResponseCodes,
     /// Whether the result is still to come: a gRPC call reports it in its trailers.
     awaits_trailers: bool,
     /// The error of such a call, until its trailers arrive.
@@ -93,9 +93,9 @@ impl Exchange {
     pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
         self.suspend();
         let Some(scope) = self.active.scope() else { return };
-        self.outcome.head(status.as_u16(), headers);
+        self.codes.head(status.as_u16(), headers);
         self.was_polled = false;
-        if self.outcome.is_open() {
+        if self.codes.is_open() {
             self.awaits_trailers = true;
             self.waiting = error;
         } else if let Some(error) = error.filter(|_| self.has_failed()) {
@@ -105,7 +105,7 @@ impl Exchange {
             scope.capture(error.into_captured(), Parent::Root);
         } else if self.has_failed() {
             scope.note_status(status.as_u16());
-            scope.capture_failure(|| self.outcome.told());
+            scope.capture_failure(|| self.codes.told());
         }
         scope.release(status.as_u16());
         if !self.rules.as_ref().is_none_or(|rules| rules.echo.is_silent()) {
@@ -120,14 +120,14 @@ impl Exchange {
     pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.expected = expected;
         // After an upgrade the connection may live for hours, so the transaction ends here.
-        if is_end || self.outcome.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
+        if is_end || self.codes.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
             self.complete();
         }
     }
 
     pub(super) fn frame(&mut self, bytes: u64, trailers: Option<&HeaderMap>, is_end: bool) {
         if let Some(trailers) = trailers {
-            self.outcome.trailers(trailers);
+            self.codes.trailers(trailers);
         }
         self.response.body_bytes += bytes;
         self.response.frames = self.response.frames.saturating_add(1);
@@ -152,7 +152,7 @@ impl Exchange {
 
     /// Whether the response counts as a failure of the service.
     fn has_failed(&self) -> bool {
-        self.outcome.has_failed(&self.failed)
+        self.codes.has_failed(&self.failed)
     }
 
     /// The service or its body returned an error of an unknown type: only `what` is reported.
@@ -170,7 +170,7 @@ impl Exchange {
         self.has_ended = true;
         self.response.is_cut = true;
         if let Some(scope) = self.active.scope() {
-            Arc::clone(scope).finish(self.ending(self.outcome.status(), self.has_failed(), now));
+            Arc::clone(scope).finish(self.ending(self.codes.status(), self.has_failed(), now));
         }
     }
 
@@ -180,14 +180,14 @@ impl Exchange {
 
     /// The body has ended, at `at` or now if that is unset.
     fn complete_at(&mut self, at: Moment) {
-        self.outcome.end();
+        self.codes.end();
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && self.has_failed()) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_captured(), Parent::Root)),
-                None => scope.capture_failure(|| self.outcome.told()),
+                None => scope.capture_failure(|| self.codes.told()),
             }
         }
-        self.end_at(self.outcome.status(), self.has_failed(), at);
+        self.end_at(self.codes.status(), self.has_failed(), at);
     }
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
@@ -201,7 +201,7 @@ impl Exchange {
     }
 
     fn ending(&self, status: SpanStatus, has_failed: bool, at: Moment) -> Ending {
-        let response = ResponseFacts { status: self.outcome.http, grpc_status: self.outcome.grpc, ..self.response };
+        let response = ResponseFacts { status: self.codes.http, grpc_status: self.codes.grpc, ..self.response };
         Ending { status, response, at, has_failed, is_session: true }
     }
 
@@ -212,7 +212,7 @@ impl Exchange {
             scope.mark_crashed();
             return self.end(SpanStatus::InternalError, true);
         }
-        let place = match self.outcome.http {
+        let place = match self.codes.http {
             None => "before_headers",
             Some(status) => {
                 // axum drops the bodies of HEAD responses outside our layer, and tests drop
@@ -234,7 +234,7 @@ impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_ended = self.has_ended || self.active.is_over();
         f.debug_struct("Exchange")
-            .field("outcome", &self.outcome)
+            .field("outcome", &self.codes)
             .field("response", &self.response)
             .field("has_ended", &has_ended)
             .finish_non_exhaustive()

@@ -18,7 +18,7 @@ use super::rules::{RequestHead, Rules};
 use crate::client::{Client, Settings};
 use crate::propagation;
 use crate::record::{Record, clock};
-use crate::scope::{Extent, Kind, LiveScope, OwnSpan, continue_or_begin, current};
+use crate::scope::{Extent, LiveScope, OwnSpan, ScopeKind, continue_or_begin, current};
 use crate::unwind;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
@@ -43,15 +43,15 @@ impl<S, F> SentryService<S, F> {
     fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> ActiveRequest {
         if let Some(scope) = current::scope() {
             match scope.kind() {
-                Kind::Ignored => return ActiveRequest::Ignored(Ignored(scope)),
+                ScopeKind::Ignored => return ActiveRequest::Ignored(Ignored(scope)),
                 // If no span is recorded, the request still runs in the outer layer's scope.
-                Kind::Live => {
+                ScopeKind::Live => {
                     return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer")
                         .map_or(ActiveRequest::Off, ActiveRequest::Nested);
                 }
                 // The scope belongs to no request, or to one that has ended: begin a new
                 // transaction.
-                Kind::Detached | Kind::Finished => {}
+                ScopeKind::Detached | ScopeKind::Finished => {}
             }
         }
         let matched = matched_path(request);

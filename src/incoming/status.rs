@@ -31,14 +31,14 @@ const GRPC: [SpanStatus; 17] = [
 
 /// What the response head and the trailers report.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct ResponseCodes {
     /// Whether the response is a gRPC response, whose HTTP status is always 200.
     is_grpc: bool,
     pub(super) http: Option<u16>,
     pub(super) grpc: Option<u8>,
 }
 
-impl Outcome {
+impl ResponseCodes {
     pub(super) fn head(&mut self, status: u16, headers: &HeaderMap) {
         self.http = Some(status);
         // gRPC-Web has its status inside the last data frame, which is not read.
@@ -117,7 +117,7 @@ mod tests {
         ];
 
         for (kind, code, grpc, status, has_failed) in rows {
-            let mut outcome = Outcome::default();
+            let mut outcome = ResponseCodes::default();
             outcome.head(200, &headers(kind, code));
             assert_eq!(
                 (outcome.grpc, outcome.status(), outcome.has_failed(&StatusCodes::from(500..=599))),

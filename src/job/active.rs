@@ -5,7 +5,7 @@ use std::fmt;
 use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::event::Captured;
+use crate::event::CapturedEvent;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
@@ -56,7 +56,7 @@ impl ActiveJob {
         if let Some(chain) = outcome.chain()
             && let Some(scope) = self.active.scope().filter(|_| self.reports)
         {
-            scope.capture_returned(Captured::returned(chain, self.mechanism));
+            scope.capture_returned(CapturedEvent::returned(chain, self.mechanism));
         }
         let has_failed = outcome.has_failed();
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);

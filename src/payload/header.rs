@@ -27,20 +27,20 @@ impl Serialize for HeaderPayload<'_> {
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
         out.serialize_field("event_id", &Id(event_id))?;
         out.serialize_field("sdk", &sdk())?;
-        match Sampling::of(record, facts) {
-            Sampling::Unknown => {}
-            Sampling::Given(mut context) => {
+        match TraceHeader::of(record, facts) {
+            TraceHeader::Unknown => {}
+            TraceHeader::Given(mut context) => {
                 context.transaction = context.transaction.filter(|_| !is_bare);
                 out.serialize_field("trace", &context)?;
             }
-            Sampling::Own => out.serialize_field("trace", &OwnSampling { record, name, facts })?,
+            TraceHeader::Own => out.serialize_field("trace", &OwnSampling { record, name, facts })?,
         }
         out.end()
     }
 }
 
 /// The dynamic sampling context in the header.
-enum Sampling {
+enum TraceHeader {
     /// No context.
     ///
     /// Only the service that started a trace may define its context. There is also none if the
@@ -55,7 +55,7 @@ enum Sampling {
     Own,
 }
 
-impl Sampling {
+impl TraceHeader {
     fn of(record: &Record, facts: &Facts) -> Self {
         let trace = &record.trace;
         if !trace.baggage.is_empty() {

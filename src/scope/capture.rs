@@ -6,7 +6,7 @@ use super::handle::Scope;
 use super::nested;
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
-use crate::event::{Captured, ChainMessages, EventRecord, ReportedFailure};
+use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure};
 use crate::exporter::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Exception, Level};
 use crate::record::{Parent, clock};
@@ -19,7 +19,7 @@ impl LiveScope {
     ///
     /// Returns the id of the event that is sent. If the same failure is already parked, that is the
     /// earlier event's id.
-    pub(crate) fn capture(&self, mut captured: Captured, span: Parent) -> EventId {
+    pub(crate) fn capture(&self, mut captured: CapturedEvent, span: Parent) -> EventId {
         let is_failure = captured.level >= Level::Error;
         captured.nested = nested::of(self).map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
@@ -64,7 +64,7 @@ impl LiveScope {
     }
 
     /// Captures the error that a job returned, unless the job has captured it before.
-    pub(crate) fn capture_returned(&self, captured: Captured) -> EventId {
+    pub(crate) fn capture_returned(&self, captured: CapturedEvent) -> EventId {
         let mut state = self.lock();
         state.has_failed = true;
         let known = state.reported.iter().rev().find(|(failure, _)| failure.is(&captured.exceptions)).map(|(_, id)| *id);
@@ -82,7 +82,7 @@ impl LiveScope {
         if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
-        self.capture(Captured::failed_response(what()), Parent::Root);
+        self.capture(CapturedEvent::failed_response(what()), Parent::Root);
     }
 
     /// The id that a failure's event will have, for a caller that needs it before the capture.
@@ -136,7 +136,7 @@ impl ScopeState {
     }
 
     /// Adds a copy of the scope to an event.
-    fn with_scope(&self, mut captured: Captured, client: &Client) -> Box<EventRecord> {
+    fn with_scope(&self, mut captured: CapturedEvent, client: &Client) -> Box<EventRecord> {
         let mut scope = client.take_record();
         self.transaction.record.copy_scope_to(&mut scope);
         if let Some(nested) = captured.nested.take() {
@@ -194,11 +194,11 @@ pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
 }
 
 /// Captures an error or message that belongs to no request.
-pub(crate) fn capture_outside(client: Client, captured: Captured) {
+pub(crate) fn capture_outside(client: Client, captured: CapturedEvent) {
     LiveScope::detached(client).capture(captured, Parent::Root);
 }
 
 /// Captures a panic in the current scope, or in a detached scope outside any request.
 pub(crate) fn capture_panic(message: &str, addresses: Vec<usize>) {
-    Scope::current().capture(Captured::panic(message, addresses));
+    Scope::current().capture(CapturedEvent::panic(message, addresses));
 }

@@ -8,7 +8,7 @@ use super::current;
 use super::nested::{self, Nested};
 use super::state::LiveScope;
 use crate::client::{Settings, default_client};
-use crate::event::{self, Captured};
+use crate::event::{self, CapturedEvent};
 use crate::protocol::{EventId, Level, TraceId};
 use crate::record::Parent;
 
@@ -88,12 +88,12 @@ impl Scope {
     pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
         let is_enabled = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
         let addresses = if is_enabled { event::addresses() } else { Vec::new() };
-        self.capture(Captured::error(error, addresses))
+        self.capture(CapturedEvent::error(error, addresses))
     }
 
     /// Captures a message. See [`capture_message`](crate::capture_message).
     pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
-        self.capture(Captured::message(level, message.into()))
+        self.capture(CapturedEvent::message(level, message.into()))
     }
 
     /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
@@ -140,7 +140,7 @@ impl Scope {
         self.shared.as_ref()?.client.settings()
     }
 
-    pub(crate) fn capture(&self, captured: Captured) -> EventId {
+    pub(crate) fn capture(&self, captured: CapturedEvent) -> EventId {
         match &self.shared {
             Some(shared) => nested::enter(self.nested.clone(), || shared.capture(captured, self.span)),
             None => EventId::nil(),

@@ -32,4 +32,4 @@ pub use handle::Scope;
 pub(crate) use log::LogPlace;
 pub(crate) use span::OwnSpan;
 pub use span::{Spanned, span};
-pub(crate) use state::{Extent, Kind, LiveScope};
+pub(crate) use state::{Extent, LiveScope, ScopeKind};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client::{Client, Settings};
-use crate::event::{Captured, ChainMessages, ReportedFailure};
+use crate::event::{CapturedEvent, ChainMessages, ReportedFailure};
 use crate::protocol::{EventId, SpanId, TraceId};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
@@ -31,7 +31,7 @@ pub(crate) struct ScopeState {
     /// Whether it is a job, whose returned error is captured at its end, and not a request.
     pub(super) is_job: bool,
     /// Errors that wait for the response head.
-    pub(super) parked: Vec<Captured>,
+    pub(super) parked: Vec<CapturedEvent>,
     /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
     /// Whether an error with a chain was captured. Messages do not count for release health.
@@ -48,7 +48,7 @@ pub(crate) struct ScopeState {
 
 /// The state of a scope, for a layer that finds one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ScopeKind {
     /// It belongs to no request or job.
     Detached,
     /// Its request has ended.
@@ -188,16 +188,16 @@ impl LiveScope {
         });
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ScopeKind {
         if !self.client.is_enabled() {
-            return Kind::Ignored;
+            return ScopeKind::Ignored;
         }
         let state = self.lock();
         match state.phase {
             // A detached scope has no `op`.
-            _ if state.transaction.record.op.is_empty() => Kind::Detached,
-            Phase::Finished => Kind::Finished,
-            Phase::BeforeHead | Phase::Open => Kind::Live,
+            _ if state.transaction.record.op.is_empty() => ScopeKind::Detached,
+            Phase::Finished => ScopeKind::Finished,
+            Phase::BeforeHead | Phase::Open => ScopeKind::Live,
         }
     }
 

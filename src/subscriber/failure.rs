@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use crate::event::{self, Captured};
+use crate::event::{self, CapturedEvent};
 use crate::protocol::Exception;
 use crate::record::LogRecord;
 
@@ -19,14 +19,14 @@ const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_pani
 /// we see elsewhere.
 ///
 /// `fields` holds the event's fields in the encoding of the record.
-pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<Captured> {
+pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<CapturedEvent> {
     let metadata = event.metadata();
     if KNOWN_OTHERWISE.iter().any(|target| metadata.target().starts_with(target)) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
-    Some(Captured::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
+    Some(CapturedEvent::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
 }
 
 /// The fields that describe the error.
