@@ -18,7 +18,7 @@ pub(crate) struct Ending {
     pub(crate) response: ResponseFacts,
     /// The end time; the default means now.
     pub(crate) at: Moment,
-    /// Whether the result is a failure. CapturedEvent errors and panics are counted by the scope itself.
+    /// Whether the result is a failure. Captured errors and panics are counted by the scope itself.
     pub(crate) has_failed: bool,
     /// Whether it counts for release health: requests do, jobs do not.
     pub(crate) is_session: bool,
