@@ -24,7 +24,7 @@ const WORDS: usize = 15;
 /// assert!(!failed.contains(404));
 /// assert_eq!(failed.to_string(), "429, 500..=599");
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct StatusCodes {
     /// One bit for each code from 100 on.
     bits: [u64; WORDS],

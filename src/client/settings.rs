@@ -1,6 +1,7 @@
 //! The resolved configuration: every setting, its value and its source.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::exporter::{DeliverySettings, Hooks};
 use crate::payload::Facts;
@@ -39,7 +40,7 @@ pub(crate) struct Settings {
     pub(crate) privacy: Privacy,
     pub(crate) sampling: Sampling,
     pub(crate) propagation: PropagationSettings,
-    pub(crate) failed_status_codes: StatusCodes,
+    pub(crate) failed_status_codes: Arc<StatusCodes>,
     pub(crate) auto_session_tracking: bool,
     pub(crate) panic_hook: bool,
     pub(crate) debug: bool,
@@ -59,7 +60,7 @@ impl Default for Settings {
             privacy: Privacy::default(),
             sampling: Sampling::default(),
             propagation: PropagationSettings::default(),
-            failed_status_codes: StatusCodes::from(500..=599),
+            failed_status_codes: Arc::new(StatusCodes::from(500..=599)),
             auto_session_tracking: true,
             panic_hook: true,
             debug: false,

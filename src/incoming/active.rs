@@ -30,7 +30,7 @@ pub(super) enum ActiveRequest {
 pub(super) struct Ignored(pub(super) Arc<LiveScope>);
 
 impl ActiveRequest {
-    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: StatusCodes) -> Self {
+    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) -> Self {
         let mut exchange = PooledExchange::take();
         exchange.with(|exchange| exchange.begin(scope, method, rules, failed));
         Self::Recorded(exchange)

@@ -27,7 +27,7 @@ pub(super) struct Exchange {
     is_head: bool,
     rules: Option<Arc<Rules>>,
     /// Status codes that count as a failure of the service.
-    failed: StatusCodes,
+    failed: Option<Arc<StatusCodes>>,
     codes: ResponseCodes,
     /// Whether the result is still to come: a gRPC call reports it in its trailers.
     awaits_trailers: bool,
@@ -45,7 +45,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Begins to serve a request.
-    pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: StatusCodes) {
+    pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) {
         if rules.log_span {
             let (trace_id, ..) = scope.ids();
             self.log_span = Some(Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id)));
@@ -53,7 +53,7 @@ impl Exchange {
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);
-        self.failed = failed;
+        self.failed = Some(failed);
     }
 
     /// Whether nothing more can happen in the request.
@@ -152,7 +152,7 @@ impl Exchange {
 
     /// Whether the response counts as a failure of the service.
     fn has_failed(&self) -> bool {
-        self.codes.has_failed(&self.failed)
+        self.failed.as_ref().is_some_and(|failed| self.codes.has_failed(failed))
     }
 
     /// The service or its body returned an error of an unknown type: only `what` is reported.

@@ -184,7 +184,7 @@ impl<F> SentryLayer<F> {
         if let Some(fault) = codes.fault() {
             diagnostics::warn(&format!("the failed status codes of a layer: {fault}"));
         }
-        Arc::make_mut(&mut self.rules).failed_status_codes = Some(codes);
+        Arc::make_mut(&mut self.rules).failed_status_codes = Some(Arc::new(codes));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use http::Method;
 
@@ -22,7 +23,7 @@ use crate::status_codes::StatusCodes;
 pub struct RouteOptions {
     pub(super) sample_rate: Option<f64>,
     pub(super) is_ignored: bool,
-    pub(super) failed_status_codes: Option<StatusCodes>,
+    pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
 }
 
 impl RouteOptions {
@@ -58,7 +59,7 @@ impl RouteOptions {
     /// let strict = RouteOptions::new().failed_status_codes(StatusCodes::from(500..=599).with(404));
     /// ```
     pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
-        self.failed_status_codes = Some(codes.into());
+        self.failed_status_codes = Some(Arc::new(codes.into()));
         self
     }
 
@@ -90,7 +91,7 @@ impl Routes {
             diagnostics::warn(&format!("the sample rate of route '{route}' is left out: expected a number from 0.0 to 1.0"));
             options.sample_rate = None;
         }
-        if let Some(fault) = options.failed_status_codes.as_ref().and_then(StatusCodes::fault) {
+        if let Some(fault) = options.failed_status_codes.as_ref().and_then(|codes| codes.fault()) {
             diagnostics::warn(&format!("the failed status codes of route '{route}': {fault}"));
         }
         let (method, template) = match route.split_once(' ') {

@@ -17,7 +17,7 @@ type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 #[derive(Clone, Default)]
 pub(super) struct Rules {
     pub(super) routes: Routes,
-    pub(super) failed_status_codes: Option<StatusCodes>,
+    pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
     pub(super) names_by_handler: bool,

@@ -224,7 +224,7 @@ impl ConfigBuilder {
     /// # Ok::<(), tower_sentry::Error>(())
     /// ```
     pub fn failed_status_codes(self, codes: impl Into<StatusCodes>) -> Self {
-        self.set("failed_status_codes", |settings| settings.failed_status_codes = codes.into())
+        self.set("failed_status_codes", |settings| settings.failed_status_codes = Arc::new(codes.into()))
     }
 
     /// Whether to send data that may identify a person.
