@@ -50,8 +50,10 @@ impl StatusCodes {
     }
 
     /// Whether the code is in the set.
+    #[inline]
     pub fn contains(&self, code: u16) -> bool {
-        place(code).is_some_and(|(word, bit)| self.bits.get(word).is_some_and(|word| word & bit != 0))
+        let (word, bit) = place(code);
+        self.bits.get(word).is_some_and(|word| word & bit != 0)
     }
 
     /// Says what is wrong with the numbers the set was made from.
@@ -60,22 +62,18 @@ impl StatusCodes {
     }
 
     fn insert(&mut self, code: u16) {
-        match place(code) {
-            Some((word, bit)) => {
-                if let Some(word) = self.bits.get_mut(word) {
-                    *word |= bit;
-                }
-            }
+        let (word, bit) = place(code);
+        match self.bits.get_mut(word).filter(|_| CODES.contains(&code)) {
+            Some(word) => *word |= bit,
             None => self.invalid = self.invalid.or(Some(code)),
         }
     }
 }
 
-fn place(code: u16) -> Option<(usize, u64)> {
-    CODES.contains(&code).then(|| {
-        let index = usize::from(code - CODES.start());
-        (index / 64, 1 << (index % 64))
-    })
+/// The word and the bit of a code. For codes below 100 there is no such word.
+fn place(code: u16) -> (usize, u64) {
+    let index = usize::from(code.wrapping_sub(*CODES.start()));
+    (index / 64, 1 << (index % 64))
 }
 
 impl From<u16> for StatusCodes {

@@ -46,14 +46,12 @@ impl ActiveRequest {
         }
     }
 
-    /// Polls the work. The last poll is closed in `head`, not here.
+    /// Runs a poll until the response head.
     pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        self.change(Exchange::resume);
-        let polled = self.enter(work);
-        if polled.is_pending() {
-            self.change(Exchange::suspend);
+        match self {
+            Self::Recorded(exchange) => exchange.poll(work),
+            other => other.enter(work),
         }
-        polled
     }
 
     /// The state for polling the body.
@@ -121,6 +119,13 @@ impl PooledExchange {
 
     fn is_over(&self) -> bool {
         self.exchange.as_ref().is_none_or(|exchange| exchange.is_over())
+    }
+
+    fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        match &mut self.exchange {
+            Some(exchange) => exchange.poll(work),
+            None => work(),
+        }
     }
 
     fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {

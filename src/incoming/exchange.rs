@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderMap, Method, StatusCode};
 use tracing::Span;
@@ -63,23 +64,26 @@ impl Exchange {
 
     /// Runs a part of the request with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        if self.active.is_over() {
-            return work();
-        }
         self.was_polled = true;
         match &self.log_span {
-            None => self.active.enter(work),
-            Some(span) => self.active.enter(|| span.in_scope(work)),
+            Some(span) if !self.active.is_over() => self.active.enter(|| span.in_scope(work)),
+            _ => self.active.enter(work),
         }
     }
 
-    /// A poll begins. The time since the call is not part of it.
-    pub(super) fn resume(&mut self) {
+    /// Runs a poll until the response head. The last one is closed in `head`, not here.
+    pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        // The time since the call is not part of the poll.
         self.poll_began = clock::now();
+        let polled = self.enter(work);
+        if polled.is_pending() {
+            self.suspend();
+        }
+        polled
     }
 
     /// A poll has ended.
-    pub(super) fn suspend(&mut self) {
+    fn suspend(&mut self) {
         let took = clock::now().nanos_since(self.poll_began);
         self.response.polls.add(took);
         if took >= BLOCKED_FROM
@@ -181,13 +185,14 @@ impl Exchange {
     /// The body has ended, at `at` or now if that is unset.
     fn complete_at(&mut self, at: Moment) {
         self.codes.end();
-        if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && self.has_failed()) {
+        let has_failed = self.has_failed();
+        if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_captured(), Parent::Root)),
                 None => scope.capture_failure(|| self.codes.told()),
             }
         }
-        self.end_at(self.codes.status(), self.has_failed(), at);
+        self.end_at(self.codes.status(), has_failed, at);
     }
 
     fn end(&mut self, status: SpanStatus, has_failed: bool) {
@@ -196,8 +201,9 @@ impl Exchange {
 
     fn end_at(&mut self, status: SpanStatus, has_failed: bool, at: Moment) {
         // After a cut this does nothing: a scope ends its transaction once.
-        let ending = self.ending(status, has_failed, at);
-        self.active.finish(ending);
+        if let Some(scope) = self.active.take() {
+            scope.finish(self.ending(status, has_failed, at));
+        }
     }
 
     fn ending(&self, status: SpanStatus, has_failed: bool, at: Moment) -> Ending {

@@ -88,7 +88,7 @@ impl<S, F> SentryService<S, F> {
             record.seal_scope();
             (decision, extent)
         });
-        let failed = [&options.failed_status_codes, &self.rules.failed_status_codes].into_iter().find_map(Option::as_ref);
+        let failed = options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref());
         let failed = Arc::clone(failed.unwrap_or(&settings.failed_status_codes));
         ActiveRequest::recorded(scope, request.method(), Arc::clone(&self.rules), failed)
     }
