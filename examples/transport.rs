@@ -28,7 +28,7 @@ impl Transport for OverHyper {
                 if error.is_connect() { TransportError::unreachable(error) } else { TransportError::interrupted(error) }
             })?;
             let (head, body) = response.into_parts();
-            // The server has answered, so this is no error even if the body breaks off.
+            // The server has answered, so this is not an error, even if the body breaks off.
             let body = Limited::new(body, 64 * 1024).collect().await.map(Collected::to_bytes).unwrap_or_default();
             Ok(TransportResponse::new(head.status, head.headers, body))
         })

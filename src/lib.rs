@@ -46,8 +46,8 @@
 //!
 //! # Data flow
 //!
-//! The modules are listed in the order in which data passes through them. [`guide`] explains this
-//! in detail.
+//! The modules are listed from the edges, where data comes in, down to the protocol. [`guide`]
+//! explains this in detail.
 
 // Shows which feature an item needs. Only docs.rs sets this flag: the feature needs nightly.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -65,5 +65,5 @@ fn payload<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("the panic's payload is no text")
+        .unwrap_or("the panic's payload is not text")
 }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_applications_own_code_is_told_from_libraries() {
+    fn code_of_the_application_is_told_apart_from_libraries() {
         let rows = [
             ("shop::cart::load::{{closure}}", Some("/work/shop/src/cart.rs"), true),
             ("<shop::Cart as core::fmt::Debug>::fmt", Some("/work/shop/src/lib.rs"), true),

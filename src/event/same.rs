@@ -1,4 +1,6 @@
-//! Decides whether two reports are about the same failure.
+//! Decides whether two reports are about the same failure and become one event.
+//!
+//! Which events the server shows as one issue is decided in `grouping`.
 
 use super::CapturedEvent;
 use crate::protocol::Exception;

@@ -176,7 +176,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// it has a reader, and a new mode for a device would affect all its users.
 fn open(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other("it is not a file"));
     }
     let mut options = OpenOptions::new();
     options.append(true).create(true);

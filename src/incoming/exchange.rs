@@ -109,7 +109,7 @@ impl Exchange {
             scope.capture(error.into_captured(), Parent::Root);
         } else if self.has_failed() {
             scope.note_status(status.as_u16());
-            scope.capture_failure(|| self.codes.told());
+            scope.capture_failure(|| self.codes.describe());
         }
         scope.release(status.as_u16());
         if !self.rules.as_ref().is_none_or(|rules| rules.echo.is_silent()) {
@@ -189,7 +189,7 @@ impl Exchange {
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_captured(), Parent::Root)),
-                None => scope.capture_failure(|| self.codes.told()),
+                None => scope.capture_failure(|| self.codes.describe()),
             }
         }
         self.end_at(self.codes.status(), has_failed, at);

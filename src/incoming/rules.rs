@@ -86,7 +86,7 @@ impl Echo {
     pub(super) fn header(name: &str) -> Option<HeaderName> {
         let parsed = name.parse().ok();
         if parsed.is_none() {
-            diagnostics::warn(&format!("'{name}' is no name of a header; the response goes without it"));
+            diagnostics::warn(&format!("'{name}' is not a valid header name; the response does not get it"));
         }
         parsed
     }

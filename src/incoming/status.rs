@@ -71,7 +71,7 @@ impl ResponseCodes {
     }
 
     /// Describes the outcome, for the message of an event.
-    pub(super) fn told(self) -> String {
+    pub(super) fn describe(self) -> String {
         match (self.grpc, self.http) {
             (Some(code), _) => format!("answered with status {code} of gRPC"),
             (None, Some(code)) => format!("answered {code}"),

@@ -86,7 +86,7 @@ impl JobInfo {
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate).filter(|rate| (0.0..=1.0).contains(rate));
         if self.sample_rate.is_none() {
-            diagnostics::warn(&format!("the sample rate {rate} of '{}' is no number from 0.0 to 1.0; the client's holds", self.name));
+            diagnostics::warn(&format!("the sample rate of '{}' is ignored: expected a number from 0.0 to 1.0, found {rate}", self.name));
         }
         self
     }

@@ -54,7 +54,7 @@ impl OutgoingLayer {
         let read = |target: I::Item| {
             let parsed = target.as_ref().parse().ok();
             if parsed.is_none() {
-                crate::diagnostics::warn(&format!("'{}' is no target of a trace; it is told nothing", target.as_ref()));
+                crate::diagnostics::warn(&format!("'{}' is not a valid target; it gets no trace headers", target.as_ref()));
             }
             parsed
         };

@@ -34,8 +34,8 @@ impl Call {
         if is_target(targets.unwrap_or(&settings.propagation.targets), uri) {
             match &mut span {
                 // The next service's work is a child of this span.
-                Some(span) => span.enter(|| tell(&Scope::current(), headers)),
-                None => tell(&here, headers),
+                Some(span) => span.enter(|| add_trace_headers(&Scope::current(), headers)),
+                None => add_trace_headers(&here, headers),
             }
         }
         Self { span }
@@ -59,7 +59,7 @@ impl Call {
     }
 }
 
-fn tell(scope: &Scope, headers: &mut HeaderMap) {
+fn add_trace_headers(scope: &Scope, headers: &mut HeaderMap) {
     if let Some((outgoing, with_traceparent)) = scope.outgoing() {
         outgoing.write(headers, with_traceparent, false);
     }

@@ -6,7 +6,7 @@
 mod event;
 mod facts;
 mod fields;
-mod header;
+mod envelope_header;
 mod log;
 mod name;
 mod queries;
@@ -22,7 +22,7 @@ mod value;
 
 pub(crate) use event::EventPayload;
 pub(crate) use facts::Facts;
-pub(crate) use header::HeaderPayload;
+pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use log::{LinePayload, LogsPayload};
 pub(crate) use name::name;
 pub(crate) use transaction::TransactionPayload;

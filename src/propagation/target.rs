@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_is_named_is_told() {
+    fn only_listed_hosts_receive_trace_headers() {
         let rows = [
             ("*", "https://anybody.example/", true),
             ("stock.internal", "http://stock.internal:8080/items", true),

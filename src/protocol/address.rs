@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_cannot_be_read_is_no_address() {
+    fn a_port_that_cannot_be_read_is_not_an_address() {
         for text in ["http://h/1", "http://h:/1", "http://k:s@h:9000/1", "https://[::1]:9000/1", "https://[::1]/1", "http://k@h:65535/1"] {
             assert!(parse(text).is_some(), "{text}");
         }

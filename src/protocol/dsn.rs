@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_of_a_file_is_no_part_of_it() {
+    fn a_line_end_of_a_file_is_not_part_of_it() {
         let read = |text: &str| text.parse::<Dsn>();
 
         let plain = read("https://0123456789abcdef0123456789abcdef@sentry.example/42");

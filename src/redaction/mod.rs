@@ -3,7 +3,7 @@
 //! Everything that is sent, printed or stored passes through one `Redactor` as the last step, after
 //! the hooks. It judges **names** (of headers, query parameters and fields) and **shapes** (tokens,
 //! `Bearer …`, keys, cards, `user:password@` in URLs, `password: "…"` in `Debug` output). Its
-//! result has its own type, `Redacted`, and transports accept nothing else.
+//! result has its own type, `Redacted`, and the exporter sends nothing else.
 
 mod card;
 mod clean;

@@ -1,4 +1,7 @@
-//! Decides which names have secret values; case, `-`, `_`, `.` and camel case do not matter.
+//! Decides which names have secret values.
+//!
+//! Case, `-`, `_`, `.` and camel case do not matter, except in the closed list of
+//! `is_credential_header`: values that are not even copied from the request.
 
 use std::sync::LazyLock;
 

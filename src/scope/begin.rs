@@ -33,7 +33,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     };
     let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, clock::nanos(record.start)));
     let is_trusted = trusted.is_some();
-    let told = trusted.and_then(|trusted| told_on(trusted, decision, own_rate.is_some()));
+    let rewritten = trusted.and_then(|trusted| new_baggage(trusted, decision, own_rate.is_some()));
     let parent = incoming.as_ref().map(|incoming| incoming.parent);
     // Of an untrusted trace, only the ids are kept.
     let came_in = incoming.filter(|_| is_trusted).map(|incoming| incoming.baggage).unwrap_or_default();
@@ -44,7 +44,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         sampled: decision.sampled,
         sample_rate: decision.rate,
         sample_rand,
-        baggage: told.unwrap_or(came_in),
+        baggage: rewritten.unwrap_or(came_in),
     };
     decision
 }
@@ -52,7 +52,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
 /// New baggage, if our decision differs from the incoming one or uses our own rate.
 ///
 /// A Sentry server discards a transaction whose baggage says that the trace is not sampled.
-fn told_on(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
+fn new_baggage(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
     let says = propagation::member(&trusted.baggage, "sampled");
     let agrees = says.is_none_or(|says| says == if decision.sampled { "true" } else { "false" });
     if trusted.baggage.is_empty() || (agrees && !is_ours) {

@@ -16,8 +16,8 @@ impl Scope {
     /// ```
     /// use tower_sentry::{Scope, protocol::Feedback};
     ///
-    /// # fn told() -> tower_sentry::EventId { tower_sentry::EventId::nil() }
-    /// let said = Feedback::new("the cart was empty after I paid").event_id(told()).email("jane@example.com");
+    /// # fn shown() -> tower_sentry::EventId { tower_sentry::EventId::nil() }
+    /// let said = Feedback::new("the cart was empty after I paid").event_id(shown()).email("jane@example.com");
     /// Scope::current().capture_feedback(said);
     /// ```
     pub fn capture_feedback(&self, feedback: Feedback) -> EventId {

@@ -76,7 +76,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn tell(self, client: &Client) {
+    fn report(self, client: &Client) {
         if let Some((started_at, end)) = self.session {
             client.end_session(started_at, end);
         }
@@ -107,7 +107,7 @@ impl LiveScope {
             record.clear();
             None
         };
-        ended.tell(&client);
+        ended.report(&client);
         if let Some(full) = full {
             client.submit(Item::Transaction(full));
         }
@@ -132,7 +132,7 @@ impl LiveScope {
         let full = std::mem::replace(&mut state.transaction.record, left);
         drop(state);
         let is_sent = ended.is_sent;
-        ended.tell(&self.client);
+        ended.report(&self.client);
         if is_sent {
             self.client.submit(Item::Transaction(full));
         } else {

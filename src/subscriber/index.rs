@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_that_share_a_place_are_told_apart() {
+    fn spans_that_share_a_place_are_not_mixed_up() {
         let index = Index::new();
         let scopes: Vec<_> = (0..3 * PLACES as u64).map(|_| Arc::new(LiveScope::ignored())).collect();
         let ids = || (1..).zip(&scopes);

@@ -95,8 +95,8 @@ impl TracingLayer {
     /// This costs two clock reads per poll. The poll times of the request itself are always
     /// recorded. Defaults to `false`.
     #[must_use]
-    pub fn poll_times(mut self, tell: bool) -> Self {
-        self.times_polls = tell;
+    pub fn poll_times(mut self, record: bool) -> Self {
+        self.times_polls = record;
         self
     }
 

@@ -102,7 +102,7 @@ fn client(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Client, Error
         .no_deflate();
     let builder = match (way, settings.proxy.as_deref()) {
         (Way::Direct, _) => builder.no_proxy(),
-        (Way::Proxy(_), Some(proxy)) => builder.proxy(Proxy::all(proxy).map_err(|_| proxy::unreadable("proxy"))?),
+        (Way::Proxy(_), Some(proxy)) => builder.proxy(Proxy::all(proxy.trim()).map_err(|_| proxy::unreadable("proxy"))?),
         // reqwest reads the environment as `proxy::find` does.
         (Way::Proxy(_), None) => builder,
     };

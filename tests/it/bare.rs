@@ -58,7 +58,7 @@ async fn a_plain_service_is_recorded_whole() {
 }
 
 #[tokio::test]
-async fn work_that_is_no_request_is_a_transaction() {
+async fn work_outside_requests_is_a_transaction() {
     let relay = Relay::start();
     let client = support::client(&relay);
 

@@ -273,8 +273,8 @@ fn disabled_is_free() {
 }
 
 #[test]
-fn the_start_line_goes_to_whoever_listens() {
-    if in_child("config::the_start_line_goes_to_whoever_listens", &[]) {
+fn the_start_line_goes_to_the_subscriber_or_to_standard_error() {
+    if in_child("config::the_start_line_goes_to_the_subscriber_or_to_standard_error", &[]) {
         return;
     }
     let relay = Relay::start();

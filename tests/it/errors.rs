@@ -231,8 +231,8 @@ fn panic_once() {
 }
 
 #[test]
-fn a_panic_of_code_that_we_call_is_no_crash_and_hides_none() {
-    if in_child("errors::a_panic_of_code_that_we_call_is_no_crash_and_hides_none", &[]) {
+fn a_panic_of_code_that_we_call_is_not_a_crash_and_hides_none() {
+    if in_child("errors::a_panic_of_code_that_we_call_is_not_a_crash_and_hides_none", &[]) {
         return;
     }
     #[derive(Debug)]
@@ -412,7 +412,7 @@ async fn an_event_of_a_log_has_its_fields_and_its_place() {
 }
 
 #[tokio::test]
-async fn a_method_that_somebody_made_up_is_in_no_message() {
+async fn an_invented_method_is_not_in_messages() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let app = Router::new().fallback(|| async { StatusCode::BAD_GATEWAY }).layer(SentryLayer::new(&client));
@@ -425,7 +425,7 @@ async fn a_method_that_somebody_made_up_is_in_no_message() {
 }
 
 #[tokio::test]
-async fn an_outage_is_no_flood() {
+async fn an_outage_is_not_a_flood() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let app = Router::new().route("/", get(|| async { StatusCode::SERVICE_UNAVAILABLE })).layer(SentryLayer::new(&client));

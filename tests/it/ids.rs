@@ -62,7 +62,7 @@ async fn all() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_told_first_is_the_events() {
+async fn an_announced_id_is_the_id_of_the_event() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let told_first = || async {

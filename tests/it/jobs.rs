@@ -550,7 +550,7 @@ async fn a_job_that_is_cancelled_leaves_cancelled_spans() {
 }
 
 #[tokio::test]
-async fn a_transaction_inside_of_another_belongs_to_its_trace() {
+async fn a_transaction_inside_another_belongs_to_its_trace() {
     let config = tower_sentry::Config::builder().traces_sample_rate(1.0);
     let (client, captured) = tower_sentry::test::client_with(config);
     let inner = tower_sentry::span("task", "step", client.transaction("inner").sample_rate(1.0).run(async {}));

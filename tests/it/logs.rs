@@ -287,8 +287,8 @@ async fn the_security_log_takes_the_target_that_is_set() {
 }
 
 #[test]
-fn what_is_logged_while_logs_are_sent_is_no_log_itself() {
-    if in_child("logs::what_is_logged_while_logs_are_sent_is_no_log_itself", &[]) {
+fn what_is_logged_while_logs_are_sent_is_not_sent_as_a_log() {
+    if in_child("logs::what_is_logged_while_logs_are_sent_is_not_sent_as_a_log", &[]) {
         return;
     }
     let (envelopes, sent) = std::sync::mpsc::channel();

@@ -94,7 +94,7 @@ async fn unmatched_folds() {
 }
 
 #[tokio::test]
-async fn a_hook_inside_of_the_router_names_for_a_layer_outside() {
+async fn a_hook_inside_the_router_names_requests_of_a_layer_outside() {
     let (client, received) = named();
     let app = Router::new()
         .route("/users/{id}", get(|| async { "user" }))

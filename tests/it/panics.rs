@@ -51,7 +51,7 @@ fn a_panic_outside_of_requests_is_reported_with_its_message_and_its_place() {
 
     let panics = panics(&relay);
     assert_eq!(panics.len(), 3, "{panics:?}");
-    for begin in ["the shelf is empty (", "shelf 7 is empty (", "the panic's payload is no text ("] {
+    for begin in ["the shelf is empty (", "shelf 7 is empty (", "the panic's payload is not text ("] {
         let told = panics.iter().find(|text| text.starts_with(begin)).unwrap_or_else(|| panic!("{begin}: {panics:?}"));
         assert!(told.contains("tests/it/panics.rs:"), "{told}");
     }
@@ -105,8 +105,8 @@ fn a_panic_after_the_shutdown_is_counted_and_not_sent() {
 }
 
 #[test]
-fn a_panic_in_a_hook_is_no_event() {
-    if in_child("panics::a_panic_in_a_hook_is_no_event", &[]) {
+fn a_panic_in_a_hook_is_not_an_event() {
+    if in_child("panics::a_panic_in_a_hook_is_not_an_event", &[]) {
         return;
     }
     let relay = Relay::start();

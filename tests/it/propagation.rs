@@ -92,7 +92,7 @@ async fn a_trace_of_another_organisation_is_not_continued() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_says_of_a_decision_that_is_ours_does_not_stay() {
+async fn an_incoming_claim_about_our_decision_is_replaced() {
     use tower_sentry::TrustParent;
     use tower_sentry::incoming::RouteOptions;
 

@@ -22,7 +22,7 @@ fn attribute(captured: &Captured, query: &str, name: &str) -> serde_json::Value 
 }
 
 #[tokio::test]
-async fn sqlx_tells_of_its_queries() {
+async fn sqlx_reports_its_queries() {
     use sqlx::ConnectOptions as _;
 
     let (client, captured) = kit();
@@ -55,7 +55,7 @@ async fn sqlx_tells_of_its_queries() {
 }
 
 #[tokio::test]
-async fn sea_orm_tells_of_its_queries_once() {
+async fn sea_orm_reports_each_query_once() {
     use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 
     let (client, captured) = kit();
@@ -91,7 +91,7 @@ fn tell_tracing() -> Option<Box<dyn diesel::connection::Instrumentation>> {
 }
 
 #[tokio::test]
-async fn diesel_tells_of_its_queries_by_its_own_instrumentation() {
+async fn diesel_reports_queries_through_its_own_instrumentation() {
     use diesel::{Connection as _, RunQueryDsl as _};
 
     let (client, captured) = kit();
