@@ -3,10 +3,10 @@
 //! What these views write is what [`protocol`](crate::protocol) reads; a test checks that they
 //! agree.
 
+mod envelope_header;
 mod event;
 mod facts;
 mod fields;
-mod envelope_header;
 mod log;
 mod name;
 mod queries;
@@ -20,9 +20,9 @@ mod transaction;
 mod trusted;
 mod value;
 
+pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use event::EventPayload;
 pub(crate) use facts::Facts;
-pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use log::{LinePayload, LogsPayload};
 pub(crate) use name::name;
 pub(crate) use transaction::TransactionPayload;
