@@ -46,6 +46,18 @@ impl ActiveRequest {
         }
     }
 
+    /// Drops the work with its scope current, unless the request is over: then it is dropped with
+    /// its owner's fields.
+    #[inline]
+    pub(super) fn leave(&mut self, end: impl FnOnce()) {
+        match self {
+            Self::Recorded(exchange) if !exchange.is_over() => exchange.with(|exchange| exchange.leave(end)),
+            Self::Off | Self::Recorded(_) => {}
+            Self::Ignored(Ignored(scope)) => current::enter(scope, None, end),
+            Self::Nested(span) => span.leave(end),
+        }
+    }
+
     /// Runs a poll until the response head.
     pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
         match self {

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::active::ActiveRequest;
+use crate::scope::EarlyDrop;
 
 pin_project! {
     /// A response body that is timed to its end.
@@ -24,29 +25,37 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        inner: B,
+        inner: EarlyDrop<B>,
         active: ActiveRequest,
+    }
+
+    impl<B> PinnedDrop for ResponseBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.active.leave(|| this.inner.end());
+        }
     }
 }
 
 impl<B: Body> ResponseBody<B> {
     pub(super) fn new(inner: B, active: ActiveRequest) -> Self {
-        Self { inner, active }
+        Self { inner: EarlyDrop::new(inner), active }
     }
 }
 
 impl<B> ResponseBody<B> {
     /// Returns the inner body if nothing is timed.
     #[cfg(feature = "axum")]
-    pub(super) fn into_untimed(self) -> Result<B, Self> {
-        if matches!(self.active, ActiveRequest::Off) { Ok(self.inner) } else { Err(self) }
+    pub(super) fn into_untimed(mut self) -> Result<B, Self> {
+        let body = if matches!(self.active, ActiveRequest::Off) { self.inner.take() } else { None };
+        body.ok_or(self)
     }
 }
 
 /// An empty body, for outer layers that answer themselves (tower-http's timeout and CORS layers).
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { inner: B::default(), active: ActiveRequest::Off }
+        Self { inner: EarlyDrop::new(B::default()), active: ActiveRequest::Off }
     }
 }
 

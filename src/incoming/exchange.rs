@@ -71,6 +71,14 @@ impl Exchange {
         }
     }
 
+    /// Drops the future or the body with the scope current. This is not a poll.
+    pub(super) fn leave(&mut self, end: impl FnOnce()) {
+        match &self.log_span {
+            Some(span) => self.active.leave(|| span.in_scope(end)),
+            None => self.active.leave(end),
+        }
+    }
+
     /// Runs a poll until the response head. The last one is closed in `head`, not here.
     pub(super) fn poll<T>(&mut self, work: impl FnOnce() -> Poll<T>) -> Poll<T> {
         // The time since the call is not part of the poll.

@@ -14,6 +14,7 @@ use super::body::ResponseBody;
 use super::body_form::BodyForm;
 use super::capture_error::CaptureError;
 use crate::protocol::SpanStatus;
+use crate::scope::EarlyDrop;
 
 pin_project! {
     /// The future of a recorded response.
@@ -24,15 +25,22 @@ pin_project! {
     /// attribute `tower_sentry.cancelled` set to `before_headers`.
     pub struct ResponseFuture<Fut, F> {
         #[pin]
-        inner: Fut,
+        inner: EarlyDrop<Fut>,
         active: ActiveRequest,
         form: PhantomData<fn() -> F>,
+    }
+
+    impl<Fut, F> PinnedDrop for ResponseFuture<Fut, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.active.leave(|| this.inner.end());
+        }
     }
 }
 
 impl<Fut, F> ResponseFuture<Fut, F> {
     pub(super) fn new(inner: Fut, active: ActiveRequest) -> Self {
-        Self { inner, active, form: PhantomData }
+        Self { inner: EarlyDrop::new(inner), active, form: PhantomData }
     }
 }
 

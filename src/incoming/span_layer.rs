@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::protocol::SpanStatus;
-use crate::scope::{LiveScope, OwnSpan, current};
+use crate::scope::{EarlyDrop, LiveScope, OwnSpan, current};
 
 /// Records another layer as a span.
 ///
@@ -126,7 +126,7 @@ impl<R, M: Service<R>> Service<R> for SpanService<M> {
             Some(span) => span.enter(|| self.middleware.call(request)),
             None => self.middleware.call(request),
         };
-        SpanFuture { inner, span, outcome_tag: self.outcome_tag }
+        SpanFuture { inner: EarlyDrop::new(inner), span, outcome_tag: self.outcome_tag }
     }
 }
 
@@ -135,9 +135,18 @@ pin_project! {
     #[derive(Debug)]
     pub struct SpanFuture<F> {
         #[pin]
-        inner: F,
+        inner: EarlyDrop<F>,
         span: Option<OwnSpan>,
         outcome_tag: Option<&'static str>,
+    }
+
+    impl<F> PinnedDrop for SpanFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(span) = this.span {
+                span.leave(|| this.inner.end());
+            }
+        }
     }
 }
 

@@ -51,6 +51,11 @@ impl ActiveJob {
         self.active.enter(work)
     }
 
+    /// Drops the work with its scope current.
+    pub(super) fn leave(&mut self, end: impl FnOnce()) {
+        self.active.leave(end);
+    }
+
     /// The work has ended with a result that says whether it failed.
     pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
         if let Some(chain) = outcome.chain()

@@ -13,6 +13,7 @@ use super::active::ActiveJob;
 use super::info::JobInfo;
 use super::outcome::{BoxedErrors, Outcome, TypedErrors};
 use crate::client::Client;
+use crate::scope::EarlyDrop;
 
 /// Records every job of a worker as a transaction, and its errors as events.
 ///
@@ -127,7 +128,7 @@ where
             Some(active) => active.enter(|| self.inner.call(job)),
             None => self.inner.call(job),
         };
-        JobFuture { inner, active, form: PhantomData }
+        JobFuture { inner: EarlyDrop::new(inner), active, form: PhantomData }
     }
 }
 
@@ -152,9 +153,18 @@ pin_project! {
     #[derive(Debug)]
     pub struct JobFuture<Fut, F> {
         #[pin]
-        inner: Fut,
+        inner: EarlyDrop<Fut>,
         active: Option<ActiveJob>,
         form: PhantomData<fn() -> F>,
+    }
+
+    impl<Fut, F> PinnedDrop for JobFuture<Fut, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(active) = this.active {
+                active.leave(|| this.inner.end());
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
 use crate::propagation::Carrier;
+use crate::scope::EarlyDrop;
 
 impl Client {
     /// Creates a transaction for work that is not a request: a job, a cron run, a program's start.
@@ -105,7 +106,7 @@ impl TransactionBuilder {
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        InTransaction { work, waiting: Some(self), active: None, end: |active, output| active.end(output) }
+        InTransaction { work: EarlyDrop::new(work), waiting: Some(self), active: None, end: |active, output| active.end(output) }
     }
 
     /// Like [`run`](Self::run), for work that cannot fail and may return anything.
@@ -130,7 +131,7 @@ impl TransactionBuilder {
     /// # }
     /// ```
     pub fn run_infallible<F: Future>(self, work: F) -> InTransaction<F> {
-        InTransaction { work, waiting: Some(self), active: None, end: |active, _| active.succeed() }
+        InTransaction { work: EarlyDrop::new(work), waiting: Some(self), active: None, end: |active, _| active.succeed() }
     }
 }
 
@@ -146,12 +147,20 @@ pin_project! {
     where
         F: Future,
     {
-        // Dropped first: its spans end before the transaction does.
         #[pin]
-        work: F,
+        work: EarlyDrop<F>,
         waiting: Option<TransactionBuilder>,
         active: Option<ActiveJob>,
         end: fn(&mut ActiveJob, &F::Output),
+    }
+
+    impl<F: Future> PinnedDrop for InTransaction<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(active) = this.active {
+                active.leave(|| this.work.end());
+            }
+        }
     }
 }
 

@@ -103,7 +103,6 @@ impl Record {
         target.trace.clone_from(&self.trace);
         target.op = self.op;
         target.origin = self.origin;
-        target.source = self.source;
         target.start = self.start;
         target.end = self.end;
         target.started_at = self.started_at;
@@ -117,6 +116,12 @@ impl Record {
         target.scope_end = target.arena.len();
         target.header_lengths.clone_from(&self.header_lengths);
         // A name that was set late lies after the scope's part of the arena.
+        self.copy_name_to(target);
+    }
+
+    /// Copies the name into a copy of this scope that was made earlier.
+    pub(crate) fn copy_name_to(&self, target: &mut Self) {
+        target.source = self.source;
         target.name = self.name.map(|name| target.text(self.bytes(name)));
         target.route = self.route.map(|route| target.text(self.bytes(route)));
     }

@@ -53,6 +53,16 @@ impl Active {
         result
     }
 
+    /// Drops the work with its scope current. It may have panicked before.
+    pub(crate) fn leave(&mut self, end: impl FnOnce()) {
+        if self.scope.is_none() {
+            return end();
+        }
+        let has_unwound = std::mem::replace(&mut self.is_inside, true);
+        current::visit(&mut self.scope, self.span, end);
+        self.is_inside = has_unwound;
+    }
+
     /// Whether the work's code panicked: it is dropped before that code returned.
     pub(crate) fn has_unwound(&self) -> bool {
         self.is_inside

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::early_drop::EarlyDrop;
 use super::handle::Scope;
 
 impl Scope {
@@ -22,13 +23,20 @@ pin_project! {
     pub struct Scoped<F> {
         scope: Scope,
         #[pin]
-        future: F,
+        future: EarlyDrop<F>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.scope.enter(|| this.future.end());
+        }
     }
 }
 
 impl<F> Scoped<F> {
     pub(super) fn new(scope: Scope, future: F) -> Self {
-        Self { scope, future }
+        Self { scope, future: EarlyDrop::new(future) }
     }
 }
 

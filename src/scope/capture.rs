@@ -4,6 +4,7 @@ use std::error::Error;
 
 use super::handle::Scope;
 use super::nested;
+use super::parked::Parked;
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
 use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure};
@@ -35,8 +36,8 @@ impl LiveScope {
             // Used once: another request may respond with a clone of the same error.
             state.announced.retain(|(_, id)| *id != announced);
         }
-        if let Some(known) = state.parked.iter_mut().find(|known| known.is_same_failure(&captured)) {
-            let (event_id, lost) = (known.event_id, known.merge(captured));
+        if let Some(known) = state.parked.iter_mut().find(|known| known.event.captured.is_same_failure(&captured)) {
+            let (event_id, lost) = (known.event.captured.event_id, known.merge(captured));
             drop(state);
             // Dropped without the lock: this may drop the user's error, whose `Drop` may log.
             drop(lost);
@@ -48,7 +49,9 @@ impl LiveScope {
         }
         let parks = !captured.at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
         if parks {
-            state.parked.push(captured);
+            let is_nested = captured.nested.is_some();
+            let event = state.with_scope(captured, &self.client);
+            state.parked.push(Parked { event, is_nested });
             return event_id;
         }
         if is_failure && state.is_job {
@@ -88,7 +91,8 @@ impl LiveScope {
     /// The id that a failure's event will have, for a caller that needs it before the capture.
     pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
         let mut state = self.lock();
-        let parked = state.parked.iter().find(|known| known.has_chain(chain)).map(|known| known.event_id);
+        let parked =
+            state.parked.iter().map(|known| &known.event.captured).find(|known| known.has_chain(chain)).map(|known| known.event_id);
         if let Some(known) = parked.or_else(|| state.announced_id(chain)) {
             return known;
         }
@@ -108,7 +112,7 @@ impl LiveScope {
     pub(crate) fn release(&self, status: u16) {
         let mut state = self.lock();
         state.transaction.record.response.status = Some(status);
-        let parked = state.take_parked(&self.client);
+        let parked = state.take_parked();
         drop(state);
         submit(&self.client, parked);
     }
@@ -119,20 +123,20 @@ impl ScopeState {
         self.announced.iter().find(|(messages, _)| messages.are_of(chain)).map(|(_, id)| *id)
     }
 
-    /// Takes the parked errors, each with a copy of the scope. Later errors are not parked.
+    /// Takes the parked errors, with the request's name and status of now. Later errors are not
+    /// parked.
     #[inline]
-    pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
+    pub(super) fn take_parked(&mut self) -> Option<Vec<Item>> {
         if self.phase == Phase::BeforeHead {
             self.phase = Phase::Open;
         }
         if self.parked.is_empty() {
             return None;
         }
-        let mut parked = std::mem::take(&mut self.parked);
-        let events = parked.drain(..).map(|captured| Item::Event(self.with_scope(captured, client))).collect();
+        let record = &self.transaction.record;
+        let complete = |parked: Parked| Item::Event(parked.complete(record));
         // The next request reuses the vector's capacity.
-        self.parked = parked;
-        Some(events)
+        Some(self.parked.drain(..).map(complete).collect())
     }
 
     /// Adds a copy of the scope to an event.

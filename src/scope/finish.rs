@@ -30,7 +30,7 @@ impl ScopeState {
         if self.phase == Phase::Finished {
             return None;
         }
-        let parked = self.take_parked(client);
+        let parked = self.take_parked();
         self.phase = Phase::Finished;
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::active::Active;
+use super::early_drop::EarlyDrop;
 use super::handle::Scope;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Parent};
@@ -64,6 +65,11 @@ impl OwnSpan {
         }
     }
 
+    /// Drops the work with the span current.
+    pub(crate) fn leave(&mut self, end: impl FnOnce()) {
+        self.active.leave(end);
+    }
+
     pub(crate) fn end(&mut self, status: SpanStatus) {
         if let Some(scope) = self.active.take() {
             scope.lock().transaction.end_span(self.index, Some(status));
@@ -98,7 +104,7 @@ impl fmt::Debug for OwnSpan {
 /// # rows }
 /// ```
 pub fn span<F: Future>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
-    Spanned { progress: Progress::Waiting { op, description: description.into(), fields: Vec::new() }, work }
+    Spanned { progress: Progress::Waiting { op, description: description.into(), fields: Vec::new() }, work: EarlyDrop::new(work) }
 }
 
 #[derive(Debug)]
@@ -120,7 +126,16 @@ pin_project! {
     pub struct Spanned<F> {
         progress: Progress,
         #[pin]
-        work: F,
+        work: EarlyDrop<F>,
+    }
+
+    impl<F> PinnedDrop for Spanned<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Progress::Running(Some(span)) = this.progress {
+                span.leave(|| this.work.end());
+            }
+        }
     }
 }
 

@@ -282,7 +282,12 @@ async fn what_the_crate_itself_logs_is_in_no_request() {
 
     client.transaction("work").run(work).await;
 
-    assert!(shown.text().contains("the sample rate 7 of 'inner'") && shown.text().contains("an error of the crate"), "{}", shown.text());
+    assert!(
+        shown.text().contains("the sample rate of 'inner' is ignored: expected a number from 0.0 to 1.0, found 7")
+            && shown.text().contains("an error of the crate"),
+        "{}",
+        shown.text()
+    );
     assert_eq!(messages(&captured), ["end"]);
     let end = payloads(&captured, "event").pop().unwrap();
     assert_eq!((texts(&crumbs(&end), "message"), texts(&sent_logs(&captured), "body")), (vec!["mine".to_owned()], vec!["mine".to_owned()]));

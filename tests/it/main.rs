@@ -82,6 +82,8 @@ mod kit;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod middleware;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod moments;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod panics;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod payloads;
