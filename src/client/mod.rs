@@ -19,8 +19,9 @@ pub(crate) use settings::Settings;
 
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
+use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
 use crate::exporter::{Exporter, ExporterSettings, Item, SessionEnd, Stats, is_security};
-use crate::protocol::{Category, DiscardReason};
+use crate::protocol::{Category, DiscardReason, EventId, Exception};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
 
@@ -203,6 +204,40 @@ impl Client {
     pub(crate) fn submit(&self, item: Item) {
         if let Some(inner) = &self.inner {
             inner.exporter.submit(item);
+        }
+    }
+
+    /// See [`Exporter::hold`].
+    pub(crate) fn hold(&self, waiting: WaitingEvent) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.hold(waiting);
+        }
+    }
+
+    /// See [`Exporter::held_failure`].
+    pub(crate) fn held_failure(&self, ids: &[EventId], captured: &CapturedEvent) -> Option<EventId> {
+        self.inner.as_ref()?.exporter.held_failure(ids, captured)
+    }
+
+    /// See [`Exporter::held_chain`].
+    pub(crate) fn held_chain(&self, ids: &[EventId], chain: &[Exception]) -> Option<EventId> {
+        self.inner.as_ref()?.exporter.held_chain(ids, chain)
+    }
+
+    /// See [`Exporter::merge_held`].
+    pub(crate) fn merge_held(&self, id: EventId, other: CapturedEvent) -> Option<Arc<dyn Backtrace>> {
+        self.inner.as_ref()?.exporter.merge_held(id, other)
+    }
+
+    /// See [`Exporter::take_held`].
+    pub(crate) fn take_held(&self, ids: impl Iterator<Item = EventId>) -> Vec<WaitingEvent> {
+        self.inner.as_ref().map(|inner| inner.exporter.take_held(ids)).unwrap_or_default()
+    }
+
+    /// See [`Exporter::enqueue`].
+    pub(crate) fn enqueue(&self, item: Item) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.enqueue(item);
         }
     }
 

@@ -15,6 +15,7 @@ mod same;
 pub(crate) mod source;
 pub(crate) mod text;
 mod type_name;
+mod waiting;
 
 pub(crate) use backtrace::{addresses, stacktrace};
 pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord};
@@ -23,3 +24,4 @@ pub(crate) use chain::limited;
 pub(crate) use chain::{chain, mechanisms, shown, text_alone};
 pub(crate) use grouping::fingerprint;
 pub(crate) use same::{ChainMessages, ReportedFailure};
+pub(crate) use waiting::WaitingEvent;

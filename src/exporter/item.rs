@@ -15,6 +15,11 @@ pub(crate) enum Item {
     Log(Box<LogLine>),
 }
 
+/// What an event counts for in the ledger.
+pub(super) fn load_of(event: &EventRecord) -> Load {
+    Load { bytes: event.attached(), ..Load::one(Category::Error) }
+}
+
 /// Priority: which items leave first, and which give way when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -47,7 +52,7 @@ impl Item {
     pub(super) fn load(&self) -> Load {
         let one = Load::one(self.category());
         match self {
-            Self::Event(event) => Load { bytes: event.attached(), ..one },
+            Self::Event(event) => load_of(event),
             // The root counts as a span too.
             Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },

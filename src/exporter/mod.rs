@@ -13,6 +13,7 @@ mod backoff;
 mod delivery;
 mod destination;
 mod gzip;
+mod held;
 mod hooks;
 mod ignore;
 mod item;
@@ -43,7 +44,8 @@ pub(crate) use thread::is_exporter;
 
 use self::shared::{Flush, Shared};
 use crate::error::{Error, FlushError};
-use crate::protocol::{Category, DiscardReason};
+use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
+use crate::protocol::{Category, DiscardReason, EventId, Exception};
 use crate::record::{LogLine, Record};
 use crate::transport::LONGEST_WAIT;
 
@@ -96,6 +98,48 @@ impl Exporter {
     /// Submits an item, or drops and counts it. Never waits.
     pub(crate) fn submit(&self, item: Item) {
         self.shared.ledger.capture(item.load());
+        self.enqueue(item);
+    }
+
+    /// Counts an event that waits for the response head of its request.
+    ///
+    /// A flush sends it without the head.
+    pub(crate) fn hold(&self, waiting: WaitingEvent) {
+        self.shared.ledger.capture(item::load_of(waiting.event()));
+        self.shared.held.insert(waiting);
+    }
+
+    /// Finds the event that waits, of those with these ids, and reports the same failure.
+    pub(crate) fn held_failure(&self, ids: &[EventId], captured: &CapturedEvent) -> Option<EventId> {
+        self.shared.held.same_failure(ids, captured)
+    }
+
+    /// Finds the event that waits, of those with these ids, and has a chain with the same messages.
+    pub(crate) fn held_chain(&self, ids: &[EventId], chain: &[Exception]) -> Option<EventId> {
+        self.shared.held.with_chain(ids, chain)
+    }
+
+    /// Merges another report of the same failure into an event that waits.
+    ///
+    /// Returns a value of the user's that is not kept: drop it while no lock is held.
+    pub(crate) fn merge_held(&self, id: EventId, other: CapturedEvent) -> Option<Arc<dyn Backtrace>> {
+        self.shared.held.merge(id, other)
+    }
+
+    /// Takes the events that wait, of those with these ids. They are counted already: pass them to
+    /// [`enqueue`](Self::enqueue).
+    pub(crate) fn take_held(&self, ids: impl Iterator<Item = EventId>) -> Vec<WaitingEvent> {
+        self.shared.held.take(ids)
+    }
+
+    fn release_held(&self) {
+        for waiting in self.shared.held.take_all() {
+            self.enqueue(Item::Event(waiting.into_event()));
+        }
+    }
+
+    /// Queues an item that is counted already, or drops it. Never waits.
+    pub(crate) fn enqueue(&self, item: Item) {
         for dropped in self.shared.queue.push(item) {
             // An event that does not fit with its attachments is sent without them.
             let dropped = match dropped {
@@ -150,9 +194,12 @@ impl Exporter {
         let timeout = timeout.min(LONGEST_WAIT);
         let (done, answer) = mpsc::sync_channel(1);
         let deadline = Instant::now() + timeout;
+        self.release_held();
         // Close before sending the command: after the worker's answer no item may come in.
         if close {
             self.shared.queue.close();
+            // What was captured in the meantime is dropped and counted.
+            self.release_held();
         }
         let up_to = self.shared.queue.next_number();
         self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush {

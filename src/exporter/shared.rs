@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
+use super::held::HeldEvents;
 use super::item::Item;
 use super::ledger::Ledger;
 use super::queue::Queue;
@@ -16,6 +17,7 @@ use crate::unwind;
 /// The state that requests and the worker share.
 pub(super) struct Shared {
     pub(super) queue: Queue,
+    pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) pool: Pool,
     pub(super) sessions: Sessions,
@@ -43,6 +45,7 @@ impl Shared {
     pub(super) fn new(queue_items: usize, queue_bytes: usize) -> Self {
         Self {
             queue: Queue::new(queue_items, queue_bytes),
+            held: HeldEvents::default(),
             ledger: Ledger::default(),
             pool: Pool::default(),
             sessions: Sessions::default(),

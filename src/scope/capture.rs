@@ -4,10 +4,9 @@ use std::error::Error;
 
 use super::handle::Scope;
 use super::nested;
-use super::parked::Parked;
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
-use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure};
+use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure, WaitingEvent};
 use crate::exporter::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Exception, Level};
 use crate::record::{Parent, clock};
@@ -36,8 +35,10 @@ impl LiveScope {
             // Used once: another request may respond with a clone of the same error.
             state.announced.retain(|(_, id)| *id != announced);
         }
-        if let Some(known) = state.parked.iter_mut().find(|known| known.event.captured.is_same_failure(&captured)) {
-            let (event_id, lost) = (known.event.captured.event_id, known.merge(captured));
+        if !state.parked.is_empty()
+            && let Some(event_id) = self.client.held_failure(&state.parked, &captured)
+        {
+            let lost = self.client.merge_held(event_id, captured);
             drop(state);
             // Dropped without the lock: this may drop the user's error, whose `Drop` may log.
             drop(lost);
@@ -51,7 +52,8 @@ impl LiveScope {
         if parks {
             let is_nested = captured.nested.is_some();
             let event = state.with_scope(captured, &self.client);
-            state.parked.push(Parked { event, is_nested });
+            state.parked.push(event_id);
+            self.client.hold(WaitingEvent::new(event, is_nested));
             return event_id;
         }
         if is_failure && state.is_job {
@@ -91,8 +93,7 @@ impl LiveScope {
     /// The id that a failure's event will have, for a caller that needs it before the capture.
     pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
         let mut state = self.lock();
-        let parked =
-            state.parked.iter().map(|known| &known.event.captured).find(|known| known.has_chain(chain)).map(|known| known.event_id);
+        let parked = if state.parked.is_empty() { None } else { self.client.held_chain(&state.parked, chain) };
         if let Some(known) = parked.or_else(|| state.announced_id(chain)) {
             return known;
         }
@@ -112,9 +113,9 @@ impl LiveScope {
     pub(crate) fn release(&self, status: u16) {
         let mut state = self.lock();
         state.transaction.record.response.status = Some(status);
-        let parked = state.take_parked();
+        let parked = state.take_parked(&self.client);
         drop(state);
-        submit(&self.client, parked);
+        send(&self.client, parked);
     }
 }
 
@@ -126,7 +127,7 @@ impl ScopeState {
     /// Takes the parked errors, with the request's name and status of now. Later errors are not
     /// parked.
     #[inline]
-    pub(super) fn take_parked(&mut self) -> Option<Vec<Item>> {
+    pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
         if self.phase == Phase::BeforeHead {
             self.phase = Phase::Open;
         }
@@ -134,9 +135,9 @@ impl ScopeState {
             return None;
         }
         let record = &self.transaction.record;
-        let complete = |parked: Parked| Item::Event(parked.complete(record));
         // The next request reuses the vector's capacity.
-        Some(self.parked.drain(..).map(complete).collect())
+        let waiting = client.take_held(self.parked.drain(..));
+        Some(waiting.into_iter().map(|waiting| Item::Event(waiting.complete(record))).collect())
     }
 
     /// Adds a copy of the scope to an event.
@@ -150,12 +151,12 @@ impl ScopeState {
     }
 }
 
-/// Sends the events, if there are any.
+/// Sends events that waited, if there are any. They are counted already.
 #[inline]
-pub(super) fn submit(client: &Client, events: Option<Vec<Item>>) {
+pub(super) fn send(client: &Client, events: Option<Vec<Item>>) {
     if let Some(events) = events {
         for event in events {
-            client.submit(event);
+            client.enqueue(event);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::capture::submit;
+use super::capture::send;
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::Client;
 use crate::diagnostics;
@@ -30,7 +30,7 @@ impl ScopeState {
         if self.phase == Phase::Finished {
             return None;
         }
-        let parked = self.take_parked();
+        let parked = self.take_parked(client);
         self.phase = Phase::Finished;
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;
@@ -80,7 +80,7 @@ impl Ended {
         if let Some((started_at, end)) = self.session {
             client.end_session(started_at, end);
         }
-        submit(client, self.parked);
+        send(client, self.parked);
         if self.dropped_spans > 0 {
             client.discard(DiscardReason::BufferOverflow, Category::Span, self.dropped_spans.into());
         }

@@ -19,7 +19,6 @@ mod handle;
 mod log;
 mod nested;
 mod outgoing;
-mod parked;
 mod set;
 mod span;
 mod state;

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::parked::Parked;
 use crate::client::{Client, Settings};
 use crate::event::{ChainMessages, ReportedFailure};
 use crate::protocol::{EventId, SpanId, TraceId};
@@ -32,7 +31,7 @@ pub(crate) struct ScopeState {
     /// Whether it is a job, whose returned error is captured at its end, and not a request.
     pub(super) is_job: bool,
     /// Errors that wait for the response head.
-    pub(super) parked: Vec<Parked>,
+    pub(super) parked: Vec<EventId>,
     /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
     /// Whether an error with a chain was captured. Messages do not count for release health.

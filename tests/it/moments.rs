@@ -36,7 +36,7 @@ async fn ask(app: Router, path: &str) -> StatusCode {
 #[tokio::test]
 async fn what_is_set_after_an_error_is_not_on_its_event() {
     let (client, captured) = client();
-    tower_sentry::test::subscribe();
+    support::subscribe();
     let handler = || async {
         let scope = Scope::current();
         scope.set_user(User::id("first")).set_tag("step", "one").set_context("order", serde_json::json!({"id": 1}));
@@ -68,7 +68,7 @@ async fn what_is_set_after_an_error_is_not_on_its_event() {
 #[tokio::test]
 async fn each_error_of_a_loop_has_its_own_user() {
     let (client, captured) = client();
-    tower_sentry::test::subscribe();
+    support::subscribe();
     let handler = || async {
         for number in 0..5 {
             Scope::current().set_user(User::id(number));
@@ -111,7 +111,7 @@ async fn hang(name: &'static str) {
 #[tokio::test]
 async fn cleanup_of_dropped_work_belongs_to_its_request_or_job() {
     let (client, captured) = client();
-    tower_sentry::test::subscribe();
+    support::subscribe();
     let request = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     let plain = Router::new().route("/handler", get(|| hang("handler"))).layer(SentryLayer::new(&client));
     abandon(plain.oneshot(request("/handler")));
@@ -190,7 +190,7 @@ async fn a_body_that_is_dropped_unread_is_still_judged_by_its_length() {
 #[tokio::test]
 async fn a_panic_in_a_poll_is_still_a_crash_after_the_cleanup() {
     let (client, captured) = client();
-    tower_sentry::test::subscribe();
+    support::subscribe();
     let handler = || async {
         let _cleanup = Cleanup("panicking");
         if Scope::current().trace_id().is_some() {
@@ -206,4 +206,64 @@ async fn a_panic_in_a_poll_is_still_a_crash_after_the_cleanup() {
     support::settle(&client).await;
 
     assert!(captured.tree().starts_with("GET / [http.server] internal_error"), "{}", captured.tree());
+}
+
+#[tokio::test]
+async fn a_flush_sends_what_a_hung_request_has_captured() {
+    let (client, captured) = client();
+    support::subscribe();
+    let (wake, woken) = tokio::sync::oneshot::channel::<()>();
+    let woken = std::sync::Arc::new(tokio::sync::Mutex::new(Some(woken)));
+    let (ids, seen) = std::sync::mpsc::channel();
+    let handler = move || {
+        let (ids, woken) = (ids.clone(), std::sync::Arc::clone(&woken));
+        async move {
+            Scope::current().set_user(User::id("waits"));
+            ids.send(tower_sentry::capture_error(&std::io::Error::other("no stock"))).unwrap();
+            tracing::error!("the shelf is empty");
+            let woken = woken.lock().await.take().unwrap();
+            woken.await.unwrap();
+            (StatusCode::INTERNAL_SERVER_ERROR, tower_sentry::CaptureError::new(std::io::Error::other("no stock")))
+        }
+    };
+    let app = Router::new().route("/orders/{id}", get(handler)).layer(SentryLayer::new(&client));
+    let mut response = Box::pin(app.oneshot(Request::get("/orders/7").body(Body::empty()).unwrap()));
+    assert!(response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+
+    assert_eq!((client.stats().errors.captured, client.stats().errors.waiting()), (2, 2), "counted at once");
+    client.flush(support::patience()).await.unwrap();
+
+    let events = shown(&captured);
+    let texts: Vec<_> = events.iter().map(message).collect();
+    assert_eq!(texts, ["no stock", "the shelf is empty"]);
+    assert_eq!((&events[0]["user"]["id"], &events[0]["transaction"]), (&"waits".into(), &"GET /orders/{id}".into()));
+    assert_eq!(events[0]["event_id"], seen.try_recv().unwrap().to_string());
+    assert_eq!(client.stats().errors.waiting(), 0);
+
+    // The same failure is returned afterwards: it is known already.
+    wake.send(()).unwrap();
+    assert_eq!(response.await.unwrap().status(), 500);
+    support::settle(&client).await;
+
+    assert_eq!(captured.events().len(), 2);
+    assert_eq!((client.stats().errors.captured, client.stats().errors.sent), (2, 2));
+}
+
+#[tokio::test]
+async fn a_shutdown_sends_what_a_hung_request_has_captured() {
+    let (client, captured) = client();
+    let handler = || async {
+        tower_sentry::capture_error(&std::io::Error::other("no stock"));
+        pending::<StatusCode>().await
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+    let mut hung = Box::pin(app.oneshot(Request::get("/").body(Body::empty()).unwrap()));
+    assert!(hung.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+
+    client.shutdown(support::patience()).await.unwrap();
+    drop(hung);
+
+    assert_eq!(captured.events().len(), 1);
+    let errors = client.stats().errors;
+    assert_eq!((errors.captured, errors.sent, errors.dropped_total()), (1, 1, 0));
 }
