@@ -143,11 +143,14 @@ async fn cleanup_of_dropped_work_belongs_to_its_request_or_job() {
     assert!(frame.is_some());
     drop(response);
 
-    let bound = || async {
-        Scope::current().set_user(User::id("bound"));
-        abandon(Scope::current().bind(hang("bound")));
+    let (out, bound) = std::sync::mpsc::channel::<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>();
+    let binds = move || {
+        let out = out.clone();
+        async move { out.send(Box::pin(Scope::current().bind(hang("bound")))).unwrap() }
     };
-    ask(Router::new().route("/bound", get(bound)).layer(SentryLayer::new(&client)), "/bound").await;
+    ask(Router::new().route("/bound", get(binds)).layer(SentryLayer::new(&client)), "/bound").await;
+    // Dropped where nothing is current.
+    abandon(bound.recv().unwrap());
 
     abandon(client.transaction("transaction").run_infallible(hang("transaction")));
     let hanging = tower::service_fn(|()| async {
