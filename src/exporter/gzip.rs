@@ -1,7 +1,7 @@
 //! gzip (RFC 1952) around a deflate compressor whose memory is reused.
 //!
-//! The library's own writer allocates 330 KiB of tables for each envelope, which the system clears
-//! page by page. It takes 119 µs for an envelope of 4 KiB; this module takes 24 µs.
+//! The library's own writer allocates a few hundred KiB of tables for each envelope, which the system
+//! clears page by page.
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
@@ -22,7 +22,8 @@ pub(super) struct Gzip {
 impl Gzip {
     /// Compresses the bytes. Returns `None` if the library fails, which is not expected.
     pub(super) fn compress(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        // Level 1 takes about half the time of level 6, for a tenth more bytes.
+        // For an envelope of 4.4 KiB, level 1 takes 11 µs and makes 1.5 KiB of it. Level 2 takes 22 µs,
+        // for a fifth fewer bytes.
         let deflate = self.deflate.get_or_insert_with(|| Compress::new(Compression::fast(), false));
         deflate.reset();
         let mut out = Vec::with_capacity(HEADER.len() + bytes.len() / 2);

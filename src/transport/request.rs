@@ -52,6 +52,11 @@ impl EnvelopeRequest {
         &self.body
     }
 
+    /// The headers and the body, for a transport that knows the address.
+    pub(super) fn into_parts(self) -> (HeaderMap, Bytes) {
+        (self.headers, self.body)
+    }
+
     /// Returns an HTTP request with the method POST; `None` without a DSN.
     pub fn into_http(self) -> Option<Request<Bytes>> {
         let mut request = Request::new(self.body);
