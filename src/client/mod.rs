@@ -268,6 +268,13 @@ impl Client {
         }
     }
 
+    /// Counts values that were shortened or left out because of a limit of size.
+    pub(crate) fn count_truncated(&self, values: u64) {
+        if let Some(inner) = self.inner.as_ref().filter(|_| values > 0) {
+            inner.exporter.count_truncated(values);
+        }
+    }
+
     pub(crate) fn downgrade(&self) -> WeakClient {
         WeakClient { inner: self.inner.as_ref().map(Arc::downgrade).unwrap_or_default() }
     }

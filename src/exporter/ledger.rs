@@ -13,6 +13,7 @@ const REASONS: usize = DiscardReason::ALL.len();
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     accounts: [Account; CATEGORIES],
+    truncated: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +74,11 @@ impl Ledger {
         self.drop_counted(reason, category, quantity, true);
     }
 
+    /// Counts values that were shortened or left out because of a limit of size.
+    pub(super) fn truncate(&self, values: u64) {
+        self.truncated.fetch_add(values, Ordering::Relaxed);
+    }
+
     /// Takes the counts of everything dropped since the last call.
     pub(super) fn take_unreported(&self) -> Vec<DiscardedEvent> {
         let mut rows = Vec::new();
@@ -118,6 +124,7 @@ impl Ledger {
             check_ins: counts(Category::Monitor),
             feedback: counts(Category::Feedback),
             logs: counts(Category::LogItem),
+            truncated: self.truncated.load(Ordering::Relaxed),
         }
     }
 
@@ -194,6 +201,13 @@ pub struct Stats {
     pub feedback: Counts,
     /// Structured logs.
     pub logs: Counts,
+    /// Values that were shortened or left out because of a limit of size: fields of spans and events,
+    /// and data that was set on a scope.
+    ///
+    /// What is sent shows it. A text that was cut ends with `…`, `[left out: 300000 bytes]` stands
+    /// for a value without room, and the attributes `tower_sentry.truncated` and
+    /// `tower_sentry.dropped_fields` have the numbers.
+    pub truncated: u64,
 }
 
 impl Stats {

@@ -171,6 +171,11 @@ impl Exporter {
         self.shared.ledger.capture_and_discard(reason, category, quantity);
     }
 
+    /// Counts values that were shortened or left out because of a limit of size.
+    pub(crate) fn count_truncated(&self, values: u64) {
+        self.shared.ledger.truncate(values);
+    }
+
     /// Counts a request for release health; `started` is in nanoseconds since the epoch.
     pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
         self.shared.sessions.add(started, end);

@@ -8,7 +8,7 @@ use tracing::field::FieldSet;
 
 use super::sql::is_query_text;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldReader, FieldValue, Key, LogRecord};
+use crate::record::{FieldReader, FieldValue, Key, LogRecord, TRUNCATED};
 
 /// Up to this many attributes, a scan finds a name faster than a table.
 const FEW: usize = 32;
@@ -114,16 +114,18 @@ fn may_have_meaning(name: &str) -> bool {
     ["db.", "http.", "messaging.", "otel.", "rpc.", "sentry."].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Returns the fields of an event, except its message.
+/// Returns the fields of an event, except its message; the last says how many texts were cut.
 ///
 /// Each name has its last value. The order is that in which the names first came.
 pub(super) fn log_fields(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
     let mut fields: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
     for (key, value) in FieldReader::new(&log.fields) {
-        let Key::Index(index) = key else { continue };
-        let Some(name) = log.metadata.fields().iter().nth(index.into()).map(|field| field.name()).filter(|name| *name != "message") else {
-            continue;
+        let name = match key {
+            Key::Index(index) => log.metadata.fields().iter().nth(index.into()).map(|field| field.name()),
+            // The only name that the callsite does not know.
+            Key::Name(_) => Some(TRUNCATED),
         };
+        let Some(name) = name.filter(|name| *name != "message") else { continue };
         match fields.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = value,
             None => fields.push((name, value)),

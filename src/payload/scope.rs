@@ -62,6 +62,9 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> 
     if let Some(status) = record.response.status.filter(|_| !taken("response")) {
         map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?;
     }
+    if record.set.truncated > 0 {
+        map.serialize_entry(&Constant("tower_sentry"), &Pairs(|| std::iter::once((Constant("truncated"), record.set.truncated))))?;
+    }
     for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace") {
         map.serialize_entry(name, value)?;
     }

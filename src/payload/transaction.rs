@@ -95,6 +95,9 @@ impl Serialize for RootAttributes<'_> {
         if record.dropped_spans > 0 {
             data.serialize_entry(&Constant("tower_sentry.dropped_spans"), &record.dropped_spans)?;
         }
+        if record.dropped_fields > 0 {
+            data.serialize_entry(&Constant("tower_sentry.dropped_fields"), &record.dropped_fields)?;
+        }
         if let Some(Repeated { query, count, nanos }) = repeated(record) {
             data.serialize_entry(&Constant("tower_sentry.n_plus_one.query"), &query)?;
             data.serialize_entry(&Constant("tower_sentry.n_plus_one.count"), &count)?;

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use tracing::Metadata;
 
 use super::Moment;
+use super::fields::shortened;
 use crate::protocol::Breadcrumb;
 
-/// The fields of one step are cut at this many bytes: a hundred steps are copied with every event.
+/// The texts of one step are cut so that all its fields take at most this many bytes: a hundred steps
+/// are copied with every event.
 const BYTES_LIMIT: usize = 4 * 1024;
 
 /// The source of a breadcrumb.
@@ -51,8 +53,11 @@ impl Breadcrumbs {
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
-        // Fields that were cut here still read back up to the cut.
-        buffer.extend_from_slice(fields.get(..fields.len().min(BYTES_LIMIT)).unwrap_or_default());
+        if fields.len() <= BYTES_LIMIT {
+            buffer.extend_from_slice(fields);
+        } else {
+            buffer.extend_from_slice(&shortened(fields, BYTES_LIMIT));
+        }
         self.ring.push_back(BreadcrumbRecord { source, at, fields: buffer });
         freed
     }
@@ -94,6 +99,7 @@ fn reserved_bytes(source: &BreadcrumbSource) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{FieldReader, FieldValue, FieldWriter, Key};
     use super::*;
 
     #[test]
@@ -119,13 +125,21 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_cut_at_four_kibibytes() {
+    fn a_step_is_cut_at_four_kibibytes_and_keeps_its_fields() {
+        let mut fields = Vec::new();
+        let mut writer = FieldWriter::new(&mut fields);
+        writer.text(Key::Index(0), &"x".repeat(5000));
+        writer.u64(Key::Index(1), 7);
         let mut breadcrumbs = Breadcrumbs::default();
 
         for _ in 0..100 {
-            breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), &vec![7; 10_000], 100);
+            breadcrumbs.push(BreadcrumbSource::Manual(Box::default(), 1), Moment::default(), &fields, 100);
         }
 
-        assert!(breadcrumbs.iter().all(|step| step.fields == [7; 4096]));
+        for step in breadcrumbs.iter() {
+            let read: Vec<_> = FieldReader::new(&step.fields).collect();
+            assert!(step.fields.len() <= 4096 && read.last() == Some(&(Key::Index(1), FieldValue::U64(7))), "{read:?}");
+            assert!(matches!(read[..], [(Key::Index(0), FieldValue::Text(text)), _, _] if text.len() == 2048 && text.ends_with("x…")));
+        }
     }
 }

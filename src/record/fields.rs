@@ -4,6 +4,10 @@ use std::fmt::{self, Write as _};
 
 /// The text of a field is cut at this many bytes, on a character boundary.
 pub(crate) const FIELD_LIMIT: usize = 8 * 1024;
+/// The end of a text that was cut.
+pub(crate) const CUT_MARK: &str = "…";
+/// A field of this name follows texts that were cut: their number so far.
+pub(crate) const TRUNCATED: &str = "tower_sentry.truncated";
 
 const NAMED: u8 = u8::MAX;
 
@@ -34,11 +38,19 @@ pub(crate) enum FieldValue<'a> {
 #[derive(Debug)]
 pub(crate) struct FieldWriter<'a> {
     buffer: &'a mut Vec<u8>,
+    /// The longest text, in bytes.
+    limit: usize,
+    truncated: u64,
 }
 
 impl<'a> FieldWriter<'a> {
     pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
-        Self { buffer }
+        Self { buffer, limit: FIELD_LIMIT, truncated: 0 }
+    }
+
+    /// How many texts were cut.
+    pub(crate) fn truncated(&self) -> u64 {
+        self.truncated
     }
 
     #[inline]
@@ -63,9 +75,26 @@ impl<'a> FieldWriter<'a> {
 
     #[inline]
     pub(crate) fn text(&mut self, key: Key<'_>, value: &str) {
-        let value = cut(value, FIELD_LIMIT);
+        if value.len() > self.limit {
+            return self.cut_text(key, value);
+        }
         self.text_head(key, value.len());
         self.buffer.extend_from_slice(value.as_bytes());
+    }
+
+    #[cold]
+    fn cut_text(&mut self, key: Key<'_>, value: &str) {
+        let value = cut(value, self.limit - CUT_MARK.len());
+        self.text_head(key, value.len() + CUT_MARK.len());
+        self.buffer.extend_from_slice(value.as_bytes());
+        self.buffer.extend_from_slice(CUT_MARK.as_bytes());
+        self.mark();
+    }
+
+    /// Says behind a text that it was cut.
+    fn mark(&mut self) {
+        self.truncated += 1;
+        self.u64(Key::Name(TRUNCATED), self.truncated);
     }
 
     /// Formats directly into the buffer, up to the limit: a `Debug` may write a gigabyte.
@@ -75,11 +104,21 @@ impl<'a> FieldWriter<'a> {
         }
         self.text_head(key, 0);
         let start = self.buffer.len();
-        // The writer returns an error only at the limit; what was written before stays.
-        let _ = LimitedWriter { buffer: self.buffer, left: FIELD_LIMIT }.write_fmt(value);
+        let mut writer = LimitedWriter { buffer: self.buffer, left: self.limit, is_cut: false };
+        // An error of the user's code ends the text; what was written before stays.
+        let _ = writer.write_fmt(value);
+        let is_cut = writer.is_cut;
+        if is_cut {
+            let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+            self.buffer.truncate(start + cut(written, self.limit - CUT_MARK.len()).len());
+            self.buffer.extend_from_slice(CUT_MARK.as_bytes());
+        }
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
         if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
             (*l, *h) = (low, high);
+        }
+        if is_cut {
+            self.mark();
         }
     }
 
@@ -134,6 +173,7 @@ impl<'a> FieldWriter<'a> {
 struct LimitedWriter<'a> {
     buffer: &'a mut Vec<u8>,
     left: usize,
+    is_cut: bool,
 }
 
 impl fmt::Write for LimitedWriter<'_> {
@@ -141,17 +181,42 @@ impl fmt::Write for LimitedWriter<'_> {
         let kept = cut(text, self.left);
         self.buffer.extend_from_slice(kept.as_bytes());
         self.left -= kept.len();
-        if kept.len() < text.len() { Err(fmt::Error) } else { Ok(()) }
+        self.is_cut |= kept.len() < text.len();
+        if self.is_cut { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
 /// Cuts `text` to at most `limit` bytes, on a character boundary.
-fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         text
     } else {
         text.get(..(0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default()
     }
+}
+
+/// Returns `fields` in at most `limit` bytes: the longest texts are cut, and no field is lost unless
+/// there are hundreds.
+pub(super) fn shortened(fields: &[u8], limit: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for text_limit in [limit / 2, limit / 4, limit / 8, limit / 16, limit / 32, limit / 64, limit / 128] {
+        out.clear();
+        let mut writer = FieldWriter { limit: text_limit.max(CUT_MARK.len()), ..FieldWriter::new(&mut out) };
+        for (key, value) in FieldReader::new(fields) {
+            match value {
+                FieldValue::Bool(value) => writer.bool(key, value),
+                FieldValue::I64(value) => writer.i64(key, value),
+                FieldValue::U64(value) => writer.u64(key, value),
+                FieldValue::F64(value) => writer.f64(key, value),
+                FieldValue::Text(text) => writer.text(key, text),
+            }
+        }
+        if out.len() <= limit {
+            break;
+        }
+    }
+    out.truncate(limit);
+    out
 }
 
 /// Reads what a [`FieldWriter`] wrote.
@@ -274,7 +339,39 @@ mod tests {
         FieldWriter::new(&mut buffer).display(Key::Index(0), format_args!("{Endless:?}"));
 
         let Some((_, FieldValue::Text(text))) = FieldReader::new(&buffer).next() else { panic!("no text") };
-        assert_eq!(text.len(), FIELD_LIMIT);
+        assert!(text.len() <= FIELD_LIMIT && text.ends_with("ä…"), "{} bytes", text.len());
+    }
+
+    #[test]
+    fn a_text_that_is_cut_says_so_and_the_fields_behind_it_stay() {
+        let mut buffer = Vec::new();
+        let mut writer = FieldWriter::new(&mut buffer);
+        writer.text(Key::Index(0), &"x".repeat(FIELD_LIMIT + 1));
+        writer.display(Key::Index(1), format_args!("{}{}", "y".repeat(FIELD_LIMIT), 1));
+        writer.bool(Key::Index(2), true);
+
+        assert_eq!(writer.truncated(), 2);
+        let fields: Vec<_> = FieldReader::new(&buffer).collect();
+        let [(_, FieldValue::Text(first)), one, (_, FieldValue::Text(second)), two, last] = fields[..] else { panic!("{fields:?}") };
+        assert!(first.len() == FIELD_LIMIT && first.ends_with("x…") && second.len() == FIELD_LIMIT && second.ends_with("y…"));
+        let mark = |count| (Key::Name(TRUNCATED), FieldValue::U64(count));
+        assert_eq!((one, two, last), (mark(1), mark(2), (Key::Index(2), FieldValue::Bool(true))));
+    }
+
+    #[test]
+    fn shortened_fields_are_all_there() {
+        let mut buffer = Vec::new();
+        let mut writer = FieldWriter::new(&mut buffer);
+        for index in 0..32 {
+            writer.text(Key::Index(index), &"x".repeat(if index % 2 == 0 { 3000 } else { 5 }));
+        }
+
+        let short = shortened(&buffer, 4096);
+
+        let fields: Vec<_> = FieldReader::new(&short).filter(|(key, _)| *key != Key::Name(TRUNCATED)).collect();
+        assert!(short.len() <= 4096 && fields.len() == 32, "{} fields in {} bytes", fields.len(), short.len());
+        assert!(fields.iter().all(|(key, value)| matches!((key, value), (Key::Index(index), FieldValue::Text(text))
+            if if index % 2 == 0 { text.ends_with("x…") } else { *text == "xxxxx" })));
     }
 
     proptest! {
@@ -284,7 +381,12 @@ mod tests {
 
             FieldWriter::new(&mut buffer).text(Key::Index(9), &text);
 
-            prop_assert_eq!(FieldReader::new(&buffer).next(), Some((Key::Index(9), FieldValue::Text(cut(&text, FIELD_LIMIT)))));
+            let Some((Key::Index(9), FieldValue::Text(read))) = FieldReader::new(&buffer).next() else { panic!("no text") };
+            let is_cut = text.len() > FIELD_LIMIT;
+            let is_whole = read == text;
+            let is_begin = read.strip_suffix(CUT_MARK).is_some_and(|kept| text.starts_with(kept));
+            prop_assert!(is_whole != is_cut && is_begin == is_cut);
+            prop_assert!(read.len() <= FIELD_LIMIT);
         }
 
         #[test]

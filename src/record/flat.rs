@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use super::slice::{readable, slice};
 use super::{
-    Breadcrumbs, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, Key, LateFields, Moment, OwnSpanRecord, Parent, RequestFacts,
-    ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
+    Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, Key, LateFields, Moment, OwnSpanRecord, Parent,
+    RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
 };
 use crate::protocol::{SpanStatus, TransactionSource};
 
-/// Fields beyond this many bytes per request are dropped: a recording loop must not grow for ever.
+/// Fields beyond this many bytes per request are dropped and counted: a recording loop must not grow
+/// for ever.
 const ARENA_LIMIT: usize = 1 << 20;
 /// Extra room for names, so that a transaction keeps its name even if fields fill the arena.
 const NAMES_RESERVE: usize = 64 * 1024;
@@ -50,6 +51,8 @@ pub(crate) struct Record {
     /// Where the next search for a replaceable span starts.
     pub(super) next_candidate: usize,
     pub(crate) dropped_spans: u32,
+    /// Fields and texts for which the arena had no room.
+    pub(crate) dropped_fields: u32,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
     pub(super) late: Vec<LateFields>,
@@ -82,6 +85,7 @@ impl Record {
         self.free_own.clear();
         self.next_candidate = 0;
         self.dropped_spans = 0;
+        self.dropped_fields = 0;
         self.live.clear();
         self.late.clear();
         self.header_lengths.clear();
@@ -141,7 +145,18 @@ impl Record {
     /// Returns an empty slice if the arena is full.
     #[inline]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Slice {
-        self.append(bytes.get(..FIELD_LIMIT).unwrap_or(bytes), ARENA_LIMIT + NAMES_RESERVE)
+        let limit = ARENA_LIMIT + NAMES_RESERVE;
+        let text = if bytes.len() > FIELD_LIMIT { self.cut_text(bytes, limit) } else { self.append(bytes, limit) };
+        if text.len == 0 {
+            self.dropped_fields += u32::from(!bytes.is_empty());
+        }
+        text
+    }
+
+    #[cold]
+    fn cut_text(&mut self, bytes: &[u8], limit: usize) -> Slice {
+        let kept = bytes.get(..FIELD_LIMIT - CUT_MARK.len()).unwrap_or_default();
+        self.append(&[kept, CUT_MARK.as_bytes()].concat(), limit)
     }
 
     /// Marks everything in the arena so far as part of the scope.
@@ -149,10 +164,20 @@ impl Record {
         self.scope_end = self.arena.len();
     }
 
-    /// Stores encoded fields in the arena, or drops them if it is full.
+    /// Stores encoded fields in the arena, or drops and counts them if it is full.
     #[inline]
     pub(crate) fn fields(&mut self, encoded: &[u8]) -> Slice {
-        self.append(encoded, ARENA_LIMIT)
+        let fields = self.append(encoded, ARENA_LIMIT);
+        if fields.len == 0 && !encoded.is_empty() {
+            self.count_dropped(encoded);
+        }
+        fields
+    }
+
+    #[cold]
+    fn count_dropped(&mut self, encoded: &[u8]) {
+        let count = u32::try_from(FieldReader::new(encoded).count()).unwrap_or(u32::MAX);
+        self.dropped_fields = self.dropped_fields.saturating_add(count);
     }
 
     #[inline]
@@ -211,20 +236,26 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SpanName;
+    use super::super::{FieldWriter, SpanName};
     use super::*;
     use crate::protocol::SpanId;
 
     #[test]
     fn fields_stop_at_the_limit_of_the_arena() {
         let mut record = Record::default();
-        let chunk = vec![0; 100_000];
+        let mut fields = Vec::new();
+        let mut writer = FieldWriter::new(&mut fields);
+        for index in 0..13 {
+            writer.text(Key::Index(index), &"x".repeat(8000));
+        }
 
         for _ in 0..50 {
-            record.late_fields(Parent::Root, &chunk);
+            record.late_fields(Parent::Root, &fields);
         }
 
         assert!(record.size() < 2 * ARENA_LIMIT);
+        assert_eq!(record.dropped_fields as usize, 13 * 50 - record.root_fields().count());
+        assert!(record.dropped_fields > 0);
     }
 
     #[test]

@@ -3,15 +3,21 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::protocol::{Attachment, Level, User};
+use super::fields::{CUT_MARK, cut};
+use crate::protocol::{Attachment, Breadcrumb, Level, User};
 
-/// Maximum number of bytes that users set in one request; more is left out.
+/// Maximum number of bytes that users set in one request; a mark stands for what has no room.
 ///
 /// User, tags, contexts, extra, fingerprint and manual breadcrumbs count. Servers keep 8 KiB of a
 /// context.
 const BYTES_LIMIT: usize = 256 * 1024;
+/// Further room for those marks.
+const MARKS_RESERVE: usize = 16 * 1024;
+/// The longest text of a user or a breadcrumb that had no room as a whole, in bytes.
+const SHORT: usize = 1024;
 /// Maximum number of attachments of one event.
 const ATTACHMENTS_LIMIT: usize = 10;
 
@@ -29,6 +35,8 @@ pub(crate) struct ScopeData {
     rare: Option<Box<Rare>>,
     /// The approximate number of bytes set so far, the user's breadcrumbs included.
     reserved: usize,
+    /// How many values were shortened or left out.
+    pub(crate) truncated: u32,
 }
 
 /// The rarely used part of [`ScopeData`].
@@ -50,6 +58,7 @@ impl ScopeData {
         self.contexts.clear();
         self.rare = None;
         self.reserved = 0;
+        self.truncated = 0;
     }
 
     /// Copies everything into `target`, which is empty.
@@ -60,6 +69,7 @@ impl ScopeData {
         target.contexts.extend(self.contexts.iter().cloned());
         target.rare.clone_from(&self.rare);
         target.reserved = self.reserved;
+        target.truncated = self.truncated;
     }
 
     /// Returns the rarely used values, if any were set.
@@ -73,9 +83,20 @@ impl ScopeData {
         self.reserved + files
     }
 
-    /// Reserves bytes of the limit; returns `false` if too few are left.
-    pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
-        let has_room = self.reserved + bytes <= BYTES_LIMIT;
+    /// Reserves bytes of the limit; counts a value without room and returns `false`.
+    fn reserve(&mut self, bytes: usize) -> bool {
+        let has_room = self.reserve_up_to(BYTES_LIMIT, bytes);
+        self.truncated = self.truncated.saturating_add(u32::from(!has_room));
+        has_room
+    }
+
+    /// Reserves bytes for what stands for a value without room.
+    fn reserve_mark(&mut self, bytes: usize) -> bool {
+        self.reserve_up_to(BYTES_LIMIT + MARKS_RESERVE, bytes)
+    }
+
+    fn reserve_up_to(&mut self, limit: usize, bytes: usize) -> bool {
+        let has_room = self.reserved.saturating_add(bytes) <= limit;
         if has_room {
             self.reserved += bytes;
         }
@@ -87,12 +108,19 @@ impl ScopeData {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    pub(crate) fn set_user(&mut self, user: User, size: usize) {
+    /// Sets the user. Without room, only the four known fields are kept, cut at 1 KiB each: events
+    /// of one user must not look like those of another.
+    pub(crate) fn set_user(&mut self, mut user: User, mut size: usize) {
         self.clear_user();
-        if self.reserve(size) {
-            self.user = Some(Box::new(user));
-            self.user_size = size;
+        if !self.reserve(size) {
+            let known = [&mut user.id, &mut user.email, &mut user.username, &mut user.ip_address].into_iter().flatten();
+            size = known.map(|text| shorten(text).len()).sum();
+            user.data.clear();
+            // At most 4 KiB, and only one user has them.
+            self.reserved += size;
         }
+        self.user = Some(Box::new(user));
+        self.user_size = size;
     }
 
     pub(crate) fn clear_user(&mut self) {
@@ -104,7 +132,11 @@ impl ScopeData {
     pub(crate) fn set_tag(&mut self, name: Cow<'static, str>, value: String) {
         self.remove_tag(&name);
         if self.reserve(name.len() + value.len()) {
-            self.tags.push((name, value));
+            return self.tags.push((name, value));
+        }
+        let mark = left_out(value.len());
+        if self.reserve_mark(name.len() + mark.len()) {
+            self.tags.push((name, mark));
         }
     }
 
@@ -118,7 +150,11 @@ impl ScopeData {
     pub(crate) fn set_context(&mut self, name: String, facts: Value, size: usize) {
         self.remove_context(&name);
         if self.reserve(name.len() + size) {
-            self.contexts.push((name, facts));
+            return self.contexts.push((name, facts));
+        }
+        let mark = serde_json::json!({ "value": left_out(size) });
+        if self.reserve_mark(name.len() + json_size(&mark)) {
+            self.contexts.push((name, mark));
         }
     }
 
@@ -131,7 +167,11 @@ impl ScopeData {
         let freed = self.rare.as_mut().map_or(0, |rare| remove(&mut rare.extra, &name));
         self.release(freed);
         if self.reserve(name.len() + size) {
-            self.rare_mut().extra.push((name, value));
+            return self.rare_mut().extra.push((name, value));
+        }
+        let mark = Value::from(left_out(size));
+        if self.reserve_mark(name.len() + json_size(&mark)) {
+            self.rare_mut().extra.push((name, mark));
         }
     }
 
@@ -146,6 +186,19 @@ impl ScopeData {
         let taken = size(&fingerprint);
         let has_room = self.reserve(taken);
         self.rare_mut().fingerprint = if has_room { fingerprint } else { Vec::new() };
+    }
+
+    /// Makes room for a breadcrumb of this size, and returns the bytes it takes. Without room, only its
+    /// message is kept, cut at 1 KiB. Returns `None` if there is no room for that either.
+    pub(crate) fn fit_breadcrumb(&mut self, breadcrumb: &mut Breadcrumb, size: usize) -> Option<usize> {
+        if self.reserve(size) {
+            return Some(size);
+        }
+        let message = breadcrumb.message.as_mut().map_or(0, |message| shorten(message).len());
+        breadcrumb.data.clear();
+        breadcrumb.data.insert(super::TRUNCATED.to_owned(), Value::from(left_out(size)));
+        let size = message + json_size(&breadcrumb.data);
+        self.reserve_mark(size).then_some(size)
     }
 
     /// Adds a file; returns `false` if the limit is reached.
@@ -175,7 +228,28 @@ impl ScopeData {
 fn remove(pairs: &mut Vec<(String, Value)>, name: &str) -> usize {
     let Some(place) = pairs.iter().position(|(other, _)| other == name) else { return 0 };
     let (name, value) = pairs.remove(place);
-    name.len() + serde_json::to_vec(&value).map_or(0, |json| json.len())
+    name.len() + json_size(&value)
+}
+
+/// The approximate size of a value in bytes.
+pub(crate) fn json_size(value: &impl Serialize) -> usize {
+    // Beyond any limit, if it cannot be serialized.
+    serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
+}
+
+/// What stands for a value without room.
+fn left_out(size: usize) -> String {
+    format!("[left out: {size} bytes]")
+}
+
+/// Cuts a text at [`SHORT`] bytes, and marks it.
+fn shorten(text: &mut String) -> &str {
+    if text.len() > SHORT {
+        let kept = cut(text, SHORT - CUT_MARK.len()).len();
+        text.truncate(kept);
+        text.push_str(CUT_MARK);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -199,5 +273,34 @@ mod tests {
         set.remove_context("order");
         set.clear_user();
         assert_eq!(set.reserved, 4 + 1002 + 1000, "the note and the fingerprint are left");
+    }
+
+    #[test]
+    fn a_mark_stands_for_what_has_no_room_and_all_of_it_is_bounded() {
+        let mut set = ScopeData::default();
+        let large = 300 * 1024;
+        let long = || "x".repeat(large);
+        set.set_tag("tag".into(), long());
+        set.set_context("order".to_owned(), Value::from(long()), large);
+        set.set_extra("note".to_owned(), Value::from(long()), large);
+        set.set_user(User::id(7).email(long()).field("basket", long()), 2 * large);
+        let mut breadcrumb = Breadcrumb::new(long());
+        let size = set.fit_breadcrumb(&mut breadcrumb, large);
+
+        let mark = "[left out: 307200 bytes]";
+        assert_eq!((set.tags[0].1.as_str(), &set.contexts[0].1["value"]), (mark, &Value::from(mark)));
+        assert_eq!(set.rare().map(|rare| &rare.extra[0].1), Some(&Value::from(mark)));
+        let user = set.user.as_deref().cloned().unwrap_or_default();
+        assert_eq!((user.id.as_deref(), user.email.map(|email| email.len()), user.data.len()), (Some("7"), Some(SHORT), 0));
+        assert_eq!((breadcrumb.message.map(|text| text.len()), set.truncated), (Some(SHORT), 5));
+        assert!(size.is_some_and(|size| size < 2 * SHORT));
+
+        for number in 0..100_000 {
+            set.set_tag(format!("tag-{number}").into(), long().split_off(large - 1000));
+            set.set_context(format!("context-{number}"), Value::from(1), 1);
+        }
+
+        assert!(set.reserved <= BYTES_LIMIT + MARKS_RESERVE + 5 * SHORT, "{}", set.reserved);
+        assert!(set.truncated > 150_000, "{}", set.truncated);
     }
 }

@@ -43,6 +43,7 @@ impl ScopeState {
             session: ending.is_session.then(|| (record.started_at, self.session())),
             spans: record.spans.len() as u64,
             dropped_spans: record.dropped_spans,
+            dropped_fields: record.dropped_fields,
         })
     }
 
@@ -73,6 +74,7 @@ struct Ended {
     session: Option<(u64, SessionEnd)>,
     spans: u64,
     dropped_spans: u32,
+    dropped_fields: u32,
 }
 
 impl Ended {
@@ -84,6 +86,7 @@ impl Ended {
         if self.dropped_spans > 0 {
             client.discard(DiscardReason::BufferOverflow, Category::Span, self.dropped_spans.into());
         }
+        client.count_truncated(self.dropped_fields.into());
         if !self.is_sent {
             client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
             client.discard(DiscardReason::SampleRate, Category::Span, self.spans + 1);

@@ -18,8 +18,10 @@ use crate::record::Parent;
 /// transaction and to every event of the same request. This holds across `.await`, in middleware
 /// and in a streaming body.
 ///
-/// All data set in one request may have 256 KiB together; further data is ignored. Attachments have
-/// a limit of their own, see [`add_attachment`](Self::add_attachment).
+/// All data set in one request may have 256 KiB together. A value without room is replaced with
+/// `[left out: 300000 bytes]`, and counted in
+/// [`Stats::truncated`](crate::Stats::truncated). Attachments have a limit of their own, see
+/// [`add_attachment`](Self::add_attachment).
 ///
 /// # Examples
 ///

@@ -16,6 +16,7 @@ mod early_drop;
 mod feedback;
 mod finish;
 mod handle;
+mod json;
 mod log;
 mod nested;
 mod outgoing;

@@ -8,13 +8,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::handle::Scope;
+use super::json::to_json;
 use crate::diagnostics;
 use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Level, User};
-use crate::record::{BreadcrumbSource, ScopeData, clock};
+use crate::record::{BreadcrumbSource, ScopeData, clock, json_size};
 
 impl Scope {
     /// Sets the user for whom the request is served.
+    ///
+    /// If the data set in this request exceeds 256 KiB, only id, e-mail, name and address are kept,
+    /// at most 1 KiB of each.
     pub fn set_user(&self, user: User) -> &Self {
+        if self.shared.is_none() {
+            return self;
+        }
         let texts = [&user.id, &user.email, &user.username, &user.ip_address].into_iter().flatten().map(String::len);
         let size = texts.sum::<usize>() + json_size(&user.data);
         self.change(|set| set.set_user(user, size))
@@ -45,8 +52,8 @@ impl Scope {
 
     /// Sets a context, a named group of facts.
     ///
-    /// A value that cannot be serialized to JSON is ignored. One that is not an object is stored
-    /// under the key `value`.
+    /// A value that is not an object is stored under the key `value`. Numbers that JSON does not
+    /// have become text, as do keys of maps. At most 32 levels of lists and maps are kept.
     pub fn set_context(&self, name: impl Into<String>, facts: impl Serialize) -> &Self {
         let Some((facts, size)) = self.json(facts) else { return self };
         let facts = if facts.is_object() { facts } else { serde_json::json!({ "value": facts }) };
@@ -60,8 +67,8 @@ impl Scope {
 
     /// Sets a single fact of events, shown under "Additional Data".
     ///
-    /// Such facts cannot be searched; a [context](Self::set_context) groups them. A value that
-    /// cannot be serialized to JSON is ignored.
+    /// Such facts cannot be searched; a [context](Self::set_context) groups them, and says which
+    /// values are kept.
     pub fn set_extra(&self, name: impl Into<String>, value: impl Serialize) -> &Self {
         let Some((value, size)) = self.json(value) else { return self };
         self.change(|set| set.set_extra(name.into(), value, size))
@@ -112,11 +119,18 @@ impl Scope {
     /// Beyond the configured number, the oldest one is dropped.
     pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
         if let Some(shared) = &self.shared {
+            let mut breadcrumb = Box::new(breadcrumb);
             let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
             let mut state = shared.lock();
-            if state.transaction.record.set.reserve(size) {
-                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(Box::new(breadcrumb), size), &[]);
+            let set = &mut state.transaction.record.set;
+            let truncated = set.truncated;
+            let size = set.fit_breadcrumb(&mut breadcrumb, size);
+            let truncated = set.truncated - truncated;
+            if let Some(size) = size {
+                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(breadcrumb, size), &[]);
             }
+            drop(state);
+            shared.client.count_truncated(truncated.into());
         }
         self
     }
@@ -173,23 +187,26 @@ impl Scope {
 
     fn json(&self, value: impl Serialize) -> Option<(Value, usize)> {
         self.shared.as_ref()?;
-        let value = serde_json::to_value(value).ok()?;
+        let value = to_json(value);
         let size = json_size(&value);
         Some((value, size))
     }
 
     /// Changes the data of this scope. `change` must not run code of the user.
     fn change(&self, change: impl FnOnce(&mut ScopeData)) -> &Self {
-        match (&self.nested, &self.shared) {
-            (Some(nested), _) => change(&mut nested.lock()),
-            (None, Some(shared)) => change(&mut shared.lock().transaction.record.set),
-            (None, None) => {}
+        let counted = |set: &mut ScopeData| {
+            let before = set.truncated;
+            change(set);
+            set.truncated.saturating_sub(before)
+        };
+        let truncated = match (&self.nested, &self.shared) {
+            (Some(nested), _) => counted(&mut nested.lock()),
+            (None, Some(shared)) => counted(&mut shared.lock().transaction.record.set),
+            (None, None) => 0,
+        };
+        if let Some(shared) = self.shared.as_ref().filter(|_| truncated > 0) {
+            shared.client.count_truncated(truncated.into());
         }
         self
     }
-}
-
-/// The approximate size in bytes. If it cannot be serialized, the size is beyond any limit.
-fn json_size(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
 }

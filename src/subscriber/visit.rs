@@ -7,7 +7,9 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use crate::client::default_client;
 use crate::record::{FieldWriter, Key};
+use crate::scope::current;
 
 /// Runs `encode` with a thread-local buffer, then `use_it` with the encoded bytes.
 ///
@@ -19,7 +21,12 @@ pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(
     }
     let mut run = Some(|buffer: &mut Vec<u8>| {
         buffer.clear();
-        encode(&mut Fields(FieldWriter::new(buffer)));
+        let mut fields = Fields(FieldWriter::new(buffer));
+        encode(&mut fields);
+        let truncated = fields.0.truncated();
+        if truncated > 0 {
+            count_truncated(truncated);
+        }
         use_it(buffer);
         // A single long text must not keep its memory forever.
         if buffer.capacity() > 64 * 1024 {
@@ -37,6 +44,12 @@ pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(
     if let Some(run) = run {
         run(&mut Vec::new());
     }
+}
+
+#[cold]
+fn count_truncated(texts: u64) {
+    let client = current::with(|entered| entered.scope.client.clone());
+    client.unwrap_or_else(default_client).count_truncated(texts);
 }
 
 /// The event's fields in the encoding of the record.

@@ -26,6 +26,7 @@ mod architecture;
 mod bare;
 mod export;
 mod hot_path;
+mod limits;
 mod protocol;
 mod shutdown;
 mod support;

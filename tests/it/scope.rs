@@ -306,7 +306,10 @@ async fn all_that_is_set_in_a_request_shares_256_kib() {
         })
         .await;
 
-        let there = |name: &str| in_order().map(|(place, _)| events[name].pointer(place).is_some()).collect::<Vec<_>>();
+        let is_whole = |value: &Value| !["left out", "…"].iter().any(|mark| value.to_string().contains(mark));
+        let there = |name: &str| in_order().map(|(place, _)| events[name].pointer(place).is_some_and(is_whole)).collect::<Vec<_>>();
+        // A mark, or the begin of the value.
+        assert!(in_order().all(|(place, _)| events["full"].pointer(place).is_some()), "{}", kinds[first].0);
         assert_eq!(there("full"), [true, true, true, true, false], "{}", kinds[first].0);
         assert_eq!(there("small"), [true; 5], "{}", kinds[first].0);
         assert_eq!(there("other four"), [false, true, true, true, true], "{}", kinds[first].0);
