@@ -103,6 +103,11 @@ impl Client {
         self.inner.is_some()
     }
 
+    /// Whether both are handles to the same exporter.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.inner.as_ref().zip(other.inner.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
     /// Counts of captured, sent and dropped items so far.
     ///
     /// All zero while the client is off.

@@ -48,6 +48,8 @@ pub(crate) struct CapturedEvent {
     pub(crate) at_once: bool,
     /// The active span; set by the scope that captures it.
     pub(crate) span: SpanId,
+    /// The inner request it was captured in, as the row of its span.
+    pub(crate) inner_request: Option<u32>,
     /// The data of the nested scope it was captured in.
     pub(crate) nested: Option<Box<ScopeData>>,
 }
@@ -115,6 +117,7 @@ impl CapturedEvent {
             backtrace: None,
             at_once: false,
             span: SpanId::default(),
+            inner_request: None,
             nested: None,
         }
     }
@@ -201,6 +204,7 @@ mod tests {
             backtrace: None,
             at_once: false,
             span: SpanId::new(),
+            inner_request: None,
             nested: None,
         }
     }

@@ -35,10 +35,15 @@ impl WaitingEvent {
         lost
     }
 
-    /// Adds the request's name and status of the moment at which it is sent.
+    /// Adds the name and the status, of the moment at which it is sent, of its request or inner request.
     pub(crate) fn complete(mut self, record: &Record) -> Box<EventRecord> {
-        record.copy_name_to(&mut self.event.scope);
-        self.event.scope.response = record.response;
+        let EventRecord { captured, scope } = &mut *self.event;
+        if let Some(span) = captured.inner_request {
+            record.copy_inner_request_to(span, scope);
+        } else {
+            record.copy_name_to(scope);
+            scope.response = record.response;
+        }
         self.event
     }
 

@@ -5,34 +5,31 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 
 use super::exchange::Exchange;
-use super::rules::Rules;
-use crate::protocol::SpanStatus;
-use crate::scope::{LiveScope, OwnSpan, current};
-use crate::status_codes::StatusCodes;
+use crate::scope::{LiveScope, current};
 
 /// The work around each poll.
 #[derive(Debug, Default)]
 pub(super) enum ActiveRequest {
-    /// Monitoring is off, the transaction has ended, or a nested layer records no span.
+    /// Monitoring is off, the transaction has ended, or the request is inside another one and its
+    /// route is ignored.
     #[default]
     Off,
     /// The route is not recorded: its events go to a scope that discards everything.
     Ignored(Ignored),
-    /// An outer layer has the transaction; this one is a span of it.
-    Nested(OwnSpan),
-    /// The request's own transaction.
+    /// The request has its own transaction, or is a span of the request around it.
     Recorded(PooledExchange),
 }
 
 pub(super) struct Ignored(pub(super) Arc<LiveScope>);
 
 impl ActiveRequest {
-    pub(super) fn recorded(scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) -> Self {
+    /// A request that `begin` begins.
+    pub(super) fn recorded(begin: impl FnOnce(&mut Exchange)) -> Self {
         let mut exchange = PooledExchange::take();
-        exchange.with(|exchange| exchange.begin(scope, method, rules, failed));
+        exchange.with(begin);
         Self::Recorded(exchange)
     }
 
@@ -41,7 +38,6 @@ impl ActiveRequest {
         match self {
             Self::Off => work(),
             Self::Ignored(Ignored(scope)) => current::enter(scope, None, work),
-            Self::Nested(span) => span.enter(work),
             Self::Recorded(exchange) => exchange.enter(work),
         }
     }
@@ -54,7 +50,6 @@ impl ActiveRequest {
             Self::Recorded(exchange) if !exchange.is_over() => exchange.with(|exchange| exchange.leave(end)),
             Self::Off | Self::Recorded(_) => {}
             Self::Ignored(Ignored(scope)) => current::enter(scope, None, end),
-            Self::Nested(span) => span.leave(end),
         }
     }
 
@@ -69,8 +64,7 @@ impl ActiveRequest {
     /// The state for polling the body.
     pub(super) fn into_body(self) -> Self {
         match self {
-            // The span of a nested layer ends with the head.
-            Self::Off | Self::Nested(_) => Self::Off,
+            Self::Off => Self::Off,
             // Events from the body of an ignored request are dropped too.
             Self::Ignored(ignored) => Self::Ignored(ignored),
             Self::Recorded(exchange) if exchange.is_over() => Self::Off,
@@ -83,7 +77,6 @@ impl ActiveRequest {
         match self {
             Self::Off => {}
             Self::Ignored(_) => *self = Self::Off,
-            Self::Nested(span) => span.end(SpanStatus::InternalError),
             Self::Recorded(exchange) => exchange.with(|exchange| exchange.fail("failed without a response")),
         }
     }

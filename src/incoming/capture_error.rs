@@ -73,7 +73,7 @@ impl CaptureError {
         let (chain, addresses) = if is_heard { (event::chain(error, type_name), event::addresses()) } else { (Vec::new(), Vec::new()) };
         // If the same failure was captured already, this error takes that event's id: only one
         // event is sent.
-        let announced = || current::with(|entered| entered.scope.announce(&chain)).unwrap_or_else(EventId::new);
+        let announced = || current::with(|entered| entered.scope.announce(&chain, entered.active())).unwrap_or_else(EventId::new);
         let event_id = if is_heard { announced() } else { EventId::nil() };
         Self { inner: Arc::new(CapturedError { event_id, chain, addresses, backtrace, is_reported: AtomicBool::new(false) }) }
     }

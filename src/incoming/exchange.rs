@@ -11,18 +11,18 @@ use super::capture_error::CaptureError;
 use super::rules::Rules;
 use super::status::ResponseCodes;
 use crate::protocol::SpanStatus;
-use crate::record::{Moment, Parent, ResponseFacts, clock};
-use crate::scope::{Active, Ending, LiveScope};
+use crate::record::{Moment, ResponseFacts, clock};
+use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
 use crate::status_codes::StatusCodes;
-
-/// A poll of at least this many nanoseconds counts as blocking its thread.
-const BLOCKED_FROM: u64 = 200_000_000;
 
 /// A request that is being served, and what is known of its response so far.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(super) struct Exchange {
     active: Active,
+    served: Served,
+    /// Whether a layer of another client is around this one, which wants the error too.
+    is_shared: bool,
     /// Whether the transaction was handed over before the end of the body.
     has_ended: bool,
     is_head: bool,
@@ -48,13 +48,34 @@ impl Exchange {
     /// Begins to serve a request.
     pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) {
         if rules.log_span {
-            let (trace_id, ..) = scope.ids();
+            let trace_id = scope.trace_id();
             self.log_span = Some(Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id)));
         }
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);
         self.failed = Some(failed);
+    }
+
+    /// Begins to serve a request inside another one of the same client.
+    pub(super) fn begin_inner(
+        &mut self,
+        scope: Arc<LiveScope>,
+        served: Served,
+        method: &Method,
+        rules: Arc<Rules>,
+        failed: Arc<StatusCodes>,
+    ) {
+        self.active = Active::span(scope, served.span());
+        self.served = served;
+        self.is_head = method == Method::HEAD;
+        self.rules = Some(rules);
+        self.failed = Some(failed);
+    }
+
+    /// Leaves the error on the response, for a layer of another client around this one.
+    pub(super) fn share_errors(&mut self) {
+        self.is_shared = true;
     }
 
     /// Whether nothing more can happen in the request.
@@ -97,35 +118,44 @@ impl Exchange {
         if took >= BLOCKED_FROM
             && let Some(scope) = self.active.scope()
         {
-            scope.warn_of_blocking(took);
+            scope.warn_of_blocking(self.served, took);
         }
     }
 
     /// The response head is ready; `error` is the [`CaptureError`] from its extensions.
-    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) {
+    ///
+    /// Returns the error if it stays on the response, for an outer layer.
+    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) -> Option<CaptureError> {
         self.suspend();
-        let Some(scope) = self.active.scope() else { return };
+        let Some(scope) = self.active.scope() else { return error };
         self.codes.head(status.as_u16(), headers);
         self.was_polled = false;
+        let has_failed = self.has_failed();
+        let mut left = error.clone().filter(|_| self.is_shared);
         if self.codes.is_open() {
             self.awaits_trailers = true;
             self.waiting = error;
-        } else if let Some(error) = error.filter(|_| self.has_failed()) {
+        } else if has_failed {
             // Before the capture: if too many errors are parked, the event is sent at once and
             // needs the status.
-            scope.note_status(status.as_u16());
-            scope.capture(error.into_captured(), Parent::Root);
-        } else if self.has_failed() {
-            scope.note_status(status.as_u16());
-            scope.capture_failure(|| self.codes.describe());
-        }
-        scope.release(status.as_u16());
-        if !self.rules.as_ref().is_none_or(|rules| rules.echo.is_silent()) {
-            let (trace, root, sampled, event) = scope.ids();
-            if let Some(rules) = &self.rules {
-                rules.echo.write(trace, root, sampled, event, headers);
+            scope.note_status(self.served, self.codes.http, self.codes.grpc);
+            match error {
+                Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
+                None => scope.capture_failure(self.served, || self.codes.describe()),
             }
+        } else if self.served != Served::Whole {
+            // The failed codes of the outer layer may be others.
+            left = error;
         }
+        match self.served {
+            Served::Whole => scope.release(status.as_u16()),
+            served => scope.note_status(served, self.codes.http, self.codes.grpc),
+        }
+        if let Some(rules) = self.rules.as_ref().filter(|rules| !rules.echo.is_silent()) {
+            let (trace, span, sampled, event) = scope.ids_of(self.served);
+            rules.echo.write(trace, span, sampled, event, headers);
+        }
+        left
     }
 
     /// The body's length, if known, and whether the body has ended already.
@@ -152,7 +182,7 @@ impl Exchange {
         if is_end {
             return self.complete_at(now);
         }
-        if !is_first && !self.has_ended && self.is_too_long(now) {
+        if !is_first && !self.has_ended && self.served == Served::Whole && self.is_too_long(now) {
             self.cut(now);
         }
     }
@@ -170,7 +200,7 @@ impl Exchange {
     /// The service or its body returned an error of an unknown type: only `what` is reported.
     pub(super) fn fail(&mut self, what: &str) {
         if let Some(scope) = self.active.scope() {
-            scope.capture_failure(|| what.to_owned());
+            scope.capture_failure(self.served, || what.to_owned());
         }
         self.end(SpanStatus::InternalError, true);
     }
@@ -196,8 +226,8 @@ impl Exchange {
         let has_failed = self.has_failed();
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
             match self.waiting.take() {
-                Some(error) => drop(scope.capture(error.into_captured(), Parent::Root)),
-                None => scope.capture_failure(|| self.codes.describe()),
+                Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
+                None => scope.capture_failure(self.served, || self.codes.describe()),
             }
         }
         self.end_at(self.codes.status(), has_failed, at);
@@ -209,8 +239,10 @@ impl Exchange {
 
     fn end_at(&mut self, status: SpanStatus, has_failed: bool, at: Moment) {
         // After a cut this does nothing: a scope ends its transaction once.
-        if let Some(scope) = self.active.take() {
-            scope.finish(self.ending(status, has_failed, at));
+        let Some(scope) = self.active.take() else { return };
+        match self.served {
+            Served::Whole => scope.finish(self.ending(status, has_failed, at)),
+            served => scope.end_inner_request(served, status, has_failed),
         }
     }
 

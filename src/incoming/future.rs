@@ -13,7 +13,6 @@ use super::active::ActiveRequest;
 use super::body::ResponseBody;
 use super::body_form::BodyForm;
 use super::capture_error::CaptureError;
-use crate::protocol::SpanStatus;
 use crate::scope::EarlyDrop;
 
 pin_project! {
@@ -65,10 +64,11 @@ where
                     // Without a transaction the error stays on the response: an outer layer may
                     // read it.
                     ActiveRequest::Off | ActiveRequest::Ignored(_) => {}
-                    ActiveRequest::Nested(span) => span.end(SpanStatus::from_http(response.status().as_u16())),
                     ActiveRequest::Recorded(exchange) => exchange.with(|exchange| {
                         let error = response.extensions_mut().remove::<CaptureError>();
-                        exchange.head(response.status(), response.headers_mut(), error);
+                        if let Some(error) = exchange.head(response.status(), response.headers_mut(), error) {
+                            response.extensions_mut().insert(error);
+                        }
                         exchange.body(length(&response), response.body().is_end_stream());
                     }),
                 }

@@ -19,8 +19,11 @@ use crate::status_codes::StatusCodes;
 
 /// Records every request as a transaction.
 ///
-/// Put it on a router, a route, or any tower service of HTTP requests. If two `SentryLayer`s are
-/// nested, only the outer one's settings apply.
+/// Put it on a router, a route, or any tower service of HTTP requests.
+///
+/// A layer of the same client inside another one records a span, and reports what fails there by its
+/// own name. See the guide's page on
+/// [requests](crate::guide::requests#layers-inside-layers).
 ///
 /// The layer works at any position, with two differences:
 ///

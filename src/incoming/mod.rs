@@ -10,7 +10,13 @@
 //! - The result of the [`name`](SentryLayer::name) function.
 //! - `GET <unmatched>`.
 //!
-//! It is never a raw path. A second `SentryLayer` inside the first becomes a child span.
+//! It is never a raw path.
+//!
+//! # Layers inside layers
+//!
+//! A request that is called inside the future of another one, through a layer of the same client, is
+//! a span of it. What fails there is reported with its own name. With a layer of another client, or
+//! in a task of its own, it is a transaction that continues the trace.
 //!
 //! # When it ends
 //!

@@ -58,12 +58,17 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteNameService<S> {
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         if let Some(template) = request.extensions().get::<MatchedPath>() {
+            let template = template.as_str();
             current::with(|entered| {
                 let mut state = entered.scope.lock();
                 let record = &mut state.transaction.record;
+                if record.has_inner_requests() {
+                    drop(state);
+                    return entered.scope.name_inner_request(entered.active(), request.method().as_str(), template);
+                }
                 // If the route is set, the layer has seen it already.
                 if record.has_request && record.route.is_none() {
-                    record.name_by_route(template.as_str());
+                    record.name_by_route(template);
                 }
             });
         }

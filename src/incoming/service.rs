@@ -14,11 +14,14 @@ use super::active::{ActiveRequest, Ignored};
 use super::body_form::BodyForm;
 use super::future::ResponseFuture;
 use super::request::{Noticed, client_address, copy_headers, describe, matched_path, peer};
+use super::route::RouteOptions;
 use super::rules::{RequestHead, Rules};
 use crate::client::{Client, Settings};
-use crate::propagation;
-use crate::record::{Record, clock};
-use crate::scope::{Extent, LiveScope, OwnSpan, ScopeKind, continue_or_begin, current};
+use crate::propagation::{self, Incoming};
+use crate::record::{Moment, Parent, Record, clock};
+use crate::scope::current::{self, Place};
+use crate::scope::{Extent, LiveScope, Scope, ScopeKind, continue_or_begin};
+use crate::status_codes::StatusCodes;
 use crate::unwind;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
@@ -41,23 +44,52 @@ impl<S, F> SentryService<S, F> {
     }
 
     fn begin<B>(&self, settings: &Settings, request: &Request<B>) -> ActiveRequest {
-        if let Some(scope) = current::scope() {
-            match scope.kind() {
-                ScopeKind::Ignored => return ActiveRequest::Ignored(Ignored(scope)),
-                // If no span is recorded, the request still runs in the outer layer's scope.
-                ScopeKind::Live => {
-                    return OwnSpan::start("http.server", "auto.http.tower", "nested SentryLayer")
-                        .map_or(ActiveRequest::Off, ActiveRequest::Nested);
-                }
-                // The scope belongs to no request, or to one that has ended: begin a new
-                // transaction.
-                ScopeKind::Detached | ScopeKind::Finished => {}
-            }
+        match current::around() {
+            None => self.begin_whole(settings, request, Around::Nothing),
+            Some(around) => self.begin_inside(settings, request, around),
         }
+    }
+
+    /// Begins to serve a request where a scope is current.
+    ///
+    /// It belongs to the request around it only if it is called inside that request's future, and
+    /// the layer there is one of the same client. Otherwise it has its own transaction.
+    #[inline(never)]
+    fn begin_inside<B>(&self, settings: &Settings, request: &Request<B>, around: (Arc<LiveScope>, Place, Parent)) -> ActiveRequest {
+        let (scope, place, span) = around;
+        match (scope.kind(), place) {
+            (ScopeKind::Ignored, Place::Inside) if scope.is_of(&self.client) => ActiveRequest::Ignored(Ignored(scope)),
+            (ScopeKind::Live, Place::Inside) if scope.is_of(&self.client) => self.begin_inner(settings, request, scope, span),
+            (ScopeKind::Live, Place::Inside) => self.begin_whole(settings, request, Around::OtherClient),
+            (ScopeKind::Live | ScopeKind::Finished, _) => self.begin_whole(settings, request, Around::OtherWork),
+            (ScopeKind::Ignored | ScopeKind::Detached, _) => self.begin_whole(settings, request, Around::Nothing),
+        }
+    }
+
+    /// Begins a request inside another one of the same client: a span, with its own failures.
+    fn begin_inner<B>(&self, settings: &Settings, request: &Request<B>, scope: Arc<LiveScope>, parent: Parent) -> ActiveRequest {
         let matched = matched_path(request);
         let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
         if options.is_ignored {
-            return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored())));
+            // The layer is as if it were not there: the request around it is not ignored.
+            return ActiveRequest::Off;
+        }
+        let route = matched.or(template);
+        if let Some(route) = route {
+            name_around(&scope, request, route);
+        }
+        let name = if route.is_none() { self.user_name(request, clock::now()) } else { None };
+        let served = scope.start_inner_request(parent, request.method().as_str(), route, name.as_deref());
+        let failed = self.failed_status_codes(settings, &options);
+        ActiveRequest::recorded(|exchange| exchange.begin_inner(scope, served, request.method(), Arc::clone(&self.rules), failed))
+    }
+
+    /// Begins a request with its own transaction.
+    fn begin_whole<B>(&self, settings: &Settings, request: &Request<B>, around: Around) -> ActiveRequest {
+        let matched = matched_path(request);
+        let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
+        if options.is_ignored {
+            return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
         }
         let scope = LiveScope::open(&self.client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
@@ -71,6 +103,7 @@ impl<S, F> SentryService<S, F> {
                 Noticed::in_headers(headers)
             };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
+            let incoming = around.trace(incoming);
             let decision = continue_or_begin(&self.client, incoming, options.sample_rate, record);
             let extent = Extent::of(decision, settings);
             if !settings.sampling.keep_failed && extent != Extent::Bare {
@@ -88,19 +121,72 @@ impl<S, F> SentryService<S, F> {
             record.seal_scope();
             (decision, extent)
         });
-        let failed = options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref());
-        let failed = Arc::clone(failed.unwrap_or(&settings.failed_status_codes));
-        ActiveRequest::recorded(scope, request.method(), Arc::clone(&self.rules), failed)
+        let failed = self.failed_status_codes(settings, &options);
+        ActiveRequest::recorded(|exchange| {
+            exchange.begin(scope, request.method(), Arc::clone(&self.rules), failed);
+            if around == Around::OtherClient {
+                exchange.share_errors();
+            }
+        })
     }
 
-    /// Calls the user's function that names requests, for a request without a known route.
+    fn failed_status_codes(&self, settings: &Settings, options: &RouteOptions) -> Arc<StatusCodes> {
+        let failed = options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref());
+        Arc::clone(failed.unwrap_or(&settings.failed_status_codes))
+    }
+
+    /// Names a request without a known route.
     fn name<B>(&self, request: &Request<B>, record: &mut Record) {
-        let Some(name) = &self.rules.name else { return };
-        // A panic of that function must not end the request.
-        if let Some(Some(name)) = unwind::catch(|| name(&RequestHead::of(request))) {
-            let is_admitted = self.client.admits_name(&name, clock::nanos(record.start));
-            record.name_by_user(if is_admitted { &name } else { "<overflow>" });
+        if let Some(name) = self.user_name(request, record.start) {
+            record.name_by_user(&name);
         }
+    }
+
+    /// Calls the user's function that names requests.
+    fn user_name<B>(&self, request: &Request<B>, now: Moment) -> Option<String> {
+        let name = self.rules.name.as_ref()?;
+        // A panic of that function must not end the request.
+        let name = unwind::catch(|| name(&RequestHead::of(request)))??;
+        let is_admitted = self.client.admits_name(&name, clock::nanos(now));
+        Some(if is_admitted { name } else { "<overflow>".to_owned() })
+    }
+}
+
+/// What is current where a request with its own transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    /// A request of another client, which this one is inside.
+    OtherClient,
+    /// Work of another request: a spawned task that carries its scope.
+    OtherWork,
+}
+
+impl Around {
+    /// The trace to continue: that of the request around, or the one in the headers.
+    fn trace(self, incoming: Option<Incoming>) -> Option<Incoming> {
+        let of_scope = || Scope::entered()?.as_incoming();
+        match self {
+            Self::Nothing => incoming,
+            Self::OtherClient => of_scope().or(incoming),
+            Self::OtherWork => incoming.or_else(of_scope),
+        }
+    }
+}
+
+/// Names the request around by the route of a request inside, if both are the same request.
+///
+/// A layer around a whole router sees no route.
+fn name_around<B>(scope: &LiveScope, request: &Request<B>, route: &str) {
+    let mut state = scope.lock();
+    let record = &mut state.transaction.record;
+    let is_unnamed = record.has_request && record.route.is_none();
+    let is_same = |record: &Record| {
+        record.bytes(record.request.path) == request.uri().path().as_bytes()
+            && record.bytes(record.request.method) == request.method().as_str().as_bytes()
+    };
+    if is_unnamed && is_same(record) {
+        record.name_by_route(route);
     }
 }
 

@@ -133,7 +133,7 @@ impl Run {
         if !client.is_enabled() {
             return None;
         }
-        let trace_id = current::scope().map(|scope| scope.ids().0);
+        let trace_id = current::scope().map(|scope| scope.trace_id());
         let check_in = CheckIn {
             check_in_id: EventId::new(),
             monitor_slug: slug,

@@ -7,13 +7,20 @@ const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 
 /// Returns `GET /users/{id}` for a request that is named by its route, else the given name alone.
 pub(crate) fn name(record: &Record) -> String {
+    if let Some(inner) = record.inner_name {
+        return record.str(inner).into_owned();
+    }
     let name = record.name.map(|name| record.str(name));
     if !record.has_request || record.source != TransactionSource::Route {
         return name.unwrap_or_default().into_owned();
     }
-    let method = record.str(record.request.method);
+    request_name(&record.str(record.request.method), name.as_deref())
+}
+
+/// Returns the name of a request by its route, or the one for requests without a known route.
+pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
     // A client can invent methods, but the number of names must stay small. So unknown methods
     // become `_OTHER`, as in OpenTelemetry.
-    let method = if METHODS.contains(&&*method) { &*method } else { "_OTHER" };
-    [method, " ", name.as_deref().unwrap_or("<unmatched>")].concat()
+    let method = if METHODS.contains(&method) { method } else { "_OTHER" };
+    [method, " ", route.unwrap_or("<unmatched>")].concat()
 }

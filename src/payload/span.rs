@@ -11,7 +11,7 @@ use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::Attribute;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldValue, Parent, Polls, Record, SpanName};
+use crate::record::{FieldValue, INNER_REQUEST, Parent, Polls, Record, SpanName};
 
 pub(super) struct SpanPayload<'a> {
     pub(super) record: &'a Record,
@@ -44,7 +44,10 @@ impl Serialize for SpanPayload<'_> {
         // the request, and is cancelled if the request is.
         let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
-        let status = status.or(span.status).unwrap_or(unmarked);
+        // An inner request may have failed after its response head, whose code is a field.
+        let is_inner_request = own.is_some_and(|own| own.origin == INNER_REQUEST);
+        let by_fields = status.filter(|_| !is_inner_request);
+        let status = by_fields.or(span.status).unwrap_or(unmarked);
 
         let mut out = serializer.serialize_struct("Span", 10)?;
         out.serialize_field("span_id", &Id(span.id))?;

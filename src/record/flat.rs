@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::slice::{readable, slice};
 use super::{
-    Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, Key, LateFields, Moment, OwnSpanRecord, Parent,
-    RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
+    Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, InnerRequest, Key, LateFields, Moment, OwnSpanRecord,
+    Parent, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
 };
 use crate::protocol::{SpanStatus, TransactionSource};
 
@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) origin: &'static str,
     /// The transaction's name: the route (the method is prepended later), or as `source` says.
     pub(crate) name: Option<Slice>,
+    /// The complete name of the inner request that this copy of a scope belongs to.
+    pub(crate) inner_name: Option<Slice>,
     /// The route's template, whatever the name is; it shows which path parameters are secret.
     pub(crate) route: Option<Slice>,
     pub(crate) source: TransactionSource,
@@ -55,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) dropped_fields: u32,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
+    /// Requests that another layer serves inside this one.
+    pub(super) inner_requests: Vec<InnerRequest>,
     pub(super) late: Vec<LateFields>,
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,
@@ -68,6 +72,7 @@ impl Record {
         self.trace.baggage.clear();
         self.trace.parent = None;
         self.name = None;
+        self.inner_name = None;
         self.route = None;
         self.source = TransactionSource::Route;
         self.is_named_by_handler = false;
@@ -87,6 +92,7 @@ impl Record {
         self.dropped_spans = 0;
         self.dropped_fields = 0;
         self.live.clear();
+        self.inner_requests.clear();
         self.late.clear();
         self.header_lengths.clear();
         self.arena.clear();

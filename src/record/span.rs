@@ -3,7 +3,7 @@
 use tracing::Metadata;
 
 use super::{Moment, Polls, Slice};
-use crate::protocol::{SpanId, SpanStatus};
+use crate::protocol::{EventId, SpanId, SpanStatus, TransactionSource};
 
 /// The parent of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +43,24 @@ pub(crate) struct OwnSpanRecord {
     pub(crate) description: Slice,
     /// When a middleware's inner service started and ended.
     pub(crate) inner: (Moment, Moment),
+}
+
+/// The origin of the spans of inner requests.
+pub(crate) const INNER_REQUEST: &str = "auto.http.tower";
+
+/// A request inside another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InnerRequest {
+    /// The row of its span, whose description is its name.
+    pub(super) span: u32,
+    pub(super) source: TransactionSource,
+    /// Whether its route is not known yet.
+    pub(super) is_unmatched: bool,
+    /// Known once it has a response head.
+    pub(super) status: Option<u16>,
+    pub(super) grpc_status: Option<u8>,
+    /// The first error that was captured inside it.
+    pub(super) first_error: Option<EventId>,
 }
 
 /// One span.

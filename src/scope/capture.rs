@@ -1,15 +1,16 @@
 //! Errors and messages: captured once, parked until the response head, merged if they are the same.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use super::handle::Scope;
 use super::nested;
-use super::state::{LiveScope, Phase, ScopeState};
+use super::state::{Announcement, LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
 use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure, WaitingEvent};
 use crate::exporter::Item;
-use crate::protocol::{Category, DiscardReason, EventId, Exception, Level};
-use crate::record::{Parent, clock};
+use crate::protocol::{EventId, Exception, Level};
+use crate::record::Parent;
 
 /// At most this many errors of a request wait for the response head; further ones are sent at once.
 const PARKED_LIMIT: usize = 8;
@@ -30,13 +31,14 @@ impl LiveScope {
         // limit.
         state.transaction.record.hold(span);
         captured.span = state.transaction.span_id(span);
-        if let Some(announced) = state.announced_id(&captured.exceptions) {
+        captured.inner_request = state.transaction.record.inner_request_around(span);
+        if let Some(announced) = state.announced_id(&captured.exceptions, captured.inner_request) {
             captured.event_id = announced;
             // Used once: another request may respond with a clone of the same error.
-            state.announced.retain(|(_, id)| *id != announced);
+            state.announced.retain(|announcement| announcement.event_id != announced);
         }
         if !state.parked.is_empty()
-            && let Some(event_id) = self.client.held_failure(&state.parked, &captured)
+            && let Some(event_id) = self.client.held_failure(&state.parked_around(captured.inner_request), &captured)
         {
             let lost = self.client.merge_held(event_id, captured);
             drop(state);
@@ -47,10 +49,12 @@ impl LiveScope {
         let event_id = captured.event_id;
         if is_failure {
             state.first_error.get_or_insert(event_id);
+            state.transaction.record.note_inner_error(span, event_id);
         }
         let parks = !captured.at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
         if parks {
             let is_nested = captured.nested.is_some();
+            state.parked_inside.extend(captured.inner_request.map(|inner| (event_id, inner)));
             let event = state.with_scope(captured, &self.client);
             state.parked.push(event_id);
             self.client.hold(WaitingEvent::new(event, is_nested));
@@ -77,36 +81,21 @@ impl LiveScope {
         known.unwrap_or_else(|| self.capture(captured, Parent::Root))
     }
 
-    /// Captures a failed response for which no error was captured.
-    ///
-    /// At most 10 a second (burst 100); further ones are counted as dropped.
-    pub(crate) fn capture_failure(&self, what: impl FnOnce() -> String) {
-        if self.lock().first_error.is_some() {
-            return;
-        }
-        if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
-            return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
-        }
-        self.capture(CapturedEvent::failed_response(what()), Parent::Root);
-    }
-
     /// The id that a failure's event will have, for a caller that needs it before the capture.
-    pub(crate) fn announce(&self, chain: &[Exception]) -> EventId {
+    ///
+    /// `span` is where the caller is.
+    pub(crate) fn announce(&self, chain: &[Exception], span: Parent) -> EventId {
         let mut state = self.lock();
-        let parked = if state.parked.is_empty() { None } else { self.client.held_chain(&state.parked, chain) };
-        if let Some(known) = parked.or_else(|| state.announced_id(chain)) {
+        let inner_request = state.transaction.record.inner_request_around(span);
+        let parked = if state.parked.is_empty() { None } else { self.client.held_chain(&state.parked_around(inner_request), chain) };
+        if let Some(known) = parked.or_else(|| state.announced_id(chain, inner_request)) {
             return known;
         }
         let event_id = EventId::new();
         if state.announced.len() < PARKED_LIMIT {
-            state.announced.push((ChainMessages::of(chain), event_id));
+            state.announced.push(Announcement { messages: ChainMessages::of(chain), event_id, inner_request });
         }
         event_id
-    }
-
-    /// Stores the response's status.
-    pub(crate) fn note_status(&self, status: u16) {
-        self.lock().transaction.record.response.status = Some(status);
     }
 
     /// The response head is ready: sends the parked errors.
@@ -120,8 +109,22 @@ impl LiveScope {
 }
 
 impl ScopeState {
-    fn announced_id(&self, chain: &[Exception]) -> Option<EventId> {
-        self.announced.iter().find(|(messages, _)| messages.are_of(chain)).map(|(_, id)| *id)
+    fn announced_id(&self, chain: &[Exception], inner_request: Option<u32>) -> Option<EventId> {
+        let record = &self.transaction.record;
+        let is_same =
+            |announced: &&Announcement| announced.messages.are_of(chain) && record.is_inside(announced.inner_request, inner_request);
+        self.announced.iter().find(is_same).map(|announced| announced.event_id)
+    }
+
+    /// The parked errors that an error inside an inner request may repeat: those of the requests
+    /// around it or inside it, and not those of others beside it.
+    fn parked_around(&self, inner_request: Option<u32>) -> Cow<'_, [EventId]> {
+        if self.parked_inside.is_empty() {
+            return Cow::Borrowed(&self.parked);
+        }
+        let inside = |id: &EventId| self.parked_inside.iter().find(|(parked, _)| parked == id).map(|(_, inner)| *inner);
+        let record = &self.transaction.record;
+        Cow::Owned(self.parked.iter().copied().filter(|id| record.is_inside(inside(id), inner_request)).collect())
     }
 
     /// Takes the parked errors, with the request's name and status of now. Later errors are not
@@ -135,6 +138,7 @@ impl ScopeState {
             return None;
         }
         let record = &self.transaction.record;
+        self.parked_inside.clear();
         // The next request reuses the vector's capacity.
         let waiting = client.take_held(self.parked.drain(..));
         Some(waiting.into_iter().map(|waiting| Item::Event(waiting.complete(record))).collect())
@@ -144,6 +148,9 @@ impl ScopeState {
     fn with_scope(&self, mut captured: CapturedEvent, client: &Client) -> Box<EventRecord> {
         let mut scope = client.take_record();
         self.transaction.record.copy_scope_to(&mut scope);
+        if let Some(inner) = captured.inner_request {
+            self.transaction.record.copy_inner_request_to(inner, &mut scope);
+        }
         if let Some(nested) = captured.nested.take() {
             scope.set = *nested;
         }

@@ -1,6 +1,5 @@
 //! The current scope of a thread: swapped in when a poll begins, and out when it ends.
 
-use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
@@ -8,6 +7,8 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::state::{LiveScope, ScopeState};
+use super::thread::{CURRENT, How, Innermost, Own, THREAD, Thread};
+pub(crate) use super::thread::{Place, lend, span_entered, span_exited};
 use crate::record::Parent;
 
 /// The scope and the span that are current on a thread.
@@ -17,85 +18,16 @@ pub(crate) struct Entered<'a> {
     own: Option<Own>,
 }
 
-/// A scope that is current because a span of `tracing` was entered.
-#[derive(Clone, Copy)]
-struct Loan {
-    span: u64,
-    /// The span may be entered again inside (`in_current_span`): only the last exit ends the loan.
-    depth: u32,
-}
-
-/// An active span of ours, not of `tracing`.
-#[derive(Clone, Copy)]
-struct Own {
-    span: Parent,
-    /// The innermost span of `tracing` when ours was entered.
-    ///
-    /// While it stays the innermost, our span is inside it.
-    seen: Innermost,
-}
-
-/// The id of the innermost `tracing` span that is entered on a thread. Span ids are never 0.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Innermost(u64);
-
-impl Innermost {
-    const NONE: Self = Self(0);
-
-    /// Deeper than `DEPTH`, only the Registry knows the innermost span. No span has such an id.
-    const fn deep(depth: usize) -> Self {
-        Self(u64::MAX - depth as u64)
-    }
-}
-
-/// The part of a thread's state that callbacks read first.
-///
-/// It has no destructor, so a read is one load and not a call.
-struct Thread {
-    how: Cell<How>,
-    own: Cell<Option<Own>>,
-    /// The span that has lent its scope, if any.
-    loan: Cell<Loan>,
-    /// How many spans of `tracing` are entered.
-    depth: Cell<usize>,
-    /// Their ids. Asking the Registry for the innermost one costs 220 instructions.
-    spans: [Cell<u64>; DEPTH],
-}
-
-const DEPTH: usize = 64;
-
-/// How a scope became current.
-#[derive(Clone, Copy)]
-enum How {
-    Not,
-    /// By a poll that records no spans: span callbacks return early.
-    Unrecorded,
-    Polled,
-    /// By a span of `tracing`, in a task without a scope.
-    Lent,
-}
-
 /// See [`is_used`].
 static EVER: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<LiveScope>>> = const { RefCell::new(None) };
-    static THREAD: Thread = const {
-        Thread {
-            how: Cell::new(How::Not),
-            own: Cell::new(None),
-            loan: Cell::new(Loan { span: 0, depth: 0 }),
-            depth: Cell::new(0),
-            spans: [const { Cell::new(0) }; DEPTH],
-        }
-    };
-}
 
 /// Runs `work` with `scope` current, and with `own` as the innermost span if given.
 ///
 /// Restores the previous scope, also after a panic.
 pub(crate) fn enter<R>(scope: &Arc<LiveScope>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
-    visit(&mut Some(Arc::clone(scope)), own, work)
+    let is_current = || with(|entered| Arc::ptr_eq(entered.scope, scope)) == Some(true);
+    let place = if own.is_none() || is_current() { place(own) } else { Place::Beside };
+    visit_at(place, &mut Some(Arc::clone(scope)), own, work)
 }
 
 /// Like [`enter`], but moves the scope out of `home` and back.
@@ -104,13 +36,24 @@ pub(crate) fn enter<R>(scope: &Arc<LiveScope>, own: Option<Parent>, work: impl F
 /// is empty, `work` runs without a change.
 #[inline]
 pub(crate) fn visit<R>(home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
+    visit_at(place(own), home, own, work)
+}
+
+#[inline]
+fn visit_at<R>(place: Place, home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     let Some(scope) = home else { return work() };
     if !is_used() {
         EVER.store(true, Ordering::Relaxed);
     }
-    let how = if scope.is_recording() { How::Polled } else { How::Unrecorded };
+    let how = if scope.is_recording() { How::Polled(place) } else { How::Unrecorded(place) };
     let _visit = Visit::begin(home, how, own);
     work()
+}
+
+/// Where the scope of a poll will be current: a span of ours is wherever its poll is.
+#[inline]
+fn place(own: Option<Parent>) -> Place {
+    if own.is_none() { Place::Inside } else { THREAD.with(Thread::place) }
 }
 
 /// A scope that is current; `home` holds the previous one. Dropping it swaps them back.
@@ -160,7 +103,19 @@ pub(crate) fn with<R>(look: impl FnOnce(Entered<'_>) -> R) -> Option<R> {
 /// Whether a scope is current.
 #[inline]
 pub(crate) fn is_set() -> bool {
-    THREAD.with(|thread| !matches!(thread.how.get(), How::Not))
+    THREAD.with(|thread| match thread.how.get() {
+        How::Not => false,
+        How::Unrecorded(_) | How::Polled(_) => true,
+        How::Lent => thread.is_borrower(),
+    })
+}
+
+/// The current scope, where it is and its active span, for a layer that is called inside it.
+///
+/// None if no scope is current.
+#[inline]
+pub(crate) fn around() -> Option<(Arc<LiveScope>, Place, Parent)> {
+    with(|entered| (Arc::clone(entered.scope), THREAD.with(Thread::place), entered.active()))
 }
 
 /// The current scope.
@@ -180,7 +135,11 @@ pub(crate) fn is_used() -> bool {
 /// Whether spans may be recorded here. The scope is checked again before a span is recorded.
 #[inline]
 pub(crate) fn may_record() -> bool {
-    THREAD.with(|thread| matches!(thread.how.get(), How::Polled | How::Lent))
+    THREAD.with(|thread| match thread.how.get() {
+        How::Not | How::Unrecorded(_) => false,
+        How::Polled(_) => true,
+        How::Lent => thread.is_borrower(),
+    })
 }
 
 /// The innermost of our own spans and its scope, for code that adds data to it.
@@ -266,112 +225,4 @@ impl Entered<'_> {
             }
         })
     }
-}
-
-/// Records that a `tracing` span was entered. Returns `false` if no scope is current.
-#[inline]
-pub(crate) fn span_entered(span: u64) -> bool {
-    THREAD.with(|thread| {
-        let how = thread.how.get();
-        if matches!(how, How::Unrecorded) {
-            return true;
-        }
-        let depth = thread.depth.get();
-        if let Some(place) = thread.spans.get(depth) {
-            place.set(span);
-        }
-        thread.depth.set(depth + 1);
-        match how {
-            How::Not => false,
-            How::Unrecorded | How::Polled => true,
-            How::Lent => {
-                thread.change_loan(span, |depth| depth + 1);
-                true
-            }
-        }
-    })
-}
-
-/// Records that a span was exited; its last exit ends a loan.
-#[inline]
-pub(crate) fn span_exited(span: u64) {
-    THREAD.with(|thread| {
-        if matches!(thread.how.get(), How::Unrecorded) {
-            return;
-        }
-        let innermost = thread.depth.get().wrapping_sub(1);
-        // Spans are nearly always exited in reverse order.
-        match thread.spans.get(innermost) {
-            Some(place) if place.get() == span => thread.depth.set(innermost),
-            _ => thread.left_out_of_order(span),
-        }
-        if matches!(thread.how.get(), How::Lent) {
-            thread.left_on_loan(span);
-        }
-    });
-}
-
-impl Thread {
-    /// Swaps the current scope. While the thread shuts down, no scope is current any more.
-    #[expect(clippy::inline_always, reason = "twice a poll")]
-    #[inline(always)]
-    fn swap(&self, other: &mut Option<Arc<LiveScope>>, how: How) {
-        let swapped = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), other));
-        self.how.set(if swapped.is_ok() { how } else { How::Not });
-    }
-
-    #[inline]
-    fn innermost(&self) -> Innermost {
-        match self.depth.get() {
-            0 => Innermost::NONE,
-            depth => self.spans.get(depth - 1).map_or_else(|| Innermost::deep(depth), |span| Innermost(span.get())),
-        }
-    }
-
-    /// Changes how often the lending span is entered, and returns the new count.
-    ///
-    /// Returns none if another span lent the scope.
-    fn change_loan(&self, span: u64, change: impl FnOnce(u32) -> u32) -> Option<u32> {
-        let loan = self.loan.get();
-        (loan.span == span).then(|| {
-            let depth = change(loan.depth);
-            self.loan.set(Loan { span, depth });
-            depth
-        })
-    }
-
-    /// Ends a span's loan with the last exit.
-    #[cold]
-    fn left_on_loan(&self, span: u64) {
-        if self.change_loan(span, |depth| depth - 1) == Some(0) {
-            // Dropped after the swap has released its borrow: it may be the last handle of the
-            // scope.
-            let mut lent = None;
-            self.swap(&mut lent, How::Not);
-        }
-    }
-
-    #[cold]
-    fn left_out_of_order(&self, span: u64) {
-        let depth = self.depth.get();
-        let Some(entered) = self.spans.get(..depth) else {
-            // Deeper than the array: only the count is known.
-            return self.depth.set(depth - 1);
-        };
-        if let Some(place) = entered.iter().rposition(|entered| entered.get() == span) {
-            for (here, next) in entered.iter().zip(entered.iter().skip(1)).skip(place) {
-                here.set(next.get());
-            }
-            self.depth.set(depth - 1);
-        }
-    }
-}
-
-/// Makes `scope` current, because one of its spans was entered where no scope is current.
-pub(crate) fn lend(scope: Arc<LiveScope>, span: u64) {
-    THREAD.with(|thread| {
-        thread.own.set(None);
-        thread.loan.set(Loan { span, depth: 1 });
-        thread.swap(&mut Some(scope), How::Lent);
-    });
 }

@@ -1,6 +1,7 @@
 //! Feedback from users.
 
 use super::handle::Scope;
+use super::inner_request::Served;
 use crate::exporter::Item;
 use crate::protocol::{EventId, Feedback, FeedbackEvent};
 
@@ -22,7 +23,7 @@ impl Scope {
     /// ```
     pub fn capture_feedback(&self, feedback: Feedback) -> EventId {
         let Some(shared) = &self.shared else { return EventId::nil() };
-        let (trace_id, root, ..) = shared.ids();
+        let (trace_id, root, ..) = shared.ids_of(Served::Whole);
         let event = FeedbackEvent::new(feedback, trace_id, root);
         let event_id = event.event_id;
         shared.client.submit(Item::Feedback(Box::new(event)));

@@ -1,8 +1,10 @@
 //! The end of a transaction: it is sent, or its record is reused.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use super::capture::send;
+use super::inner_request::Served;
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::Client;
 use crate::diagnostics;
@@ -10,6 +12,9 @@ use crate::exporter::{Item, SessionEnd};
 use crate::payload;
 use crate::protocol::{Category, DiscardReason, SpanStatus};
 use crate::record::{Moment, ResponseFacts, clock};
+
+/// A poll of at least this many nanoseconds counts as blocking its thread.
+pub(crate) const BLOCKED_FROM: u64 = 200_000_000;
 
 /// How the work of a scope ended.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +46,8 @@ impl ScopeState {
             is_sent,
             parked,
             session: ending.is_session.then(|| (record.started_at, self.session())),
-            spans: record.spans.len() as u64,
+            // Unrecorded transactions have only rows of inner requests.
+            spans: if was_recording { record.spans.len() as u64 } else { 0 },
             dropped_spans: record.dropped_spans,
             dropped_fields: record.dropped_fields,
         })
@@ -55,6 +61,16 @@ impl ScopeState {
             record.kept = Some("failed");
         }
         is_kept
+    }
+
+    /// The name of a request, or of a request inside it.
+    fn name_of(&self, served: Served) -> String {
+        let record = &self.transaction.record;
+        let inner = match served {
+            Served::Inner(row) => record.inner_request_name(row),
+            Served::Whole | Served::BeyondLimit(_) => None,
+        };
+        inner.map_or_else(|| payload::name(record), Cow::into_owned)
     }
 
     fn session(&self) -> SessionEnd {
@@ -144,9 +160,21 @@ impl LiveScope {
     }
 
     /// Logs which request blocked its thread for `nanos` in one poll. At most once a minute.
-    pub(crate) fn warn_of_blocking(&self, nanos: u64) {
+    ///
+    /// The time that a request inside it has blocked is not its own.
+    pub(crate) fn warn_of_blocking(&self, served: Served, nanos: u64) {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
-        let name = payload::name(&self.lock().transaction.record);
+        let mut state = self.lock();
+        let own = nanos.saturating_sub(std::mem::take(&mut state.blocked_inside));
+        if served != Served::Whole {
+            state.blocked_inside = nanos;
+        }
+        if own < BLOCKED_FROM {
+            return;
+        }
+        let name = state.name_of(served);
+        drop(state);
+        let nanos = own;
         TROUBLE.warn(&format!(
             "{name} blocked its thread for {} ms in one poll: whatever else runs there waits; spawn_blocking is for such work",
             nanos / 1_000_000

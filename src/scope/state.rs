@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client::{Client, Settings};
 use crate::event::{ChainMessages, ReportedFailure};
-use crate::protocol::{EventId, SpanId, TraceId};
+use crate::protocol::{EventId, TraceId};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
 
 /// A scope. While its state is locked, no user code may run: no `Debug`, no `Display`, no hook.
 pub(crate) struct LiveScope {
     pub(crate) client: Client,
+    /// The client whose layer ignores the request. `client` is off then.
+    pub(super) ignored_by: Client,
     /// When the transaction began.
     pub(crate) start: Moment,
     /// A copy of the transaction's flag. Spans that are not recorded read it without the lock.
@@ -32,18 +34,31 @@ pub(crate) struct ScopeState {
     pub(super) is_job: bool,
     /// Errors that wait for the response head.
     pub(super) parked: Vec<EventId>,
+    /// The parked errors of inner requests, each with the row of that request's span.
+    pub(super) parked_inside: Vec<(EventId, u32)>,
+    /// Nanoseconds that requests inside this one have blocked the thread in the current poll.
+    pub(super) blocked_inside: u64,
     /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
     /// Whether an error with a chain was captured. Messages do not count for release health.
     pub(super) has_error: bool,
     /// Whether code panicked, even if the panic was caught, or a job returned an error.
     pub(super) has_crashed: bool,
-    /// Event ids that were handed out before the capture, with the messages of the error chain.
-    pub(super) announced: Vec<(ChainMessages, EventId)>,
+    /// Event ids that were handed out before the capture.
+    pub(super) announced: Vec<Announcement>,
     /// The latest failures a job has captured: the error it returns may be one of them.
     pub(super) reported: VecDeque<(ReportedFailure, EventId)>,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
+}
+
+/// An event id that was handed out before the capture.
+pub(super) struct Announcement {
+    /// The messages of the error chain.
+    pub(super) messages: ChainMessages,
+    pub(super) event_id: EventId,
+    /// Where: see `CapturedEvent::inner_request`.
+    pub(super) inner_request: Option<u32>,
 }
 
 /// The state of a scope, for a layer that finds one.
@@ -128,6 +143,7 @@ impl LiveScope {
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
             state.is_job = !has_head;
             state.reported.clear();
+            state.blocked_inside = 0;
             state.has_failed = false;
             state.has_error = false;
             state.has_crashed = false;
@@ -138,8 +154,8 @@ impl LiveScope {
     }
 
     /// A scope that discards everything, for routes that are not recorded.
-    pub(crate) fn ignored() -> Self {
-        Self::idle(Box::default())
+    pub(crate) fn ignored(by: &Client) -> Self {
+        Self { ignored_by: by.clone(), ..Self::idle(Box::default()) }
     }
 
     /// A scope outside any transaction.
@@ -160,6 +176,8 @@ impl LiveScope {
             is_job: false,
             reported: VecDeque::new(),
             parked: Vec::new(),
+            parked_inside: Vec::new(),
+            blocked_inside: 0,
             has_failed: false,
             has_error: false,
             has_crashed: false,
@@ -168,6 +186,7 @@ impl LiveScope {
         };
         Self {
             client: Client::off(),
+            ignored_by: Client::off(),
             start: Moment::default(),
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
@@ -201,11 +220,9 @@ impl LiveScope {
         }
     }
 
-    /// The trace id, its root span here, the decision, and the request's first error.
-    pub(crate) fn ids(&self) -> (TraceId, SpanId, bool, Option<EventId>) {
-        let state = self.lock();
-        let trace = &state.transaction.record.trace;
-        (trace.trace_id, trace.root, trace.sampled, state.first_error)
+    /// The id of the trace.
+    pub(crate) fn trace_id(&self) -> TraceId {
+        self.lock().transaction.record.trace.trace_id
     }
 
     /// Whether spans are recorded.

@@ -121,11 +121,12 @@ impl fmt::Debug for Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Client;
 
     #[test]
     fn spans_that_share_a_place_are_not_mixed_up() {
         let index = Index::new();
-        let scopes: Vec<_> = (0..3 * PLACES as u64).map(|_| Arc::new(LiveScope::ignored())).collect();
+        let scopes: Vec<_> = (0..3 * PLACES as u64).map(|_| Arc::new(LiveScope::ignored(&Client::off()))).collect();
         let ids = || (1..).zip(&scopes);
 
         assert!(ids().all(|(id, scope)| index.insert(id, scope)));
@@ -139,7 +140,7 @@ mod tests {
     #[test]
     fn beyond_the_limit_no_span_is_taken_until_another_goes() {
         let index = Index::new();
-        let scope = Arc::new(LiveScope::ignored());
+        let scope = Arc::new(LiveScope::ignored(&Client::off()));
         let most = (PLACES + CROWDED_LIMIT) as u64;
 
         let taken: Vec<_> = (1..=most + 100).filter(|id| index.insert(*id, &scope)).collect();

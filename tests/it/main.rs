@@ -77,6 +77,8 @@ mod html;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod http;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod inner_requests;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod jobs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod kit;

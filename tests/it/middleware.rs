@@ -146,7 +146,7 @@ async fn the_span_of_a_second_layer_has_the_status_of_its_own_response() {
         drop(app.clone().oneshot(Request::get(format!("/{code}")).body(Body::empty()).unwrap()).await.unwrap());
     }
 
-    let expected = rows.map(|(_, status)| format!("GET /{{code}} [http.server] ok\n  nested SentryLayer [http.server] {status}\n"));
+    let expected = rows.map(|(_, status)| format!("GET /{{code}} [http.server] ok\n  GET /{{code}} [http.server] {status}\n"));
     assert_eq!(captured.tree(), expected.concat());
     support::settle(&client).await;
 }

@@ -1,0 +1,126 @@
+//! Requests that another layer of the same client serves inside a request or job.
+//!
+//! Each is a span. What fails inside it is reported with its name.
+
+use std::borrow::Cow;
+
+use super::state::LiveScope;
+use crate::client::Client;
+use crate::event::CapturedEvent;
+use crate::payload;
+use crate::protocol::{Category, DiscardReason, EventId, SpanId, SpanStatus, TraceId, TransactionSource};
+use crate::record::{FieldWriter, Key, Parent, clock};
+
+/// The part of a scope that one layer serves: the whole request, or a request inside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Served {
+    #[default]
+    Whole,
+    /// A request inside, by the row of its span.
+    Inner(u32),
+    /// A request inside that is beyond the span limit, by the span around it.
+    BeyondLimit(Parent),
+}
+
+impl Served {
+    /// The span of the work.
+    pub(crate) fn span(self) -> Parent {
+        match self {
+            Self::Whole => Parent::Root,
+            Self::Inner(row) => Parent::Span(row),
+            Self::BeyondLimit(around) => around,
+        }
+    }
+}
+
+impl LiveScope {
+    /// Whether the scope's request or job is one of `client`, also if it is ignored.
+    pub(crate) fn is_of(&self, client: &Client) -> bool {
+        self.client.is_same(client) || self.ignored_by.is_same(client)
+    }
+
+    /// Begins a request inside this one.
+    ///
+    /// It has the name of its route, else the user's name.
+    pub(crate) fn start_inner_request(&self, parent: Parent, method: &str, route: Option<&str>, name: Option<&str>) -> Served {
+        let by_route = || payload::request_name(method, route).into();
+        let source = if name.is_some() { TransactionSource::Custom } else { TransactionSource::Route };
+        let name = name.map_or_else(by_route, Cow::Borrowed);
+        let mut state = self.lock();
+        let Some(row) = state.transaction.start_inner_request(&name, source, route.is_none(), parent) else {
+            return Served::BeyondLimit(parent);
+        };
+        state.transaction.record.late_fields(Parent::Span(row), &route_fields(Some(method), route));
+        Served::Inner(row)
+    }
+
+    /// Names the innermost request inside this one by its route, if that was not known before.
+    pub(crate) fn name_inner_request(&self, span: Parent, method: &str, route: &str) {
+        let record = &mut self.lock().transaction.record;
+        if let Some(row) = record.inner_request_around(span)
+            && record.name_inner_request(row, &payload::request_name(method, Some(route)))
+        {
+            record.late_fields(Parent::Span(row), &route_fields(None, Some(route)));
+        }
+    }
+
+    /// Ends a request inside this one.
+    pub(crate) fn end_inner_request(&self, served: Served, status: SpanStatus, has_failed: bool) {
+        let mut state = self.lock();
+        state.has_failed |= has_failed;
+        if let Served::Inner(row) = served {
+            state.transaction.end_inner_request(row, status);
+        }
+    }
+
+    /// Stores the status of the response.
+    pub(crate) fn note_status(&self, served: Served, http: Option<u16>, grpc: Option<u8>) {
+        let record = &mut self.lock().transaction.record;
+        match served {
+            Served::Whole => record.response.status = http,
+            Served::Inner(row) => record.note_inner_status(row, http, grpc),
+            Served::BeyondLimit(_) => {}
+        }
+    }
+
+    /// Captures a failed response for which no error was captured.
+    ///
+    /// At most 10 a second (burst 100); further ones are counted as dropped.
+    pub(crate) fn capture_failure(&self, served: Served, what: impl FnOnce() -> String) {
+        if self.first_error(served).is_some() {
+            return;
+        }
+        if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
+            return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
+        }
+        self.capture(CapturedEvent::failed_response(what()), served.span());
+    }
+
+    /// The trace id, the span of the work here, the decision, and the first error of the work.
+    pub(crate) fn ids_of(&self, served: Served) -> (TraceId, SpanId, bool, Option<EventId>) {
+        let event_id = self.first_error(served);
+        let state = self.lock();
+        let trace = &state.transaction.record.trace;
+        (trace.trace_id, state.transaction.span_id(served.span()), trace.sampled, event_id)
+    }
+
+    fn first_error(&self, served: Served) -> Option<EventId> {
+        let state = self.lock();
+        match served {
+            Served::Inner(row) => state.transaction.record.first_inner_error(row),
+            Served::Whole | Served::BeyondLimit(_) => state.first_error,
+        }
+    }
+}
+
+fn route_fields(method: Option<&str>, route: Option<&str>) -> Vec<u8> {
+    let mut fields = Vec::new();
+    let mut writer = FieldWriter::new(&mut fields);
+    if let Some(method) = method {
+        writer.text(Key::Name("http.request.method"), method);
+    }
+    if let Some(route) = route {
+        writer.text(Key::Name("http.route"), route);
+    }
+    fields
+}
