@@ -115,6 +115,7 @@ impl fmt::Display for Settings {
         row("security_log", &or_none(self.delivery.security_log.as_ref().map(|log| log.path.display().to_string())))?;
         row("queue", &format!("{} items, {} KiB", self.delivery.queue_items, self.delivery.queue_bytes / 1024))?;
         row("connect_timeout", &format!("{:?}", self.delivery.http.connect_timeout))?;
+        row("first_byte_timeout", &format!("{:?}", self.delivery.http.first_byte_timeout))?;
         row("request_timeout", &format!("{:?}", self.delivery.http.request_timeout))?;
         #[cfg(feature = "reqwest")]
         row("http_client", &self.delivery.http.client.as_ref().map_or("built in", |_| "your own"))?;

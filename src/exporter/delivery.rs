@@ -1,148 +1,169 @@
 //! Sends sealed envelopes, several at a time, retries them, and counts the result.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Failure};
 use super::destination::{Answer, Destination};
+use super::flights::{Flight, Flights, Landed};
+use super::flow::{FEWEST, Flow, MOST};
 use super::gzip::Gzip;
-use super::ledger::Load;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
+use super::retries::Retries;
 use super::settings::DeliverySettings;
 use super::shared::Shared;
+use super::sinks::Sink;
 use crate::diagnostics;
-use crate::error::Error;
 use crate::protocol::{Category, DiscardReason};
 use crate::transport::{Console, Endpoint, Http, LONGEST_WAIT, TransportError, TransportResponse};
 
-/// At most this many requests are in flight at once.
-const IN_FLIGHT: usize = 4;
-/// Failed envelopes that may wait for a retry: eight of any size, and more while all of them
-/// together take at most 1 MiB.
-const RETRIES: usize = 8;
-const RETRIED_BYTES: usize = 1024 * 1024;
+/// Envelopes that wait for a retry, and those in flight, may each take this many bytes, or a quarter
+/// of the queue's.
+const BYTES: usize = 1024 * 1024;
+/// Requests that may be in flight whatever their size.
+const FEW: usize = 8;
+/// An envelope is dropped at its next failure after this many, if others are answered meanwhile.
+const STRIKES: u32 = 3;
+/// The pause of an envelope after its first strike. Each further one doubles it.
+const STRIKE_PAUSE: Duration = Duration::from_millis(250);
+/// Buffers of sent envelopes that are kept.
+const BUFFERS: usize = 4;
 
 /// All destinations, and the envelopes on their way to them.
 pub(super) struct Delivery {
     shared: Arc<Shared>,
     /// The project's server or what replaces it. Its answers decide what happens to an envelope.
     server: Option<Destination>,
-    /// Local sinks, for development. They get copies, whose outcome is not counted.
     sinks: Vec<Sink>,
     request_timeout: Duration,
     gzip: Gzip,
     limits: RateLimits,
     backoff: Backoff,
-    /// Envelopes that got no answer. The one that waits longest is retried first.
-    retry: VecDeque<Outbound>,
-    in_flight: JoinSet<(Outbound, Answer)>,
-    /// For each attempt in flight: what it counts for if it is given up, and its smallest number.
-    in_flight_loads: HashMap<task::Id, (Load, u64)>,
+    flow: Flow,
+    retry: Retries,
+    bytes_limit: usize,
+    flights: Flights,
     /// Buffers of sent envelopes, for reuse.
     buffers: Vec<Vec<u8>>,
     trouble: diagnostics::Quiet,
     /// The number of answers from the server so far.
     answers: u64,
+    /// The number of answers at which a shutdown began.
+    answers_at_hurry: Option<u64>,
     /// Whether the current turn belongs to a retry; turns alternate with new envelopes.
     is_retrys_turn: bool,
-    /// The transport to the project's server could not be set up, so nothing can be sent.
-    is_refused: bool,
-}
-
-/// A local sink, and the copies on their way to it.
-struct Sink {
-    name: &'static str,
-    destination: Destination,
-    copies: JoinSet<()>,
 }
 
 impl Delivery {
     pub(super) fn new(settings: &DeliverySettings, shared: Arc<Shared>) -> Self {
-        let http = |url, what: &str| {
-            let http = Http::new(url, &settings.http);
-            // A destination that cannot be set up must not stop local sinks, the security log or
-            // the ledger.
-            http.map_err(|error: Error| diagnostics::warn(&format!("{what}: {error:#}"))).ok()
+        let http = |url, what: &str| -> Option<Arc<Http>> {
+            match Http::new(url, &settings.http) {
+                Ok(http) => {
+                    // Slow, so do it before there is something to send. A failure is not final.
+                    if let Err(error) = http.prepare() {
+                        diagnostics::warn(&format!("{what} for now: {error:#}"));
+                    }
+                    Some(Arc::new(http))
+                }
+                Err(error) => {
+                    diagnostics::warn(&format!("{what}: {error:#}"));
+                    None
+                }
+            }
         };
         let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
-        let (server, is_refused) = match (&settings.transport, &settings.dsn, of_project) {
-            (Some(own), _, endpoint) => (Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))), false),
+        let server = match (&settings.transport, &settings.dsn, of_project) {
+            (Some(own), _, endpoint) => Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))),
             (None, Some(dsn), Some(endpoint)) => {
-                let http = http(dsn.envelope_url(), "nothing will be sent");
-                let is_refused = http.is_none();
-                (http.map(|http| Destination::new(Arc::new(http), endpoint)), is_refused)
+                http(dsn.envelope_url(), "nothing can be sent").map(|http| Destination::new(http, endpoint))
             }
-            _ => (None, false),
+            _ => None,
         };
         // Without a project, Spotlight takes the server's place: its answers are awaited and
         // counted.
         let is_alone = settings.dsn.is_none() && settings.transport.is_none();
-        let what = if is_alone { "nothing will be sent" } else { "Spotlight gets nothing" };
+        let what = if is_alone { "nothing can be sent" } else { "Spotlight gets nothing" };
         let spotlight = settings.spotlight.as_ref().and_then(|url| {
             let http = http(url, what)?;
-            Some(Destination::new(Arc::new(http), Endpoint::new(Some(url.clone()))))
+            Some(Destination::new(http, Endpoint::new(Some(url.clone()))))
         });
         let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };
         let console = settings.console.then(|| Destination::new(Arc::new(Console), Endpoint::new(None)));
-        let sink =
-            |name, destination: Option<Destination>| destination.map(|destination| Sink { name, destination, copies: JoinSet::new() });
+        let request_timeout = settings.http.request_timeout.min(LONGEST_WAIT);
+        let sink = |name, destination: Option<Destination>| {
+            destination.map(|destination| Sink::new(name, destination, request_timeout, Arc::clone(&shared)))
+        };
+        let sinks = [sink("the console", console), sink("Spotlight", spotlight)].into_iter().flatten().collect();
         Self {
             shared,
             server,
-            sinks: [sink("the console", console), sink("Spotlight", spotlight)].into_iter().flatten().collect(),
-            request_timeout: settings.http.request_timeout.min(LONGEST_WAIT),
+            sinks,
+            request_timeout,
             gzip: Gzip::default(),
             limits: RateLimits::default(),
             backoff: Backoff::default(),
-            retry: VecDeque::new(),
-            in_flight: JoinSet::new(),
-            in_flight_loads: HashMap::new(),
+            flow: Flow::default(),
+            retry: Retries::default(),
+            bytes_limit: BYTES.max(settings.queue_bytes / 4),
+            flights: Flights::default(),
             buffers: Vec::new(),
             trouble: diagnostics::Quiet::new(),
             answers: 0,
+            answers_at_hurry: None,
             is_retrys_turn: false,
-            is_refused,
         }
     }
 
     /// Processes the attempts that have ended.
     pub(super) fn settle_finished(&mut self) {
-        while let Some(joined) = self.in_flight.try_join_next_with_id() {
-            match joined {
-                Ok((id, (outbound, answer))) => {
-                    self.in_flight_loads.remove(&id);
-                    self.settle(outbound, answer);
-                }
-                // The task panicked, in our code.
-                Err(error) => {
-                    if let Some((load, _)) = self.in_flight_loads.remove(&error.id()) {
-                        self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
-                    }
-                }
+        while let Some(landed) = self.flights.land() {
+            match landed {
+                Landed::Answered(outbound, answer, flight) => self.settle(*outbound, answer, flight),
+                Landed::Crashed(flight) => self.shared.ledger.discard(flight.load, DiscardReason::InternalSdkError),
             }
         }
-        for sink in &mut self.sinks {
-            while sink.copies.try_join_next().is_some() {}
-        }
+        self.sinks.iter_mut().for_each(Sink::go_on);
+        self.tell_queue();
+    }
+
+    /// The memory of the queue is also that of what has left it.
+    fn tell_queue(&self) {
+        self.shared.queue.set_on_the_way(self.retry.bytes() + self.flights.bytes());
     }
 
     /// Whether one more attempt may begin.
     ///
     /// While the server does not answer, it gets one probe at a time, after a pause.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        let limit = if self.backoff.is_failing() { 1 } else { IN_FLIGHT };
-        self.in_flight.len() < limit && self.backoff.until(now).is_none()
+        let is_hurried = self.backoff.is_hurried();
+        let limit = match (self.backoff.is_failing(), is_hurried) {
+            (false, _) => self.flow.limit(),
+            (true, false) => 1,
+            (true, true) => FEWEST,
+        };
+        let most = if is_hurried { 2 * MOST } else { MOST };
+        let has_place = self.flights.len() < limit || self.flights.len() < most && self.taken(limit) < limit;
+        let has_memory = self.flights.len() < FEW || self.flights.bytes() < self.bytes_limit;
+        has_place && has_memory && self.pause(now).is_none()
+    }
+
+    /// The attempts that hold a place. One that two rounds of others overtake does not.
+    fn taken(&self, limit: usize) -> usize {
+        self.flights.taken(self.answers, 2 * limit.max(FEWEST) as u64)
     }
 
     /// When the pause after a failure ends, if there is one.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
-        self.backoff.until(now)
+        self.backoff.until(now, || !self.shared.queue.has_much_room())
+    }
+
+    /// When the next retry is due, if one waits.
+    pub(super) fn retry_due(&self, now: Instant) -> Option<Instant> {
+        self.retry.due(now)
     }
 
     /// Whether a rate limit of the server applies to a category.
@@ -162,7 +183,7 @@ impl Delivery {
 
     /// Whether nothing is in flight or waits for a retry, copies included.
     pub(super) fn is_idle(&self) -> bool {
-        self.retry.is_empty() && self.in_flight.is_empty() && self.sinks.iter().all(|sink| sink.copies.is_empty())
+        self.retry.is_empty() && self.flights.is_empty() && self.sinks.iter().all(Sink::is_idle)
     }
 
     /// Whether no envelope waits for a retry.
@@ -172,13 +193,12 @@ impl Delivery {
 
     /// Whether an envelope of a category is in flight.
     pub(super) fn is_sending(&self, category: Category) -> bool {
-        self.in_flight_loads.values().any(|(load, _)| load.category == category)
+        self.flights.is_sending(category)
     }
 
     /// The smallest item number that is in flight or waits for a retry.
     pub(super) fn oldest(&self) -> Option<u64> {
-        let waiting = self.retry.iter().map(Outbound::oldest);
-        waiting.chain(self.in_flight_loads.values().map(|(_, number)| *number)).min()
+        self.retry.oldest().into_iter().chain(self.flights.oldest()).min()
     }
 
     /// Takes the buffer of a sent envelope, or a new one.
@@ -188,65 +208,52 @@ impl Delivery {
 
     /// Sends a copy of an envelope to each local sink.
     pub(super) fn show(&mut self, outbound: &mut Outbound) {
-        for sink in self.sinks.iter_mut().filter(|sink| sink.copies.len() < IN_FLIGHT) {
-            let request = sink.destination.request(&mut self.gzip, &mut outbound.envelope);
-            let mut attempt = sink.destination.send(request);
-            // The console is done at once.
-            if attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-                continue;
-            }
-            let (name, shared, limit) = (sink.name, Arc::clone(&self.shared), self.request_timeout);
-            sink.copies.spawn(async move {
-                if let Ok(Some(Err(error))) = timeout(limit, attempt).await {
-                    diagnostics::debug(&format!("{name} did not take an envelope: {}", error.reason()));
-                }
-                shared.queue.wake();
-            });
+        for sink in &mut self.sinks {
+            sink.show(&mut self.gzip, &mut outbound.envelope);
         }
     }
 
     /// Sends an envelope to the server.
     pub(super) fn dispatch(&mut self, mut outbound: Outbound) {
         let Some(server) = &self.server else {
-            if self.is_refused {
-                self.shared.ledger.discard(outbound.load, DiscardReason::InternalSdkError);
-            } else {
-                // Without a server, an envelope counts as sent once a local sink has it.
-                self.shared.ledger.sent(outbound.load);
-            }
+            // Without a server, an envelope counts as sent once a local sink has it.
+            self.shared.ledger.sent(outbound.load);
             return self.keep_buffer(outbound);
         };
-        let request = server.request(&mut self.gzip, &mut outbound.envelope);
+        // While the server does not answer, an old connection proves nothing.
+        let is_doubtful = self.backoff.is_failing() || self.answers_at_hurry == Some(self.answers);
+        let is_on_new_connection = is_doubtful || std::mem::take(&mut outbound.attempts.goes_at_once);
+        let request = server.request(&mut self.gzip, &mut outbound.envelope).on_new_connection(is_on_new_connection);
+        let flight = Flight {
+            load: outbound.load,
+            oldest: outbound.oldest(),
+            bytes: outbound.envelope.len() + request.body().len(),
+            since: Instant::now(),
+            answers: self.answers,
+            is_on_new_connection,
+            is_left_behind: false,
+        };
         let mut attempt = server.send(request);
         // A function needs no task: it has done its work when it is polled for the first time. The
         // time to wait for others starts after that, so a transport's own timeout comes first.
         if let Poll::Ready(answer) = attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return self.settle(outbound, answer);
+            return self.settle(outbound, answer, flight);
         }
         let (shared, limit) = (Arc::clone(&self.shared), self.request_timeout);
-        let (load, number) = (outbound.load, outbound.oldest());
-        let attempt = self.in_flight.spawn(async move {
+        let attempt = async move {
             let answer = timeout(limit, attempt).await.unwrap_or_else(|_| Some(Err(TransportError::timed_out())));
             shared.queue.wake();
             (outbound, answer)
-        });
-        self.in_flight_loads.insert(attempt.id(), (load, number));
+        };
+        self.flights.start(flight, attempt);
+        self.tell_queue();
     }
 
     /// Counts an envelope by the answer to it, or keeps it for a retry.
-    fn settle(&mut self, outbound: Outbound, answer: Answer) {
+    fn settle(&mut self, outbound: Outbound, answer: Answer, flight: Flight) {
         match answer {
-            Some(Ok(response)) => self.settle_answered(outbound, &response),
-            Some(Err(error)) => {
-                let now = Instant::now();
-                if error.is_unreachable() {
-                    self.backoff.failed(now);
-                } else {
-                    self.backoff.failed_midway(now);
-                }
-                self.trouble.warn(&format!("{error} ({}); events wait in memory", error.reason()));
-                self.keep_for_later(outbound);
-            }
+            Some(Ok(response)) => self.settle_answered(outbound, &response, flight),
+            Some(Err(error)) => self.settle_unanswered(outbound, &error, flight),
             None => {
                 self.trouble.warn("the transport panicked; what it was given is dropped and counted");
                 self.lose(outbound, DiscardReason::SendError);
@@ -254,7 +261,7 @@ impl Delivery {
         }
     }
 
-    fn settle_answered(&mut self, outbound: Outbound, response: &TransportResponse) {
+    fn settle_answered(&mut self, outbound: Outbound, response: &TransportResponse, flight: Flight) {
         let ledger = &self.shared.ledger;
         let status = response.status();
         self.backoff.succeeded();
@@ -263,6 +270,12 @@ impl Delivery {
             200..=299 => ledger.sent(outbound.load),
             429 => ledger.refused(outbound.load),
             _ => ledger.discard(outbound.load, DiscardReason::SendError),
+        }
+        if status.is_success() {
+            let is_full = self.taken(self.flow.limit()) + 1 >= self.flow.limit();
+            self.flow.accepted(flight.since.elapsed(), is_full);
+        } else {
+            self.flow.refused();
         }
         self.answers += 1;
         if !status.is_success() {
@@ -273,32 +286,53 @@ impl Delivery {
             self.trouble
                 .warn("the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends");
         } else if !status.is_success() {
-            self.trouble.warn(&format!("the server answered {status}; what was sent is dropped and counted"));
+            let reason = response.explanation();
+            self.trouble.warn(&format!("the server answered {status}{reason}; what was sent is dropped and counted"));
         }
         self.keep_buffer(outbound);
+    }
+
+    /// Decides what failed: the connection, the envelope or the server.
+    fn settle_unanswered(&mut self, mut outbound: Outbound, error: &TransportError, flight: Flight) {
+        let now = Instant::now();
+        if !flight.is_on_new_connection && !error.is_unreachable() {
+            // The connection, or the one backend behind it. A new one may lead elsewhere.
+            outbound.attempts.goes_at_once = true;
+            return self.retry.push_first(outbound);
+        }
+        if self.answers > flight.answers {
+            // Others were answered meanwhile, so the server is well.
+            diagnostics::debug(&format!("{error} ({}); the envelope is sent again", error.reason()));
+            return self.keep_for_later(outbound, now);
+        }
+        let failure = if error.is_unreachable() {
+            Failure::Refused
+        } else if error.is_timed_out() {
+            Failure::Silent
+        } else {
+            Failure::Midway
+        };
+        self.backoff.failed(failure, now);
+        self.trouble.warn(&format!("{error} ({}); events wait in memory", error.reason()));
+        self.keep_for_later(outbound, now);
     }
 
     /// Keeps an unanswered envelope for a retry, or drops it.
     ///
     /// It is dropped after three more failures, each with an answer to another envelope in between.
     /// The envelope itself is then the likely cause.
-    fn keep_for_later(&mut self, mut outbound: Outbound) {
-        let strikes = &mut outbound.strikes;
-        strikes.count += u32::from(strikes.count == 0 || self.answers > strikes.answers);
-        strikes.answers = self.answers;
-        if strikes.count > 3 {
+    fn keep_for_later(&mut self, mut outbound: Outbound, now: Instant) {
+        let attempts = &mut outbound.attempts;
+        if attempts.strikes == 0 || self.answers > attempts.answers {
+            attempts.strikes += 1;
+            attempts.not_before = Some(now + STRIKE_PAUSE.saturating_mul(1 << (attempts.strikes - 1).min(6)));
+        }
+        attempts.answers = self.answers;
+        if attempts.strikes > STRIKES {
             return self.lose(outbound, DiscardReason::NetworkError);
         }
-        self.retry.push_back(outbound);
-        let mut bytes: usize = self.retry.iter().map(|outbound| outbound.envelope.len()).sum();
-        // New envelopes that fail are kept here too, but most of the memory must stay with the
-        // queue. So the oldest are dropped; one large envelope may displace several small ones.
-        while self.retry.len() > RETRIES
-            && bytes > RETRIED_BYTES
-            && let Some(oldest) = self.retry.pop_front()
-        {
-            bytes -= oldest.envelope.len();
-            self.lose(oldest, DiscardReason::NetworkError);
+        for displaced in self.retry.push(outbound, self.bytes_limit) {
+            self.lose(displaced, DiscardReason::NetworkError);
         }
     }
 
@@ -312,31 +346,38 @@ impl Delivery {
     /// Takes the next envelope to retry, in turns with new ones.
     ///
     /// Envelopes that the server cannot handle therefore never block the rest.
-    pub(super) fn next_retry(&mut self) -> Option<Outbound> {
+    pub(super) fn next_retry(&mut self, now: Instant) -> Option<Outbound> {
+        if let Some(outbound) = self.retry.pop_at_once() {
+            return Some(outbound);
+        }
         self.is_retrys_turn = !self.is_retrys_turn || self.shared.queue.is_empty();
-        if self.is_retrys_turn { self.retry.pop_front() } else { None }
+        if self.is_retrys_turn { self.retry.pop(now) } else { None }
     }
 
-    /// Shortens the pauses, because the process is about to end.
+    /// Shortens the pauses and goes past attempts that hang, because the process is about to end.
     pub(super) fn hurry(&mut self) {
         self.backoff.hurry();
+        self.retry.hurry();
+        self.answers_at_hurry = Some(self.answers);
+        self.flights.leave_behind();
     }
 
     fn keep_buffer(&mut self, outbound: Outbound) {
         // Only buffers of ordinary size, and few of them: unused memory should return to the
         // application.
-        if self.buffers.len() < IN_FLIGHT && outbound.envelope.len() < 64 * 1024 {
+        if self.buffers.len() < BUFFERS && outbound.envelope.len() < 64 * 1024 {
             self.buffers.push(outbound.envelope.into_buffer());
         }
     }
 
     /// Drops everything that was not delivered, and counts it as a network error.
     pub(super) fn give_up(&mut self) {
-        self.in_flight.abort_all();
-        let retry = self.retry.drain(..).map(|outbound| outbound.load);
-        for load in self.in_flight_loads.drain().map(|(_, (load, _))| load).chain(retry) {
+        let in_flight = self.flights.give_up();
+        let retry = self.retry.take_all().into_iter().map(|outbound| outbound.load);
+        for load in in_flight.into_iter().chain(retry) {
             self.shared.ledger.discard(load, DiscardReason::NetworkError);
         }
+        self.tell_queue();
     }
 }
 

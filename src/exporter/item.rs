@@ -23,8 +23,10 @@ pub(super) fn load_of(event: &EventRecord) -> Load {
 /// Priority: which items leave first, and which give way when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Errors, and rare items that a user waits for: check-ins and feedback.
-    Urgent,
+    /// Few and small, and each lost one is a false alarm. They have places of their own.
+    CheckIns,
+    /// Errors, and feedback, for which a user waits.
+    Errors,
     Transactions,
     Logs,
 }
@@ -42,7 +44,8 @@ impl Item {
 
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Event(_) | Self::CheckIn(_) | Self::Feedback(_) => Class::Urgent,
+            Self::CheckIn(_) => Class::CheckIns,
+            Self::Event(_) | Self::Feedback(_) => Class::Errors,
             Self::Transaction(_) => Class::Transactions,
             Self::Log(_) => Class::Logs,
         }
@@ -58,6 +61,11 @@ impl Item {
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
             Self::CheckIn(_) | Self::Feedback(_) => one,
         }
+    }
+
+    /// Whether the item is an event with attachments.
+    pub(super) fn attaches(&self) -> bool {
+        matches!(self, Self::Event(event) if event.scope.set.has_attachments())
     }
 
     /// The approximate number of bytes that the item holds.

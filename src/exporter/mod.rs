@@ -12,6 +12,8 @@
 mod backoff;
 mod delivery;
 mod destination;
+mod flights;
+mod flow;
 mod gzip;
 mod held;
 mod hooks;
@@ -22,10 +24,12 @@ mod logs;
 mod pipeline;
 mod queue;
 mod rate_limit;
+mod retries;
 mod security_log;
 mod sessions;
 mod settings;
 mod shared;
+mod sinks;
 mod thread;
 mod worker;
 
@@ -42,6 +46,7 @@ pub(crate) use sessions::SessionEnd;
 pub(crate) use settings::{DeliverySettings, ExporterSettings};
 pub(crate) use thread::is_exporter;
 
+use self::queue::Overflow;
 use self::shared::{Flush, Shared};
 use crate::error::{Error, FlushError};
 use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
@@ -140,20 +145,19 @@ impl Exporter {
 
     /// Queues an item that is counted already, or drops it. Never waits.
     pub(crate) fn enqueue(&self, item: Item) {
-        for dropped in self.shared.queue.push(item) {
+        let Overflow { mut evicted, refused } = self.shared.queue.push(item);
+        match refused {
             // An event that does not fit with its attachments is sent without them.
-            let dropped = match dropped {
-                Item::Event(mut event) if event.scope.set.has_attachments() => {
-                    let bytes = event.attached();
-                    event.scope.set.clear_attachments();
-                    self.shared.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
-                    match self.shared.queue.push(Item::Event(event)).pop() {
-                        Some(dropped) => dropped,
-                        None => continue,
-                    }
-                }
-                dropped => dropped,
-            };
+            Some(Item::Event(mut event)) if event.scope.set.has_attachments() => {
+                let bytes = event.attached();
+                event.scope.set.clear_attachments();
+                self.shared.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
+                let again = self.shared.queue.push(Item::Event(event));
+                evicted.extend(again.evicted.into_iter().chain(again.refused));
+            }
+            refused => evicted.extend(refused),
+        }
+        for dropped in evicted {
             let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
             self.shared.ledger.discard(dropped.load(), reason);
             self.shared.recycle(dropped);

@@ -1,5 +1,7 @@
 //! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,7 +33,7 @@ pub(super) struct Outbound {
     /// The rows of the client report in the envelope.
     pub(super) reports: Vec<DiscardedEvent>,
     /// Its failed attempts so far.
-    pub(super) strikes: Strikes,
+    pub(super) attempts: Attempts,
     /// Bytes of attachments that are not sent with it.
     pub(super) withheld_bytes: u64,
     /// Spans that a hook added.
@@ -42,14 +44,19 @@ pub(super) struct Outbound {
     pub(super) numbers: Vec<u64>,
 }
 
-/// Counts failed attempts of one envelope while other envelopes were answered.
+/// The failed attempts of one envelope.
 ///
 /// An envelope that a server or a proxy cannot handle must not hold up the rest.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Strikes {
-    pub(super) count: u32,
+pub(super) struct Attempts {
+    /// Failures on a new connection while the server answered other envelopes.
+    pub(super) strikes: u32,
     /// The number of answers from the server at the last failure.
     pub(super) answers: u64,
+    /// A connection failed. The next attempt opens a new one, without a pause.
+    pub(super) goes_at_once: bool,
+    /// The envelope may be the cause, so it waits.
+    pub(super) not_before: Option<Instant>,
 }
 
 impl Outbound {
@@ -66,7 +73,7 @@ impl Outbound {
             envelope,
             load,
             reports,
-            strikes: Strikes::default(),
+            attempts: Attempts::default(),
             withheld_bytes: 0,
             added_spans: 0,
             removed_spans: 0,
@@ -105,7 +112,7 @@ impl Pipeline {
                 load: Load { spans, bytes: before.bytes - withheld, ..before },
                 withheld_bytes: withheld,
                 reports,
-                strikes: Strikes::default(),
+                attempts: Attempts::default(),
                 numbers: Vec::new(),
                 added_spans: spans.saturating_sub(before.spans),
                 removed_spans: before.spans.saturating_sub(spans),

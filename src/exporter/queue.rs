@@ -3,7 +3,7 @@
 //! A push never waits, and it wakes the worker's thread only if it is asleep.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,12 +12,18 @@ use super::item::{Class, Item};
 
 /// The protocol's limit for waiting logs. They do not count as items.
 const LOGS_LIMIT: usize = 1000;
+/// Check-ins have places of their own: a lost one is a false alarm. They do not count as items.
+const CHECK_INS_LIMIT: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
     items_limit: usize,
     bytes_limit: usize,
+    /// Bytes that left the queue but not the process: envelopes in flight or before a retry.
+    ///
+    /// They count against `bytes_limit`.
+    on_the_way: AtomicUsize,
     /// Whether the worker sleeps until it is woken.
     ///
     /// While there is traffic it checks the queue every few milliseconds, so a push needs no system
@@ -28,14 +34,23 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    /// Errors, check-ins and feedback. They leave first.
-    errors: VecDeque<Numbered>,
-    transactions: VecDeque<Numbered>,
-    logs: VecDeque<Numbered>,
+    check_ins: Lane,
+    /// Errors and feedback.
+    errors: Lane,
+    transactions: Lane,
+    logs: Lane,
+    /// Of all lanes.
     bytes: usize,
     closed: bool,
     /// The number of the next item, which is also the number of items so far.
     next: u64,
+}
+
+/// The items of one class, the oldest first.
+#[derive(Debug, Default)]
+struct Lane {
+    items: VecDeque<Numbered>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -45,42 +60,79 @@ struct Numbered {
     item: Item,
 }
 
+/// What had to be dropped for a new item.
+#[derive(Debug, Default)]
+pub(super) struct Overflow {
+    /// Older items that gave way.
+    pub(super) evicted: Vec<Item>,
+    /// The new item, if nothing else could give way.
+    pub(super) refused: Option<Item>,
+}
+
+impl Lane {
+    fn with_capacity(items: usize) -> Self {
+        Self { items: VecDeque::with_capacity(items), bytes: 0 }
+    }
+
+    fn pop(&mut self) -> Option<Numbered> {
+        let oldest = self.items.pop_front()?;
+        self.bytes -= oldest.size;
+        Some(oldest)
+    }
+}
+
 impl QueueState {
+    /// The items that `queue_items` limits.
     fn len(&self) -> usize {
-        self.errors.len() + self.transactions.len()
+        self.errors.items.len() + self.transactions.items.len()
+    }
+
+    fn lanes(&self) -> [&Lane; 4] {
+        [&self.check_ins, &self.errors, &self.transactions, &self.logs]
     }
 
     fn is_empty(&self) -> bool {
-        self.len() == 0 && self.logs.is_empty()
+        self.lanes().iter().all(|lane| lane.items.is_empty())
     }
 
-    fn of(&mut self, class: Class) -> &mut VecDeque<Numbered> {
+    fn of(&mut self, class: Class) -> &mut Lane {
         match class {
-            Class::Urgent => &mut self.errors,
+            Class::CheckIns => &mut self.check_ins,
+            Class::Errors => &mut self.errors,
             Class::Transactions => &mut self.transactions,
             Class::Logs => &mut self.logs,
         }
     }
 
-    /// The bytes held by items that give way to a class.
-    fn held_by_others(&self, class: Class) -> usize {
-        let sum = |items: &VecDeque<Numbered>| items.iter().map(|item| item.size).sum::<usize>();
-        match class {
-            Class::Urgent => sum(&self.logs) + sum(&self.transactions),
-            Class::Transactions => sum(&self.logs),
-            Class::Logs => 0,
-        }
+    /// The bytes of items that never give way to a class.
+    fn bytes_kept_from(&self, class: Class, attaches: bool) -> usize {
+        let giving = gives_way_to(class, attaches);
+        let kept = [Class::CheckIns, Class::Errors, Class::Transactions, Class::Logs].into_iter().filter(|other| !giving.contains(other));
+        kept.map(|other| match other {
+            Class::CheckIns => self.check_ins.bytes,
+            Class::Errors => self.errors.bytes,
+            Class::Transactions => self.transactions.bytes,
+            Class::Logs => self.logs.bytes,
+        })
+        .sum()
     }
 
-    /// Removes the oldest item that gives way to a class.
+    /// Removes the oldest item of the lowest class that gives way.
     ///
     /// Removing a log frees only bytes, because logs do not count as items.
-    fn give_way(&mut self, class: Class, lacks_bytes: bool) -> Option<Numbered> {
-        if class == Class::Logs {
-            return None;
-        }
-        let log = if lacks_bytes { self.logs.pop_front() } else { None };
-        log.or_else(|| if class == Class::Urgent { self.transactions.pop_front() } else { None })
+    fn give_way(&mut self, class: Class, attaches: bool, lacks_bytes: bool) -> Option<Numbered> {
+        let giving = gives_way_to(class, attaches).iter().filter(|other| lacks_bytes || **other != Class::Logs);
+        giving.copied().find_map(|other| self.of(other).pop())
+    }
+}
+
+/// The classes that give way to a new item, the lowest first. Errors do not give way to attachments.
+fn gives_way_to(class: Class, attaches: bool) -> &'static [Class] {
+    match class {
+        Class::Logs => &[Class::Logs],
+        Class::Transactions => &[Class::Logs, Class::Transactions],
+        Class::Errors if attaches => &[Class::Logs, Class::Transactions],
+        Class::Errors | Class::CheckIns => &[Class::Logs, Class::Transactions, Class::Errors],
     }
 }
 
@@ -88,59 +140,81 @@ impl Queue {
     pub(super) fn new(items_limit: usize, bytes_limit: usize) -> Self {
         // Reserved up front, so that pushing a transaction does not allocate.
         let state = QueueState {
-            errors: VecDeque::with_capacity(items_limit.min(128)),
-            transactions: VecDeque::with_capacity(items_limit),
+            errors: Lane::with_capacity(items_limit.min(128)),
+            transactions: Lane::with_capacity(items_limit),
             ..QueueState::default()
         };
-        Self { state: Mutex::new(state), items_limit, bytes_limit, asleep: AtomicBool::new(false), notify: Notify::new() }
+        let on_the_way = AtomicUsize::new(0);
+        Self { state: Mutex::new(state), items_limit, bytes_limit, on_the_way, asleep: AtomicBool::new(false), notify: Notify::new() }
     }
 
     /// Adds an item, and returns the items that had to be dropped.
     ///
-    /// If the queue is full, older items give way: logs to transactions and errors, transactions to
-    /// errors. If that does not help, the item itself is returned.
-    pub(super) fn push(&self, item: Item) -> Vec<Item> {
+    /// If the queue is full, the oldest item of the lowest class gives way: first logs, then
+    /// transactions, then errors. The new item is refused if only higher classes are left.
+    pub(super) fn push(&self, item: Item) -> Overflow {
         let size = item.size();
         let class = item.class();
+        let attaches = class == Class::Errors && item.attaches();
+        let on_the_way = self.on_the_way.load(Ordering::Relaxed);
         let mut state = self.lock();
-        if state.closed || (class == Class::Logs && state.logs.len() >= LOGS_LIMIT) {
-            return vec![item];
+        let mut overflow = Overflow::default();
+        if state.closed {
+            overflow.refused = Some(item);
+            return overflow;
         }
-        let mut evicted = Vec::new();
+        let own_limit = match class {
+            Class::CheckIns => CHECK_INS_LIMIT,
+            Class::Logs => LOGS_LIMIT,
+            Class::Errors | Class::Transactions => usize::MAX,
+        };
+        if state.of(class).items.len() >= own_limit
+            && let Some(oldest) = state.of(class).pop()
+        {
+            state.bytes -= oldest.size;
+            overflow.evicted.push(oldest.item);
+        }
         loop {
-            let lacks_bytes = state.bytes + size > self.bytes_limit;
-            let lacks_room = class != Class::Logs && state.len() >= self.items_limit;
+            let lacks_bytes = state.bytes + on_the_way + size > self.bytes_limit;
+            let lacks_room = own_limit == usize::MAX && state.len() >= self.items_limit;
             if !lacks_bytes && !lacks_room {
                 break;
             }
             // Evict nothing if the item would not fit even then.
-            let fits = size <= self.bytes_limit && (!lacks_bytes || state.held_by_others(class) + self.bytes_limit >= state.bytes + size);
-            let oldest = if fits { state.give_way(class, lacks_bytes) } else { None };
+            let fits = !lacks_bytes || state.bytes_kept_from(class, attaches) + on_the_way + size <= self.bytes_limit;
+            let oldest = if fits { state.give_way(class, attaches, lacks_bytes) } else { None };
             let Some(Numbered { size: freed, item: oldest, .. }) = oldest else {
-                evicted.push(item);
-                return evicted;
+                overflow.refused = Some(item);
+                return overflow;
             };
             state.bytes -= freed;
-            evicted.push(oldest);
+            overflow.evicted.push(oldest);
         }
         state.bytes += size;
         let number = state.next;
         state.next += 1;
-        state.of(class).push_back(Numbered { number, size, item });
+        let lane = state.of(class);
+        lane.bytes += size;
+        lane.items.push_back(Numbered { number, size, item });
         drop(state);
         if self.asleep.load(Ordering::Relaxed) {
             self.wake();
         }
-        evicted
+        overflow
     }
 
-    /// Takes the oldest error, else the oldest transaction, else the oldest log, with its number.
+    /// Takes the oldest check-in, else the oldest error, transaction or log, with its number.
     pub(super) fn pop(&self) -> Option<(u64, Item)> {
         let mut state = self.lock();
-        let popped = state.errors.pop_front().or_else(|| state.transactions.pop_front());
-        let Numbered { number, size, item } = popped.or_else(|| state.logs.pop_front())?;
+        let popped = state.check_ins.pop().or_else(|| state.errors.pop()).or_else(|| state.transactions.pop());
+        let Numbered { number, size, item } = popped.or_else(|| state.logs.pop())?;
         state.bytes -= size;
         Some((number, item))
+    }
+
+    /// Sets the bytes of envelopes that are in flight or wait for a retry.
+    pub(super) fn set_on_the_way(&self, bytes: usize) {
+        self.on_the_way.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether less than half of each limit is used.
@@ -157,7 +231,7 @@ impl Queue {
     /// The smallest number that still waits in the queue.
     pub(super) fn oldest(&self) -> Option<u64> {
         let state = self.lock();
-        [&state.errors, &state.transactions, &state.logs].into_iter().filter_map(|items| Some(items.front()?.number)).min()
+        state.lanes().into_iter().filter_map(|lane| Some(lane.items.front()?.number)).min()
     }
 
     /// Wakes the worker, whatever it waits for.
@@ -195,16 +269,40 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::log_line;
     use super::*;
     use crate::event::{CapturedEvent, EventRecord};
-    use crate::protocol::{Category, Level};
+    use crate::protocol::{Attachment, Category, CheckIn, CheckInStatus, EventId, Level};
+    use crate::record::Record;
 
     fn transaction() -> Item {
         Item::Transaction(Box::default())
     }
 
-    fn categories(items: &[Item]) -> Vec<Category> {
-        items.iter().map(Item::category).collect()
+    fn check_in() -> Item {
+        let check_in_id = EventId::new();
+        Item::CheckIn(Box::new(CheckIn {
+            check_in_id,
+            monitor_slug: "nightly".to_owned(),
+            status: CheckInStatus::Ok,
+            duration: None,
+            release: None,
+            environment: None,
+            monitor_config: None,
+            contexts: None,
+        }))
+    }
+
+    /// What had to go: older items, then the new one.
+    fn categories(overflow: &Overflow) -> Vec<Category> {
+        overflow.evicted.iter().chain(&overflow.refused).map(Item::category).collect()
+    }
+
+    /// The numbers of all items that wait, in the order in which they leave.
+    fn numbers(queue: &Queue) -> Vec<u64> {
+        std::iter::from_fn(|| Some(queue.pop()?.0)).collect()
     }
 
     fn error() -> Item {
@@ -213,25 +311,55 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_transactions_and_makes_room_for_errors() {
+    fn a_full_queue_drops_the_oldest_transactions() {
         let queue = Queue::new(3, usize::MAX);
         for _ in 0..3 {
-            assert!(queue.push(transaction()).is_empty());
+            assert_eq!(categories(&queue.push(transaction())), []);
         }
 
         assert_eq!(categories(&queue.push(transaction())), [Category::Transaction]);
         assert_eq!(categories(&queue.push(error())), [Category::Transaction]);
-        assert_eq!(queue.pop().map(|(_, item)| item.category()), Some(Category::Error));
-        assert_eq!(queue.pop().map(|(_, item)| item.category()), Some(Category::Transaction));
+
+        assert_eq!(numbers(&queue), [4, 2, 3], "the error first, then the newest transactions");
     }
 
     #[test]
-    fn a_queue_full_of_errors_refuses_the_newest() {
+    fn a_queue_full_of_errors_keeps_the_newest_errors_and_refuses_transactions() {
         let queue = Queue::new(2, usize::MAX);
-        assert!(queue.push(error()).is_empty());
-        assert!(queue.push(error()).is_empty());
+        for _ in 0..2 {
+            assert_eq!(categories(&queue.push(error())), []);
+        }
 
         assert_eq!(categories(&queue.push(error())), [Category::Error]);
+        let refused = queue.push(transaction());
+
+        assert!(refused.evicted.is_empty() && refused.refused.is_some());
+        assert_eq!(numbers(&queue), [1, 2]);
+    }
+
+    #[test]
+    fn check_ins_have_a_hundred_places_whatever_else_waits() {
+        let queue = Queue::new(2, usize::MAX);
+        for _ in 0..2 {
+            queue.push(error());
+        }
+
+        let dropped: usize = (0..100).map(|_| categories(&queue.push(check_in())).len()).sum();
+        assert_eq!(dropped, 0);
+        assert_eq!(categories(&queue.push(error())), [Category::Error], "check-ins do not give way");
+        assert_eq!(categories(&queue.push(check_in())), [Category::Monitor], "the oldest of them");
+
+        assert_eq!(numbers(&queue).first(), Some(&3), "the second check-in leaves first");
+    }
+
+    #[test]
+    fn a_full_place_for_logs_keeps_the_newest() {
+        let queue = Queue::new(1, usize::MAX);
+        let log = || Item::Log(Box::new(log_line()));
+
+        let dropped: usize = (0..1003).map(|_| categories(&queue.push(log())).len()).sum();
+
+        assert_eq!((dropped, numbers(&queue).first()), (3, Some(&3)));
     }
 
     #[test]
@@ -239,10 +367,41 @@ mod tests {
         let size = transaction().size();
         let queue = Queue::new(1000, 2 * size);
 
-        let refused = (0..10).flat_map(|_| queue.push(transaction())).count();
-        let made_room = queue.push(error()).len();
+        let evicted: usize = (0..10).map(|_| queue.push(transaction()).evicted.len()).sum();
+        let made_room = categories(&queue.push(error()));
 
-        assert_eq!((refused, made_room), (8, 1), "an error is a little larger than a transaction");
+        assert_eq!(evicted, 8);
+        assert_eq!(made_room, [Category::Transaction; 1], "an error is a little larger than a transaction");
+    }
+
+    #[test]
+    fn envelopes_on_the_way_count_against_the_bytes() {
+        let size = transaction().size();
+        let queue = Queue::new(1000, 2 * size);
+
+        queue.set_on_the_way(size);
+        let dropped: Vec<_> = (0..3).map(|_| categories(&queue.push(transaction())).len()).collect();
+        queue.set_on_the_way(2 * size);
+        let refused = queue.push(transaction()).refused;
+
+        assert_eq!(dropped, [0, 1, 1]);
+        assert!(refused.is_some(), "nothing that could give way would make enough room");
+    }
+
+    #[test]
+    fn attachments_do_not_push_out_errors() {
+        let attached = || {
+            let captured = CapturedEvent::message(Level::Error, String::new());
+            let mut scope = Box::<Record>::default();
+            scope.set.add_attachment(Arc::new(Attachment::new("note.txt", vec![0; 10_000])));
+            Item::Event(Box::new(EventRecord { captured, scope }))
+        };
+        let queue = Queue::new(1000, attached().size() + error().size() - 1);
+        queue.push(error());
+
+        let overflow = queue.push(attached());
+
+        assert!(overflow.evicted.is_empty() && overflow.refused.is_some());
     }
 
     #[test]
@@ -251,12 +410,12 @@ mod tests {
         let queue = Queue::new(1000, 3 * size);
 
         for _ in 0..100 {
-            while queue.push(transaction()).is_empty() {}
-            assert!(!queue.push(error()).is_empty(), "transactions give way");
+            while queue.push(transaction()).evicted.is_empty() {}
+            assert!(!queue.push(error()).evicted.is_empty(), "transactions give way");
             while queue.pop().is_some() {}
         }
 
-        assert!((0..3).all(|_| queue.push(transaction()).is_empty()), "an empty queue has all of its room");
+        assert!((0..3).all(|_| queue.push(transaction()).evicted.is_empty()), "an empty queue has all of its room");
     }
 
     #[test]

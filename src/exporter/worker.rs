@@ -24,6 +24,8 @@ const IN_A_ROW: u32 = 8;
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Sessions are counted for this long before they are sent.
 const SESSIONS_EVERY: Duration = Duration::from_secs(60);
+/// During a pause after a failure, the worker looks this often whether the queue fills up.
+const RECHECK_EVERY: Duration = Duration::from_secs(1);
 /// The start line waits at most this long for a `tracing` subscriber.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -111,7 +113,7 @@ impl<'a> Worker<'a> {
         // Sessions first: one small envelope a minute, which a backlog must not hold up.
         self.send_sessions(now);
         while self.delivery.has_room(now) && !self.is_called() {
-            if let Some(outbound) = self.delivery.next_retry() {
+            if let Some(outbound) = self.delivery.next_retry(now) {
                 if self.delivery.is_closed(outbound.load.category, now) {
                     self.delivery.lose(outbound, DiscardReason::RatelimitBackoff);
                 } else {
@@ -313,7 +315,8 @@ impl<'a> Worker<'a> {
         let mut latest = if report > now { report } else { now + REPORT_EVERY };
         if !self.delivery.has_room(now) {
             // The end of an attempt wakes the worker, or the end of the pause.
-            latest = self.delivery.pause(now).map_or(latest, |until| latest.min(until));
+            // A queue that fills up meanwhile shortens the pause.
+            latest = self.delivery.pause(now).map_or(latest, |until| latest.min(until).min(now + RECHECK_EVERY));
         } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
             self.empty_looks += 1;
             latest = latest.min(now + LOOK_EVERY);
@@ -324,7 +327,8 @@ impl<'a> Worker<'a> {
         let deadlines = self.flushes.iter().map(|flush| flush.deadline);
         // Only with room: a timer for due logs that cannot be sent would make the loop spin.
         let logs = self.logs.due().filter(|_| self.delivery.has_room(now));
-        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs) {
+        let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
+        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs).chain(retry) {
             latest = latest.min(deadline);
         }
         if self.start_line.is_some() {

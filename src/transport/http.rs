@@ -1,11 +1,12 @@
 //! Sends envelopes over HTTP with reqwest: one POST each, its own timeouts, no redirects.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::http::Uri;
 use bytes::BytesMut;
-use reqwest::{Client, Method, Proxy, Request, Url, redirect, retry};
-use tokio::time::{Instant, timeout_at};
+use reqwest::{Client, ClientBuilder, Method, Proxy, Request, Url, redirect, retry};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::proxy::{self, Way};
 use super::response::RESPONSE_LIMIT;
@@ -16,16 +17,30 @@ use crate::unwind;
 
 /// Sentry's servers close idle connections after five seconds, so close ours before that.
 const IDLE: Duration = Duration::from_secs(4);
+/// An answer may begin this much later for each part of an envelope: a slow line must carry it first.
+const PER_PART: Duration = Duration::from_secs(1);
+const PART: usize = 64 * 1024;
 
 /// The transport to one server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Http {
-    client: Client,
-    /// Parsed once: parsing takes 7,000 instructions, and the address never changes.
+    server: Uri,
+    /// The same, parsed once: parsing takes 7,000 instructions, and the address never changes.
     url: Url,
+    way: Way,
+    settings: HttpSettings,
+    clients: OnceLock<Clients>,
     request_timeout: Duration,
+    first_byte_timeout: Duration,
     /// Status codes that come from a proxy, and not from the server.
     of_proxy: &'static [u16],
+}
+
+#[derive(Debug)]
+struct Clients {
+    pooled: Client,
+    /// Opens a connection for each request.
+    unpooled: Client,
 }
 
 impl Http {
@@ -33,18 +48,50 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL or the proxy's URL is invalid, or if TLS cannot be set up.
+    /// Returns an error if the URL or the proxy's URL is invalid.
     pub(crate) fn new(url: &Uri, settings: &HttpSettings) -> Result<Self, Error> {
         let address = Url::parse(&url.to_string()).map_err(|error| Error::exporter("the server's address is invalid").caused_by(error))?;
-        let request_timeout = settings.request_timeout.min(LONGEST_WAIT);
-        if let Some(client) = &settings.client {
+        let way = if settings.client.is_some() { Way::Direct } else { proxy::find(url, settings.proxy.as_deref())? };
+        let of_proxy: &[u16] = if settings.client.is_none() && way.is_forwarded(url) {
+            // A forwarding proxy answers with these codes if it did not get an answer from the server.
+            &[407, 502, 504]
+        } else if settings.client.is_some() {
             // Only a proxy answers with 407. Other codes could be the server's.
-            return Ok(Self { client: client.clone(), url: address, request_timeout, of_proxy: &[407] });
+            &[407]
+        } else {
+            &[]
+        };
+        Ok(Self {
+            server: url.clone(),
+            url: address,
+            way,
+            settings: settings.clone(),
+            clients: OnceLock::new(),
+            request_timeout: settings.request_timeout.min(LONGEST_WAIT),
+            first_byte_timeout: settings.first_byte_timeout.min(LONGEST_WAIT),
+            of_proxy,
+        })
+    }
+
+    /// Reads certificates and sets up the HTTP client. Sending does this too.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if that fails. It may succeed later: there may be no file descriptors.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        self.clients().map(|_| ())
+    }
+
+    fn clients(&self) -> Result<&Clients, Error> {
+        if let Some(clients) = self.clients.get() {
+            return Ok(clients);
         }
-        let way = proxy::find(url, settings.proxy.as_deref())?;
-        // A forwarding proxy answers with these codes if it did not get an answer from the server.
-        let of_proxy: &[u16] = if way.is_forwarded(url) { &[407, 502, 504] } else { &[] };
-        Ok(Self { client: client(url, &way, settings)?, url: address, request_timeout, of_proxy })
+        let clients = match &self.settings.client {
+            // How it treats its connections is its own affair.
+            Some(own) => Clients { pooled: own.clone(), unpooled: own.clone() },
+            None => clients(&self.server, &self.way, &self.settings)?,
+        };
+        Ok(self.clients.get_or_init(|| clients))
     }
 
     /// Checks what [`new`](Self::new) needs, without reading certificates.
@@ -62,6 +109,9 @@ impl Http {
     }
 
     async fn exchange(&self, envelope: EnvelopeRequest) -> Result<TransportResponse, TransportError> {
+        let clients = self.clients().map_err(TransportError::unreachable)?;
+        let client = if envelope.needs_new_connection() { &clients.unpooled } else { &clients.pooled };
+        let first_byte_timeout = self.first_byte_timeout + PER_PART * u32::try_from(envelope.body().len() / PART).unwrap_or(u32::MAX);
         let (headers, body) = envelope.into_parts();
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = headers;
@@ -69,7 +119,8 @@ impl Http {
         // The exporter limits the whole request. An answer must not be lost to its body, so reading
         // the body ends just before that.
         let deadline = Instant::now() + self.request_timeout;
-        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let answer = timeout(first_byte_timeout, client.execute(request)).await;
+        let mut response = answer.map_err(|_| TransportError::timed_out())?.map_err(failed)?;
         let status = response.status();
         if self.of_proxy.contains(&status.as_u16()) {
             return Err(TransportError::interrupted(format!("the proxy answered {status}")));
@@ -92,8 +143,26 @@ impl Transport for Http {
     }
 }
 
-#[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS depends on the server"))]
-fn client(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Client, Error> {
+fn clients(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Clients, Error> {
+    #[cfg(feature = "rustls")]
+    let tls = {
+        let is_used = url.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.scheme_str() == Some("https"));
+        super::tls::config(is_used, &settings.certificates)?
+    };
+    let build = |idle| {
+        let builder = builder(way, settings)?.pool_max_idle_per_host(idle);
+        #[cfg(feature = "rustls")]
+        let builder = builder.tls_backend_preconfigured(tls.clone());
+        // reqwest panics if another crate gave it rustls without a provider.
+        match unwind::catch(|| builder.build()) {
+            Some(built) => built.map_err(|error| Error::exporter("the HTTP client could not be set up").caused_by(error)),
+            None => Err(Error::exporter("the HTTP client has no TLS provider; the feature `rustls` of tower-sentry brings one")),
+        }
+    };
+    Ok(Clients { pooled: build(usize::MAX)?, unpooled: build(0)? })
+}
+
+fn builder(way: &Way, settings: &HttpSettings) -> Result<ClientBuilder, Error> {
     let builder = Client::builder()
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(IDLE)
@@ -105,26 +174,16 @@ fn client(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Client, Error
         .no_brotli()
         .no_zstd()
         .no_deflate();
-    let builder = match (way, settings.proxy.as_deref()) {
+    Ok(match (way, settings.proxy.as_deref()) {
         (Way::Direct, _) => builder.no_proxy(),
         (Way::Proxy(_), Some(proxy)) => builder.proxy(Proxy::all(proxy.trim()).map_err(|_| proxy::unreadable("proxy"))?),
         // reqwest reads the environment as `proxy::find` does.
         (Way::Proxy(_), None) => builder,
-    };
-    #[cfg(feature = "rustls")]
-    let builder = {
-        let uses_tls = url.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.scheme_str() == Some("https"));
-        builder.tls_backend_preconfigured(super::tls::config(uses_tls, &settings.certificates)?)
-    };
-    // reqwest panics if another crate gave it rustls without a provider.
-    match unwind::catch(|| builder.build()) {
-        Some(built) => built.map_err(|error| Error::exporter("the HTTP client could not be set up").caused_by(error)),
-        None => Err(Error::exporter("the HTTP client has no TLS provider; the feature `rustls` of tower-sentry brings one")),
-    }
+    })
 }
 
 fn failed(error: reqwest::Error) -> TransportError {
-    if error.is_timeout() {
+    if error.is_timeout() && !error.is_connect() {
         return TransportError::timed_out();
     }
     let is_interrupted = error.is_request() && !error.is_connect();

@@ -74,7 +74,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A function of the type `Fn(&[u8])` is a transport too: it gets each envelope uncompressed, and
 /// the envelope counts as sent when the function returns. See the [module](self) for an example.
 ///
-/// At most four requests are in flight at once. The exporter drops the future of a request after
+/// At most 64 requests are in flight at once. The exporter drops the future of a request after
 /// [`request_timeout`](crate::ConfigBuilder::request_timeout) and then retries the envelope. An
 /// envelope whose transport panics is dropped and counted.
 ///
@@ -90,7 +90,7 @@ pub trait Transport: Send + Sync + 'static {
     /// | a status from 200 to 299 | is sent |
     /// | 429 | is dropped; `retry-after` and `x-sentry-rate-limits` say for how long others are too |
     /// | another status | is dropped |
-    /// | an error | is kept, and sent again after a pause |
+    /// | an error | is kept, and sent again; see [`TransportError`] |
     ///
     /// Never return an error if the server has answered: the envelope would arrive twice.
     fn send(&self, request: EnvelopeRequest) -> BoxFuture<'_, Result<TransportResponse, TransportError>>;

@@ -17,6 +17,10 @@ impl Http {
         Err(Error::exporter(LACKS))
     }
 
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        match *self {}
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "the real transport can fail")]
     pub(crate) fn check(_: &Uri, _: &HttpSettings) -> Result<(), Error> {
         Ok(())

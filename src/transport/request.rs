@@ -29,12 +29,13 @@ pub struct EnvelopeRequest {
     url: Option<Uri>,
     headers: HeaderMap,
     body: Bytes,
+    needs_new_connection: bool,
 }
 
 impl EnvelopeRequest {
     /// Creates a request. The exporter does this; use it to test a transport of your own.
     pub fn new(url: Option<Uri>, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
-        Self { url, headers, body: body.into() }
+        Self { url, headers, body: body.into(), needs_new_connection: false }
     }
 
     /// The address of the project's envelopes; `None` without a DSN.
@@ -57,6 +58,21 @@ impl EnvelopeRequest {
         (self.headers, self.body)
     }
 
+    /// Whether to send it over a new connection, because an open one may be broken.
+    ///
+    /// The exporter asks for this if an attempt over another connection got no answer. A transport
+    /// without connections ignores it.
+    pub fn needs_new_connection(&self) -> bool {
+        self.needs_new_connection
+    }
+
+    /// Sets whether to send it over a new connection. The exporter does this.
+    #[must_use]
+    pub fn on_new_connection(mut self, needs_new_connection: bool) -> Self {
+        self.needs_new_connection = needs_new_connection;
+        self
+    }
+
     /// Returns an HTTP request with the method POST; `None` without a DSN.
     pub fn into_http(self) -> Option<Request<Bytes>> {
         let mut request = Request::new(self.body);
@@ -69,7 +85,13 @@ impl EnvelopeRequest {
 
 impl fmt::Debug for EnvelopeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnvelopeRequest").field("url", &self.url).field("headers", &self.headers).field("bytes", &self.body.len()).finish()
+        let Self { url, headers, body, needs_new_connection } = self;
+        f.debug_struct("EnvelopeRequest")
+            .field("url", url)
+            .field("headers", headers)
+            .field("bytes", &body.len())
+            .field("needs_new_connection", needs_new_connection)
+            .finish()
     }
 }
 

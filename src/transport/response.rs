@@ -31,7 +31,8 @@ pub struct TransportResponse {
 impl TransportResponse {
     /// Creates an answer. Only the first 64 KiB of the body are kept.
     ///
-    /// Of the headers, the exporter reads `retry-after` and `x-sentry-rate-limits`.
+    /// Of the headers, the exporter reads `retry-after` and `x-sentry-rate-limits`. A warning about a
+    /// refusal shows `x-sentry-error` and `location`.
     pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
         let mut body = body.into();
         body.truncate(RESPONSE_LIMIT);
@@ -52,13 +53,33 @@ impl TransportResponse {
     pub fn body(&self) -> &Bytes {
         &self.body
     }
+
+    /// What the server says about a refusal, for a warning: its reason, and where it redirects to.
+    ///
+    /// It starts with a space, or is empty.
+    pub(crate) fn explanation(&self) -> String {
+        let shown = |name: &str| {
+            let text = String::from_utf8_lossy(self.headers.get(name)?.as_bytes()).into_owned();
+            // The server may be hostile: no control characters in the log.
+            let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(SHOWN).collect();
+            Some(format!("{name}: {text}"))
+        };
+        let location = if self.status.is_redirection() { shown("location") } else { None };
+        let parts: Vec<_> = shown("x-sentry-error").into_iter().chain(location).collect();
+        if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    }
 }
+
+/// The part of a header that a warning shows, in characters.
+const SHOWN: usize = 200;
 
 /// Why there is no answer of the server. The exporter keeps the envelope and sends it again.
 ///
-/// The two kinds differ in the pause before the next attempt: up to a minute for a server that is
-/// [`unreachable`](Self::unreachable), up to two seconds for an
-/// [`interrupted`](Self::interrupted) request, whose envelope may be the cause.
+/// | kind | first | then, if no other envelope is answered meanwhile |
+/// |---|---|---|
+/// | [`unreachable`](Self::unreachable) | | a pause that grows up to a minute |
+/// | [`timed_out`](Self::timed_out) | once more at once, on a new connection | the same |
+/// | [`interrupted`](Self::interrupted) | once more at once, on a new connection | a pause of up to two seconds, because the envelope may be the cause |
 ///
 /// # Examples
 ///
@@ -69,32 +90,45 @@ impl TransportResponse {
 /// let error = TransportError::unreachable("connection refused");
 /// assert!(error.is_unreachable());
 /// assert_eq!(error.source().unwrap().to_string(), "connection refused");
+/// assert!(TransportError::timed_out().is_timed_out());
 /// ```
 #[derive(Debug)]
 pub struct TransportError {
-    is_unreachable: bool,
+    kind: Kind,
     source: BoxError,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Interrupted,
+    TimedOut,
+    Unreachable,
+}
+
 impl TransportError {
-    /// There was no connection, or no answer in time.
+    /// There was no connection.
     pub fn unreachable(source: impl Into<BoxError>) -> Self {
-        Self { is_unreachable: true, source: source.into() }
+        Self { kind: Kind::Unreachable, source: source.into() }
     }
 
     /// The connection broke during the request, or a proxy answered instead of the server.
     pub fn interrupted(source: impl Into<BoxError>) -> Self {
-        Self { is_unreachable: false, source: source.into() }
+        Self { kind: Kind::Interrupted, source: source.into() }
     }
 
-    /// The answer did not come in time.
-    pub(crate) fn timed_out() -> Self {
-        Self::unreachable(std::io::Error::from(std::io::ErrorKind::TimedOut))
+    /// There was a connection, but no answer in time.
+    pub fn timed_out() -> Self {
+        Self { kind: Kind::TimedOut, source: std::io::Error::from(std::io::ErrorKind::TimedOut).into() }
     }
 
-    /// Whether there was no connection, or no answer in time.
+    /// Whether there was no connection.
     pub fn is_unreachable(&self) -> bool {
-        self.is_unreachable
+        self.kind == Kind::Unreachable
+    }
+
+    /// Whether there was no answer in time.
+    pub fn is_timed_out(&self) -> bool {
+        self.kind == Kind::TimedOut
     }
 
     /// Returns the text of the innermost cause.
@@ -114,7 +148,11 @@ impl TransportError {
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_unreachable { "the server cannot be reached" } else { "the server hangs up without an answer" })
+        f.write_str(match self.kind {
+            Kind::Interrupted => "the server hangs up without an answer",
+            Kind::TimedOut => "the server does not answer",
+            Kind::Unreachable => "the server cannot be reached",
+        })
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct HttpSettings {
     pub(crate) connect_timeout: Duration,
+    /// From the start of a request to the head of its answer.
+    pub(crate) first_byte_timeout: Duration,
     pub(crate) request_timeout: Duration,
     /// Replaces our HTTP client.
     #[cfg(feature = "reqwest")]
@@ -22,6 +24,7 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(3),
+            first_byte_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(10),
             #[cfg(feature = "reqwest")]
             client: None,

@@ -79,6 +79,25 @@ async fn spotlight_gets_a_copy_of_what_the_server_gets() {
 }
 
 #[tokio::test]
+async fn spotlight_gets_every_copy_although_it_is_slow_and_the_server_is_closed() {
+    let (relay, sidecar) = (Relay::start(), Relay::start());
+    let limits = vec![("x-sentry-rate-limits", "600:transaction:organization".to_owned())];
+    relay.answer_all(Answer::Status(200, limits));
+    sidecar.answer_all(Answer::Held);
+    let url = sidecar.dsn().replace(&format!("{KEY}@"), "").replace("/42", "/stream");
+    let client = Client::from(support::config(&relay).request_timeout(Duration::from_secs(3600)).spotlight(url).build().unwrap());
+
+    for _ in 0..50 {
+        client.transaction("work").run(async {}).await;
+    }
+    support::until("the server has or refuses all", || client.stats().transactions.waiting() == 0).await;
+    sidecar.release();
+    support::settle(&client).await;
+
+    assert_eq!(sidecar.transactions().len(), 50);
+}
+
+#[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let dsn = format!("http://{KEY}@{}/1", listener.local_addr().unwrap());

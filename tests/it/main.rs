@@ -36,6 +36,8 @@ mod wire;
 // With our own HTTP transport.
 #[cfg(feature = "reqwest")]
 mod delivery;
+#[cfg(feature = "reqwest")]
+mod outages;
 
 // With TLS, since a DSN begins with `https://`.
 #[cfg(feature = "rustls")]

@@ -175,6 +175,18 @@ async fn a_transport_that_does_not_answer_is_given_up_after_the_request_timeout(
     assert_eq!((client.stats().transactions.sent, client.stats().transactions.dropped_total()), (1, 0));
 }
 
+#[tokio::test]
+async fn a_new_connection_is_asked_for_after_one_that_broke() {
+    let transport = Scripted::answering([Next::Interrupted]);
+    let client = Client::from(config(&transport).build().unwrap());
+
+    work(&client).await;
+    support::settle(&client).await;
+    let asked: Vec<_> = transport.requests().iter().map(EnvelopeRequest::needs_new_connection).collect();
+
+    assert_eq!(asked, [false, true]);
+}
+
 #[cfg(not(feature = "reqwest"))]
 #[test]
 fn without_reqwest_a_dsn_needs_a_transport() {

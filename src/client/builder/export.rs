@@ -28,6 +28,19 @@ impl ConfigBuilder {
         self.set("connect_timeout", |settings| settings.delivery.http.connect_timeout = timeout)
     }
 
+    /// How long one attempt may take until the server's answer begins.
+    ///
+    /// It includes connecting and sending the envelope; one of more than 64 KiB has a second more
+    /// for each 64 KiB. After that, the envelope is sent once more at once, over a new connection: a
+    /// single backend that hangs behind a load balancer then holds up nothing else. A longer
+    /// [`request_timeout`](Self::request_timeout) does not change this limit. It has no effect on a
+    /// transport of your own.
+    ///
+    /// Defaults to 3 s.
+    pub fn first_byte_timeout(self, timeout: Duration) -> Self {
+        self.set("first_byte_timeout", |settings| settings.delivery.http.first_byte_timeout = timeout)
+    }
+
     /// How long one attempt to send may take in total.
     ///
     /// Defaults to 10 s.

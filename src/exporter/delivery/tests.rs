@@ -2,7 +2,8 @@
 
 use ::http::{HeaderMap, StatusCode};
 
-use super::super::pipeline::Strikes;
+use super::super::ledger::Load;
+use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
 use super::*;
 use crate::protocol::{DiscardedEvent, EnvelopeHeader, ItemType};
@@ -22,7 +23,7 @@ fn outbound(bytes: usize) -> Outbound {
         envelope: open.seal(),
         load: Load::one(Category::Error),
         reports: Vec::new(),
-        strikes: Strikes::default(),
+        attempts: Attempts::default(),
         withheld_bytes: 0,
         added_spans: 0,
         removed_spans: 0,
@@ -34,6 +35,37 @@ fn hung_up() -> Result<TransportResponse, TransportError> {
     Err(TransportError::interrupted("hung up"))
 }
 
+/// An attempt over a new connection that begins now.
+fn flight(delivery: &Delivery) -> Flight {
+    Flight {
+        load: Load::one(Category::Error),
+        oldest: 0,
+        bytes: 0,
+        since: Instant::now(),
+        answers: delivery.answers,
+        is_on_new_connection: true,
+        is_left_behind: false,
+    }
+}
+
+fn ok() -> TransportResponse {
+    TransportResponse::new(StatusCode::OK, HeaderMap::new(), "")
+}
+
+/// Settles an attempt that begins and ends now.
+fn settle(delivery: &mut Delivery, outbound: Outbound, answer: Result<TransportResponse, TransportError>) {
+    let flight = flight(delivery);
+    delivery.settle(outbound, Some(answer), flight);
+}
+
+/// Puts `count` attempts in flight that never end.
+fn fly(delivery: &mut Delivery, count: usize) {
+    for _ in 0..count {
+        let flight = flight(delivery);
+        delivery.flights.start(flight, std::future::pending());
+    }
+}
+
 fn dropped(delivery: &Delivery) -> Vec<(DiscardReason, u64)> {
     delivery.shared.ledger.stats().errors.dropped
 }
@@ -41,17 +73,18 @@ fn dropped(delivery: &Delivery) -> Vec<(DiscardReason, u64)> {
 #[test]
 fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
     let mut delivery = delivery();
+    let later = Instant::now() + Duration::from_secs(3600);
     let try_again = |delivery: &mut Delivery| {
-        let again = delivery.retry.pop_front().expect("it waits for another attempt");
-        delivery.settle(again, Some(hung_up()));
+        let again = delivery.retry.pop(later).expect("it waits for another attempt");
+        settle(delivery, again, hung_up());
     };
-    delivery.settle(outbound(10), Some(hung_up()));
+    settle(&mut delivery, outbound(10), hung_up());
     // Without answers to other envelopes the server may be down, so these failures do not
     // count.
     (0..10).for_each(|_| try_again(&mut delivery));
 
     for _ in 0..3 {
-        delivery.settle(outbound(10), Some(Ok(TransportResponse::new(StatusCode::OK, HeaderMap::new(), ""))));
+        settle(&mut delivery, outbound(10), Ok(ok()));
         try_again(&mut delivery);
     }
 
@@ -60,14 +93,67 @@ fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
 }
 
 #[test]
+fn a_failed_connection_is_replaced_at_once_and_stops_nothing_else() {
+    for error in [TransportError::interrupted("reset"), TransportError::timed_out()] {
+        let mut delivery = delivery();
+        let on_old_connection = Flight { is_on_new_connection: false, ..flight(&delivery) };
+
+        delivery.settle(outbound(10), Some(Err(error)), on_old_connection);
+
+        let now = Instant::now();
+        assert!(delivery.has_room(now) && !delivery.backoff.is_failing(), "no pause");
+        let again = delivery.next_retry(now).expect("at once, whatever else waits");
+        assert!(again.attempts.goes_at_once);
+        assert_eq!(again.attempts.strikes, 0, "the envelope is not to blame");
+    }
+}
+
+#[test]
+fn a_failure_while_others_are_answered_delays_only_its_envelope() {
+    let mut delivery = delivery();
+    let slow = flight(&delivery);
+
+    settle(&mut delivery, outbound(10), Ok(ok()));
+    delivery.settle(outbound(10), Some(hung_up()), slow);
+
+    let now = Instant::now();
+    assert!(delivery.has_room(now) && !delivery.backoff.is_failing());
+    assert!(delivery.retry.pop(now).is_none(), "it has a pause of its own");
+    assert!(delivery.retry.pop(now + STRIKE_PAUSE).is_some());
+}
+
+#[test]
+fn a_failure_on_a_new_connection_without_any_answer_is_the_servers() {
+    for error in [TransportError::interrupted("reset"), TransportError::timed_out(), TransportError::unreachable("refused")] {
+        let mut delivery = delivery();
+
+        settle(&mut delivery, outbound(10), Err(error));
+
+        assert!(delivery.backoff.is_failing());
+        assert!(!delivery.has_room(Instant::now()));
+    }
+}
+
+#[test]
+fn a_refused_connection_is_not_tried_twice_at_once() {
+    let mut delivery = delivery();
+    let on_pooled = Flight { is_on_new_connection: false, ..flight(&delivery) };
+
+    delivery.settle(outbound(10), Some(Err(TransportError::unreachable("refused"))), on_pooled);
+
+    assert!(delivery.backoff.is_failing());
+    assert!(delivery.retry.pop_at_once().is_none());
+}
+
+#[test]
 fn envelopes_that_failed_wait_up_to_a_limit_of_memory() {
     let mut delivery = delivery();
 
-    (0..20).for_each(|_| delivery.settle(outbound(10), Some(hung_up())));
+    (0..20).for_each(|_| settle(&mut delivery, outbound(10), hung_up()));
     let small = delivery.retry.len();
-    (0..40).for_each(|_| delivery.settle(outbound(200_000), Some(hung_up())));
+    (0..40).for_each(|_| settle(&mut delivery, outbound(200_000), hung_up()));
 
-    assert_eq!((small, delivery.retry.len()), (20, RETRIES));
+    assert_eq!((small, delivery.retry.len()), (20, FEW));
     assert_eq!(dropped(&delivery), [(DiscardReason::NetworkError, 52)]);
 }
 
@@ -75,17 +161,62 @@ fn envelopes_that_failed_wait_up_to_a_limit_of_memory() {
 async fn a_server_that_is_down_gets_one_attempt_at_a_time() {
     let mut delivery = delivery();
     let now = Instant::now();
-    let attempt = || async { std::future::pending().await };
 
-    delivery.backoff.failed(now);
+    delivery.backoff.failed(Failure::Refused, now);
     let after_the_pause = delivery.pause(now).expect("a pause after a failure");
     let has_room = [delivery.has_room(now), delivery.has_room(after_the_pause)];
-    delivery.in_flight.spawn(attempt());
+    fly(&mut delivery, 1);
 
     assert_eq!(has_room, [false, true]);
     assert!(!delivery.has_room(after_the_pause), "one is on its way");
     delivery.backoff.succeeded();
     assert!(delivery.has_room(after_the_pause));
+}
+
+#[tokio::test]
+async fn an_attempt_that_many_others_overtake_holds_no_place() {
+    let mut delivery = delivery();
+    let now = Instant::now();
+    fly(&mut delivery, FEWEST);
+    let while_all_hang = delivery.has_room(now);
+
+    // Others find an answer on places that were free before.
+    (0..2 * FEWEST).for_each(|_| settle(&mut delivery, outbound(10), Ok(ok())));
+    let after_others = delivery.has_room(now);
+    fly(&mut delivery, MOST - FEWEST);
+
+    assert_eq!((while_all_hang, after_others), (false, true));
+    assert!(!delivery.has_room(now), "there is a limit for those that hang");
+}
+
+#[tokio::test]
+async fn large_envelopes_in_flight_have_a_limit_of_memory() {
+    let mut delivery = delivery();
+    (0..100).for_each(|_| delivery.flow.accepted(Duration::from_millis(100), true));
+    fly(&mut delivery, FEW);
+    let before = delivery.has_room(Instant::now());
+
+    let large = Flight { bytes: BYTES, ..flight(&delivery) };
+    delivery.flights.start(large, std::future::pending());
+
+    assert!(before && !delivery.has_room(Instant::now()));
+}
+
+#[tokio::test]
+async fn a_shutdown_passes_by_what_hangs() {
+    let mut delivery = delivery();
+    let now = Instant::now();
+    settle(&mut delivery, outbound(10), Err(TransportError::timed_out()));
+    fly(&mut delivery, FEWEST);
+    let before = delivery.has_room(now);
+
+    delivery.hurry();
+    let after = delivery.has_room(now);
+    fly(&mut delivery, FEWEST);
+
+    assert_eq!((before, after), (false, true));
+    assert!(delivery.retry.pop(now).is_some(), "without the pause of its own");
+    assert!(!delivery.has_room(now), "until one of them is answered");
 }
 
 #[test]

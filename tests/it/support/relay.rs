@@ -254,6 +254,11 @@ impl Relay {
         assert!(!timeout.timed_out());
     }
 
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.state.0.lock().unwrap().connections
+    }
+
     pub fn received(&self) -> Vec<Received> {
         self.state.0.lock().unwrap().received.clone()
     }
