@@ -12,8 +12,8 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
 use crate::client::default_client;
-use crate::event;
-use crate::scope::{capture_panic, current};
+use crate::event::CodeLocation;
+use crate::scope::{call_stack, capture_panic, current};
 use crate::unwind;
 
 /// Installs the hook once per process.
@@ -39,11 +39,8 @@ fn report(info: &PanicHookInfo<'_>) {
         return;
     }
     if !unwind::is_catching() && is_heard() {
-        let message = match info.location() {
-            Some(place) => format!("{} ({place})", payload(info)),
-            None => payload(info).to_owned(),
-        };
-        capture_panic(&message, event::addresses());
+        let stack = call_stack(info.location().map(CodeLocation::copy)).unwrap_or_default();
+        capture_panic(payload(info), stack);
         if cfg!(panic = "abort") {
             let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
             if let Some(timeout) = client.settings().map(|settings| settings.delivery.shutdown_timeout) {

@@ -109,6 +109,9 @@ impl fmt::Display for Settings {
         row("max_breadcrumbs", &self.limits.max_breadcrumbs)?;
         row("max_spans", &self.limits.max_spans)?;
         row("include_source_context", &on_off(self.facts.include_source_context))?;
+        row("in_app_include", &or_none(Some(self.facts.frames.in_app_include.join(", ")).filter(|list| !list.is_empty())))?;
+        row("in_app_exclude", &or_none(Some(self.facts.frames.in_app_exclude.join(", ")).filter(|list| !list.is_empty())))?;
+        row("trim_backtraces", &on_off(self.facts.frames.trim_backtraces))?;
         row("default_fingerprint", &on_off(self.facts.default_fingerprint))?;
         row("max_attachment_size", &format!("{} KiB", self.limits.max_attachment_size / 1024))?;
         row("enable_logs", &on_off(self.delivery.enable_logs))?;

@@ -4,17 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::call_stack::CallStack;
 use super::chain::{self, chain};
-
-use crate::protocol::{EventId, Exception, Level, SpanId, Stacktrace};
+use crate::protocol::{EventId, Exception, Frame, Level, SpanId};
 use crate::record::{LogRecord, Record, ScopeData, clock};
 
 /// An error with a stack trace inside, which stable Rust exposes only as text.
 ///
 /// The exporter reads it, because resolving the names takes milliseconds.
 pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
-    /// Returns the trace, or `None` if no trace was taken.
-    fn read(&self) -> Option<Stacktrace>;
+    /// Returns the frames of the trace, innermost first. There are none if no trace was taken.
+    fn read(&self) -> Vec<Frame>;
 
     /// Whether all of the trace comes from the program.
     ///
@@ -39,8 +39,8 @@ pub(crate) struct CapturedEvent {
     /// How the outermost error was caught.
     pub(crate) mechanism: &'static str,
     pub(crate) handled: bool,
-    /// Return addresses, innermost call first; the exporter resolves them.
-    pub(crate) addresses: Vec<usize>,
+    /// The calls that led to the report, and its place; the exporter resolves them.
+    pub(crate) stack: CallStack,
     /// A stack trace inside the error.
     pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
     /// Whether to send it at once instead of waiting for the response head, because the process may
@@ -55,9 +55,9 @@ pub(crate) struct CapturedEvent {
 }
 
 impl CapturedEvent {
-    /// An error that the user captures explicitly; `addresses` are the stack of that call.
-    pub(crate) fn error(error: &(dyn Error + 'static), addresses: Vec<usize>) -> Self {
-        Self { exceptions: chain(error, None), addresses, ..Self::new(Level::Error, "generic") }
+    /// An error that the user captures explicitly; `stack` is that of the call.
+    pub(crate) fn error(error: &(dyn Error + 'static), stack: CallStack) -> Self {
+        Self { exceptions: chain(error, None), stack, ..Self::new(Level::Error, "generic") }
     }
 
     /// A message.
@@ -66,15 +66,9 @@ impl CapturedEvent {
     }
 
     /// A panic, as the panic hook sees it.
-    pub(crate) fn panic(message: &str, addresses: Vec<usize>) -> Self {
+    pub(crate) fn panic(message: &str, stack: CallStack) -> Self {
         let mechanism = "panic";
-        Self {
-            exceptions: chain::panic(message),
-            handled: false,
-            addresses,
-            at_once: true,
-            ..Self::new(chain::level(mechanism), mechanism)
-        }
+        Self { exceptions: chain::panic(message), handled: false, stack, at_once: true, ..Self::new(chain::level(mechanism), mechanism) }
     }
 
     /// A log event, with an error's chain if it has one.
@@ -83,13 +77,8 @@ impl CapturedEvent {
     }
 
     /// An error that came with a response.
-    pub(crate) fn response(
-        event_id: EventId,
-        exceptions: Vec<Exception>,
-        addresses: Vec<usize>,
-        backtrace: Option<Arc<dyn Backtrace>>,
-    ) -> Self {
-        Self { event_id, exceptions, addresses, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
+    pub(crate) fn response(event_id: EventId, exceptions: Vec<Exception>, stack: CallStack, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
+        Self { event_id, exceptions, stack, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
     }
 
     /// A failed response without an error; `what` follows the transaction's name in the message.
@@ -98,8 +87,8 @@ impl CapturedEvent {
     }
 
     /// An error that a job returned. It counts as unhandled, since no code in the job handled it.
-    pub(crate) fn returned(exceptions: Vec<Exception>, mechanism: &'static str) -> Self {
-        Self { exceptions, handled: false, ..Self::new(Level::Error, mechanism) }
+    pub(crate) fn returned(exceptions: Vec<Exception>, mechanism: &'static str, stack: CallStack) -> Self {
+        Self { exceptions, handled: false, stack, ..Self::new(Level::Error, mechanism) }
     }
 
     fn new(level: Level, mechanism: &'static str) -> Self {
@@ -113,7 +102,7 @@ impl CapturedEvent {
             exceptions: Vec::new(),
             mechanism,
             handled: true,
-            addresses: Vec::new(),
+            stack: CallStack::default(),
             backtrace: None,
             at_once: false,
             span: SpanId::default(),
@@ -126,8 +115,8 @@ impl CapturedEvent {
     ///
     /// Returns the backtrace that is not kept. It is the user's: drop it while no lock is held.
     pub(crate) fn merge(&mut self, mut other: Self) -> Option<Arc<dyn Backtrace>> {
-        if self.addresses.is_empty() {
-            self.addresses = other.addresses;
+        if self.stack.is_empty() {
+            self.stack = other.stack;
         }
         let given = other.backtrace.take();
         let lost = if self.backtrace.is_none() { std::mem::replace(&mut self.backtrace, given) } else { given };
@@ -170,12 +159,12 @@ impl EventRecord {
 
     /// Returns the approximate size of the event in bytes.
     pub(crate) fn size(&self) -> usize {
-        let CapturedEvent { message, exceptions, addresses, .. } = &self.captured;
+        let CapturedEvent { message, exceptions, stack, .. } = &self.captured;
         let text = |exception: &Exception| exception.value.as_ref().map_or(0, String::len);
         self.scope.size()
             + message.as_ref().map_or(0, String::len)
             + exceptions.iter().map(|exception| size_of::<Exception>() + text(exception)).sum::<usize>()
-            + addresses.len() * size_of::<usize>()
+            + stack.addresses.len() * size_of::<usize>()
             + self.captured.log.as_ref().map_or(0, |log| log.fields.len())
     }
 }
@@ -200,7 +189,7 @@ mod tests {
             exceptions: chain.iter().map(exception).collect(),
             mechanism: if handled { "generic" } else { "panic" },
             handled,
-            addresses: Vec::new(),
+            stack: CallStack::default(),
             backtrace: None,
             at_once: false,
             span: SpanId::new(),

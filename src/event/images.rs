@@ -72,7 +72,7 @@ fn guid(bytes: [u8; 16]) -> String {
     [0..8, 8..12, 12..16, 16..20, 20..32].map(|field| digits.get(field).unwrap_or_default()).join("-")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 

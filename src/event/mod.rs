@@ -5,23 +5,28 @@
 //! [`EventRecord`], which goes to the exporter. Frames are resolved there, because resolving takes
 //! milliseconds.
 
-mod backtrace;
+mod call_stack;
 mod captured;
 mod chain;
+mod crates;
+mod frames;
 mod grouping;
 pub(crate) mod images;
 mod in_app;
 mod same;
 pub(crate) mod source;
+mod symbols;
 pub(crate) mod text;
 mod type_name;
 mod waiting;
 
-pub(crate) use backtrace::{addresses, stacktrace};
+pub(crate) use call_stack::{CallStack, CodeLocation};
 pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) use chain::limited;
 pub(crate) use chain::{chain, mechanisms, shown, text_alone};
+pub(crate) use frames::ResolvedFrames;
 pub(crate) use grouping::fingerprint;
+pub(crate) use in_app::FrameSettings;
 pub(crate) use same::{ChainMessages, ReportedFailure};
 pub(crate) use waiting::WaitingEvent;

@@ -1,62 +1,59 @@
 //! Parses stack traces inside `anyhow` and `eyre` errors, which stable Rust exposes only as text.
 
-use super::in_app;
-use crate::protocol::{Frame, Stacktrace};
+use super::{in_app, symbols};
+use crate::protocol::Frame;
 
-/// Parses a trace in the format of the standard library.
-pub(crate) fn trace(text: &str) -> Option<Stacktrace> {
+/// Parses a trace in the format of the standard library, with or without addresses.
+///
+/// Returns its frames, innermost first.
+pub(crate) fn trace(text: &str) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     for line in text.lines().map(str::trim) {
         if let Some(place) = line.strip_prefix("at ") {
             if let Some(frame) = frames.last_mut() {
                 stand_at(frame, place);
             }
-        } else if let Some(function) = function(line, !frames.is_empty()) {
-            frames.push(named(function));
+        } else if let Some((address, function)) = function(line, !frames.is_empty()) {
+            frames.push(named(address, function));
         }
     }
-    finished(frames)
+    frames
 }
 
 /// Parses a report of `eyre`: the trace at its end, or the location where the report was made.
 ///
 /// Everything before that is messages, which may contain any text. Only the last marker counts.
 #[cfg_attr(not(any(feature = "eyre", test)), expect(dead_code, reason = "only eyre gives a report"))]
-pub(crate) fn report(text: &str) -> Option<Stacktrace> {
+pub(crate) fn report(text: &str) -> Vec<Frame> {
     const TRACE: &str = "\n\nStack backtrace:\n";
     const PLACE: &str = "\n\nLocation:\n";
     if let Some(start) = text.rfind(TRACE) {
-        return trace(text.get(start + TRACE.len()..)?);
+        return trace(text.get(start + TRACE.len()..).unwrap_or_default());
     }
-    let start = text.rfind(PLACE)? + PLACE.len();
+    let Some(start) = text.rfind(PLACE) else { return Vec::new() };
     let mut frame = Frame::default();
-    stand_at(&mut frame, text.get(start..)?.trim());
-    finished(frame.lineno.is_some().then_some(frame).into_iter().collect())
+    stand_at(&mut frame, text.get(start + PLACE.len()..).unwrap_or_default().trim());
+    frame.lineno.is_some().then_some(frame).into_iter().collect()
 }
 
-fn finished(mut frames: Vec<Frame>) -> Option<Stacktrace> {
-    for frame in &mut frames {
-        frame.in_app = Some(match &frame.function {
-            Some(function) => in_app::is_in_app(function, frame.abs_path.as_deref()),
-            None => frame.abs_path.as_deref().is_some_and(in_app::is_own_path),
-        });
-    }
-    super::backtrace::tidy(frames)
-}
-
-/// Parses `3: shop::cart::load`.
+/// Parses `3: shop::cart::load` and `3: 0x55d4c3a0 - shop::cart::load`.
 ///
 /// An inlined call has no number and stands below the call it was inlined into.
-fn function(line: &str, has_caller: bool) -> Option<&str> {
-    match line.split_once(": ") {
-        Some((number, function)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => Some(function),
-        _ => (has_caller && line.contains("::") && !line.contains(' ')).then_some(line),
-    }
+fn function(line: &str, has_caller: bool) -> Option<(Option<&str>, &str)> {
+    let function = match line.split_once(": ") {
+        Some((number, function)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => function,
+        _ => return (has_caller && line.contains("::") && !line.contains(' ')).then_some((None, line)),
+    };
+    let (address, name) = function.trim_start().split_once(" - ").filter(|(address, _)| address.starts_with("0x")).unzip();
+    Some((address, name.unwrap_or(function)))
 }
 
-fn named(function: &str) -> Frame {
-    let function = in_app::without_hash(function).to_owned();
-    Frame { module: in_app::module(&function).map(str::to_owned), function: Some(function), ..Frame::default() }
+fn named(address: Option<&str>, function: &str) -> Frame {
+    let mut frame = Frame { instruction_addr: address.map(str::to_owned), ..Frame::default() };
+    if function != "<unknown>" {
+        symbols::set_function(&mut frame, function);
+    }
+    frame
 }
 
 /// Sets the place of a frame from `src/cart.rs:88:9`.
@@ -85,32 +82,41 @@ mod tests {
                     1: shop::cart::load\n             at ./src/cart.rs:88:9\n      shop::cart::inlined\n             at ./src/cart.rs:12:1\n   \
                     2: shop::main\n             at ./src/main.rs:5:14\n   3: std::sys::backtrace::__rust_begin_short_backtrace\n   4: main\n";
 
-        let frames = trace(text).unwrap_or_default().frames;
+        let frames = trace(text);
 
         let shown: Vec<_> =
             frames.iter().map(|frame| (frame.function.as_deref().unwrap_or("-"), frame.filename.as_deref(), frame.lineno)).collect();
         assert_eq!(
             shown,
             [
-                ("shop::main", Some("src/main.rs"), Some(5)),
-                ("shop::cart::inlined", Some("src/cart.rs"), Some(12)),
-                ("shop::cart::load", Some("src/cart.rs"), Some(88)),
                 ("<E as core::convert::Into>::into", Some("src/convert/mod.rs"), Some(716)),
+                ("shop::cart::load", Some("src/cart.rs"), Some(88)),
+                ("shop::cart::inlined", Some("src/cart.rs"), Some(12)),
+                ("shop::main", Some("src/main.rs"), Some(5)),
+                ("std::sys::backtrace::__rust_begin_short_backtrace", None, None),
+                ("main", None, None),
             ]
         );
-        assert_eq!(frames.iter().map(|frame| frame.in_app).collect::<Vec<_>>(), [Some(true), Some(true), Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn a_trace_of_a_stripped_binary_has_addresses_and_no_names() {
+        let text =
+            "   0:     0x5581d2a0b3c4 - shop::cart::load::h0123456789abcdef\n   1:     0x5581d2a0b3ff - <unknown>\n   2: <unknown>\n";
+
+        let frames = trace(text);
+
+        let shown: Vec<_> = frames.iter().map(|frame| (frame.instruction_addr.as_deref(), frame.function.as_deref())).collect();
+        assert_eq!(shown, [(Some("0x5581d2a0b3c4"), Some("shop::cart::load")), (Some("0x5581d2a0b3ff"), None), (None, None)]);
     }
 
     #[test]
     fn a_place_stands_for_a_trace_that_was_not_taken() {
         let text = "the cart is gone\n\nCaused by:\n    0: user jane unknown\n    1: a::b\n    at /etc/passwd:1:1\n\nLocation:\n    src/cart.rs:88:9";
-        let frames = report(text).unwrap_or_default().frames;
+        let frames = report(text);
 
-        assert_eq!(
-            (frames.len(), frames[0].filename.as_deref(), frames[0].lineno, frames[0].in_app),
-            (1, Some("src/cart.rs"), Some(88), Some(true))
-        );
-        assert_eq!(report("the cart is gone: see 3: no::way\n at /etc/passwd:1:1"), None, "messages are no traces");
+        assert_eq!((frames.len(), frames[0].filename.as_deref(), frames[0].lineno), (1, Some("src/cart.rs"), Some(88)));
+        assert_eq!(report("the cart is gone: see 3: no::way\n at /etc/passwd:1:1"), [], "messages are no traces");
     }
 
     #[test]
@@ -119,7 +125,7 @@ mod tests {
         let message =
             "no such file\n\nStack backtrace:\n   0: evil::call\n             at /etc/passwd:1:1\n\nLocation:\n    src/cart.rs:88:9";
 
-        let frames = report(&[message, TRUE].concat()).unwrap_or_default().frames;
+        let frames = report(&[message, TRUE].concat());
 
         assert_eq!(frames.iter().filter_map(|frame| frame.function.as_deref()).collect::<Vec<_>>(), ["shop::cart::load"]);
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::hooks::Hooks;
 use super::item::Item;
 use super::ledger::Load;
-use crate::event::{self, EventRecord};
+use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
@@ -197,7 +197,7 @@ impl Pipeline {
             return Err(DiscardReason::EventProcessor);
         }
         let name = payload::name(&event.scope);
-        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, self.facts.include_source_context);
+        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, &self.facts);
         let fingerprint = fingerprint.as_deref().filter(|_| self.facts.default_fingerprint).unwrap_or_default();
         let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
         let header =
@@ -371,24 +371,34 @@ struct Resolved {
     fingerprint: Option<Vec<String>>,
 }
 
-fn resolve(event: &mut EventRecord, name: &str, include_source_context: bool) -> Resolved {
+fn resolve(event: &mut EventRecord, name: &str, facts: &Facts) -> Resolved {
     let captured = &mut event.captured;
     let mut chain = std::mem::take(&mut captured.exceptions);
     event::mechanisms(&mut chain, captured.mechanism, captured.handled);
+    let mut untrimmed = None;
     if let Some(outermost) = chain.first_mut() {
         // The backtrace inside an error shows where the error was created; ours shows where it was
         // captured.
         let backtrace = captured.backtrace.take();
-        let inside = backtrace.as_ref().and_then(|backtrace| backtrace.read());
+        let frames = backtrace.as_ref().map(|backtrace| backtrace.read()).unwrap_or_default();
+        let inside = ResolvedFrames::of_error(frames, &facts.frames);
         let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
         // This may be the last handle to a user's error, whose `drop` may panic.
         let _ = unwind::catch(|| drop(backtrace));
-        outermost.stacktrace = inside.or_else(|| event::stacktrace(&captured.addresses));
-        if let Some(trace) = outermost.stacktrace.as_mut().filter(|_| is_trustworthy && include_source_context) {
-            event::source::add(trace);
+        if let Some(frames) = inside.or_else(|| ResolvedFrames::of_stack(&captured.stack, &facts.frames)) {
+            let (mut work, mut all) = frames.into_traces(&facts.frames);
+            if is_trustworthy && facts.include_source_context {
+                event::source::add(all.as_mut().unwrap_or(&mut work));
+            }
+            outermost.stacktrace = Some(work);
+            untrimmed = all;
         }
     }
+    // Frames outside the application's work do not say what failed.
     let fingerprint = event::fingerprint(&chain, name);
+    if let Some(outermost) = chain.first_mut() {
+        outermost.stacktrace = untrimmed.or_else(|| outermost.stacktrace.take());
+    }
     chain.reverse();
     let images = DebugMeta { images: event::images::of(&chain) };
     Resolved { exceptions: chain, images, fingerprint }

@@ -2,15 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::default_client;
-use crate::event::{self, Backtrace, CapturedEvent};
+use crate::event::{self, Backtrace, CallStack, CapturedEvent};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
-use crate::protocol::Stacktrace;
+use crate::protocol::Frame;
 use crate::protocol::{EventId, Exception};
-use crate::scope::current;
+use crate::scope::{call_stack, current};
 
 /// Gives the layer the error behind a failed response, with its sources and a stack trace.
 ///
@@ -48,13 +48,14 @@ struct CapturedError {
     is_reported: AtomicBool,
     event_id: EventId,
     chain: Vec<Exception>,
-    addresses: Vec<usize>,
+    stack: CallStack,
     /// The error itself, if it holds a stack trace.
     backtrace: Option<Arc<dyn Backtrace>>,
 }
 
 impl CaptureError {
     /// Copies the error's chain and the calling stack; the error itself is not kept.
+    #[track_caller]
     pub fn new<E: Error + Send + Sync + 'static>(error: E) -> Self {
         Self::read(&error, Some(std::any::type_name::<E>()), None)
     }
@@ -63,19 +64,23 @@ impl CaptureError {
     ///
     /// For `anyhow` and `eyre`, enable the features of those names: they add `From`.
     #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
+    #[track_caller]
     pub fn from_boxed(error: Box<dyn Error + Send + Sync>) -> Self {
         Self::read(&*error, None, None)
     }
 
+    #[track_caller]
     fn read(error: &(dyn Error + 'static), type_name: Option<&str>, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
         // While monitoring is off, nothing is read.
-        let is_heard = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
-        let (chain, addresses) = if is_heard { (event::chain(error, type_name), event::addresses()) } else { (Vec::new(), Vec::new()) };
+        let stack = call_stack(Some(Location::caller().into()));
+        let is_heard = stack.is_some();
+        let chain = if is_heard { event::chain(error, type_name) } else { Vec::new() };
+        let stack = stack.unwrap_or_default();
         // If the same failure was captured already, this error takes that event's id: only one
         // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain, entered.active())).unwrap_or_else(EventId::new);
         let event_id = if is_heard { announced() } else { EventId::nil() };
-        Self { inner: Arc::new(CapturedError { event_id, chain, addresses, backtrace, is_reported: AtomicBool::new(false) }) }
+        Self { inner: Arc::new(CapturedError { event_id, chain, stack, backtrace, is_reported: AtomicBool::new(false) }) }
     }
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
@@ -87,9 +92,9 @@ impl CaptureError {
     }
 
     pub(super) fn into_captured(self) -> CapturedEvent {
-        let CapturedError { event_id, chain, addresses, backtrace, is_reported } = &*self.inner;
+        let CapturedError { event_id, chain, stack, backtrace, is_reported } = &*self.inner;
         let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
-        CapturedEvent::response(event_id, chain.clone(), addresses.clone(), backtrace.clone())
+        CapturedEvent::response(event_id, chain.clone(), stack.clone(), backtrace.clone())
     }
 }
 
@@ -115,15 +120,17 @@ const TRACE_LIMIT: usize = 512 * 1024;
 /// ```
 #[cfg(feature = "anyhow")]
 impl From<anyhow::Error> for CaptureError {
+    #[track_caller]
     fn from(error: anyhow::Error) -> Self {
         #[derive(Debug)]
         struct Anyhow(anyhow::Error);
         impl Backtrace for Anyhow {
-            fn read(&self) -> Option<Stacktrace> {
+            fn read(&self) -> Vec<Frame> {
                 let backtrace = self.0.backtrace();
                 let is_captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
-                let text = is_captured.then(|| event::limited(format_args!("{backtrace}"), TRACE_LIMIT)).flatten();
-                event::text::trace(&text?)
+                // The alternate form has the addresses.
+                let text = is_captured.then(|| event::limited(format_args!("{backtrace:#}"), TRACE_LIMIT)).flatten();
+                event::text::trace(&text.unwrap_or_default())
             }
 
             fn is_trustworthy(&self) -> bool {
@@ -143,13 +150,14 @@ impl From<anyhow::Error> for CaptureError {
 /// made. Handlers of other crates, such as `color-eyre`, expose neither.
 #[cfg(feature = "eyre")]
 impl From<eyre::Report> for CaptureError {
+    #[track_caller]
     fn from(report: eyre::Report) -> Self {
         #[derive(Debug)]
         struct Eyre(eyre::Report);
         impl Backtrace for Eyre {
-            fn read(&self) -> Option<Stacktrace> {
+            fn read(&self) -> Vec<Frame> {
                 // `eyre`'s handler exposes the trace and the location only in its `Debug` output.
-                event::text::report(&event::limited(format_args!("{:?}", self.0), TRACE_LIMIT)?)
+                event::text::report(&event::limited(format_args!("{:?}", self.0), TRACE_LIMIT).unwrap_or_default())
             }
 
             fn is_trustworthy(&self) -> bool {

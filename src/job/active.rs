@@ -1,11 +1,12 @@
 //! Work while it runs: its scope is current in each poll, and its transaction ends exactly once.
 
 use std::fmt;
+use std::panic::Location;
 
 use super::info::JobInfo;
 use super::outcome::Outcome;
 use crate::client::Client;
-use crate::event::CapturedEvent;
+use crate::event::{CallStack, CapturedEvent};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
@@ -15,11 +16,16 @@ pub(super) struct ActiveJob {
     active: Active,
     reports: bool,
     mechanism: &'static str,
+    /// Where the code starts the work, if that is known. An error that it returns has no other
+    /// place.
+    started_at: Option<&'static Location<'static>>,
 }
 
 impl ActiveJob {
-    pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str) -> Self {
-        let Some(settings) = client.settings() else { return Self { active: Active::default(), reports: false, mechanism } };
+    pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str, started_at: Option<&'static Location<'static>>) -> Self {
+        let Some(settings) = client.settings() else {
+            return Self { active: Active::default(), reports: false, mechanism, started_at };
+        };
         let reports = info.reports();
         let JobInfo { incoming, .. } = info;
         let incoming = incoming.or_else(|| Scope::current().as_incoming());
@@ -43,7 +49,7 @@ impl ActiveJob {
             transaction.record.late_fields(Parent::Root, &fields);
             (decision, Extent::of(decision, settings))
         });
-        Self { active: Active::root(scope), reports, mechanism }
+        Self { active: Active::root(scope), reports, mechanism, started_at }
     }
 
     /// Runs a part of the work with its scope current.
@@ -61,7 +67,7 @@ impl ActiveJob {
         if let Some(chain) = outcome.chain()
             && let Some(scope) = self.active.scope().filter(|_| self.reports)
         {
-            scope.capture_returned(CapturedEvent::returned(chain, self.mechanism));
+            scope.capture_returned(CapturedEvent::returned(chain, self.mechanism, self.started_at.map(CallStack::at).unwrap_or_default()));
         }
         let has_failed = outcome.has_failed();
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);

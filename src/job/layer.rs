@@ -120,7 +120,7 @@ where
         let layer = &self.layer;
         let mut active = if layer.client.is_enabled() {
             let info = JobInfo { reports_every_attempt: layer.reports_every_attempt, ..(layer.describe)(&job) };
-            Some(ActiveJob::begin(&layer.client, info, "auto.queue.tower"))
+            Some(ActiveJob::begin(&layer.client, info, "auto.queue.tower", None))
         } else {
             None
         };

@@ -1,6 +1,7 @@
 //! A transaction around any future.
 
 use std::borrow::Cow;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -28,7 +29,7 @@ impl Client {
     /// # }
     /// ```
     pub fn transaction(&self, name: impl Into<Cow<'static, str>>) -> TransactionBuilder {
-        TransactionBuilder { client: self.clone(), info: JobInfo::new(name).op("task") }
+        TransactionBuilder { client: self.clone(), info: JobInfo::new(name).op("task"), started_at: None }
     }
 }
 
@@ -38,6 +39,8 @@ impl Client {
 pub struct TransactionBuilder {
     client: Client,
     info: JobInfo,
+    /// The call of `run`.
+    started_at: Option<&'static Location<'static>>,
 }
 
 impl TransactionBuilder {
@@ -101,11 +104,13 @@ impl TransactionBuilder {
     /// });
     /// # import.await.ok(); }
     /// ```
-    pub fn run<F, Kind>(self, work: F) -> InTransaction<F>
+    #[track_caller]
+    pub fn run<F, Kind>(mut self, work: F) -> InTransaction<F>
     where
         F: Future,
         F::Output: Outcome<Kind>,
     {
+        self.started_at = Some(Location::caller());
         InTransaction { work: EarlyDrop::new(work), waiting: Some(self), active: None, end: |active, output| active.end(output) }
     }
 
@@ -169,8 +174,8 @@ impl<F: Future> Future for InTransaction<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let Some(TransactionBuilder { client, info }) = this.waiting.take() {
-            *this.active = Some(ActiveJob::begin(&client, info, "manual"));
+        if let Some(TransactionBuilder { client, info, started_at }) = this.waiting.take() {
+            *this.active = Some(ActiveJob::begin(&client, info, "manual", started_at));
         }
         let Some(active) = this.active else { return this.work.poll(cx) };
         let output = ready!(active.enter(|| this.work.poll(cx)));

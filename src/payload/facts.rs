@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::FrameSettings;
 use crate::redaction::Redaction;
 
 /// Values that are the same in every payload of a process, and what payloads contain.
@@ -17,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) slow_query: Duration,
     /// Whether frames get their source lines, if the source files are available.
     pub(crate) include_source_context: bool,
+    /// What stack traces contain, and which frames are the application's own.
+    pub(crate) frames: FrameSettings,
     /// Whether errors get a fingerprint from their types and their place in the code.
     pub(crate) default_fingerprint: bool,
     /// For the dynamic sampling context; empty without a DSN.
@@ -35,6 +38,7 @@ impl Default for Facts {
             tags: BTreeMap::new(),
             slow_query: Duration::from_millis(100),
             include_source_context: true,
+            frames: FrameSettings::default(),
             default_fingerprint: true,
             public_key: String::new(),
             org_id: None,

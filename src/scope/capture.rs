@@ -7,7 +7,7 @@ use super::handle::Scope;
 use super::nested;
 use super::state::{Announcement, LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
-use crate::event::{CapturedEvent, ChainMessages, EventRecord, ReportedFailure, WaitingEvent};
+use crate::event::{CallStack, CapturedEvent, ChainMessages, EventRecord, ReportedFailure, WaitingEvent};
 use crate::exporter::Item;
 use crate::protocol::{EventId, Exception, Level};
 use crate::record::Parent;
@@ -184,6 +184,7 @@ pub(super) fn send(client: &Client, events: Option<Vec<Item>>) {
 /// let id = tower_sentry::capture_error(&error);
 /// assert!(id.is_nil()); // no client
 /// ```
+#[track_caller]
 pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
     match Scope::entered() {
         Some(scope) => scope.capture_error(error),
@@ -211,6 +212,6 @@ pub(crate) fn capture_outside(client: Client, captured: CapturedEvent) {
 }
 
 /// Captures a panic in the current scope, or in a detached scope outside any request.
-pub(crate) fn capture_panic(message: &str, addresses: Vec<usize>) {
-    Scope::current().capture(CapturedEvent::panic(message, addresses));
+pub(crate) fn capture_panic(message: &str, stack: CallStack) {
+    Scope::current().capture(CapturedEvent::panic(message, stack));
 }

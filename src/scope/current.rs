@@ -46,7 +46,8 @@ fn visit_at<R>(place: Place, home: &mut Option<Arc<LiveScope>>, own: Option<Pare
         EVER.store(true, Ordering::Relaxed);
     }
     let how = if scope.is_recording() { How::Polled(place) } else { How::Unrecorded(place) };
-    let _visit = Visit::begin(home, how, own);
+    let here = std::ptr::from_ref(&how).addr();
+    let _visit = Visit::begin(home, how, own, here);
     work()
 }
 
@@ -61,18 +62,23 @@ struct Visit<'h> {
     home: &'h mut Option<Arc<LiveScope>>,
     how: How,
     own: Option<Own>,
+    base: usize,
     depth: usize,
 }
 
 impl<'h> Visit<'h> {
     #[inline]
-    fn begin(home: &'h mut Option<Arc<LiveScope>>, how: How, own: Option<Parent>) -> Self {
+    fn begin(home: &'h mut Option<Arc<LiveScope>>, how: How, own: Option<Parent>, here: usize) -> Self {
         THREAD.with(|thread| {
-            let depth = thread.depth.get();
+            let (depth, base) = (thread.depth.get(), thread.base.get());
+            // Only a whole request or job has no span of its own.
+            if base == 0 && own.is_none() {
+                thread.base.set(here);
+            }
             let own = own.map(|span| Own { span, seen: thread.innermost() });
             let (before, own) = (thread.how.get(), thread.own.replace(own));
             thread.swap(home, how);
-            Self { home, how: before, own, depth }
+            Self { home, how: before, own, base, depth }
         })
     }
 }
@@ -83,6 +89,7 @@ impl Drop for Visit<'_> {
         THREAD.with(|thread| {
             thread.swap(self.home, self.how);
             thread.own.set(self.own);
+            thread.base.set(self.base);
             // A span guard held over an await leaves its span entered: that span is removed here. A
             // span that was exited inside stays removed.
             thread.depth.set(self.depth.min(thread.depth.get()));
@@ -98,6 +105,11 @@ pub(crate) fn with<R>(look: impl FnOnce(Entered<'_>) -> R) -> Option<R> {
     }
     let own = THREAD.with(|thread| thread.own.get());
     CURRENT.try_with(|current| Some(look(Entered { scope: current.try_borrow().ok()?.as_ref()?, own }))).ok().flatten()
+}
+
+/// An address on the stack at which the outermost request or job was entered; 0 is none.
+pub(crate) fn base() -> usize {
+    THREAD.with(|thread| thread.base.get())
 }
 
 /// Whether a scope is current.

@@ -2,13 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
+use super::call_stack::call_stack;
 use super::current;
 use super::nested::{self, Nested};
 use super::state::LiveScope;
 use crate::client::{Settings, default_client};
-use crate::event::{self, CapturedEvent};
+use crate::event::CapturedEvent;
 use crate::protocol::{EventId, Level, TraceId};
 use crate::record::Parent;
 
@@ -87,10 +89,10 @@ impl Scope {
     }
 
     /// Captures an error with its chain of sources. See [`capture_error`](crate::capture_error).
+    #[track_caller]
     pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
-        let is_enabled = current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled());
-        let addresses = if is_enabled { event::addresses() } else { Vec::new() };
-        self.capture(CapturedEvent::error(error, addresses))
+        let stack = call_stack(Some(Location::caller().into())).unwrap_or_default();
+        self.capture(CapturedEvent::error(error, stack))
     }
 
     /// Captures a message. See [`capture_message`](crate::capture_message).

@@ -10,6 +10,7 @@
 mod active;
 mod begin;
 mod bind;
+mod call_stack;
 mod capture;
 pub(crate) mod current;
 mod early_drop;
@@ -29,6 +30,7 @@ mod thread;
 pub(crate) use active::Active;
 pub(crate) use begin::continue_or_begin;
 pub use bind::Scoped;
+pub(crate) use call_stack::call_stack;
 pub use capture::{capture_error, capture_message};
 pub(crate) use capture::{capture_outside, capture_panic};
 pub(crate) use early_drop::EarlyDrop;

@@ -50,6 +50,9 @@ impl Innermost {
 pub(super) struct Thread {
     pub(super) how: Cell<How>,
     pub(super) own: Cell<Option<Own>>,
+    /// An address on the stack at which the outermost request or job of this thread was entered;
+    /// 0 is none. Calls with higher addresses are those of the runtime.
+    pub(super) base: Cell<usize>,
     /// The span that has lent its scope, if any.
     loan: Cell<Loan>,
     /// How many spans of `tracing` are entered.
@@ -86,6 +89,7 @@ thread_local! {
         Thread {
             how: Cell::new(How::Not),
             own: Cell::new(None),
+            base: Cell::new(0),
             loan: Cell::new(Loan { span: 0, depth: 0, task: None }),
             depth: Cell::new(0),
             spans: [const { Cell::new(0) }; DEPTH],

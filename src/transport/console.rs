@@ -195,7 +195,8 @@ fn place_of(frame: &Frame) -> String {
     match (frame.function.as_deref(), frame.filename.as_deref()) {
         (Some(function), Some(file)) => format!("{function} ({file}{line})"),
         (Some(function), None) => function.to_owned(),
-        (None, _) => frame.instruction_addr.clone().unwrap_or_default(),
+        (None, Some(file)) => format!("{file}{line}"),
+        (None, None) => frame.instruction_addr.clone().unwrap_or_default(),
     }
 }
 

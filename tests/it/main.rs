@@ -73,6 +73,8 @@ mod errors;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod frames;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod grpc;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod html;

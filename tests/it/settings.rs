@@ -104,6 +104,17 @@ impl Seen {
         frames.iter().rfind(|frame| frame["in_app"] == true).unwrap()
     }
 
+    /// The functions of all frames, outermost first.
+    fn functions(&self) -> Vec<&str> {
+        let frames = self.event()["exception"]["values"][0]["stacktrace"]["frames"].as_array().unwrap();
+        frames.iter().filter_map(|frame| frame["function"].as_str()).collect()
+    }
+
+    /// Whether the innermost frame is the application's own.
+    fn is_own(&self) -> Value {
+        self.event().pointer("/exception/values/0/stacktrace/frames").unwrap().as_array().unwrap().last().unwrap()["in_app"].clone()
+    }
+
     fn count(&self, kind: &str) -> Value {
         self.of(kind).count().into()
     }
@@ -313,6 +324,23 @@ fn each_setting_has_its_effect() {
             |seen| seen.frame().get("context_line").is_some().into(),
             json!(true),
             json!(false),
+        ),
+        (
+            "in_app_include",
+            |config| config.in_app_exclude(["it"]),
+            |config| config.in_app_exclude(["it"]).in_app_include(["it::settings"]),
+            Seen::is_own,
+            json!(false),
+            json!(true),
+        ),
+        ("in_app_exclude", plain, |config| config.in_app_exclude(["it::settings"]), Seen::is_own, json!(true), json!(false)),
+        (
+            "trim_backtraces",
+            plain,
+            |config| config.trim_backtraces(false),
+            |seen| seen.functions().iter().any(|name| name.contains("tokio::runtime")).into(),
+            json!(false),
+            json!(true),
         ),
         (
             "default_fingerprint",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ConfigBuilder;
+use crate::event::FrameSettings;
 use crate::protocol::{Event, Transaction};
 
 impl ConfigBuilder {
@@ -63,6 +64,56 @@ impl ConfigBuilder {
     /// deployed. The lines are redacted like any text. Defaults to `true`.
     pub fn include_source_context(self, read: bool) -> Self {
         self.set("include_source_context", |settings| settings.facts.include_source_context = read)
+    }
+
+    /// Marks frames of these modules as your own code (`in_app`), whatever their path.
+    ///
+    /// Give a crate, a module or a function: `acme_orders`, `shop::api`. The modules below count as
+    /// well, those that only begin with the same letters do not. A crate may be written as in
+    /// `Cargo.toml`, with dashes. Takes precedence over [`in_app_exclude`](Self::in_app_exclude).
+    /// Further calls add to the list.
+    ///
+    /// Without settings, a frame is your own unless its path leads to a registry, a git dependency,
+    /// a folder of vendored crates or the standard library. In a build without debug information
+    /// there are no paths: there, a frame is your own unless its crate is a well-known library.
+    ///
+    /// # Examples
+    ///
+    /// Crates of your company come from a registry, and a vendored one is unknown to this crate:
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = Config::builder().in_app_include(["acme-orders"]).in_app_exclude(["old_orm"]);
+    /// ```
+    pub fn in_app_include<I>(self, modules: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.set("in_app_include", |settings| settings.facts.frames.in_app_include.extend(FrameSettings::prefixes(modules)))
+    }
+
+    /// Marks frames of these modules as not your own code.
+    ///
+    /// The form is that of [`in_app_include`](Self::in_app_include), which takes precedence.
+    /// Servers fold such frames and leave them out of the grouping.
+    pub fn in_app_exclude<I>(self, modules: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.set("in_app_exclude", |settings| settings.facts.frames.in_app_exclude.extend(FrameSettings::prefixes(modules)))
+    }
+
+    /// Whether to leave frames out of stack traces that say nothing about a failure.
+    ///
+    /// These are the frames of the runtime outside your own code (hyper, tokio, the start of a
+    /// thread, everything outside the [`SentryLayer`](crate::SentryLayer)), and those that raise a
+    /// panic or capture an error. With `false` they are sent too, up to 100 frames. The default
+    /// fingerprint is the same. Defaults to `true`.
+    pub fn trim_backtraces(self, trim: bool) -> Self {
+        self.set("trim_backtraces", |settings| settings.facts.frames.trim_backtraces = trim)
     }
 
     /// Whether errors with stack frames carry a fingerprint, by which the server groups them into
