@@ -13,11 +13,11 @@ const MINUTES_LIMIT: usize = 100;
 /// How a request ended, for release health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionEnd {
-    /// The request ended with a panic.
+    /// Code of the request panicked, even if the panic was caught.
     Crashed,
-    /// An error was captured during the request.
+    /// The response failed, or an event of level error was captured.
     Errored,
-    /// Neither a panic nor an error.
+    /// Neither of them; also if the client left early.
     Exited,
 }
 

@@ -29,10 +29,10 @@ pub(crate) struct SessionAggregate {
     /// Sessions that ended without an error.
     #[serde(skip_serializing_if = "is_zero")]
     pub exited: u32,
-    /// Sessions in which an error was captured.
+    /// Sessions that failed, or in which an event of level error was captured.
     #[serde(skip_serializing_if = "is_zero")]
     pub errored: u32,
-    /// Sessions that ended with a panic.
+    /// Sessions in which code panicked.
     #[serde(skip_serializing_if = "is_zero")]
     pub crashed: u32,
 }

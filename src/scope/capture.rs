@@ -25,7 +25,6 @@ impl LiveScope {
         captured.nested = nested::of(self).map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
         state.has_failed |= is_failure;
-        state.has_error |= is_failure && !captured.exceptions.is_empty();
         state.has_crashed |= is_failure && !captured.handled;
         // The event contains the span's id, so the span's slot must not be reused at the span
         // limit.

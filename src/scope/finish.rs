@@ -45,7 +45,7 @@ impl ScopeState {
         Some(Ended {
             is_sent,
             parked,
-            session: ending.is_session.then(|| (record.started_at, self.session())),
+            session: ending.is_session.then(|| (record.started_at, self.session(ending.has_failed))),
             // Unrecorded transactions have only rows of inner requests.
             spans: if was_recording { record.spans.len() as u64 } else { 0 },
             dropped_spans: record.dropped_spans,
@@ -73,8 +73,9 @@ impl ScopeState {
         inner.map_or_else(|| payload::name(record), Cow::into_owned)
     }
 
-    fn session(&self) -> SessionEnd {
-        match (self.has_crashed, self.has_error) {
+    /// A failed status counts like an error, also if no event was captured for it.
+    fn session(&self, has_failed: bool) -> SessionEnd {
+        match (self.has_crashed, self.has_failed || has_failed) {
             (true, _) => SessionEnd::Crashed,
             (false, true) => SessionEnd::Errored,
             (false, false) => SessionEnd::Exited,

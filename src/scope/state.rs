@@ -25,7 +25,6 @@ pub(crate) struct LiveScope {
     pub(super) state: Mutex<ScopeState>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(crate) struct ScopeState {
     pub(crate) transaction: LiveTransaction,
     pub(super) decision: Decision,
@@ -40,8 +39,6 @@ pub(crate) struct ScopeState {
     pub(super) blocked_inside: u64,
     /// Whether an error was captured or code panicked.
     pub(super) has_failed: bool,
-    /// Whether an error with a chain was captured. Messages do not count for release health.
-    pub(super) has_error: bool,
     /// Whether code panicked, even if the panic was caught, or a job returned an error.
     pub(super) has_crashed: bool,
     /// Event ids that were handed out before the capture.
@@ -145,7 +142,6 @@ impl LiveScope {
             state.reported.clear();
             state.blocked_inside = 0;
             state.has_failed = false;
-            state.has_error = false;
             state.has_crashed = false;
             state.first_error = None;
             state.announced.clear();
@@ -179,7 +175,6 @@ impl LiveScope {
             parked_inside: Vec::new(),
             blocked_inside: 0,
             has_failed: false,
-            has_error: false,
             has_crashed: false,
             announced: Vec::new(),
             first_error: None,

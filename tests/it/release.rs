@@ -26,7 +26,12 @@ fn app(client: &Client) -> Router {
         assert!(std::panic::catch_unwind(crash).is_err());
         tower_sentry::capture_error(&std::io::Error::other("went on")).to_string()
     };
+    let fails = || async { http::StatusCode::INTERNAL_SERVER_ERROR };
+    let logs = || async { tracing::error!("only a log") };
     Router::new()
+        .route("/fails", get(fails))
+        .route("/logs", get(logs))
+        .route("/waits", get(std::future::pending::<()>))
         .route("/fine", get(|| async { "ok" }))
         .route("/errs", get(errs))
         .route("/says", get(says))
@@ -73,7 +78,35 @@ fn sessions() {
         support::settle(&guard).await;
     });
 
-    assert_eq!(counted(&relay), (100, 5, 5));
+    // A message of level error is an event of that level.
+    assert_eq!(counted(&relay), (97, 8, 5));
+}
+
+#[test]
+fn a_service_that_fails_is_not_healthy() {
+    if support::in_child("release::a_service_that_fails_is_not_healthy", &[]) {
+        return;
+    }
+    support::subscribe();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let relay = Relay::start();
+    let guard = support::to(relay.dsn()).release("shop@1.4.0").traces_sample_rate(0.0).init().unwrap();
+
+    runtime.block_on(async {
+        let app = app(&guard);
+        // More than the budget of events for failed responses: all of them count.
+        let paths = ["/fails"; 133].into_iter().chain(["/fine"; 40]).chain(["/logs"; 4]).chain(["/crash"; 2]).chain(["/missing"]);
+        for path in paths {
+            drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+        }
+        // A client that leaves is not a failure.
+        let mut left = Box::pin(app.oneshot(Request::get("/waits").body(Body::empty()).unwrap()));
+        assert!(futures_util::poll!(&mut left).is_pending());
+        drop(left);
+        support::settle(&guard).await;
+    });
+
+    assert_eq!(counted(&relay), (42, 137, 2));
 }
 
 #[tokio::test]

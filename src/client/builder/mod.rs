@@ -159,10 +159,10 @@ impl ConfigBuilder {
 
     /// Whether to count requests for release health.
     ///
-    /// Each request is one session: it went well, had an error captured, or panicked. The counts
-    /// per minute are sent once a minute, regardless of sampling. This needs a
-    /// [`release`](Self::release), and ignored routes are not counted. An event that `before_send`
-    /// drops still counts as a captured error. Defaults to `true`.
+    /// Each request is one session: it went well, failed, or panicked. It failed if its response
+    /// did, or if an event of level error was captured. The counts per minute are sent once a
+    /// minute, regardless of sampling. This needs a [`release`](Self::release), and ignored routes
+    /// are not counted. An event that `before_send` drops still counts. Defaults to `true`.
     pub fn auto_session_tracking(self, track: bool) -> Self {
         self.set("auto_session_tracking", |settings| settings.auto_session_tracking = track)
     }
