@@ -308,7 +308,7 @@ async fn all_that_is_set_in_a_request_shares_256_kib() {
 
         let is_marked = |value: &Value| ["left out", "…"].iter().any(|mark| value.to_string().contains(mark));
         // Of breadcrumbs, any.
-        let is_whole = |value: &Value| value.as_array().map_or(!is_marked(value), |all| all.iter().any(|one| !is_marked(one)));
+        let is_whole = |value: &Value| value.as_array().map_or_else(|| !is_marked(value), |all| all.iter().any(|one| !is_marked(one)));
         let there = |name: &str| in_order().map(|(place, _)| events[name].pointer(place).is_some_and(is_whole)).collect::<Vec<_>>();
         // A mark, or the begin of the value.
         assert!(in_order().all(|(place, _)| events["full"].pointer(place).is_some()), "{}", kinds[first].0);
