@@ -1,11 +1,12 @@
-//! The panic hook, which alone reports panics.
+//! The panic hook, which reports panics where they begin.
 //!
-//! The layer cannot report panics reliably. A `CatchPanicLayer` inside our layer catches the panic
-//! before our layer sees it. With one outside, our layer sees no response. The hook sees every
-//! panic where it starts, with its stack and the request's scope.
+//! It sees every panic with its stack, its place and the request's scope. A layer does not: a
+//! `CatchPanicLayer` inside our layer catches the panic before ours. Only if our hook did not run
+//! for a panic, because another hook replaced it or the panic was resumed, do the guards in `scope`
+//! report its payload.
 //!
-//! The hook captures and enqueues. It waits for delivery only if the process is about to abort
-//! (`panic = "abort"`). Afterwards, it always calls the hook that was there before.
+//! The hook captures and enqueues. It waits for delivery only if the process is about to abort.
+//! Afterwards, it always calls the hook that was there before.
 
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
@@ -14,7 +15,7 @@ use std::sync::Once;
 use crate::client::default_client;
 use crate::event::CodeLocation;
 use crate::scope::{call_stack, capture_panic, current};
-use crate::unwind;
+use crate::unwind::{self, Payload};
 
 /// Installs the hook once per process.
 pub(crate) fn install() {
@@ -38,10 +39,14 @@ fn report(info: &PanicHookInfo<'_>) {
     if !is_first {
         return;
     }
+    let payload = info.payload();
+    let is_last = ends_process(payload);
     if !unwind::is_catching() && is_heard() {
-        let stack = call_stack(info.location().map(CodeLocation::copy)).unwrap_or_default();
-        capture_panic(payload(info), stack);
-        if cfg!(panic = "abort") {
+        if !is_last {
+            let stack = call_stack(info.location().map(CodeLocation::copy)).unwrap_or_default();
+            capture_panic(payload, stack);
+        }
+        if cfg!(panic = "abort") || is_last {
             let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
             if let Some(timeout) = client.settings().map(|settings| settings.delivery.shutdown_timeout) {
                 let _ = client.close_blocking(timeout, false);
@@ -56,11 +61,8 @@ fn is_heard() -> bool {
     current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled())
 }
 
-fn payload<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
-    let payload = info.payload();
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("the panic's payload is not text")
+/// Whether the standard library ends the process after this panic. It only follows another one, which
+/// was reported.
+fn ends_process(payload: &Payload) -> bool {
+    matches!(unwind::text(payload), Some("panic in a destructor during cleanup" | "panic in a function that cannot unwind"))
 }

@@ -1,7 +1,19 @@
 //! Runs code of the user that may panic.
+//!
+//! [`catch`] ends a panic. [`watch`] looks at one that goes on, to report it if the panic hook did
+//! not: another hook may have replaced ours, and `resume_unwind` calls none.
 
+use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::VecDeque;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// What a panic carries: mostly a text.
+pub(crate) type Payload = dyn Any + Send;
 
 /// Runs user code that may panic, such as a `Display` or a hook.
 ///
@@ -13,11 +25,182 @@ pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
+/// Like [`catch`], on a thread of its own: in a panic hook, a second panic would end the process.
+pub(crate) fn catch_aside<T: Send>(code: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let aside = thread::Builder::new().name("tower-sentry-panic".to_owned()).spawn_scoped(scope, || catch(code));
+        aside.ok()?.join().ok()?
+    })
+}
+
 /// Whether a panic on this thread is caught by [`catch`].
 pub(crate) fn is_catching() -> bool {
     CATCHING.try_with(Cell::get).unwrap_or(true)
 }
 
+/// Runs work of the user, and stops a panic for a look at its payload.
+///
+/// The caller must go on with [`Unwinding::resume`].
+#[inline]
+pub(crate) fn watch<T>(work: impl FnOnce() -> T) -> Result<T, Unwinding> {
+    let begun = WATCHES.with(|watches| {
+        let begun = watches.get().wrapping_add(1);
+        watches.set(begun);
+        begun
+    });
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Unwinding { payload, begun })
+}
+
+/// A panic on its way out of the work.
+pub(crate) struct Unwinding {
+    payload: Box<Payload>,
+    /// The number of the watch that stopped it.
+    begun: u64,
+}
+
+impl Unwinding {
+    /// The payload of a panic that nothing has reported yet.
+    #[cold]
+    pub(crate) fn unreported(&self) -> Option<&Payload> {
+        let panic = PanicMark::of(&*self.payload);
+        let is_reported = LAST.with(Cell::get).is_some_and(|(last, at)| last == panic && at >= self.begun);
+        (!is_reported && !take(panic)).then_some(&*self.payload)
+    }
+
+    /// Lets the panic go on. Watches further out do not report it again.
+    #[cold]
+    pub(crate) fn resume(self) -> ! {
+        LAST.with(|last| last.set(Some((PanicMark::of(&*self.payload), now()))));
+        resume_unwind(self.payload)
+    }
+}
+
+/// Remembers that a panic was reported, so that the watches around it do not report it again.
+#[cold]
+pub(crate) fn mark_reported(payload: &Payload) {
+    LAST.with(|last| last.set(Some((PanicMark::of(payload), now()))));
+}
+
+/// Remembers a reported panic of a task or thread that no watch is around.
+///
+/// It may go on inside a watch elsewhere: `resume_unwind(join_error.into_panic())`.
+#[cold]
+pub(crate) fn mark_reported_outside(payload: &Payload) {
+    /// Panics that go on nowhere stay in the list until newer ones push them out.
+    const OUTSIDE_LIMIT: usize = 64;
+    let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    if outside.len() >= OUTSIDE_LIMIT {
+        outside.pop_front();
+    }
+    outside.push_back(PanicMark::of(payload));
+}
+
+fn take(panic: PanicMark) -> bool {
+    let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = outside.iter().position(|known| *known == panic);
+    place.and_then(|place| outside.remove(place)).is_some()
+}
+
+fn now() -> u64 {
+    WATCHES.with(Cell::get)
+}
+
+/// Identifies a panic by its payload, between the hook and the end of the unwinding.
+///
+/// The payload moves into a box after the hook, but the memory of its text does not move.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PanicMark {
+    kind: TypeId,
+    address: usize,
+    length: usize,
+}
+
+impl PanicMark {
+    fn of(payload: &Payload) -> Self {
+        let text = text(payload);
+        let error = payload.downcast_ref::<Box<dyn Error + Send + Sync>>();
+        let address = text.map(|text| text.as_ptr() as usize).or_else(|| error.map(|error| (&raw const **error).cast::<u8>() as usize));
+        Self { kind: payload.type_id(), address: address.unwrap_or_default(), length: text.map_or(0, str::len) }
+    }
+}
+
+/// The text of a panic, if its payload is one.
+pub(crate) fn text(payload: &Payload) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| payload.downcast_ref::<Box<str>>().map(AsRef::as_ref))
+        .or_else(|| payload.downcast_ref::<Cow<'static, str>>().map(AsRef::as_ref))
+}
+
+/// See [`mark_reported_outside`].
+static OUTSIDE: Mutex<VecDeque<PanicMark>> = Mutex::new(VecDeque::new());
+
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// How many watches have begun on this thread.
+    static WATCHES: Cell<u64> = const { Cell::new(0) };
+    /// The latest panic of this thread that was reported, and how many watches had begun by then.
+    static LAST: Cell<Option<(PanicMark, u64)>> = const { Cell::new(None) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `work` and returns whether its panic is one that nothing has reported.
+    fn is_unreported(work: impl FnOnce()) -> bool {
+        watch(work).is_err_and(|unwinding| unwinding.unreported().is_some())
+    }
+
+    /// Panics as if no hook of ours was installed.
+    fn resumed(payload: &'static str) {
+        resume_unwind(Box::new(payload));
+    }
+
+    #[test]
+    fn a_panic_is_reported_once_by_whichever_sees_it_first() {
+        assert!(is_unreported(|| resumed("no hook ran")));
+        assert!(!is_unreported(|| {
+            mark_reported(&"the hook ran");
+            resumed("the hook ran");
+        }));
+        // Of two watches around one panic, the inner one has reported it.
+        assert!(!is_unreported(|| {
+            if let Err(inner) = watch(|| resumed("in a span")) {
+                assert!(inner.unreported().is_some());
+                inner.resume();
+            }
+        }));
+        // The same text again, after a layer between the two watches swallowed the first.
+        assert!(is_unreported(|| resumed("in a span")));
+    }
+
+    #[test]
+    fn a_panic_of_another_thread_that_goes_on_here_is_the_same() {
+        let payload = String::from("in a task");
+        let reported = thread::spawn(move || {
+            let boxed: Box<Payload> = Box::new(payload);
+            mark_reported_outside(&*boxed);
+            boxed
+        });
+        let boxed = reported.join().unwrap_or_else(|_| Box::new(()));
+
+        assert!(!is_unreported(|| resume_unwind(boxed)));
+        assert!(is_unreported(|| resume_unwind(Box::new(String::from("in a task")))), "an equal text is another panic");
+    }
+
+    #[test]
+    fn panics_that_nothing_takes_up_again_are_bounded() {
+        for number in 0..1000_u32 {
+            mark_reported_outside(&format!("panic {number}"));
+        }
+
+        assert!(OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner).len() <= 64);
+    }
+
+    #[test]
+    fn a_second_panic_inside_a_hook_is_kept_on_a_thread_of_its_own() {
+        assert_eq!(catch_aside(|| 7), Some(7));
+        assert_eq!(catch_aside(|| -> u32 { resume_unwind(Box::new(())) }), None);
+    }
 }

@@ -1,13 +1,16 @@
 //! An error, a panic or a message on its way to the exporter.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use super::call_stack::CallStack;
 use super::chain::{self, chain};
+use super::panic::{ReadIn, panic_chain};
 use crate::protocol::{EventId, Exception, Frame, Level, SpanId};
 use crate::record::{LogRecord, Record, ScopeData, clock};
+use crate::unwind::Payload;
 
 /// An error with a stack trace inside, which stable Rust exposes only as text.
 ///
@@ -21,6 +24,9 @@ pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
     /// The text around a trace may contain any message, even one with the name of a file.
     fn is_trustworthy(&self) -> bool;
 }
+
+/// The mechanism of what the user captures.
+const EXPLICIT: &str = "generic";
 
 /// A captured error, panic or message, before its scope is attached.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub(crate) struct CapturedEvent {
     pub(crate) handled: bool,
     /// The calls that led to the report, and its place; the exporter resolves them.
     pub(crate) stack: CallStack,
+    /// What the type of the outermost error leaves open: a variant, or a text of the program.
+    pub(crate) detail: Option<Cow<'static, str>>,
     /// A stack trace inside the error.
     pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
     /// Whether to send it at once instead of waiting for the response head, because the process may
@@ -57,18 +65,48 @@ pub(crate) struct CapturedEvent {
 impl CapturedEvent {
     /// An error that the user captures explicitly; `stack` is that of the call.
     pub(crate) fn error(error: &(dyn Error + 'static), stack: CallStack) -> Self {
-        Self { exceptions: chain(error, None), stack, ..Self::new(Level::Error, "generic") }
+        Self { exceptions: chain(error, None), stack, ..Self::new(Level::Error, EXPLICIT) }
     }
 
     /// A message.
     pub(crate) fn message(level: Level, message: String) -> Self {
-        Self { message: Some(message), ..Self::new(level, "generic") }
+        Self { message: Some(message), ..Self::new(level, EXPLICIT) }
+    }
+
+    /// Whether a job returned it.
+    pub(crate) fn is_returned(&self) -> bool {
+        !self.handled && !self.is_panic()
+    }
+
+    /// Whether a call of the user captured it, and not the layer.
+    pub(crate) fn is_explicit(&self) -> bool {
+        self.mechanism == EXPLICIT
     }
 
     /// A panic, as the panic hook sees it.
-    pub(crate) fn panic(message: &str, stack: CallStack) -> Self {
-        let mechanism = "panic";
-        Self { exceptions: chain::panic(message), handled: false, stack, at_once: true, ..Self::new(chain::level(mechanism), mechanism) }
+    pub(crate) fn panic(payload: &Payload, stack: CallStack) -> Self {
+        Self { stack, ..Self::unwound(panic_chain(payload, ReadIn::Hook)) }
+    }
+
+    /// A panic that no hook of ours saw: its place and its frames are not known any more.
+    pub(crate) fn resumed_panic(payload: &Payload) -> Self {
+        Self::unwound(panic_chain(payload, ReadIn::Watch))
+    }
+
+    fn unwound(exceptions: Vec<Exception>) -> Self {
+        let mechanism = chain::PANIC;
+        Self { exceptions, handled: false, at_once: true, ..Self::new(chain::level(mechanism), mechanism) }
+    }
+
+    /// Whether it is a panic, and not an error or a message.
+    pub(crate) fn is_panic(&self) -> bool {
+        self.mechanism == chain::PANIC
+    }
+
+    /// What the outermost mechanism says about a panic without a place.
+    pub(crate) fn mechanism_data(&self) -> Option<(&'static str, &'static str)> {
+        let is_unplaced = self.is_panic() && self.stack.location.is_none();
+        is_unplaced.then_some(("location", "unknown: another panic hook was set, or the panic was resumed"))
     }
 
     /// A log event, with an error's chain if it has one.
@@ -103,6 +141,7 @@ impl CapturedEvent {
             mechanism,
             handled: true,
             stack: CallStack::default(),
+            detail: None,
             backtrace: None,
             at_once: false,
             span: SpanId::default(),
@@ -116,7 +155,7 @@ impl CapturedEvent {
     /// Returns the backtrace that is not kept. It is the user's: drop it while no lock is held.
     pub(crate) fn merge(&mut self, mut other: Self) -> Option<Arc<dyn Backtrace>> {
         if self.stack.is_empty() {
-            self.stack = other.stack;
+            (self.stack, self.detail) = (other.stack, other.detail);
         }
         let given = other.backtrace.take();
         let lost = if self.backtrace.is_none() { std::mem::replace(&mut self.backtrace, given) } else { given };
@@ -190,6 +229,7 @@ mod tests {
             mechanism: if handled { "generic" } else { "panic" },
             handled,
             stack: CallStack::default(),
+            detail: None,
             backtrace: None,
             at_once: false,
             span: SpanId::new(),

@@ -9,6 +9,8 @@ use crate::unwind;
 
 /// Causes beyond this limit are left out: a chain may be endless or a circle.
 const CAUSES_LIMIT: usize = 10;
+/// The mechanism of panics.
+pub(super) const PANIC: &str = "panic";
 /// The length of a message that Sentry keeps, in bytes.
 const MESSAGE_LIMIT: usize = 8 * 1024;
 
@@ -37,11 +39,6 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> V
     chain
 }
 
-/// Returns a panic as a chain of one entry.
-pub(crate) fn panic(message: &str) -> Vec<Exception> {
-    vec![Exception { kind: Some("panic".to_owned()), value: Some(message.to_owned()), ..Exception::default() }]
-}
-
 /// Returns a text that stands for an error, as a chain of one entry.
 pub(crate) fn text_alone(text: &str) -> Vec<Exception> {
     vec![Exception { kind: Some("Error".to_owned()), value: Some(text.to_owned()), ..Exception::default() }]
@@ -60,6 +57,7 @@ pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
                 exception_id: Some(id),
                 parent_id: Some(id - 1),
                 source: Some("source()".to_owned()),
+                ..Mechanism::default()
             },
         });
     }
@@ -67,7 +65,7 @@ pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
 
 /// Returns the level of an event from the mechanism that caught its failure.
 pub(crate) fn level(mechanism: &str) -> Level {
-    if mechanism == "panic" { Level::Fatal } else { Level::Error }
+    if mechanism == PANIC { Level::Fatal } else { Level::Error }
 }
 
 fn message(error: &dyn Error) -> String {

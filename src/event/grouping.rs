@@ -1,81 +1,217 @@
-//! The default fingerprint of an error: its types and the function it was captured in.
+//! The default fingerprint: which events the server shows as one issue.
 //!
-//! Messages contain ids and times, and line numbers move with every release, so neither is used.
-//! The message is used only if the type says nothing (`anyhow!("…")`).
+//! It consists of what every build knows: types, places and callsites that the compiler writes into
+//! the program, routes and the names of jobs. Texts hold ids, so they do not count. Frames differ
+//! between builds, so they do not count either, except those that an error itself carries.
 
-use crate::protocol::{Exception, Frame};
+use super::in_app::{self, FrameSettings};
+use super::location::portable;
+use super::{CapturedEvent, CodeLocation};
+use crate::protocol::{Exception, Frame, Stacktrace};
+use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 
-/// Returns the fingerprint of a chain (outermost first) that was captured in `transaction`.
+/// Returns the fingerprint of an event.
 ///
-/// Returns `None` if the chain has no in-app frame; the server then groups the event itself.
-pub(crate) fn fingerprint(chain: &[Exception], transaction: &str) -> Option<Vec<String>> {
-    let outermost = chain.first()?;
-    let frames = &outermost.stacktrace.as_ref()?.frames;
-    let place = frames.iter().rev().find(|frame| frame.in_app == Some(true))?;
-    let mut parts: Vec<String> = chain.iter().filter_map(|exception| exception.kind.clone()).collect();
-    if chain.iter().all(|exception| exception.module.is_none() && exception.kind.as_deref() == Some("Error")) {
-        parts.extend(outermost.value.clone());
+/// `chain` has the outermost error first. `origin` is the function that made the error, if the
+/// error knows it. `route` is the route of the request or the name of the job, or empty.
+///
+/// An empty fingerprint leaves the grouping to the server.
+pub(crate) fn fingerprint(
+    captured: &CapturedEvent,
+    chain: &[Exception],
+    origin: Option<String>,
+    route: &str,
+    settings: &FrameSettings,
+) -> Vec<String> {
+    let mut parts = Parts(Vec::new());
+    let is_own = |place: &&CodeLocation| settings.is_in_app(None, Some(&place.file));
+    let own_place = captured.stack.location.as_ref().filter(is_own).map(ToString::to_string);
+    if captured.is_panic() {
+        parts.panic(captured, chain, own_place, route);
+    } else if captured.is_returned() {
+        parts.types(chain);
+        parts.push(route);
+    } else if !chain.is_empty() {
+        parts.types(chain);
+        parts.push(captured.detail.as_deref().unwrap_or_default());
+        match origin {
+            Some(function) => parts.push(&function),
+            None => parts.reported_at(captured, own_place, route),
+        }
+    } else if let Some(log) = &captured.log {
+        parts.callsite(log);
+        parts.push(route);
+    } else if captured.follows_name {
+        parts.push(route);
+        parts.push(captured.message.as_deref().unwrap_or_default());
+    } else if let Some(place) = own_place {
+        parts.push("message");
+        parts.push(&place);
     }
-    parts.push(if is_funnel(place) { transaction.to_owned() } else { name(place) });
-    Some(parts)
+    parts.0
 }
 
-/// Whether errors of the whole application pass through here: the place does not identify them.
-fn is_funnel(place: &Frame) -> bool {
-    let function = place.function.as_deref().unwrap_or_default();
-    ["into_response", "from", "into"].iter().any(|name| function.ends_with(&format!("::{name}")))
+struct Parts(Vec<String>);
+
+impl Parts {
+    fn push(&mut self, part: &str) {
+        if !part.is_empty() {
+            self.0.push(part.to_owned());
+        }
+    }
+
+    /// The place of a panic is known, unless our hook did not see it.
+    fn panic(&mut self, captured: &CapturedEvent, chain: &[Exception], own_place: Option<String>, route: &str) {
+        self.push("panic");
+        match (own_place, &captured.stack.location) {
+            (Some(place), _) => return self.push(&place),
+            // A library panics for many reasons at one place.
+            (None, Some(place)) => self.push(&place.to_string()),
+            (None, None) => self.types(chain.get(1..).unwrap_or_default()),
+        }
+        self.push(route);
+    }
+
+    /// The place at which an error was captured or logged.
+    fn reported_at(&mut self, captured: &CapturedEvent, own_place: Option<String>, route: &str) {
+        if let Some(place) = own_place {
+            self.push(&place);
+            // An error of a response mostly passes through one place: `IntoResponse` or `From`.
+            if captured.is_explicit() {
+                return;
+            }
+        } else if let Some(log) = &captured.log {
+            self.callsite(log);
+        }
+        self.push(route);
+    }
+
+    fn types(&mut self, chain: &[Exception]) {
+        for exception in chain {
+            let kind = exception.kind.as_deref().unwrap_or_default();
+            // The kind of `shop::cart::Error` is `cart::Error`: the module is in it already.
+            let module = exception.module.as_deref().filter(|_| !kind.contains("::"));
+            match module {
+                Some(module) => self.0.push([module, "::", kind].concat()),
+                None => self.push(kind),
+            }
+        }
+    }
+
+    /// The target, file and line of a log.
+    fn callsite(&mut self, log: &LogRecord) {
+        let metadata = log.metadata;
+        // Events of the `log` crate share one callsite, and have their own in fields.
+        let given = if metadata.target() == "log" { OfLogCrate::read(log) } else { OfLogCrate::default() };
+        let file = given.file.or_else(|| metadata.file()).map(portable).unwrap_or_default();
+        let line = given.line.or_else(|| metadata.line().map(u64::from));
+        self.push(given.target.unwrap_or_else(|| metadata.target()));
+        match line {
+            Some(line) => self.push(&format!("{file}:{line}")),
+            None => self.push(metadata.name()),
+        }
+    }
 }
 
-fn name(place: &Frame) -> String {
-    let function = place.function.as_deref().or(place.filename.as_deref()).unwrap_or_default();
+/// The callsite of an event of the `log` crate, as `tracing-log` records it.
+#[derive(Default)]
+struct OfLogCrate<'a> {
+    target: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u64>,
+}
+
+impl<'a> OfLogCrate<'a> {
+    fn read(log: &'a LogRecord) -> Self {
+        let mut callsite = Self::default();
+        for (key, value) in FieldReader::new(&log.fields) {
+            let Key::Index(index) = key else { continue };
+            let Some(field) = log.metadata.fields().iter().nth(index.into()) else { continue };
+            match (field.name(), value) {
+                ("log.target", FieldValue::Text(target)) => callsite.target = Some(target),
+                ("log.file", FieldValue::Text(file)) => callsite.file = Some(file),
+                ("log.line", FieldValue::U64(line)) => callsite.line = Some(line),
+                _ => {}
+            }
+        }
+        callsite
+    }
+}
+
+/// Returns the innermost function of the application's own in a trace that an error carries.
+///
+/// Frames outside the request's or job's work do not say what failed: nor does `main`.
+pub(crate) fn origin(trace: &Stacktrace) -> Option<String> {
+    let frames = trace.frames.iter().rev();
+    let mut work = frames.take_while(|frame| !frame.function.as_deref().is_some_and(in_app::is_around_work));
+    let is_own = |frame: &&Frame| frame.in_app == Some(true) && !frame.function.as_deref().is_some_and(in_app::is_main);
+    work.find(is_own).map(name)
+}
+
+fn name(frame: &Frame) -> String {
     // The compiler numbers closures by their order in the function: `{{closure}}`, `{{closure}}#1`.
-    function.split("::{{closure}}").next().unwrap_or(function).to_owned()
+    let function = frame.function.as_deref().and_then(|function| function.split("::{").next()).unwrap_or_default();
+    if !function.is_empty() && !function.starts_with('{') {
+        return function.to_owned();
+    }
+    let file = frame.filename.as_deref().unwrap_or_default();
+    frame.lineno.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Stacktrace;
+    use crate::event::CallStack;
 
-    fn error(kind: &str, value: &str, function: &str) -> Exception {
-        let frame = |function: &str, in_app| Frame { function: Some(function.to_owned()), in_app: Some(in_app), ..Frame::default() };
-        let frames = vec![frame("shop::main", true), frame(function, true), frame("core::ops::function::FnOnce::call_once", false)];
-        Exception {
-            kind: Some(kind.to_owned()),
-            value: Some(value.to_owned()),
-            stacktrace: Some(Stacktrace { frames }),
-            ..Exception::default()
+    fn frame(function: &str, in_app: bool) -> Frame {
+        Frame { function: Some(function.to_owned()), in_app: Some(in_app), ..Frame::default() }
+    }
+
+    /// The origin of a trace whose innermost frame comes first.
+    fn origin_of(functions: &[(&str, bool)]) -> Option<String> {
+        origin(&Stacktrace { frames: functions.iter().rev().map(|(function, in_app)| frame(function, *in_app)).collect() })
+    }
+
+    #[test]
+    fn the_origin_is_the_innermost_own_function_inside_the_work() {
+        type Row = (&'static [(&'static str, bool)], Option<&'static str>);
+        let rows: [Row; 7] = [
+            (&[("core::ops::call", false), ("shop::load::{{closure}}", true), ("shop::show", true)], Some("shop::load")),
+            (&[("shop::load::{closure#0}", true)], Some("shop::load")),
+            (&[("sqlx::query", false), ("<F as axum::handler::Handler<T,S>>::call", false), ("shop::auth", true)], None),
+            (
+                &[("sqlx::query", false), ("<tower_sentry::incoming::future::ResponseFuture<F> as X>::poll", false), ("shop::run", true)],
+                None,
+            ),
+            (
+                &[("sqlx::query", false), ("<tower_sentry::scope::span::Spanned<F> as X>::poll", false), ("shop::load", true)],
+                Some("shop::load"),
+            ),
+            (&[("std::fs::read", false), ("shop::main::{{closure}}", true)], None),
+            (&[], None),
+        ];
+
+        for (functions, expected) in rows {
+            assert_eq!(origin_of(functions).as_deref(), expected, "{functions:?}");
         }
     }
 
-    fn of(kind: &str, value: &str, function: &str, transaction: &str) -> Option<Vec<String>> {
-        fingerprint(&[error(kind, value, function)], transaction)
+    #[test]
+    fn a_panic_in_a_library_is_known_by_its_place_and_the_route() {
+        let of = |file: &'static str| {
+            let place = CodeLocation { file: file.into(), line: 7, column: 9 };
+            let captured = CapturedEvent::panic(&"no room", CallStack { location: Some(place), ..CallStack::default() });
+            fingerprint(&captured, &captured.exceptions, None, "GET /", &FrameSettings::default())
+        };
+
+        assert_eq!(of("/root/.cargo/registry/src/crates/bytes-1.9.0/src/lib.rs"), ["panic", "bytes-1.9.0/src/lib.rs:7:9", "GET /"]);
+        assert_eq!(of("src/cart.rs"), ["panic", "src/cart.rs:7:9"]);
     }
 
     #[test]
-    fn what_and_where_count_and_the_message_does_not() {
-        let order = of("OrderError", "order 7", "shop::order::{{closure}}", "GET /orders/{id}");
+    fn a_frame_without_a_useful_name_is_known_by_its_line() {
+        let frame = Frame { filename: Some("src/main.rs".to_owned()), lineno: Some(7), ..frame("{async_fn#0}", true) };
 
-        assert_eq!(order, Some(vec!["OrderError".to_owned(), "shop::order".to_owned()]));
-        assert_eq!(order, of("OrderError", "order 8", "shop::order::{{closure}}", "POST /orders"));
-        assert_ne!(order, of("OrderError", "order 7", "shop::cart", "GET /orders/{id}"));
-        assert_ne!(order, of("CartError", "order 7", "shop::order", "GET /orders/{id}"));
-    }
-
-    #[test]
-    fn texts_count_where_there_is_no_type() {
-        assert_ne!(of("Error", "no row", "shop::order", "GET /"), of("Error", "timeout", "shop::order", "GET /"));
-        // A user's type that is named `Error` has a module, so its message is not used.
-        let typed =
-            |value: &str| fingerprint(&[Exception { module: Some("shop".to_owned()), ..error("Error", value, "shop::order") }], "GET /");
-        assert_eq!(typed("no row"), typed("timeout"));
-    }
-
-    #[test]
-    fn errors_that_come_through_one_place_go_by_their_route() {
-        let funnel = "<shop::AppError as axum_core::response::into_response::IntoResponse>::into_response";
-
-        assert_ne!(of("AppError", "a", funnel, "GET /a"), of("AppError", "a", funnel, "GET /b"));
-        assert_eq!(fingerprint(&[Exception::default()], "GET /"), None);
+        assert_eq!(name(&frame), "src/main.rs:7");
     }
 }

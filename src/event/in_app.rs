@@ -182,9 +182,17 @@ pub(super) fn is_thread_start(function: &str) -> bool {
     function.starts_with("std::sys::backtrace::__rust_begin_short_backtrace") || function.starts_with("__rust_begin_short_backtrace")
 }
 
-/// Whether the function is the start of a program.
+/// Whether the function runs a request's or job's work: what is further out is not part of it.
+pub(super) fn is_around_work(function: &str) -> bool {
+    const FUNCTIONS: [&str; 3] = ["axum::", "F as axum::", "tokio::runtime::"];
+    let plain = function.trim_start_matches('<');
+    is_layer(function) || FUNCTIONS.iter().any(|start| plain.starts_with(start))
+}
+
+/// Whether the function is the start of a program, also an asynchronous one.
 pub(super) fn is_main(function: &str) -> bool {
-    function.ends_with("::main")
+    let plain = function.split("::{").next().unwrap_or(function);
+    plain == "main" || plain.ends_with("::main")
 }
 
 #[cfg(test)]

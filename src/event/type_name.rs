@@ -34,6 +34,34 @@ pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
     if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { "Error".to_owned() }
 }
 
+/// Returns the variant of an enum, as a derived `Debug` prints it. `name` is the name of the type.
+///
+/// A text that an own `Debug` prints is not one: `no user jane`.
+pub(crate) fn variant(error: &(dyn std::error::Error + 'static), name: &str) -> Option<String> {
+    let mut debug = Derived { name: Identifier(String::new()), is_derived: true };
+    let _ = unwind::catch(|| write!(debug, "{error:?}"));
+    let Derived { name: Identifier(variant), is_derived } = debug;
+    let is_type = name.split('<').next().is_some_and(|name| name == variant || name.ends_with(&format!("::{variant}")));
+    (is_derived && !is_type && variant.starts_with(char::is_uppercase)).then_some(variant)
+}
+
+/// Reads the identifier before `(`, ` {` or the end.
+struct Derived {
+    name: Identifier,
+    is_derived: bool,
+}
+
+impl fmt::Write for Derived {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.name.write_str(text).is_ok() {
+            return Ok(());
+        }
+        let rest = text.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_');
+        self.is_derived = rest.starts_with('(') || rest.starts_with(" {");
+        Err(fmt::Error)
+    }
+}
+
 struct Identifier(String);
 
 impl fmt::Write for Identifier {
@@ -73,6 +101,51 @@ mod tests {
         assert_eq!(of_debug(&*Box::<dyn std::error::Error + Send + Sync>::from(anyhow::anyhow!("row 500 is corrupt"))), "Error");
         assert_eq!(of_debug(&*Box::<dyn std::error::Error>::from("text")), "Error");
         assert_eq!(of_debug(&ByPath), "reqwest::Error");
+    }
+
+    #[test]
+    fn the_variant_is_read_from_a_derived_debug_only() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "only `Debug` reads the fields")]
+        enum Shown {
+            Plain,
+            Tuple(u8),
+            Fields { id: u8 },
+        }
+        struct Text(&'static str);
+        impl fmt::Debug for Text {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        #[derive(Debug)]
+        struct Any<T>(T);
+        impl<T: fmt::Debug> fmt::Display for Any<T> {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Ok(())
+            }
+        }
+        impl<T: fmt::Debug> std::error::Error for Any<T> {}
+        struct Bare<T>(T);
+        impl<T: fmt::Debug> fmt::Debug for Bare<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+        impl<T> fmt::Display for Bare<T> {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Ok(())
+            }
+        }
+        impl<T: fmt::Debug> std::error::Error for Bare<T> {}
+
+        assert_eq!(variant(&Bare(Shown::Plain), "Shown").as_deref(), Some("Plain"));
+        assert_eq!(variant(&Bare(Shown::Tuple(7)), "Shown").as_deref(), Some("Tuple"));
+        assert_eq!(variant(&Bare(Shown::Fields { id: 7 }), "Shown").as_deref(), Some("Fields"));
+        assert_eq!(variant(&Any(7), "Any<u8>"), None, "a struct has the name of its type");
+        assert_eq!(variant(&Bare(Text("Jane is unknown")), "Bare"), None);
+        assert_eq!(variant(&Bare(Text("Jane-7")), "Bare"), None);
+        assert_eq!(variant(&Bare(Text("no user jane")), "Bare"), None);
     }
 
     /// Prints itself as `reqwest` prints its errors.

@@ -197,9 +197,9 @@ impl Pipeline {
             return Err(DiscardReason::EventProcessor);
         }
         let name = payload::name(&event.scope);
-        let Resolved { exceptions, images, fingerprint } = resolve(event, &name, &self.facts);
-        let fingerprint = fingerprint.as_deref().filter(|_| self.facts.default_fingerprint).unwrap_or_default();
-        let payload = EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint, facts: &self.facts };
+        let Resolved { exceptions, images, fingerprint } = resolve(event, &self.facts);
+        let payload =
+            EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint: &fingerprint, facts: &self.facts };
         let header =
             HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
@@ -368,15 +368,18 @@ struct Resolved {
     /// frames.
     exceptions: Vec<Exception>,
     images: DebugMeta,
-    fingerprint: Option<Vec<String>>,
+    fingerprint: Vec<String>,
 }
 
-fn resolve(event: &mut EventRecord, name: &str, facts: &Facts) -> Resolved {
+fn resolve(event: &mut EventRecord, facts: &Facts) -> Resolved {
     let captured = &mut event.captured;
+    let mut origin = None;
     let mut chain = std::mem::take(&mut captured.exceptions);
     event::mechanisms(&mut chain, captured.mechanism, captured.handled);
-    let mut untrimmed = None;
     if let Some(outermost) = chain.first_mut() {
+        if let (Some(mechanism), Some((name, value))) = (&mut outermost.mechanism, captured.mechanism_data()) {
+            mechanism.data.insert(name.to_owned(), value.into());
+        }
         // The backtrace inside an error shows where the error was created; ours shows where it was
         // captured.
         let backtrace = captured.backtrace.take();
@@ -385,20 +388,23 @@ fn resolve(event: &mut EventRecord, name: &str, facts: &Facts) -> Resolved {
         let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
         // This may be the last handle to a user's error, whose `drop` may panic.
         let _ = unwind::catch(|| drop(backtrace));
+        let is_of_error = inside.is_some();
         if let Some(frames) = inside.or_else(|| ResolvedFrames::of_stack(&captured.stack, &facts.frames)) {
             let (mut work, mut all) = frames.into_traces(&facts.frames);
             if is_trustworthy && facts.include_source_context {
                 event::source::add(all.as_mut().unwrap_or(&mut work));
             }
-            outermost.stacktrace = Some(work);
-            untrimmed = all;
+            if is_of_error {
+                origin = event::origin(&work);
+            }
+            outermost.stacktrace = Some(all.unwrap_or(work));
         }
     }
-    // Frames outside the application's work do not say what failed.
-    let fingerprint = event::fingerprint(&chain, name);
-    if let Some(outermost) = chain.first_mut() {
-        outermost.stacktrace = untrimmed.or_else(|| outermost.stacktrace.take());
-    }
+    let fingerprint = if facts.default_fingerprint {
+        event::fingerprint(captured, &chain, origin, &payload::route(&event.scope), &facts.frames)
+    } else {
+        Vec::new()
+    };
     chain.reverse();
     let images = DebugMeta { images: event::images::of(&chain) };
     Resolved { exceptions: chain, images, fingerprint }

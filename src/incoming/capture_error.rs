@@ -1,5 +1,6 @@
 //! An error that travels to the layer in the extensions of a response.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -49,6 +50,7 @@ struct CapturedError {
     event_id: EventId,
     chain: Vec<Exception>,
     stack: CallStack,
+    detail: Option<Cow<'static, str>>,
     /// The error itself, if it holds a stack trace.
     backtrace: Option<Arc<dyn Backtrace>>,
 }
@@ -57,7 +59,8 @@ impl CaptureError {
     /// Copies the error's chain and the calling stack; the error itself is not kept.
     #[track_caller]
     pub fn new<E: Error + Send + Sync + 'static>(error: E) -> Self {
-        Self::read(&error, Some(std::any::type_name::<E>()), None)
+        let type_name = std::any::type_name::<E>();
+        Self::read(&error, Some(type_name), None, || event::variant(&error, type_name).map(Cow::Owned))
     }
 
     /// Like [`new`](Self::new), for an error whose type is not known, such as a boxed one.
@@ -66,11 +69,17 @@ impl CaptureError {
     #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
     #[track_caller]
     pub fn from_boxed(error: Box<dyn Error + Send + Sync>) -> Self {
-        Self::read(&*error, None, None)
+        Self::read(&*error, None, None, || None)
     }
 
+    /// `detail` is what the type leaves open.
     #[track_caller]
-    fn read(error: &(dyn Error + 'static), type_name: Option<&str>, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
+    fn read(
+        error: &(dyn Error + 'static),
+        type_name: Option<&str>,
+        backtrace: Option<Arc<dyn Backtrace>>,
+        detail: impl FnOnce() -> Option<Cow<'static, str>>,
+    ) -> Self {
         // While monitoring is off, nothing is read.
         let stack = call_stack(Some(Location::caller().into()));
         let is_heard = stack.is_some();
@@ -80,7 +89,9 @@ impl CaptureError {
         // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain, entered.active())).unwrap_or_else(EventId::new);
         let event_id = if is_heard { announced() } else { EventId::nil() };
-        Self { inner: Arc::new(CapturedError { event_id, chain, stack, backtrace, is_reported: AtomicBool::new(false) }) }
+        let detail = if is_heard { detail() } else { None };
+        let is_reported = AtomicBool::new(false);
+        Self { inner: Arc::new(CapturedError { is_reported, event_id, chain, stack, detail, backtrace }) }
     }
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
@@ -92,9 +103,10 @@ impl CaptureError {
     }
 
     pub(super) fn into_captured(self) -> CapturedEvent {
-        let CapturedError { event_id, chain, stack, backtrace, is_reported } = &*self.inner;
+        let CapturedError { event_id, chain, stack, detail, backtrace, is_reported } = &*self.inner;
         let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
-        CapturedEvent::response(event_id, chain.clone(), stack.clone(), backtrace.clone())
+        let detail = detail.clone();
+        CapturedEvent { detail, ..CapturedEvent::response(event_id, chain.clone(), stack.clone(), backtrace.clone()) }
     }
 }
 
@@ -139,7 +151,9 @@ impl From<anyhow::Error> for CaptureError {
         }
         let held = Arc::new(Anyhow(error));
         let error: &(dyn Error + 'static) = held.0.as_ref();
-        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>))
+        // A literal is a text of the program: `anyhow!("no stock")`, `.context("no stock")`.
+        let literal = || held.0.downcast_ref::<&'static str>().copied().map(Cow::Borrowed);
+        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>), literal)
     }
 }
 
@@ -166,7 +180,8 @@ impl From<eyre::Report> for CaptureError {
         }
         let held = Arc::new(Eyre(report));
         let error: &(dyn Error + 'static) = held.0.as_ref();
-        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>))
+        let literal = || held.0.downcast_ref::<&'static str>().copied().map(Cow::Borrowed);
+        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>), literal)
     }
 }
 

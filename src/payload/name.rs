@@ -17,6 +17,15 @@ pub(crate) fn name(record: &Record) -> String {
     request_name(&record.str(record.request.method), name.as_deref())
 }
 
+/// Returns the route of a request, also if the application has named the transaction: that name may
+/// hold an id. Without a route it is the name.
+pub(crate) fn route(record: &Record) -> String {
+    match record.route.filter(|_| record.has_request && record.inner_name.is_none()) {
+        Some(route) => request_name(&record.str(record.request.method), Some(&record.str(route))),
+        None => name(record),
+    }
+}
+
 /// Returns the name of a request by its route, or the one for requests without a known route.
 pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
     // A client can invent methods, but the number of names must stay small. So unknown methods

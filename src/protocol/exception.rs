@@ -71,6 +71,9 @@ pub struct Mechanism {
     /// How the parent refers to this error: `source()`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Further facts about how the error was caught.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
 }
 
 /// A stack trace, with the outermost caller first.

@@ -6,6 +6,7 @@ use super::current;
 use super::finish::Ending;
 use super::state::LiveScope;
 use crate::record::Parent;
+use crate::unwind::{self, Unwinding};
 
 /// Makes a scope current in each poll of its work, and ends the work once.
 ///
@@ -48,7 +49,7 @@ impl Active {
             return work();
         }
         self.is_inside = true;
-        let result = current::visit(&mut self.scope, self.span, work);
+        let result = self.watch(work);
         self.is_inside = false;
         result
     }
@@ -59,8 +60,27 @@ impl Active {
             return end();
         }
         let has_unwound = std::mem::replace(&mut self.is_inside, true);
-        current::visit(&mut self.scope, self.span, end);
+        self.watch(end);
         self.is_inside = has_unwound;
+    }
+
+    /// Runs code inside the scope, and reports its panic if the panic hook did not.
+    #[inline]
+    fn watch<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        match unwind::watch(|| current::visit(&mut self.scope, self.span, work)) {
+            Ok(result) => result,
+            Err(unwinding) => self.unwound(unwinding),
+        }
+    }
+
+    #[cold]
+    fn unwound(&self, unwinding: Unwinding) -> ! {
+        if let Some(scope) = &self.scope
+            && let Some(payload) = unwinding.unreported()
+        {
+            scope.capture_resumed_panic(payload, self.span.unwrap_or(Parent::Root));
+        }
+        unwinding.resume()
     }
 
     /// Whether the work's code panicked: it is dropped before that code returned.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use super::current;
 use super::handle::Scope;
 use super::nested;
 use super::state::{Announcement, LiveScope, Phase, ScopeState};
@@ -11,6 +12,7 @@ use crate::event::{CallStack, CapturedEvent, ChainMessages, EventRecord, Reporte
 use crate::exporter::Item;
 use crate::protocol::{EventId, Exception, Level};
 use crate::record::Parent;
+use crate::unwind::{self, Payload};
 
 /// At most this many errors of a request wait for the response head; further ones are sent at once.
 const PARKED_LIMIT: usize = 8;
@@ -26,6 +28,9 @@ impl LiveScope {
         let mut state = self.lock();
         state.has_failed |= is_failure;
         state.has_crashed |= is_failure && !captured.handled;
+        if let Some(panic) = captured.exceptions.first().filter(|_| captured.is_panic()) {
+            state.panic.clone_from(&panic.value);
+        }
         // The event contains the span's id, so the span's slot must not be reused at the span
         // limit.
         state.transaction.record.hold(span);
@@ -78,6 +83,21 @@ impl LiveScope {
         let known = state.reported.iter().rev().find(|(failure, _)| failure.is(&captured.exceptions)).map(|(_, id)| *id);
         drop(state);
         known.unwrap_or_else(|| self.capture(captured, Parent::Root))
+    }
+
+    /// Captures a panic that leaves the work, and that the panic hook did not see.
+    ///
+    /// A panic of a bound task was reported there, and may go on here: `resume_unwind`.
+    pub(crate) fn capture_resumed_panic(&self, payload: &Payload, span: Parent) {
+        if !self.client.settings().is_some_and(|settings| settings.panic_hook) {
+            return;
+        }
+        let captured = CapturedEvent::resumed_panic(payload);
+        let text = captured.exceptions.first().and_then(|panic| panic.value.as_deref());
+        let is_reported = text.is_some() && self.lock().panic.as_deref() == text;
+        if !is_reported {
+            self.capture(captured, span);
+        }
     }
 
     /// The id that a failure's event will have, for a caller that needs it before the capture.
@@ -201,6 +221,7 @@ pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
 ///
 /// tower_sentry::capture_message(Level::Warning, "unusual activity");
 /// ```
+#[track_caller]
 pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
     Scope::current().capture_message(level, message)
 }
@@ -211,6 +232,10 @@ pub(crate) fn capture_outside(client: Client, captured: CapturedEvent) {
 }
 
 /// Captures a panic in the current scope, or in a detached scope outside any request.
-pub(crate) fn capture_panic(message: &str, stack: CallStack) {
-    Scope::current().capture(CapturedEvent::panic(message, stack));
+pub(crate) fn capture_panic(payload: &Payload, stack: CallStack) {
+    if !current::is_set() {
+        unwind::mark_reported_outside(payload);
+    }
+    unwind::mark_reported(payload);
+    Scope::current().capture(CapturedEvent::panic(payload, stack));
 }

@@ -10,9 +10,10 @@ use super::current;
 use super::nested::{self, Nested};
 use super::state::LiveScope;
 use crate::client::{Settings, default_client};
-use crate::event::CapturedEvent;
+use crate::event::{CallStack, CapturedEvent};
 use crate::protocol::{EventId, Level, TraceId};
 use crate::record::Parent;
+use crate::unwind::{self, Unwinding};
 
 /// A handle to the scope of a request or job: cheap to clone, usable from any thread.
 ///
@@ -96,16 +97,31 @@ impl Scope {
     }
 
     /// Captures a message. See [`capture_message`](crate::capture_message).
+    #[track_caller]
     pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
-        self.capture(CapturedEvent::message(level, message.into()))
+        let stack = CallStack::at(Location::caller());
+        self.capture(CapturedEvent { stack, ..CapturedEvent::message(level, message.into()) })
     }
 
     /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.shared {
-            Some(shared) => current::enter(shared, Some(self.span), || nested::enter(self.nested.clone(), work)),
+            Some(shared) => {
+                let work = || current::enter(shared, Some(self.span), || nested::enter(self.nested.clone(), work));
+                unwind::watch(work).unwrap_or_else(|unwinding| self.unwound(unwinding))
+            }
             None => work(),
         }
+    }
+
+    #[cold]
+    fn unwound(&self, unwinding: Unwinding) -> ! {
+        if let Some(payload) = unwinding.unreported()
+            && self.settings().is_some_and(|settings| settings.panic_hook)
+        {
+            self.capture(CapturedEvent::resumed_panic(payload));
+        }
+        unwinding.resume()
     }
 
     /// Runs `work` with a nested scope that begins as a copy of this one.

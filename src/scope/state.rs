@@ -37,10 +37,12 @@ pub(crate) struct ScopeState {
     pub(super) parked_inside: Vec<(EventId, u32)>,
     /// Nanoseconds that requests inside this one have blocked the thread in the current poll.
     pub(super) blocked_inside: u64,
-    /// Whether an error was captured or code panicked.
+    /// Whether an event of level error was captured, or code panicked.
     pub(super) has_failed: bool,
     /// Whether code panicked, even if the panic was caught, or a job returned an error.
     pub(super) has_crashed: bool,
+    /// The text of the latest panic that was captured.
+    pub(super) panic: Option<String>,
     /// Event ids that were handed out before the capture.
     pub(super) announced: Vec<Announcement>,
     /// The latest failures a job has captured: the error it returns may be one of them.
@@ -143,6 +145,7 @@ impl LiveScope {
             state.blocked_inside = 0;
             state.has_failed = false;
             state.has_crashed = false;
+            state.panic = None;
             state.first_error = None;
             state.announced.clear();
         }
@@ -176,6 +179,7 @@ impl LiveScope {
             blocked_inside: 0,
             has_failed: false,
             has_crashed: false,
+            panic: None,
             announced: Vec::new(),
             first_error: None,
         };
@@ -200,6 +204,11 @@ impl LiveScope {
                 spare.push(scope);
             }
         });
+    }
+
+    /// Whether a panic of its work was captured, or passed through it.
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.lock().has_crashed
     }
 
     pub(crate) fn kind(&self) -> ScopeKind {

@@ -9,11 +9,12 @@ use tracing::field::{Field, Visit};
 use crate::event::{self, CapturedEvent};
 use crate::protocol::Exception;
 use crate::record::LogRecord;
+use crate::scope::current;
 
 /// tower-http's `TraceLayer` logs every failed response, which our layer sees itself.
-///
-/// Its `CatchPanicLayer` logs every panic, which the panic hook sees.
-const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_panic"];
+const OF_RESPONSES: &str = "tower_http::trace";
+/// Its `CatchPanicLayer` logs every panic, which the panic hook sees unless another hook replaced it.
+const OF_PANICS: &str = "tower_http::catch_panic";
 
 /// Returns the capture for an event of level ERROR, or `None` if the event only repeats a failure
 /// we see elsewhere.
@@ -21,12 +22,20 @@ const KNOWN_OTHERWISE: [&str; 2] = ["tower_http::trace", "tower_http::catch_pani
 /// `fields` holds the event's fields in the encoding of the record.
 pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<CapturedEvent> {
     let metadata = event.metadata();
-    if KNOWN_OTHERWISE.iter().any(|target| metadata.target().starts_with(target)) {
+    let is_of = |target: &str| metadata.target().starts_with(target);
+    if is_of(OF_RESPONSES) || (is_of(OF_PANICS) && is_panic_known()) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
     Some(CapturedEvent::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
+}
+
+/// Whether the panic that a layer caught is an event, or will be one.
+///
+/// Outside the scope, the panic has passed our layer, which reports it.
+fn is_panic_known() -> bool {
+    current::with(|entered| entered.scope.has_crashed()).unwrap_or(true)
 }
 
 /// The fields that describe the error.

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower_sentry::{CaptureError, Client, Level, SentryLayer};
 
 use crate::support::{self, Relay, in_child};
@@ -92,44 +92,6 @@ fn frames_have_the_code_around_them_and_their_binary() {
     let build_id = notes.split("Build ID: ").nth(1).unwrap().split_whitespace().next().unwrap();
     assert_eq!(image["code_id"], build_id);
     assert_eq!(image["type"], "elf");
-}
-
-#[test]
-fn errors_group_by_what_and_where() {
-    if in_child("error_details::errors_group_by_what_and_where", &[]) {
-        return;
-    }
-    std::panic::set_hook(Box::new(|_| {}));
-    async fn crash(number: u32) -> StatusCode {
-        tokio::task::yield_now().await;
-        panic!("shelf {number} is empty")
-    }
-    fn anyhow(text: &'static str) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::from_boxed(anyhow::anyhow!(text).into())).into_response()
-    }
-    let by_hand = || async {
-        tower_sentry::Scope::current().set_fingerprint(["orders"]);
-        fail(9)
-    };
-    let relay = Relay::start();
-    let app = Router::new()
-        .route("/a", get(|| async { fail(1) }))
-        .route("/b", get(|| async { fail(2) }))
-        .route("/c", get(|| async { crash(1).await }))
-        .route("/d", get(|| async { crash(2).await }))
-        .route("/e", get(|| async { anyhow("no such row") }))
-        .route("/f", get(|| async { anyhow("timed out") }))
-        .route("/g", get(by_hand))
-        .layer(tower_http::catch_panic::CatchPanicLayer::new());
-    let events = events(app, support::config(&relay).panic_hook(true), &relay, &["/a", "/b", "/c", "/d", "/e", "/f", "/g"]);
-
-    let fingerprints: Vec<_> = events.iter().map(|event| event["fingerprint"].clone()).collect();
-    assert_eq!(fingerprints[0], json!(["OrderError", "it::error_details::fail"]));
-    assert_eq!(fingerprints[0], fingerprints[1], "the number is in the message only");
-    assert_eq!(fingerprints[2], json!(["panic", "it::error_details::errors_group_by_what_and_where::crash"]));
-    assert_eq!(fingerprints[2], fingerprints[3]);
-    assert_ne!(fingerprints[4], fingerprints[5], "two texts are two errors");
-    assert_eq!(fingerprints[6], json!(["orders"]));
 }
 
 #[test]

@@ -260,8 +260,7 @@ fn a_panic_of_code_that_we_call_is_not_a_crash_and_hides_none() {
         let mut seen: Vec<_> =
             relay.events().iter().map(|event| event["exception"]["values"][0]["value"].as_str().unwrap().to_owned()).collect();
         seen.sort_unstable();
-        assert_eq!(seen[0], "<the error's Display panicked>");
-        assert_eq!((seen[1].as_str(), seen.len()), ("the shelf is empty", 2), "{seen:?}");
+        assert_eq!(seen, ["<the error's Display panicked>", "the shelf is empty"]);
     });
 }
 

@@ -75,6 +75,8 @@ mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod frames;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod grouping;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod grpc;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod html;
@@ -90,6 +92,8 @@ mod kit;
 mod middleware;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod moments;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod panic_hooks;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod panics;
 #[cfg(all(feature = "axum", feature = "test"))]

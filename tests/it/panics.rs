@@ -28,37 +28,98 @@ fn crash(work: impl FnOnce() + std::panic::UnwindSafe) {
     assert!(std::panic::catch_unwind(work).is_err());
 }
 
-/// The texts of the panics that arrived.
-fn panics(relay: &Relay) -> Vec<String> {
-    let value = |event: &Value| event["exception"]["values"][0]["value"].as_str().map(str::to_owned);
-    relay.events().iter().filter_map(value).collect()
+/// The outermost error of an event.
+fn last(event: &Value) -> &Value {
+    event["exception"]["values"].as_array().and_then(|values| values.last()).unwrap_or(&Value::Null)
 }
 
+/// The texts of the panics that arrived.
+fn panics(relay: &Relay) -> Vec<String> {
+    relay.events().iter().filter_map(|event| last(event)["value"].as_str().map(str::to_owned)).collect()
+}
+
+/// An error that cannot be shown: a second panic inside a hook ends the process.
+#[derive(Debug)]
+struct Unshown;
+
+impl std::fmt::Display for Unshown {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("in Display")
+    }
+}
+
+impl std::error::Error for Unshown {}
+
 #[test]
-fn a_panic_outside_of_requests_is_reported_with_its_message_and_its_place() {
-    if in_child("panics::a_panic_outside_of_requests_is_reported_with_its_message_and_its_place", &[]) {
+fn a_panic_outside_of_requests_is_reported_with_what_it_says() {
+    if in_child("panics::a_panic_outside_of_requests_is_reported_with_what_it_says", &[]) {
         return;
     }
     let relay = Relay::start();
     let (guard, _) = init(support::config(&relay).panic_hook(true));
     let shelf = std::hint::black_box(7);
 
-    // Each in turn, on one thread: a text of the program, one that is put together, and something else.
+    // Each in turn, on one thread.
     crash(|| panic!("the shelf is empty"));
     crash(move || panic!("shelf {shelf} is empty"));
     crash(move || std::panic::panic_any(shelf));
+    crash(|| std::panic::panic_any(Box::<str>::from("a boxed text")));
+    crash(|| std::panic::panic_any(std::io::Error::other("the disk is full")));
+    crash(|| std::panic::panic_any(Box::<dyn std::error::Error + Send + Sync>::from("a boxed error")));
+    crash(|| std::panic::panic_any(Box::<dyn std::error::Error + Send + Sync>::from(Unshown)));
+    crash(move || std::panic::panic_any([shelf]));
+    std::thread::spawn(|| panic!("in a thread")).join().unwrap_err();
     drop(guard);
 
-    let mut panics = panics(&relay);
-    panics.sort_unstable();
-    assert_eq!(panics, ["shelf 7 is empty", "the panic's payload is not text", "the shelf is empty"]);
-    for event in relay.events() {
-        let innermost = event["exception"]["values"][0]["stacktrace"]["frames"].as_array().unwrap().last().unwrap();
+    let expected = [
+        "the shelf is empty",
+        "shelf 7 is empty",
+        "7 (i32)",
+        "a boxed text",
+        "the disk is full",
+        "a boxed error",
+        "<the error's Display panicked>",
+        "the panic's payload is of a type that cannot be shown",
+        "in a thread",
+    ];
+    assert_eq!(panics(&relay), expected);
+    let events = relay.events();
+    assert!(events.iter().all(|event| event["level"] == "fatal" && event.get("request").is_none()));
+    let types: Vec<_> = events[4]["exception"]["values"].as_array().unwrap().iter().map(|value| &value["type"]).collect();
+    assert_eq!(types, ["io::Error", "panic"], "the error in the payload is the cause");
+    for event in &events {
+        assert_eq!(last(event)["mechanism"].get("data"), None);
+        let innermost = last(event)["stacktrace"]["frames"].as_array().unwrap().last().unwrap();
         assert_eq!((&innermost["filename"], &innermost["in_app"]), (&"tests/it/panics.rs".into(), &true.into()));
         assert!(innermost["context_line"].as_str().unwrap().contains("panic"), "{innermost}");
         assert!(innermost["colno"].is_u64(), "{innermost}");
     }
-    assert!(relay.events().iter().all(|event| event["level"] == "fatal" && event.get("request").is_none()));
+}
+
+/// A child of a test, which aborts, sends its events to this relay.
+const ABORTS: &str = "TOWER_SENTRY_TEST_ABORTS";
+
+#[test]
+fn panics_that_end_the_process_arrive() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("while cleaning up")
+        }
+    }
+    if let Ok(dsn) = std::env::var(ABORTS) {
+        let (_guard, _) = init(support::to(dsn).panic_hook(true));
+        let _held = PanicsInDrop;
+        panic!("the shelf is empty");
+    }
+    let relay = Relay::start();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "panics::panics_that_end_the_process_arrive"]).env(ABORTS, relay.dsn());
+
+    let output = child.output().unwrap();
+
+    assert!(!output.status.success() && output.status.code().is_none(), "it ended by a signal: {output:?}");
+    assert_eq!(panics(&relay), ["the shelf is empty", "while cleaning up"]);
 }
 
 #[test]

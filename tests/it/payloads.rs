@@ -361,7 +361,7 @@ async fn what_was_not_set_is_not_there() {
         names
     };
     assert_eq!(names(transaction), sorted(&["spans", "start_timestamp", "type"]));
-    assert_eq!(names(event), sorted(&["level", "logentry"]));
+    assert_eq!(names(event), sorted(&["fingerprint", "level", "logentry"]));
     assert_eq!((&transaction["environment"], &event["environment"]), (&"production".into(), &"production".into()));
     assert_eq!(names(&transaction["contexts"]), ["device", "os", "response", "trace"]);
     assert_eq!(names(&event["contexts"]), ["device", "os", "trace"]);

@@ -178,9 +178,10 @@ async fn clear_forgets_what_was_set_and_nothing_else() {
     );
     assert_eq!((&whole["contexts"]["order"], whole["contexts"].get("gone")), (&json!({"id": 7}), None));
     let bare = &events["bare"];
-    for gone in ["user", "tags", "extra", "fingerprint", "breadcrumbs"] {
+    for gone in ["user", "tags", "extra", "breadcrumbs"] {
         assert_eq!(bare.get(gone), None, "{gone}");
     }
+    assert_eq!(bare["fingerprint"][0], "message", "the default again");
     assert_eq!((bare["contexts"].get("order"), &bare["request"]["method"]), (None, &"GET".into()));
     for named in [whole, bare, &transaction] {
         assert_eq!((&named["transaction"], &named["transaction_info"]["source"]), (&"checkout".into(), &"custom".into()));

@@ -116,14 +116,12 @@ impl ConfigBuilder {
         self.set("trim_backtraces", |settings| settings.facts.frames.trim_backtraces = trim)
     }
 
-    /// Whether errors with stack frames carry a fingerprint, by which the server groups them into
-    /// issues.
+    /// Whether events carry a fingerprint, by which the server groups them into issues.
     ///
-    /// The fingerprint consists of the error types of the chain and the innermost function of your
-    /// own code. The message is part of it only if the type is generic (`anyhow!("…")`). So
-    /// changing numbers in a message, or moved lines, do not create new issues. With `false`, the
-    /// server's own rules apply. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint)
-    /// overrides both. Defaults to `true`.
+    /// It consists of types, places in the source and routes, which every build knows, and of no
+    /// texts, which hold ids. The guide's page on errors has the rules. With `false`, the server's
+    /// own rules apply. [`Scope::set_fingerprint`](crate::Scope::set_fingerprint) overrides both.
+    /// Defaults to `true`.
     pub fn default_fingerprint(self, send: bool) -> Self {
         self.set("default_fingerprint", |settings| settings.facts.default_fingerprint = send)
     }

@@ -288,10 +288,11 @@ impl ConfigBuilder {
         self.set("max_spans", |settings| settings.limits.max_spans = count)
     }
 
-    /// Whether to report panics with a panic hook.
+    /// Whether to report panics.
     ///
-    /// The hook is installed once per process and then calls the hook that was there before.
-    /// Defaults to `true`.
+    /// A panic hook is installed once per process, and then calls the hook that was there before. If
+    /// another hook replaces it, panics in requests, jobs and bound tasks are still reported, without
+    /// their place. Defaults to `true`.
     pub fn panic_hook(self, install: bool) -> Self {
         self.set("panic_hook", |settings| settings.panic_hook = install)
     }
