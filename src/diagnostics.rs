@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::unwind;
+
 /// Logs at most one warning a minute, so that a server that is down does not fill the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
@@ -41,25 +43,32 @@ pub(crate) fn aloud() {
     ALOUD.store(true, Ordering::Relaxed);
 }
 
+/// Logs a message. Returns `false` if a layer of the application panicked.
+///
+/// Such a panic must end neither the exporter nor a request.
+fn heard(log: impl FnOnce()) -> bool {
+    unwind::catch(log).is_some()
+}
+
 /// Logs something that the user should act on.
 pub(crate) fn warn(message: &str) {
-    tracing::warn!(target: "tower_sentry", "{message}");
-    if is_aloud() || !tracing::dispatcher::has_been_set() {
+    let was_heard = heard(|| tracing::warn!(target: "tower_sentry", "{message}"));
+    if !was_heard || is_aloud() || !tracing::dispatcher::has_been_set() {
         to_standard_error("warning", message);
     }
 }
 
 /// Logs something worth knowing.
 pub(crate) fn info(message: &str) {
-    tracing::info!(target: "tower_sentry", "{message}");
-    if is_aloud() || !tracing::dispatcher::has_been_set() {
+    let was_heard = heard(|| tracing::info!(target: "tower_sentry", "{message}"));
+    if !was_heard || is_aloud() || !tracing::dispatcher::has_been_set() {
         to_standard_error("info", message);
     }
 }
 
 /// Logs details that only help to find a fault.
 pub(crate) fn debug(message: &str) {
-    tracing::debug!(target: "tower_sentry", "{message}");
+    heard(|| tracing::debug!(target: "tower_sentry", "{message}"));
     if is_aloud() {
         to_standard_error("debug", message);
     }

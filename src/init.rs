@@ -16,11 +16,11 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is invalid (see [`build`](Self::build)), or if the exporter's
-    /// thread cannot be started.
+    /// Returns an error if a setting is invalid (see [`build`](Self::build)). If the exporter's thread
+    /// cannot be started, nothing is recorded and a warning is logged: the service must start.
     pub fn init(self) -> Result<Guard, Error> {
         let config = self.build()?;
-        let client = config.client()?;
+        let client = config.client();
         make_default(&config, &client);
         Ok(Guard { client })
     }
@@ -73,16 +73,9 @@ impl Drop for Guard {
 /// This never fails. If the exporter cannot start, the client is off and a warning is logged.
 impl From<&Config> for Client {
     fn from(config: &Config) -> Self {
-        match config.client() {
-            Ok(client) => {
-                make_default(config, &client);
-                client
-            }
-            Err(error) => {
-                diagnostics::warn(&format!("nothing is recorded: {error:#}"));
-                Self::off()
-            }
-        }
+        let client = config.client();
+        make_default(config, &client);
+        client
     }
 }
 

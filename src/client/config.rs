@@ -79,12 +79,12 @@ impl Config {
     }
 
     /// The client that all clones share. The first call starts it.
-    pub(crate) fn client(&self) -> Result<Client, Error> {
+    pub(crate) fn client(&self) -> Client {
         let mut shared = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*shared {
-            return Ok(client.clone());
+            return client.clone();
         }
-        Ok(shared.insert(Client::start(&self.settings)?).clone())
+        shared.insert(Client::start(&self.settings)).clone()
     }
 }
 

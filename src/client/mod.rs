@@ -18,9 +18,9 @@ use names::Names;
 pub(crate) use settings::Settings;
 
 use crate::diagnostics;
-use crate::error::{Error, FlushError};
+use crate::error::FlushError;
 use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
-use crate::exporter::{Exporter, ExporterSettings, Item, SessionEnd, Stats, is_security};
+use crate::exporter::{Exporter, ExporterSettings, Item, SessionEnd, Stats, is_exporter, is_security};
 use crate::protocol::{Category, DiscardReason, EventId, Exception};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
@@ -71,8 +71,10 @@ impl Client {
         Self { inner: None }
     }
 
-    /// Starts the exporter of `settings`. Returns a client that is off if there is no destination.
-    pub(crate) fn start(settings: &Arc<Settings>) -> Result<Self, Error> {
+    /// Starts the exporter of `settings`.
+    ///
+    /// Returns a client that is off if there is no destination, or if the thread cannot be started.
+    pub(crate) fn start(settings: &Arc<Settings>) -> Self {
         if settings.debug {
             diagnostics::aloud();
         }
@@ -83,10 +85,17 @@ impl Client {
             if settings.debug {
                 diagnostics::info("Sentry is off: no DSN is set");
             }
-            return Ok(Self::off());
+            return Self::off();
         }
-        let exporter = Exporter::start(exporter_settings(settings))?;
-        Ok(Self {
+        let exporter = match Exporter::start(exporter_settings(settings)) {
+            Ok(exporter) => exporter,
+            // Monitoring must not keep the service from starting.
+            Err(error) => {
+                diagnostics::warn(&format!("nothing is recorded: {error:#}"));
+                return Self::off();
+            }
+        };
+        Self {
             inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
@@ -95,7 +104,7 @@ impl Client {
                 names: Mutex::default(),
                 failures: Mutex::new(Budget::new(FAILURES.0, FAILURES.1)),
             })),
-        })
+        }
     }
 
     /// Whether this client records anything.
@@ -147,6 +156,10 @@ impl Client {
 
     async fn finish(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         let Some(inner) = self.inner.clone() else { return Ok(()) };
+        if is_exporter() {
+            // It fails at once: a hook that waits for the exporter waits for itself.
+            return inner.exporter.flush(timeout, close);
+        }
         let (done, answer) = tokio::sync::oneshot::channel();
         // A separate thread watches the clock: the caller's runtime may have no timer, and must not
         // be blocked.

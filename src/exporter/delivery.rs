@@ -11,15 +11,16 @@ use super::destination::{Answer, Destination};
 use super::flights::{Flight, Flights, Landed};
 use super::flow::{FEWEST, Flow, MOST};
 use super::gzip::Gzip;
+use super::ledger::Load;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
 use super::retries::Retries;
 use super::settings::DeliverySettings;
 use super::shared::Shared;
 use super::sinks::Sink;
-use crate::diagnostics;
 use crate::protocol::{Category, DiscardReason};
 use crate::transport::{Console, Endpoint, Http, LONGEST_WAIT, TransportError, TransportResponse};
+use crate::{diagnostics, unwind};
 
 /// Envelopes that wait for a retry, and those in flight, may each take this many bytes, or a quarter
 /// of the queue's.
@@ -56,6 +57,8 @@ pub(super) struct Delivery {
     answers_at_hurry: Option<u64>,
     /// Whether the current turn belongs to a retry; turns alternate with new envelopes.
     is_retrys_turn: bool,
+    /// What the exporter is working on. It is counted as lost if that panics.
+    pub(super) in_hand: Option<Load>,
 }
 
 impl Delivery {
@@ -115,6 +118,7 @@ impl Delivery {
             answers: 0,
             answers_at_hurry: None,
             is_retrys_turn: false,
+            in_hand: None,
         }
     }
 
@@ -122,7 +126,11 @@ impl Delivery {
     pub(super) fn settle_finished(&mut self) {
         while let Some(landed) = self.flights.land() {
             match landed {
-                Landed::Answered(outbound, answer, flight) => self.settle(*outbound, answer, flight),
+                Landed::Answered(outbound, answer, flight) => {
+                    self.in_hand = Some(flight.load);
+                    self.settle(*outbound, answer, flight);
+                    self.in_hand = None;
+                }
                 Landed::Crashed(flight) => self.shared.ledger.discard(flight.load, DiscardReason::InternalSdkError),
             }
         }
@@ -253,7 +261,11 @@ impl Delivery {
     fn settle(&mut self, outbound: Outbound, answer: Answer, flight: Flight) {
         match answer {
             Some(Ok(response)) => self.settle_answered(outbound, &response, flight),
-            Some(Err(error)) => self.settle_unanswered(outbound, &error, flight),
+            Some(Err(error)) => {
+                self.settle_unanswered(outbound, &error, flight);
+                // The error may be the user's, and its `drop` may panic.
+                let _ = unwind::catch(|| drop(error));
+            }
             None => {
                 self.trouble.warn("the transport panicked; what it was given is dropped and counted");
                 self.lose(outbound, DiscardReason::SendError);
@@ -370,12 +382,12 @@ impl Delivery {
         }
     }
 
-    /// Drops everything that was not delivered, and counts it as a network error.
-    pub(super) fn give_up(&mut self) {
+    /// Drops everything that was not delivered, and counts it.
+    pub(super) fn give_up(&mut self, reason: DiscardReason) {
         let in_flight = self.flights.give_up();
         let retry = self.retry.take_all().into_iter().map(|outbound| outbound.load);
         for load in in_flight.into_iter().chain(retry) {
-            self.shared.ledger.discard(load, DiscardReason::NetworkError);
+            self.shared.ledger.discard(load, reason);
         }
         self.tell_queue();
     }

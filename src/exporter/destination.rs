@@ -28,8 +28,9 @@ impl Destination {
     /// Makes the request for one attempt. Only redacted envelopes get here.
     pub(super) fn request(&self, gzip: &mut Gzip, envelope: &mut Redacted<SealedEnvelope>) -> EnvelopeRequest {
         let now = SystemTime::now();
-        let (body, is_compressed) =
-            if self.transport.accepts_gzip() { encode(gzip, envelope, now) } else { (envelope.bytes_at(now).to_vec(), false) };
+        // The transport may be the user's, and may panic.
+        let accepts_gzip = unwind::catch(|| self.transport.accepts_gzip()).unwrap_or(false);
+        let (body, is_compressed) = if accepts_gzip { encode(gzip, envelope, now) } else { (envelope.bytes_at(now).to_vec(), false) };
         self.endpoint.request(body, is_compressed)
     }
 

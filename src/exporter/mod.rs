@@ -12,10 +12,12 @@
 mod backoff;
 mod delivery;
 mod destination;
+mod failures;
 mod flights;
 mod flow;
 mod gzip;
 mod held;
+mod hooked;
 mod hooks;
 mod ignore;
 mod item;
@@ -48,6 +50,7 @@ pub(crate) use thread::is_exporter;
 
 use self::queue::Overflow;
 use self::shared::{Flush, Shared};
+use crate::diagnostics;
 use crate::error::{Error, FlushError};
 use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
 use crate::protocol::{Category, DiscardReason, EventId, Exception};
@@ -82,11 +85,7 @@ impl Exporter {
             LOGS_WANTED.store(true, Ordering::Relaxed);
         }
         let shared = Arc::new(Shared::new(settings.delivery.queue_items, settings.delivery.queue_bytes));
-        let of_worker = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("tower-sentry".to_owned())
-            .spawn(move || thread::run(settings, &of_worker))
-            .map_err(|error| Error::exporter("the exporter's thread could not be started").caused_by(error))?;
+        thread::start(settings, &shared)?;
         Ok(Self { shared })
     }
 
@@ -103,13 +102,26 @@ impl Exporter {
     /// Submits an item, or drops and counts it. Never waits.
     pub(crate) fn submit(&self, item: Item) {
         self.shared.ledger.capture(item.load());
-        self.enqueue(item);
+        if is_exporter() { self.refuse(item) } else { self.enqueue(item) }
+    }
+
+    /// Drops an item that code on the exporter's thread captured: a hook, or a transport.
+    ///
+    /// Such an item would cause the next one, without end.
+    fn refuse(&self, item: Item) {
+        static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
+        self.shared.ledger.discard(item.load(), DiscardReason::BeforeSend);
+        self.shared.recycle(item);
+        TROUBLE.warn("a hook or a transport captures items itself; they are dropped and counted");
     }
 
     /// Counts an event that waits for the response head of its request.
     ///
     /// A flush sends it without the head.
     pub(crate) fn hold(&self, waiting: WaitingEvent) {
+        if is_exporter() {
+            return self.submit(Item::Event(waiting.into_event()));
+        }
         self.shared.ledger.capture(item::load_of(waiting.event()));
         self.shared.held.insert(waiting);
     }
@@ -197,12 +209,23 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// Returns an error if items are left when the timeout ends.
+    /// Returns an error if items are left when the timeout ends, and if the exporter has ended by its
+    /// own faults. On the exporter's thread (in a hook) and in a process without that thread (after a
+    /// fork) it returns an error at once: waiting would be in vain.
     pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
         let timeout = timeout.min(LONGEST_WAIT);
+        if std::process::id() != self.shared.process {
+            // No lock: its owner may be a thread that does not exist here.
+            return Err(FlushError::new(timeout, self.stats().waiting().max(1)));
+        }
         let (done, answer) = mpsc::sync_channel(1);
-        let deadline = Instant::now() + timeout;
+        let mut deadline = Instant::now() + timeout;
+        if close {
+            // Nothing is delivered after the first shutdown, so a later one need not wait for it: the
+            // drop of a guard is followed by that of its client.
+            deadline = deadline.min(*self.shared.closes_at.get_or_init(|| deadline));
+        }
         self.release_held();
         // Close before sending the command: after the worker's answer no item may come in.
         if close {
@@ -222,11 +245,15 @@ impl Exporter {
         self.shared.queue.wake();
         // Check after pushing the command: a worker that ends after this check still answers it.
         if self.shared.has_ended.load(Ordering::SeqCst) {
-            return Ok(());
+            let lost = self.shared.lost.load(Ordering::SeqCst);
+            return if lost == 0 { Ok(()) } else { Err(FlushError::new(timeout, lost)) };
+        }
+        if is_exporter() {
+            return Err(FlushError::new(timeout, self.stats().waiting().max(1)));
         }
         // The worker answers at the deadline. A hook that never returns may block it, so watch the
         // clock here as well.
-        match answer.recv_timeout(timeout + Duration::from_millis(20)) {
+        match answer.recv_timeout(deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(20)) {
             Ok(0) => Ok(()),
             Ok(left) => Err(FlushError::new(timeout, left)),
             // No answer in time: the ledger's count is the best estimate of what is left.

@@ -3,16 +3,16 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::hooked::{Hooked, Panics, bare_event, bare_transaction, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::ledger::Load;
 use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
-    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
-    ItemType, LogEntry, SdkInfo, SessionAggregate, SessionAggregates, Transaction, TransactionSource,
+    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, EventId, Exception, FeedbackEvent, ItemType,
+    SdkInfo, SessionAggregate, SessionAggregates,
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -23,6 +23,8 @@ pub(super) struct Pipeline {
     pub(super) redactor: Redactor,
     pub(super) hooks: Hooks,
     pub(super) limits: Limits,
+    /// The panics of `before_send` and `before_send_transaction`.
+    pub(super) panics: (Panics, Panics),
 }
 
 /// An envelope on its way to a destination, and what it counts for.
@@ -211,7 +213,7 @@ impl Pipeline {
             });
             return written.map(|envelope| (envelope, true));
         };
-        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.0)? {
             Hooked::Kept(changed) => (*changed, false),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
@@ -244,7 +246,7 @@ impl Pipeline {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
             return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
         };
-        let (changed, has_panicked) = match through(hook.as_ref(), &payload)? {
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.1)? {
             Hooked::Kept(changed) => (*changed, false),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
@@ -279,87 +281,6 @@ impl Pipeline {
             DiscardReason::InternalSdkError
         })
     }
-}
-
-/// What a hook did with a payload.
-enum Hooked<T> {
-    Kept(Box<T>),
-    Dropped,
-    /// Holds the payload as it was before the hook ran.
-    Panicked(Box<T>),
-}
-
-/// Runs a hook on a payload.
-///
-/// The protocol's value is built for the hook only: without a hook, payloads are written directly.
-fn through<T: DeserializeOwned>(
-    hook: &(dyn Fn(T) -> Option<T> + Send + Sync),
-    payload: &impl Serialize,
-) -> Result<Hooked<T>, DiscardReason> {
-    let read = serde_json::to_vec(payload).and_then(|json| Ok((serde_json::from_slice(&json)?, json)));
-    let (value, json): (T, Vec<u8>) = read.map_err(|error| {
-        diagnostics::warn(&format!("a payload could not be shown to its hook and is dropped: {error}"));
-        DiscardReason::InternalSdkError
-    })?;
-    Ok(match unwind::catch(|| hook(value)) {
-        Some(Some(changed)) => Hooked::Kept(Box::new(changed)),
-        Some(None) => Hooked::Dropped,
-        None => {
-            diagnostics::warn("a before_send hook panicked; what it was shown is sent without its contents");
-            let original = serde_json::from_slice(&json).map_err(|_| DiscardReason::InternalSdkError)?;
-            Hooked::Panicked(Box::new(original))
-        }
-    })
-}
-
-/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
-///
-/// The hook may have been meant to remove the rest.
-fn bare_event(event: &mut Event) {
-    // Servers require `message`: a log entry with `formatted` alone is invalid.
-    event.logentry = Some(LogEntry { message: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
-    if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
-        event.transaction = Some(WITHHELD.to_owned());
-    }
-    for exception in &mut event.exception.values {
-        exception.value = None;
-    }
-    event.breadcrumbs.values.clear();
-    event.request = None;
-    event.user = None;
-    event.tags.clear();
-    event.extra.clear();
-    event.fingerprint.clear();
-    event.contexts.other.clear();
-    if let Some(trace) = &mut event.contexts.trace {
-        trace.data.clear();
-    }
-}
-
-/// Reduces a transaction in the same way as `bare_event`.
-fn bare_transaction(transaction: &mut Transaction) {
-    if is_from_data(transaction.transaction_info.source) {
-        WITHHELD.clone_into(&mut transaction.name);
-    }
-    transaction.request = None;
-    transaction.user = None;
-    transaction.tags.clear();
-    transaction.contexts.other.clear();
-    if let Some(trace) = &mut transaction.contexts.trace {
-        trace.data.clear();
-    }
-    for span in &mut transaction.spans {
-        span.description = None;
-        span.data.clear();
-    }
-}
-
-/// Replaces a transaction's name, if it may hold data that the failed hook should have removed.
-const WITHHELD: &str = "<withheld>";
-
-/// Whether a name may contain data, because it was set while the request or job ran.
-const fn is_from_data(source: TransactionSource) -> bool {
-    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }
 
 /// Details of an event that are computed on the exporter's thread.

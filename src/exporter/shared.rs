@@ -1,7 +1,7 @@
 //! What the request path and the worker share.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Instant;
 
 use super::held::HeldEvents;
@@ -25,6 +25,12 @@ pub(super) struct Shared {
     pub(super) commands: Mutex<Vec<Flush>>,
     /// The worker has ended, for whatever reason, and answers no more commands.
     pub(super) has_ended: AtomicBool,
+    /// The items that were lost because the worker ended by its own faults. At least 1 if it did.
+    pub(super) lost: AtomicU64,
+    /// The deadline of the first shutdown. Nothing is delivered after it.
+    pub(super) closes_at: OnceLock<Instant>,
+    /// The process that has the exporter's thread. A child that was forked has none.
+    pub(super) process: u32,
 }
 
 /// A command to the worker: deliver everything that was submitted so far.
@@ -52,6 +58,9 @@ impl Shared {
             security: SecurityQueue::default(),
             commands: Mutex::default(),
             has_ended: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            closes_at: OnceLock::new(),
+            process: std::process::id(),
         }
     }
 

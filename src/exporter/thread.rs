@@ -1,26 +1,77 @@
 //! The exporter's own thread, with its own runtime.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{self, Runtime};
 
 use super::settings::ExporterSettings;
 use super::shared::Shared;
-use super::worker::Worker;
-use crate::diagnostics;
+use super::worker::{Ended, Worker};
+use crate::error::Error;
 use crate::protocol::DiscardReason;
+use crate::{diagnostics, unwind};
+
+/// The pause before the runtime is built again.
+const BUILD_AGAIN: Duration = Duration::from_millis(100);
+
+/// Starts the thread.
+///
+/// The runtime is built before, so that the thread has its file descriptors from the start.
+pub(super) fn start(settings: ExporterSettings, shared: &Arc<Shared>) -> Result<(), Error> {
+    // If the thread does not start, the runtime must not be dropped here: that panics inside another
+    // runtime.
+    let runtime = Arc::new(Mutex::new(build().ok()));
+    let (of_thread, shared) = (Arc::clone(&runtime), Arc::clone(shared));
+    let take = |runtime: &Mutex<Option<Runtime>>| runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let started = std::thread::Builder::new().name("tower-sentry".to_owned()).spawn(move || run(settings, &shared, take(&of_thread)));
+    started.map(|_| ()).map_err(|error| {
+        if let Some(runtime) = take(&runtime) {
+            runtime.shutdown_background();
+        }
+        Error::exporter("the exporter's thread could not be started").caused_by(error)
+    })
+}
+
+fn build() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build()
+}
 
 /// Runs until the exporter is closed.
-pub(super) fn run(settings: ExporterSettings, shared: &Arc<Shared>) {
-    let _end = End { shared };
+fn run(settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime>) {
+    let mut end = End { shared, ended: Ended::Failed };
     mark();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build() {
-        Ok(runtime) => runtime,
-        Err(error) => return diagnostics::warn(&format!("nothing will be sent: the exporter's runtime could not be built: {error}")),
+    let Some(runtime) = runtime.or_else(|| build_later(shared)) else {
+        end.ended = Ended::Closed;
+        return;
     };
-    runtime.block_on(Worker::new(settings, shared).run());
+    // The worker contains the panics of its steps. This one is about its start.
+    let ended = unwind::catch(|| runtime.block_on(async { Worker::new(settings, shared).run().await }));
+    end.ended = ended.unwrap_or(Ended::Failed);
     // A name lookup may still block a thread of the runtime: do not wait for it.
     runtime.shutdown_background();
+}
+
+/// Builds the runtime as soon as that is possible: there may be no file descriptors now.
+///
+/// Returns `None` if a shutdown ends before that.
+fn build_later(shared: &Shared) -> Option<Runtime> {
+    let trouble = diagnostics::Quiet::new();
+    loop {
+        match build() {
+            Ok(runtime) => return Some(runtime),
+            Err(error) => trouble.warn(&format!("nothing can be sent for now: the exporter's runtime could not be built: {error}")),
+        }
+        let is_over =
+            |now| shared.commands.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|flush| flush.close && flush.deadline <= now);
+        if is_over(Instant::now()) {
+            return None;
+        }
+        std::thread::sleep(BUILD_AGAIN);
+    }
 }
 
 thread_local! {
@@ -41,23 +92,52 @@ pub(crate) fn is_exporter() -> bool {
 /// Cleans up when the worker ends, even by a panic.
 ///
 /// The queue accepts no more items, the remaining ones are dropped and counted, and all waiting
-/// flushes are answered.
+/// flushes are answered: with an error if the worker has failed.
 struct End<'a> {
     shared: &'a Shared,
+    ended: Ended,
 }
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.shared.queue.close();
+        let Shared { queue, ledger, .. } = self.shared;
+        queue.close();
         self.shared.security.close();
-        while let Some((_, item)) = self.shared.queue.pop() {
-            self.shared.ledger.discard(item.load(), DiscardReason::InternalSdkError);
+        let reason = if self.ended == Ended::Closed { DiscardReason::NetworkError } else { DiscardReason::InternalSdkError };
+        while let Some((_, item)) = queue.pop() {
+            ledger.discard(item.load(), reason);
+            self.shared.lost.fetch_add(1, Ordering::SeqCst);
             self.shared.recycle(item);
         }
+        if self.ended == Ended::Failed {
+            self.shared.lost.fetch_max(1, Ordering::SeqCst);
+        }
         self.shared.has_ended.store(true, Ordering::SeqCst);
+        let lost = self.shared.lost.load(Ordering::SeqCst);
         for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // The caller of `flush` may have stopped waiting.
-            let _ = flush.done.try_send(0);
+            let _ = flush.done.try_send(lost);
+        }
+        if self.ended == Ended::Failed {
+            diagnostics::warn(&format!("the exporter has failed too often and is off; {lost} items are lost and counted"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::shared;
+    use super::*;
+
+    #[test]
+    fn a_flush_after_the_end_by_a_fault_is_never_ok() {
+        for (ended, is_ok) in [(Ended::Closed, true), (Ended::Failed, false)] {
+            let shared = shared();
+
+            drop(End { shared: &shared, ended });
+            let exporter = super::super::Exporter { shared };
+
+            assert_eq!(exporter.flush(Duration::from_secs(3600), false).is_ok(), is_ok, "{ended:?}");
         }
     }
 }

@@ -1,18 +1,20 @@
 //! The exporter's worker: takes items from the queue, seals them, and hands them to the delivery.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
+use super::failures::Failures;
 use super::item::Item;
 use super::logs::LogBatch;
 use super::pipeline::{Outbound, Pipeline};
 use super::security_log::SecurityFile;
 use super::settings::ExporterSettings;
 use super::shared::{Flush, Shared};
-use crate::diagnostics;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 use crate::redaction::Redactor;
+use crate::{diagnostics, unwind};
 
 /// During traffic the worker checks the queue this often, so that requests need not wake it.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -29,6 +31,21 @@ const RECHECK_EVERY: Duration = Duration::from_secs(1);
 /// The start line waits at most this long for a `tracing` subscriber.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Closed,
+    /// It panicked too often.
+    Failed,
+}
+
+/// What follows a step of the worker.
+enum Next {
+    Again,
+    End,
+    Wait(Instant),
+}
+
 pub(super) struct Worker<'a> {
     shared: &'a Arc<Shared>,
     pipeline: Pipeline,
@@ -41,6 +58,7 @@ pub(super) struct Worker<'a> {
     empty_looks: u32,
     sealed_in_a_row: u32,
     start_line: Option<(String, Instant)>,
+    failures: Failures,
 }
 
 impl<'a> Worker<'a> {
@@ -54,6 +72,7 @@ impl<'a> Worker<'a> {
                 redactor: Redactor::new(settings.privacy.redaction, settings.privacy.send_default_pii),
                 hooks: settings.hooks,
                 limits: settings.limits,
+                panics: Default::default(),
             },
             delivery,
             logs: LogBatch::default(),
@@ -64,22 +83,66 @@ impl<'a> Worker<'a> {
             empty_looks: 0,
             sealed_in_a_row: 0,
             start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
+            failures: Failures::default(),
         }
     }
 
     /// Runs until the exporter is closed.
-    pub(super) async fn run(mut self) {
+    ///
+    /// A step that panics loses the item that it works on, which is counted. Everything else stays:
+    /// the queue, what is in flight, and what waits for a retry.
+    pub(super) async fn run(mut self) -> Ended {
         loop {
-            self.announce();
-            self.take_commands();
-            self.write_security_log();
-            self.delivery.settle_finished();
-            self.send_what_can_go();
-            if self.answer_flushes() {
-                self.write_security_log();
-                return;
+            match unwind::catch(|| self.step()) {
+                Some(Next::Again) => {}
+                Some(Next::End) => return Ended::Closed,
+                Some(Next::Wait(latest)) => {
+                    let _ = tokio::time::timeout_at(latest.into(), self.shared.queue.woken()).await;
+                }
+                None if self.goes_on() => {}
+                None => {
+                    self.fail();
+                    return Ended::Failed;
+                }
             }
-            self.wait().await;
+        }
+    }
+
+    fn step(&mut self) -> Next {
+        self.announce();
+        self.take_commands();
+        self.write_security_log();
+        self.delivery.settle_finished();
+        self.send_what_can_go();
+        if self.answer_flushes() {
+            self.write_security_log();
+            return Next::End;
+        }
+        self.next_look().map_or(Next::Again, Next::Wait)
+    }
+
+    /// Counts what a step that panicked was working on. Returns whether the worker may go on.
+    fn goes_on(&mut self) -> bool {
+        if let Some(load) = self.delivery.in_hand.take() {
+            self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
+        }
+        let goes_on = self.failures.add(Instant::now());
+        if goes_on {
+            diagnostics::warn("the exporter has failed and goes on; what it was working on is dropped and counted");
+        }
+        goes_on
+    }
+
+    /// Drops and counts everything, because the worker has failed too often.
+    fn fail(&mut self) {
+        let left = self.shared.ledger.stats().waiting();
+        // Before anything is dropped: `stats` must not show less than a flush returns.
+        self.shared.lost.store(left.max(1), Ordering::SeqCst);
+        self.shared.queue.close();
+        let _ = unwind::catch(|| self.give_up(DiscardReason::InternalSdkError));
+        for flush in self.flushes.drain(..) {
+            // The caller of `flush` may have stopped waiting.
+            let _ = flush.done.try_send(left.max(1));
         }
     }
 
@@ -117,13 +180,17 @@ impl<'a> Worker<'a> {
                 if self.delivery.is_closed(outbound.load.category, now) {
                     self.delivery.lose(outbound, DiscardReason::RatelimitBackoff);
                 } else {
+                    self.delivery.in_hand = Some(outbound.load);
                     self.delivery.dispatch(outbound);
+                    self.delivery.in_hand = None;
                 }
                 continue;
             }
             let Some((number, item)) = self.shared.queue.pop() else { break };
             self.empty_looks = 0;
+            self.delivery.in_hand = Some(item.load());
             self.take_item(number, item, now);
+            self.delivery.in_hand = None;
             self.let_others_go();
         }
         self.send_logs(now);
@@ -210,7 +277,10 @@ impl<'a> Worker<'a> {
         }
         let reports = if self.delivery.reports_losses() && !is_limited { self.take_reports(now) } else { Vec::new() };
         let buffer = self.delivery.take_buffer();
-        match self.pipeline.seal(&mut item, reports, buffer) {
+        let rows = reports.clone();
+        // Symbols of the program and code of the user are read here, so contain what they do.
+        let sealed = unwind::catch(|| self.pipeline.seal(&mut item, reports, buffer));
+        match sealed.unwrap_or(Err((DiscardReason::InternalSdkError, rows))) {
             Ok(mut outbound) => {
                 outbound.numbers.push(number);
                 self.shared.ledger.add_spans(outbound.added_spans);
@@ -274,7 +344,7 @@ impl<'a> Worker<'a> {
         // Copies for Spotlight do not count here: an undelivered copy is not a loss.
         let left = stats.waiting();
         if closes && !is_done {
-            self.give_up();
+            self.give_up(DiscardReason::NetworkError);
         }
         let oldest =
             [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
@@ -293,21 +363,23 @@ impl<'a> Worker<'a> {
     }
 
     /// Drops and counts everything that is left at the deadline of a shutdown.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, reason: DiscardReason) {
         let left = self.shared.ledger.stats().waiting();
-        if left > 0 {
+        if left > 0 && reason == DiscardReason::NetworkError {
             diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
         }
-        self.delivery.give_up();
+        self.delivery.give_up(reason);
         let logs = self.logs.take_all().into_iter().map(Item::Log);
         for item in logs.chain(std::iter::from_fn(|| self.shared.queue.pop().map(|(_, item)| item))) {
-            self.shared.ledger.discard(item.load(), DiscardReason::NetworkError);
+            self.shared.ledger.discard(item.load(), reason);
             self.shared.recycle(item);
         }
     }
 
-    /// Waits until there is, or may be, something to do.
-    async fn wait(&mut self) {
+    /// The latest time of the next step; `None` if there is something to do now.
+    ///
+    /// What may become possible earlier wakes the worker.
+    fn next_look(&mut self) -> Option<Instant> {
         let now = Instant::now();
         // A report that is due but blocked needs no timer: the end of what blocks it wakes the
         // worker.
@@ -322,7 +394,7 @@ impl<'a> Worker<'a> {
             latest = latest.min(now + LOOK_EVERY);
         } else if !self.shared.queue.fall_asleep() {
             self.empty_looks = 0;
-            return;
+            return None;
         }
         let deadlines = self.flushes.iter().map(|flush| flush.deadline);
         // Only with room: a timer for due logs that cannot be sent would make the loop spin.
@@ -334,78 +406,9 @@ impl<'a> Worker<'a> {
         if self.start_line.is_some() {
             latest = latest.min(now + LOOK_EVERY);
         }
-        let _ = tokio::time::timeout_at(latest.into(), self.shared.queue.woken()).await;
+        Some(latest)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::super::SessionEnd;
-    use super::super::tests::{log_line, settings, shared};
-    use super::*;
-
-    type Sent = Arc<Mutex<Vec<String>>>;
-
-    /// A worker that runs one step at a time, and the envelopes it sends.
-    fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
-        let sent = Sent::default();
-        let kept = Arc::clone(&sent);
-        let transport = move |envelope: &[u8]| kept.lock().expect("no panic").push(String::from_utf8_lossy(envelope).into_owned());
-        (Worker::new(settings(None, Some(Arc::new(transport))), shared), sent)
-    }
-
-    /// Runs one step, and returns how many items of this kind it sends.
-    fn count(worker: &mut Worker<'_>, sent: &Sent, kind: &str) -> usize {
-        worker.send_what_can_go();
-        let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
-        sent.iter().filter(|envelope| envelope.contains(&format!("\"type\":\"{kind}\""))).count()
-    }
-
-    fn ago(time: Duration) -> Instant {
-        Instant::now().checked_sub(time).expect("a machine that has run for so long")
-    }
-
-    #[test]
-    fn sessions_are_sent_once_a_minute_and_then_counted_anew() {
-        let shared = shared();
-        let (mut worker, sent) = worker(&shared);
-        shared.sessions.add(0, SessionEnd::Exited);
-
-        let at_once = count(&mut worker, &sent, "sessions");
-        worker.last_sessions = ago(SESSIONS_EVERY);
-        let after_a_minute = count(&mut worker, &sent, "sessions");
-        shared.sessions.add(0, SessionEnd::Exited);
-        let soon_after = count(&mut worker, &sent, "sessions");
-
-        assert_eq!((at_once, after_a_minute, soon_after), (0, 1, 0));
-    }
-
-    #[test]
-    fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
-        let shared = shared();
-        let (mut worker, sent) = worker(&shared);
-        shared.ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 1);
-
-        let at_once = count(&mut worker, &sent, "client_report");
-        worker.last_report = ago(REPORT_EVERY);
-        let after_a_minute = count(&mut worker, &sent, "client_report");
-
-        assert_eq!((at_once, after_a_minute), (0, 1));
-    }
-
-    #[tokio::test]
-    async fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
-        let shared = shared();
-        let (mut worker, sent) = worker(&shared);
-        // After this many checks of an empty queue it would sleep until the next report is due.
-        worker.empty_looks = LOOKS_BEFORE_SLEEP;
-        worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
-
-        let woken = tokio::time::timeout(Duration::from_secs(30), worker.wait()).await;
-
-        assert!(woken.is_ok());
-        assert_eq!(count(&mut worker, &sent, "log"), 1);
-    }
-}
+mod tests;

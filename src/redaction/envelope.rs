@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::place::ValuePlace;
 use super::{Redactor, patterns, serializer};
-use crate::protocol::{Attachment, ItemType};
+use crate::protocol::{Attachment, ItemType, Timestamp};
 
 /// Bytes or text from a `Redactor`; nothing else can create this type.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ const SENT_AT_END: usize = SENT_AT.len() - 1;
 impl Redacted<SealedEnvelope> {
     /// Returns the envelope for an attempt to send it at `now`.
     pub(crate) fn bytes_at(&mut self, now: std::time::SystemTime) -> &[u8] {
+        let now = Timestamp::from(now).as_system_time();
         let text = humantime::format_rfc3339_millis(now).to_string();
         if let Some(room) = self.0.bytes.get_mut(SENT_AT_START..SENT_AT_END).filter(|room| room.len() == text.len()) {
             room.copy_from_slice(text.as_bytes());
@@ -229,6 +230,8 @@ mod tests {
 
         let mut sealed = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("plain types serialise").seal();
 
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(sealed.bytes_at(before), b"{\"sent_at\":\"1970-01-01T00:00:00.000Z\"}", "a clock that is wrong");
         assert_eq!(sealed.bytes_at(UNIX_EPOCH), b"{\"sent_at\":\"1970-01-01T00:00:00.000Z\"}");
     }
 }

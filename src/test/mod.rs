@@ -72,7 +72,7 @@ pub fn client_with(settings: ConfigBuilder) -> (Client, Captured) {
         }
     };
     let config = settings.transport(transport).panic_hook(false).build().unwrap_or_else(|error| panic!("{error}"));
-    let client = config.client().unwrap_or_else(|error| panic!("{error}"));
+    let client = config.client();
     let captured = Captured::new(client.clone(), envelopes);
     (client, captured)
 }

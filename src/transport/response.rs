@@ -5,6 +5,8 @@ use std::fmt;
 use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 
+use crate::unwind;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A server's answer has only a few bytes. No more than this is kept.
@@ -133,8 +135,13 @@ impl TransportError {
 
     /// Returns the text of the innermost cause.
     ///
-    /// The texts of HTTP clients say only that connecting or sending failed.
+    /// The texts of HTTP clients say only that connecting or sending failed. The error may be that of
+    /// a transport of the user's, and its `Display` may panic.
     pub(crate) fn reason(&self) -> String {
+        unwind::catch(|| self.innermost()).unwrap_or_else(|| "its text cannot be shown: it panics".to_owned())
+    }
+
+    fn innermost(&self) -> String {
         let mut cause: &(dyn std::error::Error + 'static) = &*self.source;
         while let Some(next) = cause.source() {
             cause = next;

@@ -25,6 +25,7 @@
 mod architecture;
 mod bare;
 mod export;
+mod faults;
 mod hot_path;
 mod limits;
 mod protocol;

@@ -1,0 +1,106 @@
+//! Single steps of the worker: timers, logs, sessions and reports.
+
+use std::sync::Mutex;
+
+use super::super::SessionEnd;
+use super::super::ledger::Load;
+use super::super::tests::{log_line, settings, shared};
+use super::*;
+
+type Sent = Arc<Mutex<Vec<String>>>;
+
+/// A worker that runs one step at a time, and the envelopes it sends.
+fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
+    let sent = Sent::default();
+    let kept = Arc::clone(&sent);
+    let transport = move |envelope: &[u8]| kept.lock().expect("no panic").push(String::from_utf8_lossy(envelope).into_owned());
+    (Worker::new(settings(None, Some(Arc::new(transport))), shared), sent)
+}
+
+/// Runs one step, and returns how many items of this kind it sends.
+fn count(worker: &mut Worker<'_>, sent: &Sent, kind: &str) -> usize {
+    worker.send_what_can_go();
+    let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+    sent.iter().filter(|envelope| envelope.contains(&format!("\"type\":\"{kind}\""))).count()
+}
+
+fn ago(time: Duration) -> Instant {
+    Instant::now().checked_sub(time).expect("a machine that has run for so long")
+}
+
+#[test]
+fn sessions_are_sent_once_a_minute_and_then_counted_anew() {
+    let shared = shared();
+    let (mut worker, sent) = worker(&shared);
+    shared.sessions.add(0, SessionEnd::Exited);
+
+    let at_once = count(&mut worker, &sent, "sessions");
+    worker.last_sessions = ago(SESSIONS_EVERY);
+    let after_a_minute = count(&mut worker, &sent, "sessions");
+    shared.sessions.add(0, SessionEnd::Exited);
+    let soon_after = count(&mut worker, &sent, "sessions");
+
+    assert_eq!((at_once, after_a_minute, soon_after), (0, 1, 0));
+}
+
+#[test]
+fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
+    let shared = shared();
+    let (mut worker, sent) = worker(&shared);
+    shared.ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 1);
+
+    let at_once = count(&mut worker, &sent, "client_report");
+    worker.last_report = ago(REPORT_EVERY);
+    let after_a_minute = count(&mut worker, &sent, "client_report");
+
+    assert_eq!((at_once, after_a_minute), (0, 1));
+}
+
+#[test]
+fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
+    let shared = shared();
+    let (mut worker, sent) = worker(&shared);
+    // After this many checks of an empty queue it would sleep until the next report is due.
+    worker.empty_looks = LOOKS_BEFORE_SLEEP;
+    worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
+
+    let latest = worker.next_look();
+
+    assert!(latest.is_some_and(|latest| latest <= Instant::now()), "they are due: {latest:?}");
+    assert_eq!(count(&mut worker, &sent, "log"), 1);
+}
+
+#[test]
+fn a_step_that_panics_loses_what_it_was_working_on_and_counts_it() {
+    let shared = shared();
+    let (mut worker, _) = worker(&shared);
+    let load = Load { bytes: 7, ..Load::one(Category::Error) };
+    shared.ledger.capture(load);
+    worker.delivery.in_hand = Some(load);
+
+    let goes_on = worker.goes_on();
+
+    let stats = shared.ledger.stats();
+    assert!(goes_on);
+    assert_eq!((stats.errors.dropped, stats.attachment_bytes.dropped_total()), (vec![(DiscardReason::InternalSdkError, 1)], 7));
+    assert_eq!(worker.delivery.in_hand, None, "counted once");
+}
+
+#[test]
+fn a_worker_that_ends_by_its_faults_says_what_it_lost() {
+    let shared = shared();
+    let (mut worker, _) = worker(&shared);
+    for _ in 0..3 {
+        shared.ledger.capture(Load::one(Category::LogItem));
+        assert!(shared.queue.push(Item::Log(Box::new(log_line()))).refused.is_none());
+    }
+    let (done, answer) = std::sync::mpsc::sync_channel(1);
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    worker.flushes.push(Flush { deadline, close: false, up_to: 0, took_sessions: false, took_report: false, done });
+
+    worker.fail();
+
+    assert_eq!(answer.try_recv(), Ok(3));
+    assert_eq!(shared.lost.load(Ordering::SeqCst), 3);
+    assert_eq!(shared.ledger.stats().logs.dropped, [(DiscardReason::InternalSdkError, 3)]);
+}
