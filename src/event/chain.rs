@@ -85,11 +85,15 @@ pub(crate) fn shown(value: &dyn fmt::Debug) -> String {
     text.text
 }
 
-/// Formats a user's text, cut at `limit` bytes.
+/// Formats a user's text, cut at the length of a message.
 ///
 /// Returns `None` if formatting panicked.
-#[cfg(any(feature = "anyhow", feature = "eyre"))]
-pub(crate) fn limited(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
+pub(crate) fn limited(text: fmt::Arguments<'_>) -> Option<String> {
+    limited_to(text, MESSAGE_LIMIT)
+}
+
+/// Like [`limited`], cut at `limit` bytes.
+pub(crate) fn limited_to(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
     let mut limited = Bounded { text: String::new(), limit };
     // The writer returns an error only at the limit.
     let _ = unwind::catch(|| limited.write_fmt(text))?;

@@ -25,8 +25,8 @@ mod waiting;
 pub(crate) use call_stack::{CallStack, CodeLocation};
 pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord};
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
-pub(crate) use chain::limited;
-pub(crate) use chain::{chain, mechanisms, shown, text_alone};
+pub(crate) use chain::limited_to;
+pub(crate) use chain::{chain, limited, mechanisms, shown, text_alone};
 pub(crate) use frames::ResolvedFrames;
 pub(crate) use grouping::{fingerprint, origin};
 pub(crate) use in_app::FrameSettings;

@@ -22,7 +22,7 @@ impl IgnoredErrors {
         let is_type = |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name));
         let values = || captured.exceptions.iter().filter_map(|exception| exception.value.as_deref());
         let is_told = |part: &String| captured.message.as_deref().into_iter().chain(values()).any(|text| text.contains(part.as_str()));
-        let is_target = |start: &String| captured.log.as_ref().is_some_and(|log| is_below(log.metadata.target(), start));
+        let is_target = |start: &String| captured.log.as_ref().is_some_and(|log| is_below(log.target(), start));
         self.types.iter().any(is_type)
             || self.messages.iter().any(is_told)
             || event.scope.response.status.is_some_and(|status| self.statuses.contains(&status))

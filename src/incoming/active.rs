@@ -8,6 +8,7 @@ use std::task::Poll;
 use http::HeaderMap;
 
 use super::exchange::Exchange;
+use crate::event;
 use crate::scope::{LiveScope, current};
 
 /// The work around each poll.
@@ -73,11 +74,11 @@ impl ActiveRequest {
     }
 
     /// The inner service failed without a response.
-    pub(super) fn error(&mut self) {
+    pub(super) fn error(&mut self, error: &dyn fmt::Display) {
         match self {
             Self::Off => {}
             Self::Ignored(_) => *self = Self::Off,
-            Self::Recorded(exchange) => exchange.with(|exchange| exchange.fail("failed without a response")),
+            Self::Recorded(exchange) => exchange.with(|exchange| exchange.fail(&without_response(error))),
         }
     }
 
@@ -88,7 +89,7 @@ impl ActiveRequest {
 
     /// The body has ended.
     pub(super) fn complete(&mut self) {
-        self.change(Exchange::complete);
+        self.change(Exchange::end_of_body);
     }
 
     /// The body failed.
@@ -101,6 +102,13 @@ impl ActiveRequest {
             exchange.with(change);
         }
     }
+}
+
+/// Says that a service failed, with the text of its error.
+#[cold]
+fn without_response(error: &dyn fmt::Display) -> String {
+    let text = event::limited(format_args!(": {error}")).filter(|text| text.len() > 2).unwrap_or_default();
+    ["failed without a response", &text].concat()
 }
 
 /// An exchange in a box that the thread's next request uses again; dropping it ends the exchange.

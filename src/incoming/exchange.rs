@@ -9,7 +9,7 @@ use tracing::Span;
 
 use super::capture_error::CaptureError;
 use super::rules::Rules;
-use super::status::ResponseCodes;
+use super::status::{ResponseCodes, UNIMPLEMENTED};
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, ResponseFacts, clock};
 use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     /// Whether the transaction was handed over before the end of the body.
     has_ended: bool,
     is_head: bool,
+    /// Whether it is inside a router that found no route for it.
+    pub(super) is_unrouted: bool,
     rules: Option<Arc<Rules>>,
     /// Status codes that count as a failure of the service.
     failed: Option<Arc<StatusCodes>>,
@@ -130,6 +132,9 @@ impl Exchange {
         let Some(scope) = self.active.scope() else { return error };
         self.codes.head(status.as_u16(), headers);
         self.was_polled = false;
+        if self.is_unrouted && status.as_u16() < 400 && self.codes.grpc != Some(UNIMPLEMENTED) {
+            scope.name_by_fallback(self.served);
+        }
         let has_failed = self.has_failed();
         let mut left = error.clone().filter(|_| self.is_shared);
         if self.codes.is_open() {
@@ -141,7 +146,7 @@ impl Exchange {
             scope.note_status(self.served, self.codes.http, self.codes.grpc);
             match error {
                 Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
-                None => scope.capture_failure(self.served, || self.codes.describe()),
+                None => scope.capture_failure(self.served, || self.codes.describe(scope.take_rejection(status.as_u16()).as_deref())),
             }
         } else if self.served != Served::Whole {
             // The failed codes of the outer layer may be others.
@@ -180,7 +185,7 @@ impl Exchange {
         }
         // `is_end_stream` may turn true with the last data frame; hyper then never polls again.
         if is_end {
-            return self.complete_at(now);
+            return self.end_of_body_at(now);
         }
         if !is_first && !self.has_ended && self.served == Served::Whole && self.is_too_long(now) {
             self.cut(now);
@@ -197,7 +202,7 @@ impl Exchange {
         self.failed.as_ref().is_some_and(|failed| self.codes.has_failed(failed))
     }
 
-    /// The service or its body returned an error of an unknown type: only `what` is reported.
+    /// The service or its body returned an error, or ended too early: `what` is reported.
     pub(super) fn fail(&mut self, what: &str) {
         if let Some(scope) = self.active.scope() {
             scope.capture_failure(self.served, || what.to_owned());
@@ -216,7 +221,26 @@ impl Exchange {
         }
     }
 
-    pub(super) fn complete(&mut self) {
+    /// The body has ended.
+    pub(super) fn end_of_body(&mut self) {
+        self.end_of_body_at(Moment::default());
+    }
+
+    /// The body has ended at `at`, or now if that is unset: perhaps before all of it was sent.
+    fn end_of_body_at(&mut self, at: Moment) {
+        let is_short = self.expected.is_some_and(|expected| self.response.body_bytes < expected);
+        if is_short && self.codes.http.is_none_or(|status| !self.needs_no_body(status)) {
+            return self.fail("ended its body before its content-length");
+        }
+        self.complete_at(at);
+    }
+
+    /// Whether a response of this status has no body, whatever its headers say.
+    fn needs_no_body(&self, status: u16) -> bool {
+        self.is_head || matches!(status, 100..=199 | 204 | 304)
+    }
+
+    fn complete(&mut self) {
         self.complete_at(Moment::default());
     }
 
@@ -227,7 +251,7 @@ impl Exchange {
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
-                None => scope.capture_failure(self.served, || self.codes.describe()),
+                None => scope.capture_failure(self.served, || self.codes.describe(None)),
             }
         }
         self.end_at(self.codes.status(), has_failed, at);
@@ -261,10 +285,12 @@ impl Exchange {
         let place = match self.codes.http {
             None => "before_headers",
             Some(status) => {
-                // axum drops the bodies of HEAD responses outside our layer, and tests drop
-                // responses unread.
-                let needs_none = self.is_head || matches!(status, 100..=199 | 204 | 304);
-                let is_unread = !self.was_polled && (needs_none || self.expected.is_some());
+                // Servers poll a body as soon as they have it. If it is dropped unread, an outer layer
+                // answered with another one, or the response has none, as to a HEAD request.
+                let is_unread = !self.was_polled && !self.codes.is_open();
+                if is_unread {
+                    self.response.is_unread = self.expected.is_none() && !self.needs_no_body(status);
+                }
                 if is_unread || self.expected.is_some_and(|expected| self.response.body_bytes >= expected) {
                     return self.complete();
                 }

@@ -46,6 +46,7 @@ impl<Fut, F> ResponseFuture<Fut, F> {
 impl<Fut, F, B, E> Future for ResponseFuture<Fut, F>
 where
     Fut: Future<Output = Result<Response<B>, E>>,
+    E: fmt::Display,
     F: BodyForm<B>,
     B: http_body::Body,
 {
@@ -76,7 +77,7 @@ where
                 Poll::Ready(Ok(response.map(|body| F::wrap(ResponseBody::new(body, active)))))
             }
             Err(error) => {
-                this.active.error();
+                this.active.error(&error);
                 Poll::Ready(Err(error))
             }
         }

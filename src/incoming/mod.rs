@@ -8,7 +8,8 @@
 //! - The route template (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own
 //!   [`route`](SentryLayer::route) table, or from a `RouteNameLayer` inside the router.
 //! - The result of the [`name`](SentryLayer::name) function.
-//! - `GET <unmatched>`.
+//! - For a gRPC call, its method: `/shop.Orders/Place`.
+//! - `GET <fallback>` for what a fallback of axum's router answered, else `GET <unmatched>`.
 //!
 //! It is never a raw path.
 //!
@@ -47,6 +48,7 @@ mod capture_error;
 mod exchange;
 mod future;
 mod layer;
+mod naming;
 mod request;
 mod route;
 #[cfg(feature = "axum")]

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 #[cfg(feature = "axum")]
-use ::axum::extract::{ConnectInfo, MatchedPath};
-use http::{HeaderMap, HeaderValue, Request};
+use ::axum::extract::{ConnectInfo, MatchedPath, OriginalUri};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 
 use crate::propagation;
 use crate::record::{HeaderFact, Record};
@@ -15,6 +15,7 @@ use crate::redaction::Redaction;
 pub(super) struct Noticed<'a> {
     pub(super) host: Option<&'a [u8]>,
     pub(super) has_trace: bool,
+    pub(super) is_grpc: bool,
 }
 
 impl<'a> Noticed<'a> {
@@ -32,6 +33,7 @@ impl<'a> Noticed<'a> {
             self.host = self.host.or(Some(value));
         }
         self.has_trace |= propagation::is_trace_header(name);
+        self.is_grpc |= name == "content-type" && is_grpc(value);
     }
 }
 
@@ -50,8 +52,10 @@ pub(super) fn copy_headers<'a>(headers: &'a HeaderMap, redaction: &Redaction, re
 }
 
 /// Copies all facts of the request except its headers.
-pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mut Record) {
-    let uri = request.uri();
+///
+/// `hops` is the number of our own proxies.
+pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, hops: usize, record: &mut Record) {
+    let uri = original_uri(request);
     // HTTP/2 requests and requests to proxies have the host in the URI, HTTP/1 requests in a
     // header.
     let host = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
@@ -60,11 +64,44 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, record: &mu
 
     record.has_request = true;
     record.request.method = record.text(request.method().as_str().as_bytes());
-    record.request.scheme = record.text(uri.scheme_str().unwrap_or("http").as_bytes());
+    let forwarded = if hops > 0 { forwarded_scheme(request.headers(), hops) } else { None };
+    record.request.scheme = record.text(forwarded.or_else(|| uri.scheme_str()).unwrap_or("http").as_bytes());
     record.request.host = record.text(host);
     record.request.path = record.text(uri.path().as_bytes());
     record.request.query = uri.query().map(|query| record.text(query.as_bytes()));
     record.request.version = Some(request.version());
+}
+
+/// Whether a `content-type` is that of a gRPC call, of gRPC-Web too.
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc")
+}
+
+/// The scheme that the client used, as the outermost of our own proxies saw it.
+///
+/// Proxies append to `Forwarded`. Nearly all overwrite `X-Forwarded-Proto`, so one entry there is that
+/// of a proxy of ours, however many there are.
+fn forwarded_scheme(headers: &HeaderMap, hops: usize) -> Option<&'static str> {
+    let entries = |name: &str| -> Vec<&[u8]> {
+        let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()).collect()
+    };
+    let simple = entries("x-forwarded-proto");
+    let of_simple = match simple.as_slice() {
+        [only] => Some(*only),
+        several => several.len().checked_sub(hops).and_then(|place| several.get(place)).copied(),
+    };
+    let standard = entries("forwarded");
+    let of_standard = || {
+        let entry = standard.get(standard.len().checked_sub(hops)?)?;
+        entry.split(|byte| *byte == b';').find_map(|pair| {
+            let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+            name.trim_ascii().eq_ignore_ascii_case(b"proto").then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        })
+    };
+    let scheme = of_simple.or_else(of_standard)?;
+    let scheme = scheme.strip_prefix(b"\"").and_then(|quoted| quoted.strip_suffix(b"\"")).unwrap_or(scheme);
+    ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// The client's address: the one that our outermost proxy saw, or the peer's if there is no proxy.
@@ -111,6 +148,28 @@ pub(super) fn matched_path<B>(request: &Request<B>) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
+/// The URI before a nested router took its prefix away.
+#[cfg(feature = "axum")]
+pub(super) fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request.extensions().get::<OriginalUri>().map_or_else(|| request.uri(), |OriginalUri(uri)| uri)
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request.uri()
+}
+
+/// Whether the layer is inside of axum's router: what has no route there goes to a fallback.
+#[cfg(feature = "axum")]
+pub(super) fn is_in_router<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<OriginalUri>().is_some()
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn is_in_router<B>(_: &Request<B>) -> bool {
+    false
+}
+
 #[cfg(not(feature = "axum"))]
 pub(super) fn matched_path<B>(_: &Request<B>) -> Option<&str> {
     None
@@ -148,6 +207,33 @@ mod tests {
         )]);
         assert_eq!(client_address(&odd, "10.0.0.1".parse().ok(), 1), "203.0.113.7".parse().ok());
         assert_eq!(client_address(&HeaderMap::new(), "10.0.0.1".parse().ok(), 1), "10.0.0.1".parse().ok());
+    }
+
+    #[test]
+    fn the_scheme_is_the_one_that_our_outermost_proxy_saw() {
+        const SIMPLE: &str = "x-forwarded-proto";
+        type Row = (usize, &'static [(&'static str, &'static str)], Option<&'static str>);
+        let rows: [Row; 12] = [
+            (1, &[(SIMPLE, "https")], Some("https")),
+            (2, &[(SIMPLE, "HTTPS")], Some("https")),
+            (1, &[(SIMPLE, "http, https")], Some("https")),
+            (2, &[(SIMPLE, "https, http, http")], Some("http")),
+            (2, &[(SIMPLE, "https"), (SIMPLE, "http")], Some("https")),
+            (3, &[(SIMPLE, "https, http")], None),
+            (1, &[(SIMPLE, "javascript")], None),
+            (1, &[("forwarded", "for=203.0.113.7;proto=https;by=10.0.0.1")], Some("https")),
+            (1, &[("forwarded", "proto=http, for=203.0.113.7; Proto=\"https\"")], Some("https")),
+            (2, &[("forwarded", "for=203.0.113.7;proto=https, for=10.0.0.2;proto=http")], Some("https")),
+            (1, &[("forwarded", "for=203.0.113.7")], None),
+            (1, &[], None),
+        ];
+
+        for (hops, lines, expected) in rows {
+            let line =
+                |(name, value): &(&'static str, &'static str)| (http::HeaderName::from_static(name), HeaderValue::from_static(value));
+            let headers: HeaderMap = lines.iter().map(line).collect();
+            assert_eq!(forwarded_scheme(&headers, hops), expected, "{hops} {lines:?}");
+        }
     }
 
     #[test]

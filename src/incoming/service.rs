@@ -7,22 +7,24 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use tower::Service;
 
 use super::active::{ActiveRequest, Ignored};
 use super::body_form::BodyForm;
 use super::future::ResponseFuture;
-use super::request::{Noticed, client_address, copy_headers, describe, matched_path, peer};
+use super::naming::RequestName;
+use super::request::{Noticed, client_address, copy_headers, describe, is_grpc, is_in_router, matched_path, original_uri, peer};
 use super::route::RouteOptions;
-use super::rules::{RequestHead, Rules};
+use super::rules::Rules;
 use crate::client::{Client, Settings};
 use crate::propagation::{self, Incoming};
-use crate::record::{Moment, Parent, Record, clock};
+use crate::protocol::TransactionSource;
+use crate::record::{Parent, Record, clock};
 use crate::scope::current::{self, Place};
 use crate::scope::{Extent, LiveScope, Scope, ScopeKind, continue_or_begin};
 use crate::status_codes::StatusCodes;
-use crate::unwind;
 
 /// A service whose requests are recorded. Made by [`SentryLayer`](crate::SentryLayer).
 pub struct SentryService<S, F> {
@@ -78,10 +80,23 @@ impl<S, F> SentryService<S, F> {
         if let Some(route) = route {
             name_around(&scope, request, route);
         }
-        let name = if route.is_none() { self.user_name(request, clock::now()) } else { None };
-        let served = scope.start_inner_request(parent, request.method().as_str(), route, name.as_deref());
+        let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes()));
+        let name = RequestName::of(request, route, is_grpc, &self.rules, &self.client, clock::now());
+        let is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
+        let served = match &name {
+            RequestName::Rpc(method) => {
+                scope.start_inner_request(parent, request.method().as_str(), Some(method), Some((method, TransactionSource::Route)))
+            }
+            RequestName::User(name) => {
+                scope.start_inner_request(parent, request.method().as_str(), None, Some((name, TransactionSource::Custom)))
+            }
+            RequestName::Route(_) | RequestName::Unknown => scope.start_inner_request(parent, request.method().as_str(), route, None),
+        };
         let failed = self.failed_status_codes(settings, &options);
-        ActiveRequest::recorded(|exchange| exchange.begin_inner(scope, served, request.method(), Arc::clone(&self.rules), failed))
+        ActiveRequest::recorded(|exchange| {
+            exchange.begin_inner(scope, served, request.method(), Arc::clone(&self.rules), failed);
+            exchange.is_unrouted = is_unrouted;
+        })
     }
 
     /// Begins a request with its own transaction.
@@ -91,6 +106,7 @@ impl<S, F> SentryService<S, F> {
         if options.is_ignored {
             return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
         }
+        let mut is_unrouted = false;
         let scope = LiveScope::open(&self.client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
             let record = &mut transaction.record;
@@ -109,14 +125,13 @@ impl<S, F> SentryService<S, F> {
             if !settings.sampling.keep_failed && extent != Extent::Bare {
                 copy_headers(headers, &settings.privacy.redaction, record);
             }
-            describe(request, noticed.host, record);
+            describe(request, noticed.host, settings.privacy.trusted_hops, record);
             if settings.privacy.send_default_pii {
                 record.request.client = client_address(headers, peer(request), settings.privacy.trusted_hops);
             }
-            match matched.or(template) {
-                Some(template) => record.name_by_route(template),
-                None => self.name(request, record),
-            }
+            let name = RequestName::of(request, matched.or(template), noticed.is_grpc, &self.rules, &self.client, record.start);
+            is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
+            name.give(record);
             record.is_named_by_handler = self.rules.names_by_handler;
             record.seal_scope();
             (decision, extent)
@@ -124,6 +139,7 @@ impl<S, F> SentryService<S, F> {
         let failed = self.failed_status_codes(settings, &options);
         ActiveRequest::recorded(|exchange| {
             exchange.begin(scope, request.method(), Arc::clone(&self.rules), failed);
+            exchange.is_unrouted = is_unrouted;
             if around == Around::OtherClient {
                 exchange.share_errors();
             }
@@ -133,22 +149,6 @@ impl<S, F> SentryService<S, F> {
     fn failed_status_codes(&self, settings: &Settings, options: &RouteOptions) -> Arc<StatusCodes> {
         let failed = options.failed_status_codes.as_ref().or(self.rules.failed_status_codes.as_ref());
         Arc::clone(failed.unwrap_or(&settings.failed_status_codes))
-    }
-
-    /// Names a request without a known route.
-    fn name<B>(&self, request: &Request<B>, record: &mut Record) {
-        if let Some(name) = self.user_name(request, record.start) {
-            record.name_by_user(&name);
-        }
-    }
-
-    /// Calls the user's function that names requests.
-    fn user_name<B>(&self, request: &Request<B>, now: Moment) -> Option<String> {
-        let name = self.rules.name.as_ref()?;
-        // A panic of that function must not end the request.
-        let name = unwind::catch(|| name(&RequestHead::of(request)))??;
-        let is_admitted = self.client.admits_name(&name, clock::nanos(now));
-        Some(if is_admitted { name } else { "<overflow>".to_owned() })
     }
 }
 
@@ -182,7 +182,7 @@ fn name_around<B>(scope: &LiveScope, request: &Request<B>, route: &str) {
     let record = &mut state.transaction.record;
     let is_unnamed = record.has_request && record.route.is_none();
     let is_same = |record: &Record| {
-        record.bytes(record.request.path) == request.uri().path().as_bytes()
+        record.bytes(record.request.path) == original_uri(request).path().as_bytes()
             && record.bytes(record.request.method) == request.method().as_str().as_bytes()
     };
     if is_unnamed && is_same(record) {
@@ -193,6 +193,8 @@ fn name_around<B>(scope: &LiveScope, request: &Request<B>, route: &str) {
 impl<S, F, RequestBody, Body> Service<Request<RequestBody>> for SentryService<S, F>
 where
     S: Service<Request<RequestBody>, Response = Response<Body>>,
+    // Of a failed request, what is known is reported.
+    S::Error: fmt::Display,
     F: BodyForm<Body>,
     Body: http_body::Body,
 {

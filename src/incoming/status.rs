@@ -7,6 +7,13 @@ use crate::protocol::SpanStatus;
 use crate::status_codes::StatusCodes;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The code for a method that does not exist.
+pub(super) const UNIMPLEMENTED: u8 = 12;
+
+/// At most this many bytes of a `grpc-message` are read.
+const MESSAGE_LIMIT: usize = 1024;
 
 /// The status of each gRPC code, in the order of `google/rpc/code.proto`.
 const GRPC: [SpanStatus; 17] = [
@@ -30,12 +37,14 @@ const GRPC: [SpanStatus; 17] = [
 ];
 
 /// What the response head and the trailers report.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ResponseCodes {
     /// Whether the response is a gRPC response, whose HTTP status is always 200.
     is_grpc: bool,
     pub(super) http: Option<u16>,
     pub(super) grpc: Option<u8>,
+    /// The message of a gRPC call that failed.
+    message: Option<Box<str>>,
 }
 
 impl ResponseCodes {
@@ -55,11 +64,12 @@ impl ResponseCodes {
             && let Some(code) = trailers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok())
         {
             self.grpc = Some(code);
+            self.message = if code == 0 { None } else { trailers.get(GRPC_MESSAGE).and_then(|text| message(text.as_bytes())) };
         }
     }
 
     /// Whether the status of a gRPC call is still unknown.
-    pub(super) fn is_open(self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.is_grpc && self.grpc.is_none()
     }
 
@@ -70,16 +80,18 @@ impl ResponseCodes {
         }
     }
 
-    /// Describes the outcome, for the message of an event.
-    pub(super) fn describe(self) -> String {
-        match (self.grpc, self.http) {
-            (Some(code), _) => format!("answered with status {code} of gRPC"),
-            (None, Some(code)) => format!("answered {code}"),
-            (None, None) => "gave no answer".to_owned(),
+    /// Describes the outcome, for the message of an event; `text` is what the service said about it.
+    pub(super) fn describe(&self, text: Option<&str>) -> String {
+        match (self.grpc, self.http, self.message.as_deref().or(text)) {
+            (Some(code), _, Some(message)) => format!("answered with status {code} of gRPC: {message}"),
+            (Some(code), _, None) => format!("answered with status {code} of gRPC"),
+            (None, Some(code), Some(text)) => format!("answered {code}: {text}"),
+            (None, Some(code), None) => format!("answered {code}"),
+            (None, None, _) => "gave no answer".to_owned(),
         }
     }
 
-    pub(super) fn status(self) -> SpanStatus {
+    pub(super) fn status(&self) -> SpanStatus {
         match (self.grpc, self.http) {
             // A code that is not in the table is `unknown`, as gRPC's documentation says.
             (Some(code), _) => GRPC.get(usize::from(code)).copied().unwrap_or(SpanStatus::Unknown),
@@ -91,10 +103,18 @@ impl ResponseCodes {
     /// Whether this service failed.
     ///
     /// The gRPC codes are those that OpenTelemetry counts as server errors, and codes that gRPC
-    /// does not define.
-    pub(super) fn has_failed(self, failed: &StatusCodes) -> bool {
-        self.http.is_some_and(|code| failed.contains(code)) || matches!(self.grpc, Some(2 | 4 | 12 | 13 | 14 | 15 | 17..))
+    /// does not define. `unimplemented` (12) does not count: it says that the client called a method
+    /// that does not exist, as a 404 does.
+    pub(super) fn has_failed(&self, failed: &StatusCodes) -> bool {
+        self.http.is_some_and(|code| failed.contains(code)) || matches!(self.grpc, Some(2 | 4 | 13 | 14 | 15 | 17..))
     }
+}
+
+/// Reads a `grpc-message`, which is percent-encoded.
+fn message(encoded: &[u8]) -> Option<Box<str>> {
+    let encoded = encoded.get(..MESSAGE_LIMIT).unwrap_or(encoded);
+    let text = percent_encoding::percent_decode(encoded).decode_utf8_lossy();
+    (!text.trim().is_empty()).then(|| text.trim().into())
 }
 
 #[cfg(test)]
@@ -112,6 +132,7 @@ mod tests {
             ("application/grpc-web", "14", None, SpanStatus::Ok, false),
             ("application/grpc", "14", Some(14), SpanStatus::Unavailable, true),
             ("application/grpc", "99", Some(99), SpanStatus::Unknown, true),
+            ("application/grpc", "12", Some(12), SpanStatus::Unimplemented, false),
             ("application/grpc", "x", None, SpanStatus::Ok, false),
             ("application/json", "13", None, SpanStatus::Ok, false),
         ];

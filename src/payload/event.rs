@@ -4,11 +4,12 @@ use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
-use super::fields::{log_fields, name_of, understand};
+use super::fields::{is_of_log, log_fields, name_of, understand};
+use super::origin::{Target, relative};
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
 use super::time::time;
-use super::trusted::{Constant, Id, ProgramText};
+use super::trusted::{Constant, Id};
 use super::value::{Attribute, Pairs};
 use crate::event::EventRecord;
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
@@ -36,7 +37,7 @@ impl Serialize for EventPayload<'_> {
         let rare = record.set.rare();
         out.serialize_field("level", &rare.and_then(|rare| rare.level).unwrap_or(captured.level))?;
         if let Some(log) = &captured.log {
-            out.serialize_field("logger", &ProgramText(log.metadata.target()))?;
+            out.serialize_field("logger", &Target(log.metadata, &log.fields))?;
         }
         if !name.is_empty() {
             out.serialize_field("transaction", name)?;
@@ -110,10 +111,10 @@ impl Serialize for LogFields<'_> {
         for (name, value) in &given {
             map.serialize_entry(name, &Attribute(name, *value))?;
         }
-        if let Some(file) = log.metadata.file().filter(|_| is_free("code.file.path")) {
-            map.serialize_entry(&Constant("code.file.path"), &ProgramText(file))?;
+        if let Some(file) = log.file().filter(|_| is_free("code.file.path")) {
+            map.serialize_entry(&Constant("code.file.path"), relative(file))?;
         }
-        if let Some(line) = log.metadata.line().filter(|_| is_free("code.line.number")) {
+        if let Some(line) = log.line().filter(|_| is_free("code.line.number")) {
             map.serialize_entry(&Constant("code.line.number"), &line)?;
         }
         map.end()
@@ -154,17 +155,15 @@ impl Serialize for BreadcrumbPayload<'_> {
         let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
-        out.serialize_field("category", &ProgramText(metadata.target()))?;
+        out.serialize_field("category", &Target(metadata, &self.crumb.fields))?;
         if let Some((_, message)) = message {
             out.serialize_field("message", &message)?;
         }
         out.serialize_field("level", &Level::from(metadata.level()))?;
-        let attributes = understand(Some(metadata), fields()).attributes;
-        if attributes.iter().any(|(name, _)| *name != "message") {
-            out.serialize_field(
-                "data",
-                &Pairs(|| attributes.iter().filter(|(name, _)| *name != "message").map(|(name, value)| (name, Attribute(name, *value)))),
-            )?;
+        let mut attributes = understand(Some(metadata), fields()).attributes;
+        attributes.retain(|(name, _)| *name != "message" && !is_of_log(metadata, name));
+        if !attributes.is_empty() {
+            out.serialize_field("data", &Pairs(|| attributes.iter().map(|(name, value)| (name, Attribute(name, *value)))))?;
         }
         out.end()
     }

@@ -8,7 +8,7 @@ use tracing::field::FieldSet;
 
 use super::sql::is_query_text;
 use crate::protocol::SpanStatus;
-use crate::record::{FieldReader, FieldValue, Key, LogRecord, TRUNCATED};
+use crate::record::{FieldReader, FieldValue, Key, LogRecord, TRUNCATED, is_of_log_crate};
 
 /// Up to this many attributes, a scan finds a name faster than a table.
 const FEW: usize = 32;
@@ -114,6 +114,11 @@ fn may_have_meaning(name: &str) -> bool {
     ["db.", "http.", "messaging.", "otel.", "rpc.", "sentry."].iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a field of an event only says where a record of the `log` crate came from.
+pub(super) fn is_of_log(metadata: &Metadata<'_>, name: &str) -> bool {
+    is_of_log_crate(metadata) && name.starts_with("log.")
+}
+
 /// Returns the fields of an event, except its message; the last says how many texts were cut.
 ///
 /// Each name has its last value. The order is that in which the names first came.
@@ -125,7 +130,7 @@ pub(super) fn log_fields(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)>
             // The only name that the callsite does not know.
             Key::Name(_) => Some(TRUNCATED),
         };
-        let Some(name) = name.filter(|name| *name != "message") else { continue };
+        let Some(name) = name.filter(|name| *name != "message" && !is_of_log(log.metadata, name)) else { continue };
         match fields.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = value,
             None => fields.push((name, value)),

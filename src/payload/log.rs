@@ -6,8 +6,9 @@ use tracing::Level;
 
 use super::Facts;
 use super::fields::{log_fields, name_of};
+use super::origin::{Target, relative};
 use super::sql::{is_query_text, without_values};
-use super::trusted::{Constant, ProgramText};
+use super::trusted::Constant;
 use super::value::Attribute;
 use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
@@ -89,7 +90,6 @@ struct LogAttributes<'a>(&'a LogPayload<'a>);
 impl Serialize for LogAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let LogPayload { line, facts } = self.0;
-        let metadata = line.log.metadata;
         let given = log_fields(&line.log);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
@@ -112,17 +112,17 @@ impl Serialize for LogAttributes<'_> {
         own("sentry.environment", FieldValue::Text(&facts.environment))?;
         own("sentry.sdk.name", FieldValue::Text(SdkInfo::NAME))?;
         own("sentry.sdk.version", FieldValue::Text(SdkInfo::VERSION))?;
-        own("logger.name", FieldValue::Text(metadata.target()))?;
+        own("logger.name", FieldValue::Text(line.log.target()))?;
         let texts = [
             ("sentry.release", facts.release.as_deref()),
             ("server.address", facts.server_name.as_deref()),
             ("user.id", line.user.as_deref()),
-            ("code.file.path", metadata.file()),
+            ("code.file.path", line.log.file().map(relative)),
         ];
         for (name, text) in texts {
             text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;
         }
-        metadata.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number.into())))?;
+        line.log.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number)))?;
         map.end()
     }
 }
@@ -159,7 +159,7 @@ impl Serialize for LinePayload<'_> {
         let mut out = serializer.serialize_struct("Line", 7)?;
         out.serialize_field("timestamp", &format_args!("{}", humantime::format_rfc3339_micros(at)))?;
         out.serialize_field("level", &Constant(level(*metadata.level()).0))?;
-        out.serialize_field("target", &ProgramText(metadata.target()))?;
+        out.serialize_field("target", &Target(metadata, &line.log.fields))?;
         if let Some(message) = body(&line.log) {
             out.serialize_field("message", message)?;
         }

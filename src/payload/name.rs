@@ -5,10 +5,13 @@ use crate::record::Record;
 
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
+/// Stands for the route of a request that no route matched.
+pub(crate) const UNMATCHED: &str = "<unmatched>";
+
 /// Returns `GET /users/{id}` for a request that is named by its route, else the given name alone.
 pub(crate) fn name(record: &Record) -> String {
-    if let Some(inner) = record.inner_name {
-        return record.str(inner).into_owned();
+    if let Some(name) = record.full_name {
+        return record.str(name).into_owned();
     }
     let name = record.name.map(|name| record.str(name));
     if !record.has_request || record.source != TransactionSource::Route {
@@ -20,7 +23,7 @@ pub(crate) fn name(record: &Record) -> String {
 /// Returns the route of a request, also if the application has named the transaction: that name may
 /// hold an id. Without a route it is the name.
 pub(crate) fn route(record: &Record) -> String {
-    match record.route.filter(|_| record.has_request && record.inner_name.is_none()) {
+    match record.route.filter(|_| record.has_request && record.full_name.is_none()) {
         Some(route) => request_name(&record.str(record.request.method), Some(&record.str(route))),
         None => name(record),
     }
@@ -31,5 +34,5 @@ pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
     // A client can invent methods, but the number of names must stay small. So unknown methods
     // become `_OTHER`, as in OpenTelemetry.
     let method = if METHODS.contains(&method) { method } else { "_OTHER" };
-    [method, " ", route.unwrap_or("<unmatched>")].concat()
+    [method, " ", route.unwrap_or(UNMATCHED)].concat()
 }

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::Facts;
-use super::fields::Understood;
+use super::fields::{Understood, name_of};
+use super::origin::relative;
 use super::sql::{is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
@@ -66,6 +67,9 @@ impl Serialize for SpanPayload<'_> {
                 out.serialize_field("description", &**clean)?;
             }
             (Some(name), _) => out.serialize_field("description", name)?,
+            (None, Some(metadata)) if is_general(metadata.name()) => {
+                out.serialize_field("description", &[metadata.target(), "::", metadata.name()].concat())?;
+            }
             (None, metadata) => out.serialize_field("description", &ProgramText(metadata.map_or("", Metadata::name)))?,
         }
         out.serialize_field("start_timestamp", &time(record, span.start))?;
@@ -78,10 +82,58 @@ impl Serialize for SpanPayload<'_> {
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
+        let database = if metadata.is_some_and(Metadata::is_event) { database_around(record, span.parent, attributes) } else { None };
         let query = query.as_ref().map(|(text, clean)| (*text, &**clean));
-        out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, query, times, is_slow, polls, took })?;
+        out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, query, times, is_slow, polls, database, took })?;
         out.end()
     }
+}
+
+/// Names of functions that say nothing without their module: methods of traits and constructors.
+const GENERAL: [&str; 16] = [
+    "call",
+    "delete",
+    "execute",
+    "from_request",
+    "from_request_parts",
+    "get",
+    "handle",
+    "into_response",
+    "main",
+    "new",
+    "oneshot",
+    "poll",
+    "poll_ready",
+    "post",
+    "put",
+    "run",
+];
+
+fn is_general(name: &str) -> bool {
+    name.len() <= "from_request_parts".len() && GENERAL.binary_search(&name).is_ok()
+}
+
+/// The database system that a query's own fields or the nearest span around it name.
+///
+/// The events of sqlx do not say which database was asked.
+fn database_around<'a>(record: &'a Record, mut around: Parent, attributes: &[(&str, FieldValue<'_>)]) -> Option<FieldValue<'a>> {
+    if attributes.iter().any(|(name, _)| is_database(name)) {
+        return None;
+    }
+    while let Parent::Span(row) = around {
+        let span = record.spans.get(row as usize)?;
+        let fields = span.name.metadata().map(Metadata::fields);
+        let system = record.span_fields(row as usize).find(|(key, _)| name_of(fields, *key).is_some_and(is_database));
+        if let Some((_, system)) = system {
+            return Some(system);
+        }
+        around = span.parent;
+    }
+    None
+}
+
+fn is_database(name: &str) -> bool {
+    matches!(name, "db.system" | "db.system.name")
 }
 
 /// The attributes of a span: its fields, its measurements, and its place in the code.
@@ -98,6 +150,8 @@ struct SpanAttributes<'a> {
     /// The span is a query that took at least `Facts::slow_query`.
     is_slow: bool,
     polls: Option<Polls>,
+    /// The database system of the span around a query that does not say it itself.
+    database: Option<FieldValue<'a>>,
     /// The duration of the span in nanoseconds.
     took: u64,
 }
@@ -120,7 +174,7 @@ impl Serialize for SpanAttributes<'_> {
         {
             data.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
             if let Some(file) = metadata.file() {
-                data.serialize_entry(&Constant("code.file.path"), &ProgramText(file))?;
+                data.serialize_entry(&Constant("code.file.path"), &ProgramText(relative(file)))?;
             }
             if let Some(line) = metadata.line() {
                 data.serialize_entry(&Constant("code.line.number"), &line)?;
@@ -139,6 +193,9 @@ impl Serialize for SpanAttributes<'_> {
         if let Some((before, after)) = self.times {
             data.serialize_entry(&Constant("middleware.before_ms"), &millis(before))?;
             data.serialize_entry(&Constant("middleware.after_ms"), &millis(after))?;
+        }
+        if let Some(system) = self.database {
+            data.serialize_entry(&Constant("db.system.name"), &system)?;
         }
         data.end()
     }

@@ -170,6 +170,9 @@ fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Err
     if let Some(place) = response.cancelled {
         data.serialize_entry(&Constant("tower_sentry.cancelled"), &Constant(place))?;
     }
+    if response.is_unread {
+        data.serialize_entry(&Constant("tower_sentry.body_unread"), &true)?;
+    }
     if response.is_cut {
         data.serialize_entry(&Constant("tower_sentry.cut"), &true)?;
     }

@@ -59,9 +59,9 @@ pub(crate) fn is_trace_header(name: &str) -> bool {
 ///
 /// `baggage` is read only together with one of them.
 pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
-    let read = |name, parse: fn(&str) -> Option<SentryTrace>| parse(headers.get(name)?.to_str().ok()?);
-    let SentryTrace { trace_id, parent, sampled } =
-        read(SENTRY_TRACE, sentry_trace::parse).or_else(|| read(TRACEPARENT, traceparent::parse))?;
+    let ours = || headers.get_all(SENTRY_TRACE).iter().find_map(|value| sentry_trace::parse(value.to_str().ok()?));
+    let theirs = || traceparent::parse(headers.get(TRACEPARENT)?.to_str().ok()?);
+    let SentryTrace { trace_id, parent, sampled } = ours().or_else(theirs)?;
     let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
     Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines), is_own: false })
 }
@@ -132,6 +132,11 @@ mod tests {
             (vec![w3c("00"), ours("-1")], Some(of_ours), Some(true)),
             (vec![ours("-0"), w3c("01")], Some(of_ours), Some(false)),
             (vec![ours("-2"), w3c("01")], Some(of_w3c), Some(true)),
+            (vec![ours("-")], Some(of_ours), None),
+            // A proxy has joined two lines.
+            (vec![ours("-1, 0123456789abcdef0123456789abcdef-aaaaaaaaaaaaaaaa-0")], Some(of_ours), Some(true)),
+            (vec![("sentry-trace", format!("nonsense,{}", ours("-0").1))], Some(of_ours), Some(false)),
+            (vec![("sentry-trace", format!("1,2,3,4,{}", ours("-0").1))], None, None),
         ];
 
         for (row, trace, sampled) in rows {

@@ -9,13 +9,23 @@ pub(super) struct SentryTrace {
     pub(super) sampled: Option<bool>,
 }
 
-/// Parses the header; a value that does not match the grammar exactly counts as absent.
+/// Parses the header; a value that does not match the grammar counts as absent.
+///
+/// A proxy joins repeated headers with a comma: the first value that can be read counts. An empty flag
+/// leaves the decision open, as a missing one does.
 pub(super) fn parse(header: &str) -> Option<SentryTrace> {
-    let mut parts = header.trim().split('-');
+    header.split(',').take(VALUES_LIMIT).find_map(parse_one)
+}
+
+/// At most this many values of a header are tried.
+const VALUES_LIMIT: usize = 4;
+
+fn parse_one(value: &str) -> Option<SentryTrace> {
+    let mut parts = value.trim().split('-');
     let trace_id = parts.next()?.parse().ok()?;
     let parent = parts.next()?.parse().ok()?;
     let sampled = match parts.next() {
-        None => None,
+        None | Some("") => None,
         Some("0") => Some(false),
         Some("1") => Some(true),
         Some(_) => return None,

@@ -78,6 +78,8 @@ pub(crate) struct ResponseFacts {
     pub(crate) cancelled: Option<&'static str>,
     /// Polls of the handler until the response headers: their number, total time and longest time.
     pub(crate) polls: Polls,
+    /// A body of unknown length was dropped before it was read.
+    pub(crate) is_unread: bool,
     /// The transaction ended while the body was still streaming.
     pub(crate) is_cut: bool,
 }

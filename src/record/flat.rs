@@ -23,8 +23,9 @@ pub(crate) struct Record {
     pub(crate) origin: &'static str,
     /// The transaction's name: the route (the method is prepended later), or as `source` says.
     pub(crate) name: Option<Slice>,
-    /// The complete name of the inner request that this copy of a scope belongs to.
-    pub(crate) inner_name: Option<Slice>,
+    /// The complete name, if no method is put before it: of a gRPC call, or of the inner request that
+    /// this copy of a scope belongs to.
+    pub(crate) full_name: Option<Slice>,
     /// The route's template, whatever the name is; it shows which path parameters are secret.
     pub(crate) route: Option<Slice>,
     pub(crate) source: TransactionSource,
@@ -72,7 +73,7 @@ impl Record {
         self.trace.baggage.clear();
         self.trace.parent = None;
         self.name = None;
-        self.inner_name = None;
+        self.full_name = None;
         self.route = None;
         self.source = TransactionSource::Route;
         self.is_named_by_handler = false;
@@ -133,6 +134,7 @@ impl Record {
     pub(crate) fn copy_name_to(&self, target: &mut Self) {
         target.source = self.source;
         target.name = self.name.map(|name| target.text(self.bytes(name)));
+        target.full_name = self.full_name.and(target.name);
         target.route = self.route.map(|route| target.text(self.bytes(route)));
     }
 

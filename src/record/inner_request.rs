@@ -104,7 +104,7 @@ impl Record {
     /// Gives a copy of this scope the name and the status of an inner request.
     pub(crate) fn copy_inner_request_to(&self, span: u32, target: &mut Self) {
         let Some(inner) = self.inner_request(span) else { return };
-        target.inner_name = self.name_of_inner(span).map(|name| target.text(self.bytes(name)));
+        target.full_name = self.name_of_inner(span).map(|name| target.text(self.bytes(name)));
         target.source = inner.source;
         target.response.status = inner.status;
         target.response.grpc_status = inner.grpc_status;

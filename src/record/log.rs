@@ -2,6 +2,7 @@
 
 use tracing::Metadata;
 
+use super::{FieldReader, FieldValue, Key};
 use crate::protocol::{SpanId, TraceId};
 
 /// An event of `tracing`.
@@ -10,6 +11,57 @@ pub(crate) struct LogRecord {
     pub(crate) metadata: &'static Metadata<'static>,
     /// Its encoded fields.
     pub(crate) fields: Vec<u8>,
+}
+
+impl LogRecord {
+    /// The target: for a record of the `log` crate the one that it was logged with.
+    pub(crate) fn target(&self) -> &str {
+        target(self.metadata, &self.fields)
+    }
+
+    /// The file of the code that logged it.
+    pub(crate) fn file(&self) -> Option<&str> {
+        match given(self.metadata, &self.fields, "log.file") {
+            Some(FieldValue::Text(file)) => Some(file),
+            _ => self.metadata.file(),
+        }
+    }
+
+    /// The line of the code that logged it.
+    pub(crate) fn line(&self) -> Option<u64> {
+        match given(self.metadata, &self.fields, "log.line") {
+            Some(FieldValue::U64(line)) => Some(line),
+            _ => self.metadata.line().map(u64::from),
+        }
+    }
+}
+
+/// Whether an event of this callsite is a record of the `log` crate.
+///
+/// `tracing-log` gives all of them the target `log`, and puts the real one into a field.
+#[inline]
+pub(crate) fn is_of_log_crate(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "log" && metadata.fields().field(LOG_TARGET).is_some()
+}
+
+/// The field with the target of a record of the `log` crate.
+pub(crate) const LOG_TARGET: &str = "log.target";
+
+/// The target of an event with these encoded fields.
+pub(crate) fn target<'a>(metadata: &'static Metadata<'static>, fields: &'a [u8]) -> &'a str {
+    match given(metadata, fields, LOG_TARGET) {
+        Some(FieldValue::Text(target)) => target,
+        _ => metadata.target(),
+    }
+}
+
+/// A field that `tracing-log` adds to a record of the `log` crate.
+fn given<'a>(metadata: &'static Metadata<'static>, fields: &'a [u8], name: &str) -> Option<FieldValue<'a>> {
+    if !is_of_log_crate(metadata) {
+        return None;
+    }
+    let place = metadata.fields().field(name)?.index();
+    FieldReader::new(fields).find(|(key, _)| matches!(key, Key::Index(index) if usize::from(*index) == place)).map(|(_, value)| value)
 }
 
 /// An event of `tracing` as a structured log.

@@ -29,8 +29,9 @@ pub(crate) use fields::{CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWri
 pub(crate) use flat::Record;
 pub(crate) use headers::HeaderFact;
 pub(crate) use limits::{Limits, MOST_SPANS};
-pub(crate) use log::{LogLine, LogRecord};
+pub(crate) use log::{LOG_TARGET, LogLine, LogRecord, is_of_log_crate, target};
 pub(crate) use moment::Moment;
+pub(crate) use naming::FALLBACK;
 pub(crate) use pool::Pool;
 pub(crate) use scope_data::{ScopeData, json_size};
 pub(crate) use slice::Slice;

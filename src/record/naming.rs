@@ -5,6 +5,9 @@ use tracing::Metadata;
 use super::{Parent, Record, Slice, SpanName, SpanRecord};
 use crate::protocol::TransactionSource;
 
+/// Stands for the route of a request that a fallback answered.
+pub(crate) const FALLBACK: &str = "<fallback>";
+
 impl Record {
     /// Names the transaction by its route, unless the application has named it explicitly.
     pub(crate) fn name_by_route(&mut self, template: &str) {
@@ -12,13 +15,29 @@ impl Record {
         self.route = Some(template);
         if !self.is_named_by_hand {
             self.name = Some(template);
+            self.full_name = None;
             self.source = TransactionSource::Route;
+        }
+    }
+
+    /// Names the transaction by the method of its gRPC service.
+    pub(crate) fn name_by_rpc(&mut self, method: &str) {
+        let method = self.text(method.as_bytes());
+        (self.name, self.full_name, self.route) = (Some(method), Some(method), Some(method));
+        self.source = TransactionSource::Route;
+    }
+
+    /// Names the transaction as answered by a fallback, if it has no other name.
+    pub(crate) fn name_by_fallback(&mut self) {
+        if self.name.is_none() {
+            self.name = Some(self.text(FALLBACK.as_bytes()));
         }
     }
 
     /// Names the transaction as the user chooses.
     pub(crate) fn name_by_user(&mut self, name: &str) {
         self.name = Some(self.text(name.as_bytes()));
+        self.full_name = None;
         self.source = TransactionSource::Custom;
     }
 
@@ -40,6 +59,7 @@ impl Record {
         let Slice { start, len } = self.text(handler.target().as_bytes());
         let (colons, name) = (self.text(b"::"), self.text(handler.name().as_bytes()));
         self.name = Some(Slice { start, len: len + colons.len + name.len });
+        self.full_name = None;
         self.source = TransactionSource::View;
         self.is_named_by_handler = false;
     }

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::event::CapturedEvent;
 use crate::payload;
 use crate::protocol::{Category, DiscardReason, EventId, SpanId, SpanStatus, TraceId, TransactionSource};
-use crate::record::{FieldWriter, Key, Parent, clock};
+use crate::record::{FALLBACK, FieldWriter, Key, Parent, clock};
 
 /// The part of a scope that one layer serves: the whole request, or a request inside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,11 +41,16 @@ impl LiveScope {
 
     /// Begins a request inside this one.
     ///
-    /// It has the name of its route, else the user's name.
-    pub(crate) fn start_inner_request(&self, parent: Parent, method: &str, route: Option<&str>, name: Option<&str>) -> Served {
-        let by_route = || payload::request_name(method, route).into();
-        let source = if name.is_some() { TransactionSource::Custom } else { TransactionSource::Route };
-        let name = name.map_or_else(by_route, Cow::Borrowed);
+    /// `name` is its complete name with the source; without one, it is named by its route.
+    pub(crate) fn start_inner_request(
+        &self,
+        parent: Parent,
+        method: &str,
+        route: Option<&str>,
+        name: Option<(&str, TransactionSource)>,
+    ) -> Served {
+        let by_route = || (payload::request_name(method, route).into(), TransactionSource::Route);
+        let (name, source) = name.map_or_else(by_route, |(name, source)| (Cow::Borrowed(name), source));
         let mut state = self.lock();
         let Some(row) = state.transaction.start_inner_request(&name, source, route.is_none(), parent) else {
             return Served::BeyondLimit(parent);
@@ -61,6 +66,19 @@ impl LiveScope {
             && record.name_inner_request(row, &payload::request_name(method, Some(route)))
         {
             record.late_fields(Parent::Span(row), &route_fields(None, Some(route)));
+        }
+    }
+
+    /// A fallback has answered: this is the name of the request, if it has no other.
+    pub(crate) fn name_by_fallback(&self, served: Served) {
+        let record = &mut self.lock().transaction.record;
+        match served {
+            Served::Whole => record.name_by_fallback(),
+            Served::Inner(row) => {
+                let name = record.inner_request_name(row).map(|name| name.replace(payload::UNMATCHED, FALLBACK));
+                record.name_inner_request(row, &name.unwrap_or_default());
+            }
+            Served::BeyondLimit(_) => {}
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct ScopeState {
     pub(super) parked: Vec<EventId>,
     /// The parked errors of inner requests, each with the row of that request's span.
     pub(super) parked_inside: Vec<(EventId, u32)>,
+    /// Why axum rejected the request, with the status it answered.
+    pub(super) rejection: Option<(u16, String)>,
     /// Nanoseconds that requests inside this one have blocked the thread in the current poll.
     pub(super) blocked_inside: u64,
     /// Whether an event of level error was captured, or code panicked.
@@ -142,6 +144,7 @@ impl LiveScope {
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
             state.is_job = !has_head;
             state.reported.clear();
+            state.rejection = None;
             state.blocked_inside = 0;
             state.has_failed = false;
             state.has_crashed = false;
@@ -176,6 +179,7 @@ impl LiveScope {
             reported: VecDeque::new(),
             parked: Vec::new(),
             parked_inside: Vec::new(),
+            rejection: None,
             blocked_inside: 0,
             has_failed: false,
             has_crashed: false,
@@ -222,6 +226,16 @@ impl LiveScope {
             Phase::Finished => ScopeKind::Finished,
             Phase::BeforeHead | Phase::Open => ScopeKind::Live,
         }
+    }
+
+    /// Keeps the text with which axum rejected the request.
+    pub(crate) fn note_rejection(&self, status: u16, text: String) {
+        self.lock().rejection = Some((status, text));
+    }
+
+    /// Takes the text of a rejection that was answered with this status.
+    pub(crate) fn take_rejection(&self, status: u16) -> Option<String> {
+        self.lock().rejection.take().filter(|(answered, _)| *answered == status).map(|(_, text)| text)
     }
 
     /// The id of the trace.

@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 
 use crate::event::{self, CapturedEvent};
 use crate::protocol::Exception;
-use crate::record::LogRecord;
+use crate::record::{LogRecord, target};
 use crate::scope::current;
 
 /// tower-http's `TraceLayer` logs every failed response, which our layer sees itself.
@@ -20,15 +20,15 @@ const OF_PANICS: &str = "tower_http::catch_panic";
 /// we see elsewhere.
 ///
 /// `fields` holds the event's fields in the encoding of the record.
-pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>) -> Option<CapturedEvent> {
+pub(super) fn capture(event: &Event<'_>, fields: &[u8]) -> Option<CapturedEvent> {
     let metadata = event.metadata();
-    let is_of = |target: &str| metadata.target().starts_with(target);
+    let is_of = |known: &str| target(metadata, fields).starts_with(known);
     if is_of(OF_RESPONSES) || (is_of(OF_PANICS) && is_panic_known()) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
-    Some(CapturedEvent::log(LogRecord { metadata, fields }, found.message.or(found.text), found.chain))
+    Some(CapturedEvent::log(LogRecord { metadata, fields: fields.to_vec() }, found.message.or(found.text), found.chain))
 }
 
 /// Whether the panic that a layer caught is an event, or will be one.

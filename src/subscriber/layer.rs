@@ -172,7 +172,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if current::is_set() && self.takes(event.metadata()) {
             self.note(event, &context);
-        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::may_record() {
+        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::is_set() {
             self.note_unusual(event, &context);
         }
     }

@@ -38,6 +38,7 @@ mod database;
 mod failure;
 mod index;
 mod layer;
+mod rejection;
 mod visit;
 
 pub use layer::TracingLayer;

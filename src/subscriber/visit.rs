@@ -1,5 +1,6 @@
 //! Encodes the field values of `tracing` spans and events for the record.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
@@ -8,7 +9,7 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use crate::client::default_client;
-use crate::record::{FieldWriter, Key};
+use crate::record::{FieldWriter, Key, LOG_TARGET, is_of_log_crate};
 use crate::scope::current;
 
 /// Runs `encode` with a thread-local buffer, then `use_it` with the encoded bytes.
@@ -57,6 +58,27 @@ pub(super) fn fields_of(event: &Event<'_>) -> Vec<u8> {
     let mut fields = Vec::new();
     encoded(|writer| event.record(writer), |encoded| fields.extend_from_slice(encoded));
     fields
+}
+
+/// The target of the event: for a record of the `log` crate the one that it was logged with.
+pub(super) fn target_of(event: &Event<'_>) -> Cow<'static, str> {
+    struct Given(Option<String>);
+    impl Visit for Given {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            if field.name() == LOG_TARGET {
+                self.0 = Some(value.to_owned());
+            }
+        }
+
+        fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+    }
+    let own = event.metadata().target();
+    if !is_of_log_crate(event.metadata()) {
+        return Cow::Borrowed(own);
+    }
+    let mut given = Given(None);
+    event.record(&mut given);
+    given.0.map_or(Cow::Borrowed(own), Cow::Owned)
 }
 
 /// Writes each field under its index in the callsite's field list.

@@ -386,9 +386,9 @@ fn stacks(client: &Client) -> Vec<(&'static str, Router, &'static str, &'static 
             "nest_service",
             Router::new().nest_service("/files", ServeDir::new("tests")).layer(sentry()),
             "/files/golden/boot.txt",
-            "GET <unmatched>",
+            "GET <fallback>",
         ),
-        ("fallback", Router::new().fallback(|| async { "fallback" }).layer(sentry()), "/anything", "GET <unmatched>"),
+        ("fallback", Router::new().fallback(|| async { "fallback" }).layer(sentry()), "/anything", "GET <fallback>"),
     ]
 }
 

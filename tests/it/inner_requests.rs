@@ -555,7 +555,7 @@ async fn an_inner_layer_names_the_request_of_the_one_around_the_router() {
 
     assert_eq!(
         captured.tree(),
-        "GET /parts/{what} [http.server] ok\n  GET /parts/{what} [http.server] ok\nGET <unmatched> [http.server] ok\n  GET /parts/{what} [http.server] ok\n"
+        "GET /parts/{what} [http.server] ok\n  GET /parts/{what} [http.server] ok\nGET <fallback> [http.server] ok\n  GET /parts/{what} [http.server] ok\n"
     );
 }
 

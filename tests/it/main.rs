@@ -70,6 +70,8 @@ mod client;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod db;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod described;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod errors;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod events;
@@ -89,6 +91,8 @@ mod inner_requests;
 mod jobs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod kit;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod log_crate;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod middleware;
 #[cfg(all(feature = "axum", feature = "test"))]

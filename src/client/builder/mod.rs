@@ -243,6 +243,8 @@ impl ConfigBuilder {
     /// from the end. Entries that a client writes into that header are never used. Without the
     /// header, it is the address of the connection's peer; with fewer entries, none is sent.
     ///
+    /// It also sets which entry of `X-Forwarded-Proto` or `Forwarded` gives the scheme of the URL.
+    ///
     /// Defaults to 0: the address of the connection's peer, which needs axum's
     /// `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn trusted_hops(self, proxies: usize) -> Self {

@@ -4,8 +4,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::super::visit::{encoded, fields_of};
-use super::super::{database, failure};
+use super::super::visit::{encoded, fields_of, target_of};
+use super::super::{database, failure, rejection};
 use super::TracingLayer;
 use crate::client::Client;
 use crate::exporter::{Item, are_logs_wanted, is_exporter};
@@ -48,10 +48,7 @@ impl TracingLayer {
     {
         let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
         let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
-        if takes_breadcrumbs {
-            Self::add_breadcrumb(event.metadata(), &fields);
-        }
-        let capture = if captures { failure::capture(event, fields) } else { None };
+        let capture = if captures { failure::capture(event, &fields) } else { None };
         current::with(|entered| {
             let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             state.transaction.fail_span(span);
@@ -60,10 +57,14 @@ impl TracingLayer {
                 entered.scope.capture(capture, span);
             }
         });
+        // After the capture: an event's own log line is not one of the steps that led to it.
+        if takes_breadcrumbs {
+            Self::add_breadcrumb(event.metadata(), &fields);
+        }
     }
 
-    /// Handles the rare cases: an error outside any request, a driver's query below the level, and
-    /// logs.
+    /// Handles the rare cases: an error outside any request, a driver's query or a rejection below the
+    /// level, and logs.
     #[inline(never)]
     pub(super) fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -74,6 +75,11 @@ impl TracingLayer {
         }
         if *event.metadata().level() == Level::ERROR {
             self.capture_outside(event);
+        }
+        if rejection::is_rejection(event.metadata())
+            && let Some((status, text)) = rejection::read(event)
+        {
+            current::with(|entered| entered.scope.note_rejection(status, text));
         }
         if are_logs_wanted() {
             self.log(event, context);
@@ -108,7 +114,7 @@ impl TracingLayer {
         }
         let client = self.client.upgrade();
         if client.is_enabled()
-            && let Some(capture) = failure::capture(event, fields_of(event))
+            && let Some(capture) = failure::capture(event, &fields_of(event))
         {
             capture_outside(client, capture);
         }
@@ -125,7 +131,7 @@ impl TracingLayer {
         // Logs of an ignored request are not sent, but security events are still written.
         let is_ignored = here.as_ref().is_some_and(|client| !client.is_enabled());
         let client = here.filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
-        let keeps = client.keeps_logs_of(metadata.target());
+        let keeps = client.keeps_logs_of(&target_of(event));
         let sends = keeps.sends && !is_ignored && self.takes(metadata);
         if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
             return;
