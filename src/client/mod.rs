@@ -19,9 +19,9 @@ pub(crate) use settings::Settings;
 
 use crate::diagnostics;
 use crate::error::FlushError;
-use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
-use crate::exporter::{Exporter, ExporterSettings, Item, SessionEnd, Stats, is_exporter, is_security};
-use crate::protocol::{Category, DiscardReason, EventId, Exception};
+use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
+use crate::exporter::{Exporter, ExporterSettings, HoldTime, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
+use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
 
@@ -226,25 +226,32 @@ impl Client {
     }
 
     /// See [`Exporter::hold`].
-    pub(crate) fn hold(&self, waiting: WaitingEvent) {
+    pub(crate) fn hold(&self, waiting: WaitingEvent, time: HoldTime) {
         if let Some(inner) = &self.inner {
-            inner.exporter.hold(waiting);
+            inner.exporter.hold(waiting, time);
         }
     }
 
-    /// See [`Exporter::held_failure`].
-    pub(crate) fn held_failure(&self, ids: &[EventId], captured: &CapturedEvent) -> Option<EventId> {
-        self.inner.as_ref()?.exporter.held_failure(ids, captured)
+    /// See [`Exporter::release_if_ended`].
+    pub(crate) fn release_if_ended(&self) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.release_if_ended();
+        }
     }
 
-    /// See [`Exporter::held_chain`].
-    pub(crate) fn held_chain(&self, ids: &[EventId], chain: &[Exception]) -> Option<EventId> {
-        self.inner.as_ref()?.exporter.held_chain(ids, chain)
+    /// See [`Exporter::join`].
+    pub(crate) fn join(&self, earlier: &EarlierReport, later: CapturedEvent) -> Result<Joined, Box<CapturedEvent>> {
+        match &self.inner {
+            Some(inner) => inner.exporter.join(earlier, later),
+            None => Err(Box::new(later)),
+        }
     }
 
-    /// See [`Exporter::merge_held`].
-    pub(crate) fn merge_held(&self, id: EventId, other: CapturedEvent) -> Option<Arc<dyn Backtrace>> {
-        self.inner.as_ref()?.exporter.merge_held(id, other)
+    /// See [`Exporter::discard_held`].
+    pub(crate) fn discard_held(&self, ids: impl Iterator<Item = EventId>, reason: DiscardReason) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.discard_held(ids, reason);
+        }
     }
 
     /// See [`Exporter::take_held`].

@@ -1,12 +1,12 @@
 //! An error, a panic or a message on its way to the exporter.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use super::call_stack::CallStack;
-use super::chain::{self, chain};
+use super::chain;
+use super::identity::{ErrorChain, FailureIdentity};
 use super::panic::{ReadIn, panic_chain};
 use crate::protocol::{EventId, Exception, Frame, Level, SpanId};
 use crate::record::{LogRecord, Record, ScopeData, clock};
@@ -27,6 +27,15 @@ pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
 
 /// The mechanism of what the user captures.
 const EXPLICIT: &str = "generic";
+/// Whether the user has the id of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdUse {
+    /// A `CaptureError` has handed it out before the capture.
+    HandedOut,
+    Internal,
+    /// The capture is a call of the user, which returns it.
+    Returned,
+}
 
 /// A captured error, panic or message, before its scope is attached.
 #[derive(Debug)]
@@ -54,6 +63,11 @@ pub(crate) struct CapturedEvent {
     /// Whether to send it at once instead of waiting for the response head, because the process may
     /// be about to end.
     pub(crate) at_once: bool,
+    /// What identifies the failure, until the scope that captures it has taken it.
+    pub(crate) identity: FailureIdentity,
+    pub(crate) id_use: IdUse,
+    /// The id of the `CaptureError` that it comes from, whose clones may be captured too.
+    pub(crate) error_id: Option<EventId>,
     /// The active span; set by the scope that captures it.
     pub(crate) span: SpanId,
     /// The inner request it was captured in, as the row of its span.
@@ -64,13 +78,13 @@ pub(crate) struct CapturedEvent {
 
 impl CapturedEvent {
     /// An error that the user captures explicitly; `stack` is that of the call.
-    pub(crate) fn error(error: &(dyn Error + 'static), stack: CallStack) -> Self {
-        Self { exceptions: chain(error, None), stack, ..Self::new(Level::Error, EXPLICIT) }
+    pub(crate) fn error(chain: ErrorChain, stack: CallStack) -> Self {
+        Self { stack, id_use: IdUse::Returned, ..Self::new(Level::Error, EXPLICIT) }.with_chain(chain)
     }
 
     /// A message.
     pub(crate) fn message(level: Level, message: String) -> Self {
-        Self { message: Some(message), ..Self::new(level, EXPLICIT) }
+        Self { message: Some(message), id_use: IdUse::Returned, ..Self::new(level, EXPLICIT) }
     }
 
     /// Whether a job returned it.
@@ -95,7 +109,8 @@ impl CapturedEvent {
 
     fn unwound(exceptions: Vec<Exception>) -> Self {
         let mechanism = chain::PANIC;
-        Self { exceptions, handled: false, at_once: true, ..Self::new(chain::level(mechanism), mechanism) }
+        let panic = Self { handled: false, at_once: true, ..Self::new(chain::level(mechanism), mechanism) };
+        panic.with_chain(ErrorChain::of_exceptions(exceptions))
     }
 
     /// Whether it is a panic, and not an error or a message.
@@ -109,14 +124,15 @@ impl CapturedEvent {
         is_unplaced.then_some(("location", "unknown: another panic hook was set, or the panic was resumed"))
     }
 
-    /// A log event, with an error's chain if it has one.
-    pub(crate) fn log(log: LogRecord, message: Option<String>, exceptions: Vec<Exception>) -> Self {
-        Self { log: Some(log), message, exceptions, ..Self::new(Level::Error, "tracing") }
+    /// A log event, with an error's chain if it has one. Without one, `identity` is that of its
+    /// texts.
+    pub(crate) fn log(log: LogRecord, message: Option<String>, chain: ErrorChain) -> Self {
+        Self { log: Some(log), message, ..Self::new(Level::Error, "tracing") }.with_chain(chain)
     }
 
     /// An error that came with a response.
-    pub(crate) fn response(event_id: EventId, exceptions: Vec<Exception>, stack: CallStack, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
-        Self { event_id, exceptions, stack, backtrace, ..Self::new(Level::Error, "auto.http.tower") }
+    pub(crate) fn response(chain: ErrorChain, stack: CallStack, backtrace: Option<Arc<dyn Backtrace>>) -> Self {
+        Self { stack, backtrace, ..Self::new(Level::Error, "auto.http.tower") }.with_chain(chain)
     }
 
     /// A failed response without an error; `what` follows the transaction's name in the message.
@@ -125,8 +141,13 @@ impl CapturedEvent {
     }
 
     /// An error that a job returned. It counts as unhandled, since no code in the job handled it.
-    pub(crate) fn returned(exceptions: Vec<Exception>, mechanism: &'static str, stack: CallStack) -> Self {
-        Self { exceptions, handled: false, stack, ..Self::new(Level::Error, mechanism) }
+    pub(crate) fn returned(chain: ErrorChain, mechanism: &'static str, stack: CallStack) -> Self {
+        Self { handled: false, stack, ..Self::new(Level::Error, mechanism) }.with_chain(chain)
+    }
+
+    fn with_chain(self, chain: ErrorChain) -> Self {
+        let ErrorChain { exceptions, identity } = chain;
+        Self { exceptions, identity, ..self }
     }
 
     fn new(level: Level, mechanism: &'static str) -> Self {
@@ -144,42 +165,57 @@ impl CapturedEvent {
             detail: None,
             backtrace: None,
             at_once: false,
+            identity: FailureIdentity::default(),
+            id_use: IdUse::Internal,
+            error_id: None,
             span: SpanId::default(),
             inner_request: None,
             nested: None,
         }
     }
 
-    /// Merges `other` into this event and keeps this event's id.
+    /// Merges `other`, a later report, into this event, and keeps this event's id.
     ///
-    /// Returns the backtrace that is not kept. It is the user's: drop it while no lock is held.
-    pub(crate) fn merge(&mut self, mut other: Self) -> Option<Arc<dyn Backtrace>> {
+    /// `is_shorter` means that the other report says more. Returns the backtrace that is not kept.
+    /// It is the user's: drop it while no lock is held.
+    pub(crate) fn merge(&mut self, mut other: Self, is_shorter: bool) -> Option<Arc<dyn Backtrace>> {
         if self.stack.is_empty() {
             (self.stack, self.detail) = (other.stack, other.detail);
         }
         let given = other.backtrace.take();
         let lost = if self.backtrace.is_none() { std::mem::replace(&mut self.backtrace, given) } else { given };
         self.nested = self.nested.take().or(other.nested);
-        if self.exceptions.is_empty() {
+        self.level = self.level.max(other.level);
+        if self.exceptions.is_empty() && !other.exceptions.is_empty() {
             self.exceptions = other.exceptions;
             self.mechanism = other.mechanism;
             self.handled = other.handled;
             self.message = self.message.take().or(other.message);
             return lost;
         }
-        if self.log.is_none() {
+        if is_shorter && self.exceptions.is_empty() {
+            // Of two logs of one error, that of the outer function shows more.
+            (self.log, self.message) = (other.log, other.message);
+        } else if self.log.is_none() {
             self.log = other.log;
             self.message = self.message.take().or(other.message);
         }
-        // `CaptureError` knows the type; a borrowed error has only its `Debug` text.
-        if let (Some(ours), Some(theirs)) = (self.exceptions.first_mut(), other.exceptions.into_iter().next())
-            && ours.module.is_none()
-            && theirs.module.is_some()
-        {
-            *ours = theirs;
-        }
+        self.merge_chain(other.exceptions, is_shorter);
         self.handled &= other.handled;
         lost
+    }
+
+    /// Keeps the longer chain, and of each error in both the exact type.
+    fn merge_chain(&mut self, mut other: Vec<Exception>, is_shorter: bool) {
+        if is_shorter && other.len() > self.exceptions.len() {
+            std::mem::swap(&mut self.exceptions, &mut other);
+        }
+        for (ours, theirs) in self.exceptions.iter_mut().rev().zip(other.into_iter().rev()) {
+            // `CaptureError` knows the type; a borrowed error has only its `Debug` text.
+            if ours.module.is_none() && theirs.module.is_some() {
+                (ours.kind, ours.module) = (theirs.kind, theirs.module);
+            }
+        }
     }
 }
 
@@ -218,24 +254,9 @@ mod tests {
             module: module.map(str::to_owned),
             ..Exception::default()
         };
-        CapturedEvent {
-            event_id: EventId::new(),
-            at: 0,
-            level: Level::Error,
-            log: None,
-            message: message.map(str::to_owned),
-            follows_name: false,
-            exceptions: chain.iter().map(exception).collect(),
-            mechanism: if handled { "generic" } else { "panic" },
-            handled,
-            stack: CallStack::default(),
-            detail: None,
-            backtrace: None,
-            at_once: false,
-            span: SpanId::new(),
-            inner_request: None,
-            nested: None,
-        }
+        let message = message.map(str::to_owned);
+        let mechanism = if handled { "generic" } else { "panic" };
+        CapturedEvent { message, handled, exceptions: chain.iter().map(exception).collect(), ..CapturedEvent::new(Level::Error, mechanism) }
     }
 
     #[test]
@@ -255,15 +276,30 @@ mod tests {
             let mut merged = captured(first, &[borrowed], first_handled);
             let other = captured(second, &[typed], second_handled);
             let id = merged.event_id;
-            assert!(merged.is_same_failure(&other));
 
-            merged.merge(other);
+            merged.merge(other, false);
 
             let module = merged.exceptions.first().and_then(|outermost| outermost.module.as_deref());
             assert_eq!((merged.handled, module, merged.message.as_deref(), merged.event_id), (expected.0, expected.1, expected.2, id));
         }
         let mut text_alone = captured(Some("it said no order"), &[], true);
-        text_alone.merge(captured(None, &[typed], false));
+        text_alone.merge(captured(None, &[typed], false), true);
         assert_eq!((text_alone.handled, text_alone.mechanism, text_alone.exceptions.len()), (false, "panic", 1));
+    }
+
+    #[test]
+    fn the_longer_chain_is_kept_with_the_exact_types_of_the_shorter() {
+        let context = ("placing the order failed", None);
+        let (borrowed, typed) = (("no order", None), ("no order", Some("shop")));
+        let rows = [(vec![typed], vec![context, borrowed], true), (vec![context, borrowed], vec![typed], false)];
+
+        for (first, second, is_shorter) in rows {
+            let mut merged = captured(None, &first, true);
+            merged.merge(captured(None, &second, true), is_shorter);
+
+            let chain: Vec<_> =
+                merged.exceptions.iter().map(|error| (error.value.as_deref().unwrap_or_default(), error.module.as_deref())).collect();
+            assert_eq!(chain, [context, typed]);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
+use super::identity::{DebugOutput, ErrorChain, FailureIdentity};
 use super::type_name;
 use crate::protocol::{Exception, Level, Mechanism};
 use crate::unwind;
@@ -16,9 +17,11 @@ const MESSAGE_LIMIT: usize = 8 * 1024;
 
 /// Returns the chain of `error`, outermost first.
 ///
-/// `type_name` is the type of the outermost error, if the caller knows it.
-pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> Vec<Exception> {
+/// `type_name` is the type of the outermost error, if the caller knows it. `debug` says which
+/// `Debug` output may be read, to recognise it in logs.
+pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debug: &DebugOutput) -> ErrorChain {
     let mut chain = Vec::new();
+    let mut identity = FailureIdentity::default();
     let mut next = Some(error);
     while let Some(error) = next {
         if chain.len() > CAUSES_LIMIT {
@@ -33,15 +36,19 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>) -> V
             }
             None => exception.kind = Some(type_name::of_debug(error)),
         }
+        identity.push_error(error, &exception, debug);
         chain.push(exception);
         next = unwind::catch(|| error.source()).flatten();
     }
-    chain
+    if chain.len() > 1 {
+        identity.push_joined(&chain);
+    }
+    ErrorChain { exceptions: chain, identity }
 }
 
 /// Returns a text that stands for an error, as a chain of one entry.
-pub(crate) fn text_alone(text: &str) -> Vec<Exception> {
-    vec![Exception { kind: Some("Error".to_owned()), value: Some(text.to_owned()), ..Exception::default() }]
+pub(crate) fn text_alone(text: &str) -> ErrorChain {
+    ErrorChain::of_text(type_name::UNKNOWN, text)
 }
 
 /// Sets the mechanism of each entry: its position in the chain, and `handled`.
@@ -122,6 +129,8 @@ impl fmt::Write for Bounded {
 mod tests {
     use super::*;
 
+    const NO_DEBUG: DebugOutput = DebugOutput::OfTypes(Vec::new());
+
     #[derive(Debug)]
     struct Link(usize);
 
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_circle_of_causes_is_cut() {
-        let chain = chain(&Link(0), Some("shop::cart::Link"));
+        let chain = chain(&Link(0), Some("shop::cart::Link"), &NO_DEBUG).exceptions;
 
         assert_eq!(chain.len(), CAUSES_LIMIT + 1);
         assert_eq!(chain.first().and_then(|first| first.module.as_deref()), Some("shop::cart"));
@@ -169,7 +178,8 @@ mod tests {
         }
         impl Error for Endless {}
 
-        let value = |error: &(dyn Error + 'static)| chain(error, None).into_iter().next().and_then(|first| first.value);
+        let value =
+            |error: &(dyn Error + 'static)| chain(error, None, &NO_DEBUG).exceptions.into_iter().next().and_then(|first| first.value);
 
         assert_eq!(value(&Panics).as_deref(), Some("<the error's Display panicked>"));
         assert_eq!(value(&Endless).map(|text| text.len()), Some(MESSAGE_LIMIT));
@@ -177,7 +187,7 @@ mod tests {
 
     #[test]
     fn mechanisms_point_to_their_parents() {
-        let mut chain = chain(&Link(0), None);
+        let mut chain = chain(&Link(0), None, &NO_DEBUG).exceptions;
         chain.truncate(3);
 
         mechanisms(&mut chain, "auto.http.tower", false);

@@ -6,6 +6,7 @@ use std::fmt::{Debug, Display};
 use std::io;
 
 use super::chain::chain;
+use super::identity::DebugOutput;
 use crate::protocol::Exception;
 use crate::unwind::{self, Payload};
 
@@ -63,7 +64,7 @@ fn errors(payload: &Payload, place: ReadIn) -> Option<Vec<Exception>> {
     if let Some(error) = payload.downcast_ref::<Box<dyn Error + Send>>() {
         // It cannot be lent to another thread.
         let unread = || vec![Exception { kind: Some("Box<dyn Error + Send>".to_owned()), ..Exception::default() }];
-        return Some(if place == ReadIn::Hook { unread() } else { chain(&**error, None) });
+        return Some(if place == ReadIn::Hook { unread() } else { chain(&**error, None, &DebugOutput::default()).exceptions });
     }
     typed::<io::Error>(payload, place)
         .or_else(|| typed::<std::fmt::Error>(payload, place))
@@ -81,7 +82,7 @@ fn typed<E: Error + Send + Sync + 'static>(payload: &Payload, place: ReadIn) -> 
 }
 
 fn read(error: &(dyn Error + Send + Sync + 'static), type_name: Option<&str>, place: ReadIn) -> Vec<Exception> {
-    let read = || chain(error, type_name);
+    let read = || chain(error, type_name, &DebugOutput::default()).exceptions;
     match place {
         ReadIn::Hook => unwind::catch_aside(read).unwrap_or_default(),
         ReadIn::Watch => read(),

@@ -1,72 +1,76 @@
 //! Decides whether two reports are about the same failure and become one event.
 //!
-//! Which events the server shows as one issue is decided in `grouping`.
+//! Only a proof counts. The guide's page on errors lists the proofs. Which events the server shows
+//! as one issue is decided in `grouping`.
 
-use super::CapturedEvent;
+use tracing::callsite::Identifier;
+
+use super::call_stack::CodeLocation;
+use super::identity::{FailureIdentity, LinkIdentity};
 use crate::protocol::Exception;
-use crate::record::{FieldReader, FieldValue};
 
-/// Minimum length of an error text to look for in a log: a shorter one may occur there by chance.
-const MENTIONED: usize = 4;
+/// The place in the code of a report.
+///
+/// One place reports a failure once: a second report from there, in a loop, is another failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReportPlace {
+    Call(CodeLocation),
+    Log(Identifier),
+}
 
-/// The messages of an error chain, outermost first. They identify the error.
-pub(crate) struct ChainMessages(Vec<Option<String>>);
+/// How a report is known to be about the failure of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Both have the error, or the later one is a log that shows it.
+    OfError,
+    /// The earlier one is a log that shows the error of the later one.
+    LogBeforeError,
+    /// Both are logs of one error, which passed through the function of the later one.
+    LogAfterLog,
+}
 
-impl ChainMessages {
-    pub(crate) fn of(chain: &[Exception]) -> Self {
-        Self(chain.iter().map(|exception| exception.value.clone()).collect())
-    }
-
-    /// Whether `chain` has the same messages in the same order. An empty chain equals none.
-    pub(crate) fn are_of(&self, chain: &[Exception]) -> bool {
-        !chain.is_empty() && self.0.iter().map(Option::as_deref).eq(messages(chain))
+/// Returns the proof that `later` is about the failure of `earlier`.
+pub(super) fn proof(earlier: &FailureIdentity, later: &FailureIdentity) -> Option<Proof> {
+    match (earlier.has_error(), later.has_error()) {
+        (true, true) => is_tail(earlier, later).then_some(Proof::OfError),
+        (true, false) => is_shown(later, earlier).then_some(Proof::OfError),
+        (false, true) => is_shown(earlier, later).then_some(Proof::LogBeforeError),
+        (false, false) => {
+            // Each log of `#[instrument(err)]` is written inside the span of its function.
+            let is_around = later.spans.first().is_some_and(|own| earlier.spans.iter().skip(1).any(|outer| outer == own));
+            (is_around && is_tail(earlier, later)).then_some(Proof::LogAfterLog)
+        }
     }
 }
 
-/// A failure that was sent: its error chain, or the text of its log.
-pub(crate) struct ReportedFailure {
-    chain: ChainMessages,
-    text: Option<String>,
+/// Whether one chain is the end of the other, or both are equal: an error may get a context on its
+/// way.
+fn is_tail(one: &FailureIdentity, other: &FailureIdentity) -> bool {
+    let len = one.len().min(other.len());
+    len > 0 && one.links().rev().zip(other.links().rev()).all(|(one, other)| is_same_link(one, other))
 }
 
-impl ReportedFailure {
-    pub(crate) fn new(captured: &CapturedEvent) -> Self {
-        let text = captured.message.clone().filter(|_| captured.exceptions.is_empty());
-        Self { chain: ChainMessages::of(&captured.exceptions), text }
-    }
-
-    /// Whether `chain` describes this failure.
-    pub(crate) fn is(&self, chain: &[Exception]) -> bool {
-        self.chain.are_of(chain) || self.text.as_deref().zip(outermost(chain)).is_some_and(|(text, error)| text.contains(error))
-    }
+fn is_same_link(one: &LinkIdentity, other: &LinkIdentity) -> bool {
+    let agree = |one: Option<u64>, other: Option<u64>| one.zip(other).is_none_or(|(one, other)| one == other);
+    one.text == other.text && agree(one.name, other.name) && agree(one.path, other.path)
 }
 
-impl CapturedEvent {
-    /// Whether `other` reports the same failure: the same messages in the same order.
-    ///
-    /// An error that was logged as text matches if the log contains the outermost error's text.
-    pub(crate) fn is_same_failure(&self, other: &Self) -> bool {
-        self.has_chain(&other.exceptions) || self.mentions(&other.exceptions) || other.mentions(&self.exceptions)
-    }
-
-    /// Whether its chain has the same messages in the same order as `chain`.
-    pub(crate) fn has_chain(&self, chain: &[Exception]) -> bool {
-        !chain.is_empty() && messages(&self.exceptions).eq(messages(chain))
-    }
-
-    /// Whether its log contains the outermost error's text.
-    fn mentions(&self, chain: &[Exception]) -> bool {
-        let Some((log, text)) = self.log.as_ref().filter(|_| self.exceptions.is_empty()).zip(outermost(chain)) else { return false };
-        let in_fields = || FieldReader::new(&log.fields).any(|(_, value)| matches!(value, FieldValue::Text(field) if field.contains(text)));
-        self.message.as_ref().is_some_and(|message| message.contains(text)) || in_fields()
-    }
+/// Whether a text of a log is that of an error of the chain.
+fn is_shown(log: &FailureIdentity, error: &FailureIdentity) -> bool {
+    let is_text = |told: &u64| error.links().any(|link| link.text == *told) || error.forms.contains(told);
+    let is_end = |report: &Vec<u64>| {
+        report.len() <= error.len() && report.iter().rev().zip(error.links().rev()).all(|(text, link)| *text == link.text)
+    };
+    log.told.iter().any(is_text) || log.reports.iter().any(is_end)
 }
 
-fn messages(chain: &[Exception]) -> impl Iterator<Item = Option<&str>> {
-    chain.iter().map(|exception| exception.value.as_deref())
-}
-
-/// The text of the outermost error, if it is long enough to look for.
-fn outermost(chain: &[Exception]) -> Option<&str> {
-    chain.first().and_then(|outermost| outermost.value.as_deref()).filter(|text| text.len() >= MENTIONED)
+/// Whether an error or a log repeats a panic that something inside has caught.
+///
+/// `tokio::task::JoinError`, for example, is `task 7 panicked with message "no stock"`.
+pub(super) fn is_echo(panic: &str, chain: &[Exception], message: Option<&str>) -> bool {
+    let mentions = |text: &str| text.contains("panic") || text.contains("Panic");
+    let texts = chain.iter().map(|error| (error.kind.as_deref().unwrap_or_default(), error.value.as_deref().unwrap_or_default()));
+    texts
+        .chain(message.map(|message| ("", message)))
+        .any(|(kind, text)| text == panic || (mentions(kind) || mentions(text)) && !panic.is_empty() && text.contains(panic))
 }

@@ -4,6 +4,9 @@ use std::fmt::{self, Write as _};
 
 use crate::unwind;
 
+/// The name of a type that is not known.
+pub(super) const UNKNOWN: &str = "Error";
+
 /// Splits `shop::cart::Error<alloc::string::String>` into its module and its name.
 pub(super) fn split(path: &str) -> (Option<&str>, String) {
     // Colons inside type parameters belong to the name.
@@ -31,7 +34,7 @@ pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
     // The writer returns an error where the identifier ends.
     let _ = unwind::catch(|| write!(name, "{error:?}"));
     // Types begin with a capital. Errors wrapped by `anyhow` print their message here.
-    if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { "Error".to_owned() }
+    if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { UNKNOWN.to_owned() }
 }
 
 /// Returns the variant of an enum, as a derived `Debug` prints it. `name` is the name of the type.

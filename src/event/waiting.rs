@@ -1,11 +1,12 @@
-//! Events that wait for the response head of their request.
+//! Events that wait for the response head of their request, or for a later report of their failure.
 
 use std::sync::Arc;
 
 use super::captured::{Backtrace, CapturedEvent, EventRecord};
+use crate::protocol::EventId;
 use crate::record::Record;
 
-/// An event that waits for the response head. Its data is that of the moment of its capture.
+/// An event that waits. Its data is that of the moment of its capture.
 #[derive(Debug)]
 pub(crate) struct WaitingEvent {
     event: Box<EventRecord>,
@@ -22,17 +23,22 @@ impl WaitingEvent {
         &self.event
     }
 
-    /// Merges another report of the same failure.
+    /// Merges a later report of the same failure, which says more if `is_shorter` is true.
     ///
     /// Returns a value of the user's that is not kept: drop it while no lock is held.
-    pub(crate) fn merge(&mut self, other: CapturedEvent) -> Option<Arc<dyn Backtrace>> {
+    pub(crate) fn merge(&mut self, other: CapturedEvent, is_shorter: bool) -> Option<Arc<dyn Backtrace>> {
         let EventRecord { captured, scope } = &mut *self.event;
-        let lost = captured.merge(other);
+        let lost = captured.merge(other, is_shorter);
         if let Some(nested) = captured.nested.take().filter(|_| !self.is_nested) {
             scope.set = *nested;
             self.is_nested = true;
         }
         lost
+    }
+
+    /// Replaces the id by one that was handed out.
+    pub(crate) fn set_id(&mut self, event_id: EventId) {
+        self.event.captured.event_id = event_id;
     }
 
     /// Adds the name and the status, of the moment at which it is sent, of its request or inner request.

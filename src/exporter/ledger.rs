@@ -14,6 +14,8 @@ const REASONS: usize = DiscardReason::ALL.len();
 pub(super) struct Ledger {
     accounts: [Account; CATEGORIES],
     truncated: AtomicU64,
+    /// Reports of a failure that became part of an earlier report's event.
+    merged: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,20 @@ impl Ledger {
         for (category, quantity) in load.shares() {
             self.add(category, |account| &account.captured, quantity);
         }
+    }
+
+    /// Takes back the capture of an event that became part of another one.
+    pub(super) fn uncapture(&self, load: Load) {
+        for (category, quantity) in load.shares() {
+            if let Some(account) = self.account(category) {
+                account.captured.fetch_sub(quantity, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Counts reports that became part of an earlier report's event.
+    pub(super) fn merge(&self, quantity: u64) {
+        self.merged.fetch_add(quantity, Ordering::Relaxed);
     }
 
     /// Counts a load as sent; see `Counts::sent`.
@@ -125,6 +141,7 @@ impl Ledger {
             feedback: counts(Category::Feedback),
             logs: counts(Category::LogItem),
             truncated: self.truncated.load(Ordering::Relaxed),
+            merged_reports: self.merged.load(Ordering::Relaxed),
         }
     }
 
@@ -208,6 +225,11 @@ pub struct Stats {
     /// for a value without room, and the attributes `tower_sentry.truncated` and
     /// `tower_sentry.dropped_fields` have the numbers.
     pub truncated: u64,
+    /// Reports of a failure that became part of the event of an earlier report.
+    ///
+    /// They are not in `errors.captured`, which counts events. All reports together are
+    /// `errors.captured + merged_reports`.
+    pub merged_reports: u64,
 }
 
 impl Stats {

@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
 pub(crate) use item::Item;
 pub use ledger::{Counts, Stats};
@@ -48,12 +49,11 @@ pub(crate) use sessions::SessionEnd;
 pub(crate) use settings::{DeliverySettings, ExporterSettings};
 pub(crate) use thread::is_exporter;
 
-use self::queue::Overflow;
 use self::shared::{Flush, Shared};
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
-use crate::event::{Backtrace, CapturedEvent, WaitingEvent};
-use crate::protocol::{Category, DiscardReason, EventId, Exception};
+use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
+use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::transport::LONGEST_WAIT;
 
@@ -115,32 +115,44 @@ impl Exporter {
         TROUBLE.warn("a hook or a transport captures items itself; they are dropped and counted");
     }
 
-    /// Counts an event that waits for the response head of its request.
+    /// Counts an event that waits. Call [`release_if_ended`](Self::release_if_ended) once no lock is
+    /// held.
     ///
-    /// A flush sends it without the head.
-    pub(crate) fn hold(&self, waiting: WaitingEvent) {
+    /// A flush sends it before its time.
+    pub(crate) fn hold(&self, waiting: WaitingEvent, time: HoldTime) {
         if is_exporter() {
             return self.submit(Item::Event(waiting.into_event()));
         }
         self.shared.ledger.capture(item::load_of(waiting.event()));
-        self.shared.held.insert(waiting);
+        self.shared.held.insert(waiting, time);
+        if time != HoldTime::UntilHead {
+            self.shared.queue.wake_if_asleep();
+        }
     }
 
-    /// Finds the event that waits, of those with these ids, and reports the same failure.
-    pub(crate) fn held_failure(&self, ids: &[EventId], captured: &CapturedEvent) -> Option<EventId> {
-        self.shared.held.same_failure(ids, captured)
+    /// Drops and counts what waits if the worker has ended.
+    pub(crate) fn release_if_ended(&self) {
+        // Checked after an event is held: the worker takes what is held when it ends.
+        if self.shared.has_ended.load(Ordering::SeqCst) {
+            self.release_held();
+        }
     }
 
-    /// Finds the event that waits, of those with these ids, and has a chain with the same messages.
-    pub(crate) fn held_chain(&self, ids: &[EventId], chain: &[Exception]) -> Option<EventId> {
-        self.shared.held.with_chain(ids, chain)
-    }
-
-    /// Merges another report of the same failure into an event that waits.
+    /// Merges a later report of the same failure into the event of an earlier one, and counts the
+    /// merge. The value that is returned holds values of the user's: drop it while no lock is held.
     ///
-    /// Returns a value of the user's that is not kept: drop it while no lock is held.
-    pub(crate) fn merge_held(&self, id: EventId, other: CapturedEvent) -> Option<Arc<dyn Backtrace>> {
-        self.shared.held.merge(id, other)
+    /// # Errors
+    ///
+    /// Returns the report if it needs its own event, because that of the earlier one has gone.
+    pub(crate) fn join(&self, earlier: &EarlierReport, later: CapturedEvent) -> Result<Joined, Box<CapturedEvent>> {
+        let joined = self.shared.held.join(earlier, later)?;
+        let mut merged = 1;
+        for absorbed in joined.absorbed() {
+            self.shared.ledger.uncapture(item::load_of(absorbed));
+            merged += 1;
+        }
+        self.shared.ledger.merge(merged);
+        Ok(joined)
     }
 
     /// Takes the events that wait, of those with these ids. They are counted already: pass them to
@@ -150,30 +162,21 @@ impl Exporter {
     }
 
     fn release_held(&self) {
-        for waiting in self.shared.held.take_all() {
-            self.enqueue(Item::Event(waiting.into_event()));
+        self.shared.enqueue_all(self.shared.held.take_all());
+    }
+
+    /// Drops events that wait and have these ids, and counts them.
+    pub(crate) fn discard_held(&self, ids: impl Iterator<Item = EventId>, reason: DiscardReason) {
+        for waiting in self.shared.held.take(ids) {
+            let item = Item::Event(waiting.into_event());
+            self.shared.ledger.discard(item.load(), reason);
+            self.shared.recycle(item);
         }
     }
 
     /// Queues an item that is counted already, or drops it. Never waits.
     pub(crate) fn enqueue(&self, item: Item) {
-        let Overflow { mut evicted, refused } = self.shared.queue.push(item);
-        match refused {
-            // An event that does not fit with its attachments is sent without them.
-            Some(Item::Event(mut event)) if event.scope.set.has_attachments() => {
-                let bytes = event.attached();
-                event.scope.set.clear_attachments();
-                self.shared.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
-                let again = self.shared.queue.push(Item::Event(event));
-                evicted.extend(again.evicted.into_iter().chain(again.refused));
-            }
-            refused => evicted.extend(refused),
-        }
-        for dropped in evicted {
-            let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
-            self.shared.ledger.discard(dropped.load(), reason);
-            self.shared.recycle(dropped);
-        }
+        self.shared.enqueue(item);
     }
 
     /// Hands over a line for the security log. Never waits.

@@ -197,10 +197,15 @@ impl Queue {
         lane.bytes += size;
         lane.items.push_back(Numbered { number, size, item });
         drop(state);
+        self.wake_if_asleep();
+        overflow
+    }
+
+    /// Wakes the worker if it does not check the queue every few milliseconds.
+    pub(super) fn wake_if_asleep(&self) {
         if self.asleep.load(Ordering::Relaxed) {
             self.wake();
         }
-        overflow
     }
 
     /// Takes the oldest check-in, else the oldest error, transaction or log, with its number.

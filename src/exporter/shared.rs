@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::held::HeldEvents;
 use super::item::Item;
 use super::ledger::Ledger;
-use super::queue::Queue;
+use super::queue::{Overflow, Queue};
 use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
-use crate::event::EventRecord;
+use crate::event::{EventRecord, WaitingEvent};
+use crate::protocol::DiscardReason;
 use crate::record::Pool;
 use crate::unwind;
 
@@ -61,6 +62,34 @@ impl Shared {
             lost: AtomicU64::new(0),
             closes_at: OnceLock::new(),
             process: std::process::id(),
+        }
+    }
+
+    /// Queues an item that is counted already, or drops it. Never waits.
+    pub(super) fn enqueue(&self, item: Item) {
+        let Overflow { mut evicted, refused } = self.queue.push(item);
+        match refused {
+            // An event that does not fit with its attachments is sent without them.
+            Some(Item::Event(mut event)) if event.scope.set.has_attachments() => {
+                let bytes = event.attached();
+                event.scope.set.clear_attachments();
+                self.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
+                let again = self.queue.push(Item::Event(event));
+                evicted.extend(again.evicted.into_iter().chain(again.refused));
+            }
+            refused => evicted.extend(refused),
+        }
+        for dropped in evicted {
+            let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
+            self.ledger.discard(dropped.load(), reason);
+            self.recycle(dropped);
+        }
+    }
+
+    /// Queues events that waited. They are counted already.
+    pub(super) fn enqueue_all(&self, waited: Vec<WaitingEvent>) {
+        for waiting in waited {
+            self.enqueue(Item::Event(waiting.into_event()));
         }
     }
 

@@ -113,6 +113,8 @@ impl Drop for End<'_> {
             self.shared.lost.fetch_max(1, Ordering::SeqCst);
         }
         self.shared.has_ended.store(true, Ordering::SeqCst);
+        // The queue is closed, so they are dropped and counted.
+        self.shared.enqueue_all(self.shared.held.take_all());
         let lost = self.shared.lost.load(Ordering::SeqCst);
         for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // The caller of `flush` may have stopped waiting.

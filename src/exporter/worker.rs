@@ -173,6 +173,7 @@ impl<'a> Worker<'a> {
 
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
+        self.shared.enqueue_all(self.shared.held.take_due(now));
         // Sessions first: one small envelope a minute, which a backlog must not hold up.
         self.send_sessions(now);
         while self.delivery.has_room(now) && !self.is_called() {
@@ -400,7 +401,9 @@ impl<'a> Worker<'a> {
         // Only with room: a timer for due logs that cannot be sent would make the loop spin.
         let logs = self.logs.due().filter(|_| self.delivery.has_room(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
-        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs).chain(retry) {
+        // Read after the worker has announced its sleep: an event that is held later wakes it.
+        let held = self.shared.held.next_due();
+        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs).chain(retry).chain(held) {
             latest = latest.min(deadline);
         }
         if self.start_line.is_some() {

@@ -5,13 +5,12 @@ use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::event::{self, Backtrace, CallStack, CapturedEvent};
+use crate::event::{self, Backtrace, CallStack, CapturedEvent, ErrorChain, IdUse};
+use crate::protocol::EventId;
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::protocol::Frame;
-use crate::protocol::{EventId, Exception};
-use crate::scope::{call_stack, current};
+use crate::scope::{AnnouncedId, call_stack, current};
 
 /// Gives the layer the error behind a failed response, with its sources and a stack trace.
 ///
@@ -45,10 +44,9 @@ pub struct CaptureError {
 }
 
 struct CapturedError {
-    /// Whether a clone was reported. Each later report (of a cached response, say) gets a new id.
-    is_reported: AtomicBool,
-    event_id: EventId,
-    chain: Vec<Exception>,
+    /// Each later report of a clone (of a cached response, say) gets a new id.
+    id: Arc<AnnouncedId>,
+    chain: ErrorChain,
     stack: CallStack,
     detail: Option<Cow<'static, str>>,
     /// The error itself, if it holds a stack trace.
@@ -83,30 +81,33 @@ impl CaptureError {
         // While monitoring is off, nothing is read.
         let stack = call_stack(Some(Location::caller().into()));
         let is_heard = stack.is_some();
-        let chain = if is_heard { event::chain(error, type_name) } else { Vec::new() };
+        let debug = || current::with(|entered| entered.scope.debug_output()).unwrap_or_default();
+        let chain = if is_heard { event::chain(error, type_name, &debug().of_capture()) } else { ErrorChain::default() };
         let stack = stack.unwrap_or_default();
         // If the same failure was captured already, this error takes that event's id: only one
         // event is sent.
-        let announced = || current::with(|entered| entered.scope.announce(&chain, entered.active())).unwrap_or_else(EventId::new);
-        let event_id = if is_heard { announced() } else { EventId::nil() };
+        let announced = || current::with(|entered| entered.scope.announce(&chain, &stack, entered.active()));
+        let id = if is_heard { announced().unwrap_or_else(AnnouncedId::outside) } else { AnnouncedId::nil() };
         let detail = if is_heard { detail() } else { None };
-        let is_reported = AtomicBool::new(false);
-        Self { inner: Arc::new(CapturedError { is_reported, event_id, chain, stack, detail, backtrace }) }
+        Self { inner: Arc::new(CapturedError { id, chain, stack, detail, backtrace }) }
     }
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
     ///
-    /// The event is sent only if the response counts as failed. The id is nil while monitoring is
-    /// off.
+    /// The event is sent only if the response counts as failed. If the id was asked for and no event
+    /// has it, `Client::stats` counts an error as dropped (`EventProcessor`). The id is nil while
+    /// monitoring is off.
     pub fn event_id(&self) -> EventId {
-        self.inner.event_id
+        self.inner.id.hand_out()
     }
 
     pub(super) fn into_captured(self) -> CapturedEvent {
-        let CapturedError { event_id, chain, stack, detail, backtrace, is_reported } = &*self.inner;
-        let event_id = if is_reported.swap(true, Ordering::Relaxed) { EventId::new() } else { *event_id };
-        let detail = detail.clone();
-        CapturedEvent { detail, ..CapturedEvent::response(event_id, chain.clone(), stack.clone(), backtrace.clone()) }
+        let CapturedError { id, chain, stack, detail, backtrace } = &*self.inner;
+        let (event_id, is_handed_out) = id.take().unwrap_or_else(|| (EventId::new(), false));
+        let id_use = if is_handed_out { IdUse::HandedOut } else { IdUse::Internal };
+        let (error_id, detail) = (Some(id.event_id()), detail.clone());
+        let response = CapturedEvent::response(chain.clone(), stack.clone(), backtrace.clone());
+        CapturedEvent { event_id, id_use, error_id, detail, ..response }
     }
 }
 
@@ -187,7 +188,7 @@ impl From<eyre::Report> for CaptureError {
 
 impl fmt::Debug for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types: Vec<_> = self.inner.chain.iter().filter_map(|exception| exception.kind.as_deref()).collect();
+        let types: Vec<_> = self.inner.chain.exceptions.iter().filter_map(|exception| exception.kind.as_deref()).collect();
         f.debug_struct("CaptureError").field("types", &types).finish_non_exhaustive()
     }
 }

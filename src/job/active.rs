@@ -64,10 +64,16 @@ impl ActiveJob {
 
     /// The work has ended with a result that says whether it failed.
     pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
-        if let Some(chain) = outcome.chain()
-            && let Some(scope) = self.active.scope().filter(|_| self.reports)
+        if let Some(scope) = self.active.scope()
+            && let Some(error) = outcome.error()
         {
-            scope.capture_returned(CapturedEvent::returned(chain, self.mechanism, self.started_at.map(CallStack::at).unwrap_or_default()));
+            let stack = self.started_at.map(CallStack::at).unwrap_or_default();
+            let returned = CapturedEvent::returned(error.chain(&scope.debug_output()), self.mechanism, stack);
+            if self.reports {
+                scope.capture(returned, Parent::Root);
+            } else {
+                scope.withdraw(returned);
+            }
         }
         let has_failed = outcome.has_failed();
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);

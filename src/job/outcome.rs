@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-use crate::event;
-use crate::protocol::Exception;
+use self::sealed::ReturnedError;
+use crate::event::{self, DebugOutput, ErrorChain};
 
 /// A result that says whether the work failed: `()` or a `Result`.
 ///
@@ -45,7 +45,7 @@ impl sealed::Judge<sealed::Listed> for () {
         false
     }
 
-    fn chain(&self) -> Option<Vec<Exception>> {
+    fn error(&self) -> Option<ReturnedError<'_>> {
         None
     }
 }
@@ -55,8 +55,8 @@ impl<T, E: Error + 'static> sealed::Judge<TypedErrors> for Result<T, E> {
         self.is_err()
     }
 
-    fn chain(&self) -> Option<Vec<Exception>> {
-        self.as_ref().err().map(|error| event::chain(error, Some(std::any::type_name::<E>())))
+    fn error(&self) -> Option<ReturnedError<'_>> {
+        self.as_ref().err().map(|error| ReturnedError::Typed(error, std::any::type_name::<E>()))
     }
 }
 
@@ -65,8 +65,8 @@ impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> sealed::Judge<BoxedErrors> 
         self.is_err()
     }
 
-    fn chain(&self) -> Option<Vec<Exception>> {
-        self.as_ref().err().map(|error| event::chain(error.as_ref(), None))
+    fn error(&self) -> Option<ReturnedError<'_>> {
+        self.as_ref().err().map(|error| ReturnedError::Boxed(error.as_ref()))
     }
 }
 
@@ -75,55 +75,72 @@ impl<T, E: sealed::ListedError> sealed::Judge<sealed::Listed> for Result<T, E> {
         self.is_err()
     }
 
-    fn chain(&self) -> Option<Vec<Exception>> {
-        self.as_ref().err().map(E::chain)
+    fn error(&self) -> Option<ReturnedError<'_>> {
+        self.as_ref().err().map(E::returned)
     }
 }
 
 impl sealed::ListedError for Box<dyn Error> {
-    fn chain(&self) -> Vec<Exception> {
-        event::chain(self.as_ref(), None)
+    fn returned(&self) -> ReturnedError<'_> {
+        ReturnedError::Boxed(self.as_ref())
     }
 }
 
 impl sealed::ListedError for String {
-    fn chain(&self) -> Vec<Exception> {
-        text(self)
+    fn returned(&self) -> ReturnedError<'_> {
+        ReturnedError::Text(self)
     }
 }
 
 impl sealed::ListedError for &str {
-    fn chain(&self) -> Vec<Exception> {
-        text(self)
+    fn returned(&self) -> ReturnedError<'_> {
+        ReturnedError::Text(self)
     }
 }
 
 impl sealed::ListedError for Cow<'_, str> {
-    fn chain(&self) -> Vec<Exception> {
-        text(self)
+    fn returned(&self) -> ReturnedError<'_> {
+        ReturnedError::Text(self)
     }
 }
 
-fn text(text: &str) -> Vec<Exception> {
-    // Cut at the length of a message.
-    event::text_alone(&event::shown(&format_args!("{text}")))
+impl ReturnedError<'_> {
+    /// The chain of the error; see [`event::chain`].
+    pub(super) fn chain(&self, debug: &DebugOutput) -> ErrorChain {
+        match *self {
+            Self::Typed(error, type_name) => event::chain(error, Some(type_name), debug),
+            Self::Boxed(error) => event::chain(error, None, debug),
+            // Cut at the length of a message.
+            Self::Text(text) => event::text_alone(&event::shown(&format_args!("{text}"))),
+        }
+    }
 }
 
 #[expect(unnameable_types, reason = "that is what seals the trait above")]
 pub(super) mod sealed {
-    use super::Exception;
+    use super::Error;
 
     /// What the crate reads from a result.
     pub trait Judge<Kind> {
         fn has_failed(&self) -> bool;
 
-        /// The exceptions of the error, if there is one.
-        fn chain(&self) -> Option<Vec<Exception>>;
+        /// The error of the result, if there is one.
+        fn error(&self) -> Option<ReturnedError<'_>>;
     }
 
     /// Types of errors that are listed one by one, because no trait of theirs covers them.
     pub trait ListedError {
-        fn chain(&self) -> Vec<Exception>;
+        fn returned(&self) -> ReturnedError<'_>;
+    }
+
+    /// An error that a job returned.
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum ReturnedError<'a> {
+        Boxed(&'a (dyn Error + 'static)),
+        Text(&'a str),
+        /// With the path of its type.
+        Typed(&'a (dyn Error + 'static), &'static str),
     }
 
     /// The result is `()`, or its error is a [`ListedError`].

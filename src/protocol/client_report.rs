@@ -75,6 +75,9 @@ pub enum DiscardReason {
     BufferOverflow,
     /// A user rule ignores the error; see
     /// [`ignore_error_types`](crate::ConfigBuilder::ignore_error_types) and the methods below it.
+    ///
+    /// Also counts the id of a [`CaptureError`](crate::CaptureError) that was asked for, if its
+    /// response did not fail, and the logs of an attempt whose error is not reported.
     EventProcessor,
     /// Serialising or compressing failed, or the exporter ended unexpectedly.
     InternalSdkError,

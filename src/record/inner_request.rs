@@ -60,18 +60,7 @@ impl Record {
 
     /// The innermost inner request around a span, as the row of its span.
     pub(crate) fn inner_request_around(&self, span: Parent) -> Option<u32> {
-        // Nearly no request has another one inside.
-        if self.inner_requests.is_empty() { None } else { self.inner_requests_around(span).next() }
-    }
-
-    /// Whether one of two inner requests is inside the other. None stands for the whole request.
-    pub(crate) fn is_inside(&self, one: Option<u32>, other: Option<u32>) -> bool {
-        let contains = |outer: Option<u32>, inner: Option<u32>| match (outer, inner) {
-            (None, _) => true,
-            (Some(outer), Some(inner)) => self.inner_requests_around(Parent::Span(inner)).any(|around| around == outer),
-            (Some(_), None) => false,
-        };
-        contains(one, other) || contains(other, one)
+        self.inner_requests_around(span).next()
     }
 
     /// Remembers an error that was captured inside `span`, for each inner request around it.
@@ -101,6 +90,11 @@ impl Record {
         self.inner_request(span)?.first_error
     }
 
+    /// The first errors of all inner requests.
+    pub(crate) fn first_inner_errors(&mut self) -> impl Iterator<Item = &mut EventId> {
+        self.inner_requests.iter_mut().filter_map(|inner| inner.first_error.as_mut())
+    }
+
     /// Gives a copy of this scope the name and the status of an inner request.
     pub(crate) fn copy_inner_request_to(&self, span: u32, target: &mut Self) {
         let Some(inner) = self.inner_request(span) else { return };
@@ -127,9 +121,10 @@ impl Record {
         }
     }
 
-    /// Walks outwards from a span.
-    fn inner_requests_around(&self, span: Parent) -> impl Iterator<Item = u32> {
-        let mut next = span;
+    /// The inner requests around a span, as the rows of their spans, innermost first.
+    pub(crate) fn inner_requests_around(&self, span: Parent) -> impl Iterator<Item = u32> {
+        // Nearly no request has another one inside.
+        let mut next = if self.inner_requests.is_empty() { Parent::Root } else { span };
         std::iter::from_fn(move || {
             while let Parent::Span(row) = next {
                 let span = self.spans.get(row as usize)?;

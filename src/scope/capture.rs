@@ -1,30 +1,37 @@
-//! Errors and messages: captured once, parked until the response head, merged if they are the same.
+//! Errors and messages: captured once, held for later reports of the same failure, and merged.
 
-use std::borrow::Cow;
 use std::error::Error;
+use std::sync::{Arc, MutexGuard};
 
+use super::announced::{Announced, AnnouncedId};
 use super::current;
 use super::handle::Scope;
-use super::nested;
-use super::state::{Announcement, LiveScope, Phase, ScopeState};
+use super::nested::{self, Nested};
+use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
-use crate::event::{CallStack, CapturedEvent, ChainMessages, EventRecord, ReportedFailure, WaitingEvent};
-use crate::exporter::Item;
-use crate::protocol::{EventId, Exception, Level};
+use crate::event::{
+    CallStack, CapturedEvent, DebugOutput, EarlierReport, ErrorChain, EventRecord, IdUse, KnownFailure, Surroundings, WaitingEvent,
+};
+use crate::exporter::{HoldTime, Item};
+use crate::protocol::{DiscardReason, EventId, Level};
 use crate::record::Parent;
 use crate::unwind::{self, Payload};
 
-/// At most this many errors of a request wait for the response head; further ones are sent at once.
+/// At most this many errors of a request or job wait; the oldest one is then sent.
 const PARKED_LIMIT: usize = 8;
+/// At most this many errors of a request have an id before their capture; the oldest ones then get
+/// another id if they are captured.
+const ANNOUNCED_LIMIT: usize = 8;
 
 impl LiveScope {
     /// Captures an error or a message in this scope.
     ///
-    /// Returns the id of the event that is sent. If the same failure is already parked, that is the
+    /// Returns the id of the event that is sent. If the same failure was reported before, that is the
     /// earlier event's id.
     pub(crate) fn capture(&self, mut captured: CapturedEvent, span: Parent) -> EventId {
         let is_failure = captured.level >= Level::Error;
-        captured.nested = nested::of(self).map(|nested| Box::new(nested.data()));
+        let nested = nested::of(self);
+        captured.nested = nested.as_ref().map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
         state.has_failed |= is_failure;
         state.has_crashed |= is_failure && !captured.handled;
@@ -36,53 +43,82 @@ impl LiveScope {
         state.transaction.record.hold(span);
         captured.span = state.transaction.span_id(span);
         captured.inner_request = state.transaction.record.inner_request_around(span);
-        if let Some(announced) = state.announced_id(&captured.exceptions, captured.inner_request) {
-            captured.event_id = announced;
-            // Used once: another request may respond with a clone of the same error.
-            state.announced.retain(|announcement| announcement.event_id != announced);
+        if state.is_detached() || !is_failure && (state.phase == Phase::BeforeHead || state.parked.is_empty()) {
+            return self.send_at_once(state, captured);
         }
-        if !state.parked.is_empty()
-            && let Some(event_id) = self.client.held_failure(&state.parked_around(captured.inner_request), &captured)
-        {
-            let lost = self.client.merge_held(event_id, captured);
-            drop(state);
-            // Dropped without the lock: this may drop the user's error, whose `Drop` may log.
-            drop(lost);
-            return event_id;
+        let mut failure = KnownFailure::of(&mut captured, state.surroundings(nested.as_deref(), span));
+        state.adopt_announced(&mut captured, &mut failure);
+        let keeps_captures = state.phase != Phase::BeforeHead;
+        while let Some(earlier) = state.known.find(&failure, &captured.exceptions, captured.message.as_deref(), keeps_captures) {
+            let event_id = if earlier.takes_id { captured.event_id } else { earlier.event_id };
+            match self.client.join(&earlier, captured) {
+                Ok(joined) => {
+                    state.note_joined(&earlier, event_id);
+                    state.transaction.record.note_inner_error(span, event_id);
+                    state.known.join(&earlier, failure);
+                    drop(state);
+                    // Dropped without the lock: this may drop the user's error, whose `Drop` may
+                    // log.
+                    drop(joined);
+                    return event_id;
+                }
+                Err(apart) => {
+                    captured = *apart;
+                    state.known.forget(earlier.event_id);
+                }
+            }
+        }
+        if is_failure {
+            state.first_error.get_or_insert(captured.event_id);
+            state.transaction.record.note_inner_error(span, captured.event_id);
+            state.known.push(failure);
+        }
+        if captured.at_once {
+            return self.send_at_once(state, captured);
         }
         let event_id = captured.event_id;
-        if is_failure {
-            state.first_error.get_or_insert(event_id);
-            state.transaction.record.note_inner_error(span, event_id);
-        }
-        let parks = !captured.at_once && is_failure && state.phase == Phase::BeforeHead && state.parked.len() < PARKED_LIMIT;
-        if parks {
-            let is_nested = captured.nested.is_some();
-            state.parked_inside.extend(captured.inner_request.map(|inner| (event_id, inner)));
-            let event = state.with_scope(captured, &self.client);
-            state.parked.push(event_id);
-            self.client.hold(WaitingEvent::new(event, is_nested));
-            return event_id;
-        }
-        if is_failure && state.is_job {
-            if state.reported.len() >= PARKED_LIMIT {
-                state.reported.pop_front();
-            }
-            state.reported.push_back((ReportedFailure::new(&captured), event_id));
-        }
+        let oldest = state.park(event_id, &self.client);
+        let is_nested = captured.nested.is_some();
+        let event = state.with_scope(captured, &self.client);
+        let time = state.hold_time();
+        self.client.hold(WaitingEvent::new(event, is_nested), time);
+        drop(state);
+        send(&self.client, oldest);
+        self.client.release_if_ended();
+        event_id
+    }
+
+    fn send_at_once(&self, state: MutexGuard<'_, ScopeState>, captured: CapturedEvent) -> EventId {
+        let event_id = captured.event_id;
         let event = state.with_scope(captured, &self.client);
         drop(state);
         self.client.submit(Item::Event(event));
         event_id
     }
 
-    /// Captures the error that a job returned, unless the job has captured it before.
-    pub(crate) fn capture_returned(&self, captured: CapturedEvent) -> EventId {
+    /// The id that an error's event will have, for a caller that needs it before the capture.
+    ///
+    /// If the failure was reported already, it is the id of that event. `span` is where the caller
+    /// is.
+    pub(crate) fn announce(&self, chain: &ErrorChain, stack: &CallStack, span: Parent) -> Arc<AnnouncedId> {
+        let nested = nested::of(self);
+        let event_id = EventId::new();
         let mut state = self.lock();
-        state.has_failed = true;
-        let known = state.reported.iter().rev().find(|(failure, _)| failure.is(&captured.exceptions)).map(|(_, id)| *id);
+        let failure = KnownFailure::announced(event_id, chain, stack, state.surroundings(nested.as_deref(), span));
+        if let Some(known) = state.known.find(&failure, &chain.exceptions, None, false) {
+            state.known.hand_out(known.event_id);
+            return AnnouncedId::new(known.event_id, &self.client, true);
+        }
+        if let Some(known) = state.announced.iter().find(|known| known.failure.is_same(&failure)) {
+            return Arc::clone(&known.id);
+        }
+        let id = AnnouncedId::new(event_id, &self.client, false);
+        let oldest = (state.announced.len() >= ANNOUNCED_LIMIT).then(|| state.announced.remove(0));
+        state.announced.push(Announced { failure, id: Arc::clone(&id) });
         drop(state);
-        known.unwrap_or_else(|| self.capture(captured, Parent::Root))
+        // Dropped without the lock, because it may be counted.
+        drop(oldest);
+        id
     }
 
     /// Captures a panic that leaves the work, and that the panic hook did not see.
@@ -100,21 +136,23 @@ impl LiveScope {
         }
     }
 
-    /// The id that a failure's event will have, for a caller that needs it before the capture.
-    ///
-    /// `span` is where the caller is.
-    pub(crate) fn announce(&self, chain: &[Exception], span: Parent) -> EventId {
+    /// Drops the logs of the error that a job returned, because it is not reported. They are
+    /// counted.
+    pub(crate) fn withdraw(&self, mut captured: CapturedEvent) {
         let mut state = self.lock();
-        let inner_request = state.transaction.record.inner_request_around(span);
-        let parked = if state.parked.is_empty() { None } else { self.client.held_chain(&state.parked_around(inner_request), chain) };
-        if let Some(known) = parked.or_else(|| state.announced_id(chain, inner_request)) {
-            return known;
+        state.has_failed = true;
+        let failure = KnownFailure::of(&mut captured, Surroundings::default());
+        let logs = state.known.logs_of(&failure);
+        for log in &logs {
+            state.known.forget(*log);
         }
-        let event_id = EventId::new();
-        if state.announced.len() < PARKED_LIMIT {
-            state.announced.push(Announcement { messages: ChainMessages::of(chain), event_id, inner_request });
-        }
-        event_id
+        drop(state);
+        self.client.discard_held(logs.into_iter(), DiscardReason::EventProcessor);
+    }
+
+    /// Which `Debug` output of an error may be read: that of types whose output was logged.
+    pub(crate) fn debug_output(&self) -> DebugOutput {
+        DebugOutput::OfTypes(self.lock().known.debug_names())
     }
 
     /// The response head is ready: sends the parked errors.
@@ -128,22 +166,57 @@ impl LiveScope {
 }
 
 impl ScopeState {
-    fn announced_id(&self, chain: &[Exception], inner_request: Option<u32>) -> Option<EventId> {
-        let record = &self.transaction.record;
-        let is_same =
-            |announced: &&Announcement| announced.messages.are_of(chain) && record.is_inside(announced.inner_request, inner_request);
-        self.announced.iter().find(is_same).map(|announced| announced.event_id)
+    /// Whether it belongs to no request or job.
+    fn is_detached(&self) -> bool {
+        self.transaction.record.op.is_empty()
     }
 
-    /// The parked errors that an error inside an inner request may repeat: those of the requests
-    /// around it or inside it, and not those of others beside it.
-    fn parked_around(&self, inner_request: Option<u32>) -> Cow<'_, [EventId]> {
-        if self.parked_inside.is_empty() {
-            return Cow::Borrowed(&self.parked);
+    /// Uses the id that was handed out for this failure, if there is one.
+    fn adopt_announced(&self, captured: &mut CapturedEvent, failure: &mut KnownFailure) {
+        if captured.id_use == IdUse::HandedOut {
+            return;
         }
-        let inside = |id: &EventId| self.parked_inside.iter().find(|(parked, _)| parked == id).map(|(_, inner)| *inner);
-        let record = &self.transaction.record;
-        Cow::Owned(self.parked.iter().copied().filter(|id| record.is_inside(inside(id), inner_request)).collect())
+        let is_same = |announced: &&Announced| announced.failure.is_same(failure);
+        if let Some((event_id, _)) = self.announced.iter().find(is_same).and_then(|announced| announced.id.take()) {
+            captured.event_id = event_id;
+            failure.set_known_id(event_id);
+        }
+    }
+
+    /// Notes that events became part of one, which has this id.
+    fn note_joined(&mut self, earlier: &EarlierReport, event_id: EventId) {
+        self.parked.retain(|parked| !earlier.absorbed.contains(parked));
+        let inner = self.transaction.record.first_inner_errors();
+        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(inner) {
+            if *id == earlier.event_id || earlier.absorbed.contains(id) {
+                *id = event_id;
+            }
+        }
+    }
+
+    /// What is around a report in `span`.
+    fn surroundings(&self, nested: Option<&Nested>, span: Parent) -> Surroundings {
+        let mut inner_requests: Vec<_> = self.transaction.record.inner_requests_around(span).collect();
+        inner_requests.reverse();
+        Surroundings { nested: nested.map(|nested| nested.nesting().to_vec()).unwrap_or_default(), inner_requests }
+    }
+
+    /// Notes an event that waits. Returns the oldest one if too many wait.
+    fn park(&mut self, event_id: EventId, client: &Client) -> Option<Vec<Item>> {
+        let oldest = (self.parked.len() >= PARKED_LIMIT).then(|| self.parked.remove(0));
+        self.parked.push(event_id);
+        oldest.map(|oldest| {
+            let waiting = client.take_held(std::iter::once(oldest));
+            waiting.into_iter().map(|waiting| Item::Event(waiting.complete(&self.transaction.record))).collect()
+        })
+    }
+
+    fn hold_time(&self) -> HoldTime {
+        match self.phase {
+            Phase::BeforeHead => HoldTime::UntilHead,
+            Phase::Open => HoldTime::UntilEnd,
+            Phase::Finished => HoldTime::Briefly,
+        }
     }
 
     /// Takes the parked errors, with the request's name and status of now. Later errors are not
@@ -157,7 +230,6 @@ impl ScopeState {
             return None;
         }
         let record = &self.transaction.record;
-        self.parked_inside.clear();
         // The next request reuses the vector's capacity.
         let waiting = client.take_held(self.parked.drain(..));
         Some(waiting.into_iter().map(|waiting| Item::Event(waiting.complete(record))).collect())
@@ -189,12 +261,13 @@ pub(super) fn send(client: &Client, events: Option<Vec<Item>>) {
 
 /// Captures an error with at most ten of its sources and the stack trace of this call.
 ///
-/// Inside a request the event waits for the response head. If the same failure is captured here and
-/// returned with [`CaptureError`](crate::CaptureError), it is one event. Outside a request the
-/// event is sent at once, with the process-wide tags.
+/// Inside a request the event waits for the response head, and inside a job for at most two seconds.
+/// If the same failure is captured here and returned, for example with
+/// [`CaptureError`](crate::CaptureError), it is one event. Two calls from one line are two failures.
+/// Outside a request the event is sent at once, with the process-wide tags.
 ///
-/// Returns the id of the event, which is nil while monitoring is off. For `anyhow` and boxed errors
-/// pass `&*error`.
+/// Returns the id of the event, which is nil while monitoring is off. If the failure was reported
+/// before, that is the earlier event's id. For `anyhow` and boxed errors pass `&*error`.
 ///
 /// # Examples
 ///

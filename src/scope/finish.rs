@@ -119,6 +119,8 @@ impl LiveScope {
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(ended) = state.end(&this.client, ending) else { return };
+        // Counted now if no event has its id, and not when the scope is used again.
+        state.announced.clear();
         let client = std::mem::replace(&mut this.client, Client::off());
         let record = &mut state.transaction.record;
         let full = if ended.is_sent {

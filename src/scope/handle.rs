@@ -10,7 +10,7 @@ use super::current;
 use super::nested::{self, Nested};
 use super::state::LiveScope;
 use crate::client::{Settings, default_client};
-use crate::event::{CallStack, CapturedEvent};
+use crate::event::{self, CallStack, CapturedEvent};
 use crate::protocol::{EventId, Level, TraceId};
 use crate::record::Parent;
 use crate::unwind::{self, Unwinding};
@@ -93,7 +93,8 @@ impl Scope {
     #[track_caller]
     pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
         let stack = call_stack(Some(Location::caller().into())).unwrap_or_default();
-        self.capture(CapturedEvent::error(error, stack))
+        let debug = self.shared.as_ref().map(|shared| shared.debug_output()).unwrap_or_default();
+        self.capture(CapturedEvent::error(event::chain(error, None, &debug.of_capture()), stack))
     }
 
     /// Captures a message. See [`capture_message`](crate::capture_message).
@@ -151,7 +152,7 @@ impl Scope {
             Some(outer) => outer.data(),
             None => shared.lock().transaction.record.set.clone(),
         };
-        let inner = Self { nested: Some(Arc::new(Nested::new(Arc::clone(shared), nested))), ..self.clone() };
+        let inner = Self { nested: Some(Arc::new(Nested::new(Arc::clone(shared), nested, self.nested.as_deref()))), ..self.clone() };
         inner.enter(|| work(&inner))
     }
 

@@ -114,10 +114,14 @@ impl LiveScope {
         self.capture(CapturedEvent::failed_response(what()), served.span());
     }
 
-    /// The trace id, the span of the work here, the decision, and the first error of the work.
+    /// The trace id, the span of the work here, the decision, and the first error of the work, whose
+    /// id is then known outside.
     pub(crate) fn ids_of(&self, served: Served) -> (TraceId, SpanId, bool, Option<EventId>) {
         let event_id = self.first_error(served);
-        let state = self.lock();
+        let mut state = self.lock();
+        if let Some(event_id) = event_id {
+            state.known.hand_out(event_id);
+        }
         let trace = &state.transaction.record.trace;
         (trace.trace_id, state.transaction.span_id(served.span()), trace.sampled, event_id)
     }

@@ -8,6 +8,7 @@
 //! any other scope.
 
 mod active;
+mod announced;
 mod begin;
 mod bind;
 mod call_stack;
@@ -28,6 +29,7 @@ mod state;
 mod thread;
 
 pub(crate) use active::Active;
+pub(crate) use announced::AnnouncedId;
 pub(crate) use begin::continue_or_begin;
 pub use bind::Scoped;
 pub(crate) use call_stack::call_stack;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::state::LiveScope;
@@ -11,11 +12,23 @@ use crate::record::ScopeData;
 pub(super) struct Nested {
     of: Arc<LiveScope>,
     data: Mutex<ScopeData>,
+    /// The numbers of the nested scopes around it and its own, outermost first.
+    nesting: Vec<u32>,
 }
 
 impl Nested {
-    pub(super) fn new(of: Arc<LiveScope>, data: ScopeData) -> Self {
-        Self { of, data: Mutex::new(data) }
+    /// A scope inside `outer`, or inside the request's own scope.
+    pub(super) fn new(of: Arc<LiveScope>, data: ScopeData, outer: Option<&Self>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut nesting = outer.map(|outer| outer.nesting.clone()).unwrap_or_default();
+        nesting.push(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { of, data: Mutex::new(data), nesting }
+    }
+
+    /// The place of the scope among those of its request: failures in two of them are two failures,
+    /// unless one is inside the other.
+    pub(super) fn nesting(&self) -> &[u32] {
+        &self.nesting
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ScopeData> {

@@ -1,12 +1,12 @@
 //! The state that all handles of a scope share.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::announced::Announced;
 use crate::client::{Client, Settings};
-use crate::event::{ChainMessages, ReportedFailure};
+use crate::event::KnownFailures;
 use crate::protocol::{EventId, TraceId};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
@@ -29,12 +29,8 @@ pub(crate) struct ScopeState {
     pub(crate) transaction: LiveTransaction,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
-    /// Whether it is a job, whose returned error is captured at its end, and not a request.
-    pub(super) is_job: bool,
-    /// Errors that wait for the response head.
+    /// Errors that wait, the oldest first. They may have been sent.
     pub(super) parked: Vec<EventId>,
-    /// The parked errors of inner requests, each with the row of that request's span.
-    pub(super) parked_inside: Vec<(EventId, u32)>,
     /// Why axum rejected the request, with the status it answered.
     pub(super) rejection: Option<(u16, String)>,
     /// Nanoseconds that requests inside this one have blocked the thread in the current poll.
@@ -46,20 +42,11 @@ pub(crate) struct ScopeState {
     /// The text of the latest panic that was captured.
     pub(super) panic: Option<String>,
     /// Event ids that were handed out before the capture.
-    pub(super) announced: Vec<Announcement>,
-    /// The latest failures a job has captured: the error it returns may be one of them.
-    pub(super) reported: VecDeque<(ReportedFailure, EventId)>,
+    pub(super) announced: Vec<Announced>,
+    /// The latest failures that were reported.
+    pub(super) known: KnownFailures,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
-}
-
-/// An event id that was handed out before the capture.
-pub(super) struct Announcement {
-    /// The messages of the error chain.
-    pub(super) messages: ChainMessages,
-    pub(super) event_id: EventId,
-    /// Where: see `CapturedEvent::inner_request`.
-    pub(super) inner_request: Option<u32>,
 }
 
 /// The state of a scope, for a layer that finds one.
@@ -78,9 +65,9 @@ pub(crate) enum ScopeKind {
 /// The progress of a scope's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Errors are parked until the response head is ready.
+    /// Errors wait until the response head is ready.
     BeforeHead,
-    /// Errors are sent at once.
+    /// Errors wait for a moment: later reports of the same failure may follow.
     Open,
     /// The transaction was handed over. Later events still belong to the request.
     Finished,
@@ -142,10 +129,9 @@ impl LiveScope {
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
             state.decision = decision;
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
-            state.is_job = !has_head;
-            state.reported.clear();
             state.rejection = None;
             state.blocked_inside = 0;
+            state.known.clear();
             state.has_failed = false;
             state.has_crashed = false;
             state.panic = None;
@@ -175,10 +161,8 @@ impl LiveScope {
             transaction: LiveTransaction::idle(record),
             decision: Decision { sampled: false, rate: 0.0, is_final: true },
             phase: Phase::Open,
-            is_job: false,
-            reported: VecDeque::new(),
+            known: KnownFailures::default(),
             parked: Vec::new(),
-            parked_inside: Vec::new(),
             rejection: None,
             blocked_inside: 0,
             has_failed: false,

@@ -6,8 +6,7 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use crate::event::{self, CapturedEvent};
-use crate::protocol::Exception;
+use crate::event::{self, CapturedEvent, ErrorChain, FailureIdentity};
 use crate::record::{LogRecord, target};
 use crate::scope::current;
 
@@ -19,8 +18,9 @@ const OF_PANICS: &str = "tower_http::catch_panic";
 /// Returns the capture for an event of level ERROR, or `None` if the event only repeats a failure
 /// we see elsewhere.
 ///
-/// `fields` holds the event's fields in the encoding of the record.
-pub(super) fn capture(event: &Event<'_>, fields: &[u8]) -> Option<CapturedEvent> {
+/// `fields` holds the event's fields in the encoding of the record, and `spans` returns the ids of
+/// the spans around it.
+pub(super) fn capture(event: &Event<'_>, fields: &[u8], spans: impl FnOnce() -> Vec<u64>) -> Option<CapturedEvent> {
     let metadata = event.metadata();
     let is_of = |known: &str| target(metadata, fields).starts_with(known);
     if is_of(OF_RESPONSES) || (is_of(OF_PANICS) && is_panic_known()) {
@@ -28,7 +28,10 @@ pub(super) fn capture(event: &Event<'_>, fields: &[u8]) -> Option<CapturedEvent>
     }
     let mut found = Found::default();
     event.record(&mut found);
-    Some(CapturedEvent::log(LogRecord { metadata, fields: fields.to_vec() }, found.message.or(found.text), found.chain))
+    let log = LogRecord { metadata, fields: fields.to_vec() };
+    let chain =
+        found.chain.unwrap_or_else(|| ErrorChain { identity: FailureIdentity::of_log(&log, found.texts, spans), ..ErrorChain::default() });
+    Some(CapturedEvent::log(log, found.message.or(found.text), chain))
 }
 
 /// Whether the panic that a layer caught is an event, or will be one.
@@ -46,25 +49,44 @@ struct Found {
     /// The text of an error field, as `#[instrument(err)]` records it.
     text: Option<String>,
     /// The chain of an error field.
-    chain: Vec<Exception>,
+    chain: Option<ErrorChain>,
+    /// The fields whose text may be that of an error, one bit each.
+    texts: u32,
 }
 
-impl Visit for Found {
-    fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
-        if self.chain.is_empty() {
-            self.chain = event::chain(error, None);
-        }
+impl Found {
+    fn add_text(&mut self, field: &Field) {
+        self.texts |= 1_u32.checked_shl(u32::try_from(field.index()).unwrap_or(u32::MAX)).unwrap_or(0);
     }
 
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn read(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => self.message = Some(event::shown(value)),
             "error" | "err" | "exception" => self.text = Some(event::shown(value)),
             _ => {}
         }
+    }
+}
+
+impl Visit for Found {
+    fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
+        if self.chain.is_none() {
+            let debug = current::with(|entered| entered.scope.debug_output()).unwrap_or_default();
+            self.chain = Some(event::chain(error, None, &debug));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // A text may equal an error's by chance, unless the field is one for errors.
+        if field.name() == "message" || event::is_error_field(field.name()) {
+            self.add_text(field);
+        }
+        self.read(field, &format_args!("{value}"));
+    }
+
+    /// A value written with `%` or `?`, or a message with arguments.
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add_text(field);
+        self.read(field, value);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::test::{Captured, client_with};
-use tower_sentry::{Config, ConfigBuilder, SentryLayer, TracingLayer};
+use tower_sentry::{Config, ConfigBuilder, Scope, SentryLayer, TracingLayer};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_default;
 use tracing::{Level, debug, debug_span, error, error_span, info, info_span, instrument, trace, trace_span, warn, warn_span};
@@ -185,16 +185,18 @@ async fn an_event_says_what_went_wrong_by_its_message_or_its_error() {
     let other = std::io::Error::other("connection refused");
     let (shelf, other) = (&SHELF as &dyn Error, &other as &dyn Error);
     let work = async {
-        error!("plain");
-        error!(error = %shelf, "message and text");
-        error!(error = %shelf);
-        error!(err = %shelf);
-        error!(exception = ?shelf.to_string());
-        error!(error = "a text");
-        error!(error = shelf, "message and chain");
-        error!(cause = other);
-        error!(first = shelf, second = other, "two chains");
-        error!(error = %other, cause = shelf, "text and chain");
+        // Logs of one error are one event, unless they are in different scopes.
+        let apart = |log: &dyn Fn()| Scope::current().with(|_| log());
+        apart(&|| error!("plain"));
+        apart(&|| error!(error = %shelf, "message and text"));
+        apart(&|| error!(error = %shelf));
+        apart(&|| error!(err = %shelf));
+        apart(&|| error!(exception = ?shelf.to_string()));
+        apart(&|| error!(error = "a text"));
+        apart(&|| error!(error = shelf, "message and chain"));
+        apart(&|| error!(cause = other));
+        apart(&|| error!(first = shelf, second = other, "two chains"));
+        apart(&|| error!(error = %other, cause = shelf, "text and chain"));
     };
 
     let captured = heard(logs(), |layer| layer, work).await;

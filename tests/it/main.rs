@@ -88,6 +88,8 @@ mod http;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod inner_requests;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod job_errors;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod jobs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod kit;
@@ -113,6 +115,10 @@ mod promises;
 mod propagation;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod queries;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod same;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod same_orders;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod sampling;
 #[cfg(all(feature = "axum", feature = "test"))]

@@ -13,6 +13,9 @@ use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
 use crate::scope::{LogPlace, capture_outside};
 
+/// An error that passes through more instrumented functions may be logged as two.
+const SPANS_AROUND: usize = 32;
+
 impl TracingLayer {
     /// Records the event as a breadcrumb.
     ///
@@ -48,7 +51,8 @@ impl TracingLayer {
     {
         let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
         let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
-        let capture = if captures { failure::capture(event, &fields) } else { None };
+        let spans = || context.event_scope(event).into_iter().flatten().take(SPANS_AROUND).map(|span| span.id().into_u64()).collect();
+        let capture = if captures { failure::capture(event, &fields, spans) } else { None };
         current::with(|entered| {
             let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             state.transaction.fail_span(span);
@@ -114,7 +118,7 @@ impl TracingLayer {
         }
         let client = self.client.upgrade();
         if client.is_enabled()
-            && let Some(capture) = failure::capture(event, &fields_of(event))
+            && let Some(capture) = failure::capture(event, &fields_of(event), Vec::new)
         {
             capture_outside(client, capture);
         }
