@@ -53,7 +53,7 @@ async fn rules_for_targets_see_the_real_one() {
         .run(async {
             log(log::Level::Error, "noisy::pool", "not again");
             log(log::Level::Error, "shop::orders", "no order");
-            log(log::Level::Error, "tower_http::catch_panic", "the panic hook has seen it");
+            log(log::Level::Error, "tower_http::trace::on_failure", "the layer has seen it");
             error!(target: "log", "of the target `log` itself");
         })
         .await;
