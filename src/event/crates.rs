@@ -33,7 +33,9 @@ const LIBRARIES: &str = "\
 pub(super) fn is_library_path(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     let has = |pair: [&str; 2]| parts.windows(2).any(|parts| parts == pair);
-    path.starts_with("/rustc/")
+    // The user's workspace may contain this crate.
+    path.starts_with(concat!(env!("CARGO_MANIFEST_DIR"), "/src/"))
+        || path.starts_with("/rustc/")
         || path.starts_with("/rust/deps/")
         || (has(["registry", "src"]) && registry_package(&parts).is_some())
         || has(["git", "checkouts"])

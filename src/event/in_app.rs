@@ -224,6 +224,8 @@ mod tests {
             (Some("x::run"), Some("/usr/src/rustc-1.85.0/library/std/src/lib.rs"), false),
             (Some("x::run"), Some("/rust/deps/hashbrown-0.15.2/src/raw.rs"), false),
             (Some("x::run"), Some("/work/shop/native/x.cc"), false),
+            (Some("enter<tower_sentry::X>"), Some(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scope/active.rs")), false),
+            (Some("{async_fn#0}"), Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/main.rs")), true),
             (Some("tokio::task::spawn"), None, false),
             (Some("<hyper::Request<T> as core::fmt::Debug>::fmt"), None, false),
             (Some("<F as axum::handler::Handler<((),),S>>::call"), None, false),

@@ -17,6 +17,7 @@ mod in_app;
 mod known;
 mod location;
 mod panic;
+pub(crate) mod rendering;
 mod same;
 pub(crate) mod source;
 mod symbols;

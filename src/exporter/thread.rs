@@ -12,6 +12,8 @@ use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::worker::{Ended, Worker};
 use crate::error::Error;
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+use crate::event;
 use crate::protocol::DiscardReason;
 use crate::{diagnostics, unwind};
 
@@ -48,6 +50,11 @@ fn run(settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime
         end.ended = Ended::Closed;
         return;
     };
+    // Not on this thread: a program may end soon, and its events must be sent before.
+    #[cfg(any(feature = "anyhow", feature = "eyre"))]
+    if event::rendering::may_render() {
+        runtime.spawn_blocking(event::rendering::warm_up);
+    }
     // The worker contains the panics of its steps. This one is about its start.
     let ended = unwind::catch(|| runtime.block_on(async { Worker::new(settings, shared).run().await }));
     end.ended = ended.unwrap_or(Ended::Failed);

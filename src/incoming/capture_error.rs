@@ -142,7 +142,8 @@ impl From<anyhow::Error> for CaptureError {
                 let backtrace = self.0.backtrace();
                 let is_captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
                 // The alternate form has the addresses.
-                let text = is_captured.then(|| event::limited_to(format_args!("{backtrace:#}"), TRACE_LIMIT)).flatten();
+                let render = || event::rendering::render(|| event::limited_to(format_args!("{backtrace:#}"), TRACE_LIMIT));
+                let text = is_captured.then(render).flatten();
                 event::text::trace(&text.unwrap_or_default())
             }
 
@@ -172,7 +173,8 @@ impl From<eyre::Report> for CaptureError {
         impl Backtrace for Eyre {
             fn read(&self) -> Vec<Frame> {
                 // `eyre`'s handler exposes the trace and the location only in its `Debug` output.
-                event::text::report(&event::limited_to(format_args!("{:?}", self.0), TRACE_LIMIT).unwrap_or_default())
+                let report = event::rendering::render(|| event::limited_to(format_args!("{:?}", self.0), TRACE_LIMIT));
+                event::text::report(&report.unwrap_or_default())
             }
 
             fn is_trustworthy(&self) -> bool {

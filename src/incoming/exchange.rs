@@ -10,6 +10,7 @@ use tracing::Span;
 use super::capture_error::CaptureError;
 use super::rules::Rules;
 use super::status::{ResponseCodes, UNIMPLEMENTED};
+use crate::event;
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, ResponseFacts, clock};
 use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
@@ -120,7 +121,11 @@ impl Exchange {
         if took >= BLOCKED_FROM
             && let Some(scope) = self.active.scope()
         {
-            scope.warn_of_blocking(self.served, took);
+            // The request may have waited for the exporter, which renders a stack trace.
+            let took = took.saturating_sub(event::rendering::rendered_since(self.poll_began));
+            if took >= BLOCKED_FROM {
+                scope.warn_of_blocking(self.served, took);
+            }
         }
     }
 
@@ -310,5 +315,66 @@ impl fmt::Debug for Exchange {
             .field("response", &self.response)
             .field("has_ended", &has_ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "test"))]
+mod tests {
+    use std::convert::Infallible;
+    use std::io::{Result, Write};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+    use crate::client::Config;
+    use crate::incoming::SentryLayer;
+
+    static SAID: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    struct Said;
+
+    impl Write for Said {
+        fn write(&mut self, text: &[u8]) -> Result<usize> {
+            SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_wait_for_the_exporter_is_not_the_requests() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let _alone = event::rendering::ALONE.lock();
+        let client = Config::builder().transport(|_: &[u8]| {}).build()?.client()?;
+        let serve = |request: Request<String>| async move {
+            let pause = || clock::advance(Duration::from_millis(500));
+            if request.uri().path() == "/waits" {
+                event::rendering::render(pause)
+            } else {
+                pause()
+            }
+            Ok::<_, Infallible>(Response::new(String::new()))
+        };
+        let service = SentryLayer::new(&client).name(|head| Some(head.uri().path().to_owned())).layer(tower::service_fn(serve));
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let subscriber = tracing_subscriber::fmt().with_writer(|| Said).finish();
+
+        clock::take_in_hand(true);
+        tracing::subscriber::with_default(subscriber, || {
+            for path in ["/waits", "/blocks"] {
+                let request = Request::get(path).body(String::new()).unwrap_or_default();
+                drop(runtime.block_on(service.clone().oneshot(request)));
+            }
+        });
+        clock::take_in_hand(false);
+
+        let said = String::from_utf8(SAID.lock().map(|said| said.clone()).unwrap_or_default())?;
+        assert!(!said.contains("/waits blocked") && said.contains("/blocks blocked its thread for 500 ms"), "{said}");
+        Ok(())
     }
 }

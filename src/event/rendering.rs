@@ -1,0 +1,85 @@
+//! Renders stack traces of the standard library, and remembers when it did.
+//!
+//! Stable Rust gives such a trace as text alone, and resolves its names under a lock of the process.
+//! Taking a trace needs that lock too: `anyhow` and `eyre` take one for each error, if
+//! `RUST_BACKTRACE` is set. The first rendering reads the program's debug information and holds the
+//! lock for up to half a second. The exporter therefore renders one when the process starts it. A request that
+//! waits nevertheless did not block its thread itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::record::{Moment, clock};
+
+/// The last rendering that took long: its begin and its end. While it runs, the end is unknown.
+static LAST: Mutex<Option<(Moment, Option<Moment>)>> = Mutex::new(None);
+
+/// A rendering of less than this many nanoseconds is forgotten when a longer one is known.
+const LONG: u64 = 20_000_000;
+
+/// Runs `render`, which may hold the lock for long.
+#[cfg_attr(not(any(feature = "anyhow", feature = "eyre", test)), expect(dead_code, reason = "only they have such traces"))]
+pub(crate) fn render<R>(render: impl FnOnce() -> R) -> R {
+    let began = clock::now();
+    let set = |times| std::mem::replace(&mut *LAST.lock().unwrap_or_else(PoisonError::into_inner), times);
+    let before = set(Some((began, None)));
+    let rendered = render();
+    let ended = clock::now();
+    set(if ended.nanos_since(began) < LONG && before.is_some() { before } else { Some((began, Some(ended))) });
+    rendered
+}
+
+/// Returns how many nanoseconds of the time since `began` a rendering took.
+pub(crate) fn rendered_since(began: Moment) -> u64 {
+    let Some((render_began, render_ended)) = *LAST.lock().unwrap_or_else(PoisonError::into_inner) else { return 0 };
+    let end = render_ended.unwrap_or_else(clock::now);
+    end.nanos_since(began.max(render_began))
+}
+
+/// Whether the process takes traces that are not rendered yet. Returns `true` once.
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+pub(crate) fn may_render() -> bool {
+    static ASKED: std::sync::Once = std::sync::Once::new();
+    let mut may = false;
+    ASKED.call_once(|| may = std::backtrace::Backtrace::capture().status() == std::backtrace::BacktraceStatus::Captured);
+    may
+}
+
+/// Renders a first trace, so that later ones take a few milliseconds.
+#[cfg(any(feature = "anyhow", feature = "eyre"))]
+pub(crate) fn warm_up() {
+    let trace = std::backtrace::Backtrace::capture();
+    render(|| drop(trace.to_string()));
+}
+
+/// Held by tests that render: there is one last rendering in the process.
+#[cfg(test)]
+pub(crate) static ALONE: Mutex<()> = Mutex::new(());
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn only_the_time_of_a_rendering_is_taken_from_a_poll() {
+        let _alone = ALONE.lock();
+        let start = Instant::now();
+        let at = |millis| Moment::at(start + Duration::from_millis(millis));
+        let set = |times| *LAST.lock().unwrap_or_else(PoisonError::into_inner) = times;
+        set(Some((at(100), Some(at(400)))));
+
+        let taken = [0, 100, 300, 400, 500].map(|began| rendered_since(at(began)) / 1_000_000);
+
+        assert_eq!(taken, [300, 300, 100, 0, 0]);
+        // A short rendering does not replace a long one.
+        render(|| ());
+        assert_eq!(rendered_since(at(0)) / 1_000_000, 300);
+        set(None);
+        assert_eq!(rendered_since(at(0)), 0);
+        let inside = render(|| rendered_since(clock::now().before(Duration::from_secs(1))));
+        assert_eq!(inside / 1_000_000_000, 0);
+        let rendering = || (std::thread::yield_now(), rendered_since(Moment::at(start))).1;
+        assert!(render(rendering) > 0, "one that still runs counts until now");
+    }
+}
