@@ -1,6 +1,6 @@
 //! Merges explicit settings, the environment and the defaults, and checks the result.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::Uri;
 
@@ -126,15 +126,12 @@ impl Settings {
     }
 }
 
-/// Checks the path of the security log.
-///
-/// The folder must exist: otherwise the first write would fail, which is too late.
+/// Checks the path of the security log. Its folder is made when the first line is written.
 fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     // Opening the file sets its mode, which must not happen to a pipe or a device.
     let is_other = std::fs::metadata(&path).is_ok_and(|there| !there.is_file());
-    if !folder.is_dir() || is_other {
-        return Err(Error::setting(format!("security_log: expected a file in a folder that exists, found '{}'", path.display())));
+    if is_other {
+        return Err(Error::setting(format!("security_log: expected a file, found something else at '{}'", path.display())));
     }
     Ok(SecurityLog { path, target: target.unwrap_or_else(|| "security".to_owned()), max_bytes: 10 * 1024 * 1024 })
 }

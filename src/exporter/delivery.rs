@@ -131,7 +131,7 @@ impl Delivery {
                     self.settle(*outbound, answer, flight);
                     self.in_hand = None;
                 }
-                Landed::Crashed(flight) => self.shared.ledger.discard(flight.load, DiscardReason::InternalSdkError),
+                Landed::Crashed(flight) => self.shared.ledger.lose(flight.load, DiscardReason::InternalSdkError),
             }
         }
         self.sinks.iter_mut().for_each(Sink::go_on);
@@ -281,7 +281,7 @@ impl Delivery {
         match status.as_u16() {
             200..=299 => ledger.sent(outbound.load),
             429 => ledger.refused(outbound.load),
-            _ => ledger.discard(outbound.load, DiscardReason::SendError),
+            _ => ledger.lose(outbound.load, DiscardReason::SendError),
         }
         if status.is_success() {
             let is_full = self.taken(self.flow.limit()) + 1 >= self.flow.limit();
@@ -293,6 +293,9 @@ impl Delivery {
         if !status.is_success() {
             // The server rejected the client report together with its envelope.
             ledger.put_back(&outbound.reports);
+        }
+        if status.is_server_error() {
+            self.shared.sessions.put_back(&outbound.sessions);
         }
         if status.as_u16() == 429 {
             self.trouble
@@ -351,7 +354,8 @@ impl Delivery {
     /// Drops an envelope and counts it. The rows of its client report go into the next one.
     pub(super) fn lose(&mut self, outbound: Outbound, reason: DiscardReason) {
         self.shared.ledger.put_back(&outbound.reports);
-        self.shared.ledger.discard(outbound.load, reason);
+        self.shared.sessions.put_back(&outbound.sessions);
+        self.shared.ledger.lose(outbound.load, reason);
         self.keep_buffer(outbound);
     }
 
@@ -387,7 +391,7 @@ impl Delivery {
         let in_flight = self.flights.give_up();
         let retry = self.retry.take_all().into_iter().map(|outbound| outbound.load);
         for load in in_flight.into_iter().chain(retry) {
-            self.shared.ledger.discard(load, reason);
+            self.shared.ledger.lose(load, reason);
         }
         self.tell_queue();
     }

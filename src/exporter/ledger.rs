@@ -4,18 +4,35 @@
 //! `captured = sent + dropped` in each category. Until then, the difference is waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 const CATEGORIES: usize = Category::COUNTED.len();
 const REASONS: usize = DiscardReason::ALL.len();
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
     accounts: [Account; CATEGORIES],
     truncated: AtomicU64,
     /// Reports of a failure that became part of an earlier report's event.
     merged: AtomicU64,
+    /// What the worker has taken from the queue and not counted yet, by category.
+    ///
+    /// `None` once a shutdown has counted it: the worker may be busy past the deadline, and what it
+    /// counts later is ignored.
+    taken: Mutex<Option<[u64; CATEGORIES]>>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            accounts: Default::default(),
+            taken: Mutex::new(Some([0; CATEGORIES])),
+            truncated: AtomicU64::new(0),
+            merged: AtomicU64::new(0),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,40 +65,79 @@ impl Ledger {
         self.merged.fetch_add(quantity, Ordering::Relaxed);
     }
 
-    /// Counts a load as sent; see `Counts::sent`.
-    pub(super) fn sent(&self, load: Load) {
-        for (category, quantity) in load.shares() {
-            self.add(category, |account| &account.sent, quantity);
-        }
-    }
-
+    /// Drops an item that is or was in the queue.
     pub(super) fn discard(&self, load: Load, reason: DiscardReason) {
         for (category, quantity) in load.shares() {
             self.drop_counted(reason, category, quantity, true);
         }
     }
 
-    /// Counts spans that a hook added to a transaction.
-    pub(super) fn add_spans(&self, quantity: u64) {
-        self.add(Category::Span, |account| &account.captured, quantity);
-    }
-
-    /// Counts spans that were removed from a transaction that is still sent.
-    pub(super) fn drop_spans(&self, quantity: u64, reason: DiscardReason) {
-        self.drop_counted(reason, Category::Span, quantity, true);
-    }
-
-    /// Counts bytes of attachments that were removed from an event that is still sent.
+    /// Counts bytes of attachments that were removed from an event before it got into the queue.
     pub(super) fn drop_bytes(&self, bytes: u64, reason: DiscardReason) {
         self.drop_counted(reason, Category::Attachment, bytes, true);
+    }
+
+    /// Notes that the worker takes an item from the queue. One of the methods below ends this.
+    pub(super) fn take(&self, load: Load) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = &mut *taken {
+            for (category, quantity) in load.shares() {
+                if let Some(count) = place(category).and_then(|place| taken.get_mut(place)) {
+                    *count += quantity;
+                }
+            }
+        }
+    }
+
+    /// Counts a load as sent; see `Counts::sent`.
+    pub(super) fn sent(&self, load: Load) {
+        self.settle(load, |category, quantity| self.add(category, |account| &account.sent, quantity));
+    }
+
+    /// Drops a load that the worker has taken.
+    pub(super) fn lose(&self, load: Load, reason: DiscardReason) {
+        self.settle(load, |category, quantity| self.drop_counted(reason, category, quantity, true));
     }
 
     /// Counts a load that the server refused with 429.
     ///
     /// The server counts these itself, so no client report repeats them.
     pub(super) fn refused(&self, load: Load) {
+        self.settle(load, |category, quantity| self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false));
+    }
+
+    /// Counts spans that a hook added to a transaction.
+    pub(super) fn add_spans(&self, quantity: u64) {
+        self.add(Category::Span, |account| &account.captured, quantity);
+        self.take(Load { quantity, ..Load::one(Category::Span) });
+    }
+
+    /// Counts spans that were removed from a transaction that is still sent.
+    pub(super) fn lose_spans(&self, quantity: u64, reason: DiscardReason) {
+        self.lose(Load { quantity, ..Load::one(Category::Span) }, reason);
+    }
+
+    /// Counts bytes of attachments that were removed from an event that is still sent.
+    pub(super) fn lose_bytes(&self, quantity: u64, reason: DiscardReason) {
+        self.lose(Load { quantity, ..Load::one(Category::Attachment) }, reason);
+    }
+
+    fn settle(&self, load: Load, count: impl Fn(Category, u64)) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(taken) = &mut *taken else { return };
         for (category, quantity) in load.shares() {
-            self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false);
+            if let Some(left) = place(category).and_then(|place| taken.get_mut(place)) {
+                *left = left.saturating_sub(quantity);
+            }
+            count(category, quantity);
+        }
+    }
+
+    /// Drops all that the worker has taken, because a shutdown does not wait for it any longer.
+    pub(super) fn lose_taken(&self, reason: DiscardReason) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (category, quantity) in Category::COUNTED.iter().copied().zip(taken.into_iter().flatten()) {
+            self.drop_counted(reason, category, quantity, true);
         }
     }
 
@@ -167,9 +223,12 @@ impl Ledger {
     /// Returns the account of a category. Sessions and client reports have none: they are not
     /// counted.
     fn account(&self, category: Category) -> Option<&Account> {
-        let place = Category::COUNTED.iter().position(|counted| *counted == category)?;
-        self.accounts.get(place)
+        self.accounts.get(place(category)?)
     }
+}
+
+fn place(category: Category) -> Option<usize> {
+    Category::COUNTED.iter().position(|counted| *counted == category)
 }
 
 /// What an item, or an envelope of several items, counts for.
@@ -284,9 +343,10 @@ mod tests {
         let transaction = Load { spans: 1, ..Load::one(Category::Transaction) };
         for _ in 0..3 {
             ledger.capture(transaction);
+            ledger.take(transaction);
         }
         ledger.sent(transaction);
-        ledger.discard(transaction, DiscardReason::SendError);
+        ledger.lose(transaction, DiscardReason::SendError);
         ledger.refused(transaction);
         ledger.capture_and_discard(DiscardReason::SampleRate, Category::Transaction, 5);
 
@@ -294,6 +354,28 @@ mod tests {
 
         assert_eq!((stats.transactions.captured, stats.transactions.sent, stats.transactions.dropped_total()), (8, 1, 7));
         assert_eq!((stats.spans.captured, stats.spans.sent, stats.spans.dropped_total(), stats.waiting()), (3, 1, 2, 0));
+    }
+
+    #[test]
+    fn a_shutdown_counts_what_the_worker_holds_and_the_worker_counts_it_no_more() {
+        let ledger = Ledger::default();
+        let transaction = Load { spans: 4, ..Load::one(Category::Transaction) };
+        for _ in 0..3 {
+            ledger.capture(transaction);
+            ledger.take(transaction);
+        }
+        ledger.sent(transaction);
+        ledger.add_spans(2);
+        ledger.lose_spans(1, DiscardReason::BeforeSend);
+
+        ledger.lose_taken(DiscardReason::NetworkError);
+        ledger.sent(transaction);
+        ledger.lose(transaction, DiscardReason::SendError);
+
+        let Stats { transactions, spans, .. } = ledger.stats();
+        assert_eq!((transactions.captured, transactions.sent), (3, 1));
+        assert_eq!(transactions.dropped, [(DiscardReason::NetworkError, 2)]);
+        assert_eq!((spans.captured, spans.sent, spans.dropped_total()), (14, 4, 10));
     }
 
     #[test]

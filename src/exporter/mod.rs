@@ -259,8 +259,15 @@ impl Exporter {
         match answer.recv_timeout(deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(20)) {
             Ok(0) => Ok(()),
             Ok(left) => Err(FlushError::new(timeout, left)),
-            // No answer in time: the ledger's count is the best estimate of what is left.
-            Err(_) => Err(FlushError::new(timeout, self.stats().waiting().max(1))),
+            // The worker is busy past the deadline: with a hook, or with symbols.
+            Err(_) => {
+                let left = self.stats().waiting().max(1);
+                if close {
+                    self.shared.ledger.lose_taken(DiscardReason::NetworkError);
+                    self.shared.drop_queue(DiscardReason::NetworkError);
+                }
+                Err(FlushError::new(timeout, left))
+            }
         }
     }
 }

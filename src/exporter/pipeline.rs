@@ -8,11 +8,12 @@ use super::hooked::{Hooked, Panics, bare_event, bare_transaction, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::ledger::Load;
+use super::sessions::Minute;
 use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, EventId, Exception, FeedbackEvent, ItemType,
-    SdkInfo, SessionAggregate, SessionAggregates,
+    SdkInfo, SessionAggregates,
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -34,6 +35,8 @@ pub(super) struct Outbound {
     pub(super) load: Load,
     /// The rows of the client report in the envelope.
     pub(super) reports: Vec<DiscardedEvent>,
+    /// The counted sessions in the envelope.
+    pub(super) sessions: Vec<Minute>,
     /// Its failed attempts so far.
     pub(super) attempts: Attempts,
     /// Bytes of attachments that are not sent with it.
@@ -75,6 +78,7 @@ impl Outbound {
             envelope,
             load,
             reports,
+            sessions: Vec::new(),
             attempts: Attempts::default(),
             withheld_bytes: 0,
             added_spans: 0,
@@ -114,6 +118,7 @@ impl Pipeline {
                 load: Load { spans, bytes: before.bytes - withheld, ..before },
                 withheld_bytes: withheld,
                 reports,
+                sessions: Vec::new(),
                 attempts: Attempts::default(),
                 numbers: Vec::new(),
                 added_spans: spans.saturating_sub(before.spans),
@@ -142,10 +147,12 @@ impl Pipeline {
     }
 
     /// Seals an envelope of sessions. Returns `None` without a release.
-    pub(super) fn seal_sessions(&self, minutes: Vec<SessionAggregate>) -> Option<Outbound> {
+    pub(super) fn seal_sessions(&self, minutes: Vec<Minute>) -> Option<Outbound> {
         let release = self.facts.release.as_ref()?;
-        let sessions = SessionAggregates::new(minutes, release, &self.facts.environment);
-        self.seal_alone(ItemType::Sessions, &sessions, Category::Session, Vec::new())
+        let rows: Vec<_> = minutes.iter().copied().map(Minute::row).collect();
+        let sessions = SessionAggregates::new(rows, release, &self.facts.environment);
+        let outbound = self.seal_alone(ItemType::Sessions, &sessions, Category::Session, Vec::new())?;
+        Some(Outbound { sessions: minutes, ..outbound })
     }
 
     fn seal_alone(&self, kind: ItemType, payload: &impl Serialize, category: Category, reports: Vec<DiscardedEvent>) -> Option<Outbound> {

@@ -1,7 +1,7 @@
 //! Rate limits of the server: read from each response, kept per category on the monotonic clock.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderMap, StatusCode};
 
@@ -49,10 +49,23 @@ fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Dur
         return lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).flat_map(limit).collect();
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        return vec![(None, seconds.map_or(UNSPECIFIED, Duration::from_secs))];
+        return vec![(None, retry_after(headers, SystemTime::now()).unwrap_or(UNSPECIFIED))];
     }
     Vec::new()
+}
+
+/// Reads `Retry-After`: seconds, or a date.
+///
+/// A date counts from the server's `Date`, because the clock here may be wrong.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let value = text("retry-after")?;
+    if let Some(duration) = value.parse().ok().and_then(seconds) {
+        return Some(duration);
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    let now = text("date").and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// Parses one limit: `retry_after:categories:scope[:reason[:namespaces]]`.
@@ -78,73 +91,4 @@ fn category(name: &str) -> Option<Category> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ::http::{HeaderName, HeaderValue};
-    use serde_json::Value;
-
-    use super::*;
-
-    #[test]
-    fn the_protocols_vectors_are_read_as_specified() {
-        let vectors: Value = serde_json::from_str(include_str!("../../tests/fixtures/vectors/rate_limits.json")).unwrap_or_default();
-        let cases = vectors["cases"].as_array().cloned().unwrap_or_default();
-        assert!(cases.len() >= 20);
-
-        for case in cases {
-            let headers: HeaderMap = case["headers"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.as_str()?.parse::<HeaderValue>().ok()?)))
-                .collect();
-            let status = case["status"].as_u64().and_then(|code| StatusCode::from_u16(code.try_into().ok()?).ok()).unwrap_or_default();
-            let now = Instant::now();
-            let mut limits = RateLimits::default();
-
-            limits.note(status, &headers, now);
-
-            let expected = |name: &str| case["limits"][name].as_f64().map(|seconds| now + Duration::from_secs_f64(seconds));
-            let of = |category| limits.until.get(&category).copied();
-            assert_eq!(of(None), expected("*"), "{case}");
-            assert_eq!(of(Some(Category::Error)), expected("error"), "{case}");
-            assert_eq!(of(Some(Category::Transaction)), expected("transaction"), "{case}");
-        }
-    }
-
-    #[test]
-    fn absurd_durations_are_bounded_or_ignored() {
-        for (text, expected) in
-            [("1e300:error:key", Some(LONGEST)), ("-5:error:key", None), ("NaN:error:key", None), ("inf:error:key", Some(LONGEST))]
-        {
-            let read = limit(text).first().map(|(_, duration)| *duration);
-            assert_eq!(read, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_limit_ends() {
-        let now = Instant::now();
-        let mut limits = RateLimits::default();
-        let headers =
-            HeaderMap::from_iter([(HeaderName::from_static("x-sentry-rate-limits"), HeaderValue::from_static("10:transaction:key"))]);
-
-        limits.note(StatusCode::OK, &headers, now);
-
-        assert!(limits.is_closed(Category::Transaction, now + Duration::from_secs(9)));
-        assert!(!limits.is_closed(Category::Transaction, now + Duration::from_secs(10)));
-        assert!(!limits.is_closed(Category::Error, now));
-    }
-
-    #[test]
-    fn a_shorter_limit_that_comes_later_does_not_open_what_is_closed_for_longer() {
-        let now = Instant::now();
-        let mut limits = RateLimits::default();
-
-        for text in ["600:transaction:key", "10:transaction:key"] {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("x-sentry-rate-limits"), HeaderValue::from_static(text))]);
-            limits.note(StatusCode::OK, &headers, now);
-        }
-
-        assert!(limits.is_closed(Category::Transaction, now + Duration::from_secs(599)));
-    }
-}
+mod tests;

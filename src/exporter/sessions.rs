@@ -26,8 +26,9 @@ pub(super) struct Sessions {
     minutes: Mutex<VecDeque<Minute>>,
 }
 
+/// The counts of one minute.
 #[derive(Clone, Copy, Debug, Default)]
-struct Minute {
+pub(super) struct Minute {
     /// Minutes since the epoch.
     number: u64,
     exited: u32,
@@ -38,35 +39,28 @@ struct Minute {
 impl Sessions {
     /// Counts a request that started at `started`, in nanoseconds since the epoch.
     pub(super) fn add(&self, started: u64, end: SessionEnd) {
-        let number = started / MINUTE;
-        let mut minutes = self.lock();
-        // Search from the back: the current minute is nearly always the last.
-        let place = minutes.iter().rposition(|minute| minute.number == number);
-        if place.is_none() {
-            if minutes.len() >= MINUTES_LIMIT {
-                minutes.pop_front();
-            }
-            minutes.push_back(Minute { number, ..Minute::default() });
+        let mut minute = Minute { number: started / MINUTE, ..Minute::default() };
+        match end {
+            SessionEnd::Crashed => minute.crashed = 1,
+            SessionEnd::Errored => minute.errored = 1,
+            SessionEnd::Exited => minute.exited = 1,
         }
-        let place = place.unwrap_or(minutes.len() - 1);
-        if let Some(minute) = minutes.get_mut(place) {
-            let count = match end {
-                SessionEnd::Crashed => &mut minute.crashed,
-                SessionEnd::Errored => &mut minute.errored,
-                SessionEnd::Exited => &mut minute.exited,
-            };
-            *count = count.saturating_add(1);
-        }
+        merge(&mut self.lock(), minute);
     }
 
     /// Takes the counts since the last call.
-    pub(super) fn take(&self) -> Vec<SessionAggregate> {
-        let minutes = std::mem::take(&mut *self.lock());
-        let rows = minutes.into_iter().map(|Minute { number, exited, errored, crashed }| {
-            let started = UNIX_EPOCH + Duration::from_secs(number * 60);
-            SessionAggregate::new(humantime::format_rfc3339_seconds(started).to_string(), exited, errored, crashed)
-        });
-        rows.collect()
+    pub(super) fn take(&self) -> Vec<Minute> {
+        std::mem::take(&mut *self.lock()).into()
+    }
+
+    /// Puts back counts that were not delivered. They are sent with the next ones.
+    pub(super) fn put_back(&self, minutes: &[Minute]) {
+        let mut waiting = self.lock();
+        for minute in minutes {
+            merge(&mut waiting, *minute);
+        }
+        // The limit drops the first, which must be the oldest.
+        waiting.make_contiguous().sort_by_key(|minute| minute.number);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -76,6 +70,27 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Minute>> {
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Minute {
+    pub(super) fn row(self) -> SessionAggregate {
+        let started = UNIX_EPOCH + Duration::from_secs(self.number * 60);
+        SessionAggregate::new(humantime::format_rfc3339_seconds(started).to_string(), self.exited, self.errored, self.crashed)
+    }
+}
+
+fn merge(minutes: &mut VecDeque<Minute>, with: Minute) {
+    // Search from the back: the current minute is nearly always the last.
+    if let Some(minute) = minutes.iter_mut().rev().find(|minute| minute.number == with.number) {
+        minute.exited = minute.exited.saturating_add(with.exited);
+        minute.errored = minute.errored.saturating_add(with.errored);
+        minute.crashed = minute.crashed.saturating_add(with.crashed);
+        return;
+    }
+    if minutes.len() >= MINUTES_LIMIT {
+        minutes.pop_front();
+    }
+    minutes.push_back(with);
 }
 
 #[cfg(test)]
@@ -93,7 +108,7 @@ mod tests {
         sessions.add(start + 1, SessionEnd::Errored);
 
         let expected = [SessionAggregate::new("2026-11-20T10:00:00Z", 2, 1, 0), SessionAggregate::new("2026-11-20T10:01:00Z", 0, 0, 1)];
-        assert_eq!(sessions.take(), expected);
+        assert_eq!(sessions.take().into_iter().map(Minute::row).collect::<Vec<_>>(), expected);
         assert!(sessions.is_empty());
     }
 
@@ -104,5 +119,21 @@ mod tests {
         (0..1000).for_each(|minute| sessions.add(minute * MINUTE, SessionEnd::Exited));
 
         assert_eq!(sessions.take().len(), MINUTES_LIMIT);
+    }
+
+    #[test]
+    fn what_was_not_delivered_is_merged_and_the_oldest_minutes_go_first() {
+        let sessions = Sessions::default();
+        (0..MINUTES_LIMIT as u64).for_each(|minute| sessions.add((100 + minute) * MINUTE, SessionEnd::Exited));
+        let taken = sessions.take();
+        sessions.add(199 * MINUTE, SessionEnd::Errored);
+
+        sessions.put_back(&taken);
+        sessions.add(200 * MINUTE, SessionEnd::Exited);
+
+        let minutes = sessions.take();
+        assert_eq!((minutes.len(), minutes.first().map(|minute| minute.number)), (MINUTES_LIMIT, Some(101)));
+        let merged = minutes.iter().find(|minute| minute.number == 199).map(|minute| (minute.exited, minute.errored));
+        assert_eq!(merged, Some((1, 1)));
     }
 }

@@ -93,6 +93,18 @@ impl Shared {
         }
     }
 
+    /// Drops and counts everything in the queue. Returns the number of items.
+    pub(super) fn drop_queue(&self, reason: DiscardReason) -> u64 {
+        let items = std::iter::from_fn(|| self.queue.pop());
+        let mut count = 0;
+        for (_, item) in items {
+            self.ledger.discard(item.load(), reason);
+            self.recycle(item);
+            count += 1;
+        }
+        count
+    }
+
     /// Returns an item's memory to the pool.
     pub(super) fn recycle(&self, item: Item) {
         match item {

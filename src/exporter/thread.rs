@@ -107,15 +107,12 @@ struct End<'a> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        let Shared { queue, ledger, .. } = self.shared;
-        queue.close();
+        self.shared.queue.close();
         self.shared.security.close();
         let reason = if self.ended == Ended::Closed { DiscardReason::NetworkError } else { DiscardReason::InternalSdkError };
-        while let Some((_, item)) = queue.pop() {
-            ledger.discard(item.load(), reason);
-            self.shared.lost.fetch_add(1, Ordering::SeqCst);
-            self.shared.recycle(item);
-        }
+        self.shared.lost.fetch_add(self.shared.drop_queue(reason), Ordering::SeqCst);
+        // Whatever the worker held went with it.
+        self.shared.ledger.lose_taken(reason);
         if self.ended == Ended::Failed {
             self.shared.lost.fetch_max(1, Ordering::SeqCst);
         }

@@ -124,7 +124,7 @@ impl<'a> Worker<'a> {
     /// Counts what a step that panicked was working on. Returns whether the worker may go on.
     fn goes_on(&mut self) -> bool {
         if let Some(load) = self.delivery.in_hand.take() {
-            self.shared.ledger.discard(load, DiscardReason::InternalSdkError);
+            self.shared.ledger.lose(load, DiscardReason::InternalSdkError);
         }
         let goes_on = self.failures.add(Instant::now());
         if goes_on {
@@ -189,6 +189,7 @@ impl<'a> Worker<'a> {
             }
             let Some((number, item)) = self.shared.queue.pop() else { break };
             self.empty_looks = 0;
+            self.shared.ledger.take(item.load());
             self.delivery.in_hand = Some(item.load());
             self.take_item(number, item, now);
             self.delivery.in_hand = None;
@@ -248,7 +249,7 @@ impl<'a> Worker<'a> {
             self.hand_over(Outbound { numbers, ..outbound }, now);
         } else {
             for line in lines {
-                self.shared.ledger.discard(Item::Log(line).load(), DiscardReason::InternalSdkError);
+                self.shared.ledger.lose(Item::Log(line).load(), DiscardReason::InternalSdkError);
             }
         }
     }
@@ -266,7 +267,7 @@ impl<'a> Worker<'a> {
     fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
         let is_limited = self.delivery.is_closed(item.category(), now);
         if is_limited && !self.delivery.shows_locally() {
-            self.shared.ledger.discard(item.load(), DiscardReason::RatelimitBackoff);
+            self.shared.ledger.lose(item.load(), DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
         if let Item::Log(line) = item {
@@ -285,13 +286,13 @@ impl<'a> Worker<'a> {
             Ok(mut outbound) => {
                 outbound.numbers.push(number);
                 self.shared.ledger.add_spans(outbound.added_spans);
-                self.shared.ledger.drop_spans(outbound.removed_spans, DiscardReason::BeforeSend);
-                self.shared.ledger.drop_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
+                self.shared.ledger.lose_spans(outbound.removed_spans, DiscardReason::BeforeSend);
+                self.shared.ledger.lose_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
                 self.hand_over(outbound, now);
             }
             Err((reason, reports)) => {
                 self.shared.ledger.put_back(&reports);
-                self.shared.ledger.discard(item.load(), reason);
+                self.shared.ledger.lose(item.load(), reason);
             }
         }
         self.shared.recycle(item);
@@ -301,7 +302,7 @@ impl<'a> Worker<'a> {
     fn hand_over(&mut self, mut outbound: Outbound, now: Instant) {
         self.delivery.show(&mut outbound);
         if self.delivery.is_closed(outbound.load.category, now) {
-            self.shared.ledger.discard(outbound.load, DiscardReason::RatelimitBackoff);
+            self.shared.ledger.lose(outbound.load, DiscardReason::RatelimitBackoff);
         } else {
             self.delivery.dispatch(outbound);
         }
@@ -370,11 +371,10 @@ impl<'a> Worker<'a> {
             diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
         }
         self.delivery.give_up(reason);
-        let logs = self.logs.take_all().into_iter().map(Item::Log);
-        for item in logs.chain(std::iter::from_fn(|| self.shared.queue.pop().map(|(_, item)| item))) {
-            self.shared.ledger.discard(item.load(), reason);
-            self.shared.recycle(item);
+        for line in self.logs.take_all() {
+            self.shared.ledger.lose(Item::Log(line).load(), reason);
         }
+        self.shared.drop_queue(reason);
     }
 
     /// The latest time of the next step; `None` if there is something to do now.

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_wait_for_the_exporter_is_not_the_requests() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let _alone = event::rendering::ALONE.lock();
-        let client = Config::builder().transport(|_: &[u8]| {}).build()?.client()?;
+        let client = Config::builder().transport(|_: &[u8]| {}).build()?.client();
         let serve = |request: Request<String>| async move {
             let pause = || clock::advance(Duration::from_millis(500));
             if request.uri().path() == "/waits" {

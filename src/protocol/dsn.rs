@@ -52,6 +52,10 @@ impl FromStr for Dsn {
         }
         let public_key = address::user(&url).filter(|key| !key.is_empty()).ok_or(InvalidDsn::PublicKey)?.to_owned();
         let host = url.host().filter(|host| !host.is_empty()).ok_or(InvalidDsn::Host)?;
+        // An HTTP client would use the default port instead of one that it cannot read.
+        if !address::has_readable_port(&url) {
+            return Err(InvalidDsn::Port);
+        }
         let org_id = host
             .split('.')
             .next()
@@ -62,6 +66,9 @@ impl FromStr for Dsn {
         let (prefix, project_id) = path.rsplit_once('/').unwrap_or(("", path));
         if project_id.is_empty() {
             return Err(InvalidDsn::ProjectId);
+        }
+        if matches!(project_id, "envelope" | "store" | "minidump") && prefix.contains("/api/") {
+            return Err(InvalidDsn::Endpoint);
         }
         let project_id = project_id.to_owned();
         let path = format!("{prefix}/api/{project_id}/envelope/").parse().map_err(|_| InvalidDsn::NotAUrl)?;
@@ -88,10 +95,14 @@ impl fmt::Debug for Dsn {
 /// The error never contains the text, because that contains a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvalidDsn {
+    /// It is the address to which events are sent.
+    Endpoint,
     /// There is no host.
     Host,
     /// The text is not a URL.
     NotAUrl,
+    /// The port is not a number up to 65535.
+    Port,
     /// There is no project id at the end of the path.
     ProjectId,
     /// There is no public key before the `@`.
@@ -103,8 +114,12 @@ pub(crate) enum InvalidDsn {
 impl fmt::Display for InvalidDsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Endpoint => {
+                "expected https://<public key>@<host>/<project id>, found the address of an endpoint: leave out `api/` and what follows the project id"
+            }
             Self::Host => "expected a host after the public key",
             Self::NotAUrl => "expected a URL such as https://<public key>@<host>/<project id>",
+            Self::Port => "expected a port that is a number up to 65535",
             Self::ProjectId => "expected a project id at the end of the path",
             Self::PublicKey => "expected a public key before the host, as in https://<public key>@<host>/<project id>",
             Self::Scheme => "expected the scheme http or https",
@@ -132,6 +147,29 @@ mod tests {
             let dsn: Dsn = format!("https://0123456789abcdef0123456789abcdef@{host}/42").parse().unwrap();
             assert_eq!(dsn.org_id(), org_id, "{host}");
         }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_read_is_never_another_port() {
+        let read = |host: &str| format!("https://0123456789abcdef0123456789abcdef@{host}/42").parse::<Dsn>();
+
+        for host in ["sentry.example:99999", "sentry.example:http", "sentry.example:-1", "[::1]:65536", "sentry.example:4 43"] {
+            assert!(matches!(read(host), Err(InvalidDsn::Port | InvalidDsn::NotAUrl)), "{host}");
+        }
+        for host in ["sentry.example:443", "sentry.example", "[::1]:9000", "[::1]"] {
+            assert!(read(host).is_ok(), "{host}");
+        }
+        assert_eq!(read("sentry.example:99999"), Err(InvalidDsn::Port));
+    }
+
+    #[test]
+    fn a_pasted_endpoint_is_explained() {
+        let read = |path: &str| format!("https://0123456789abcdef0123456789abcdef@sentry.example{path}").parse::<Dsn>();
+
+        for path in ["/api/42/envelope/", "/sub/api/42/envelope", "/api/42/store/", "/api/42/minidump/"] {
+            assert_eq!(read(path), Err(InvalidDsn::Endpoint), "{path}");
+        }
+        assert!(read("/sub/envelope").is_ok(), "a project may have this name");
     }
 
     #[test]

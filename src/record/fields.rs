@@ -2,12 +2,17 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::unwind;
+
 /// The text of a field is cut at this many bytes, on a character boundary.
 pub(crate) const FIELD_LIMIT: usize = 8 * 1024;
 /// The end of a text that was cut.
 pub(crate) const CUT_MARK: &str = "…";
 /// A field of this name follows texts that were cut: their number so far.
 pub(crate) const TRUNCATED: &str = "tower_sentry.truncated";
+
+/// Ends a text whose `Debug` or `Display` panicked.
+const PANICKED: &str = " [the rest is missing: its Debug or Display panicked]";
 
 const NAMED: u8 = u8::MAX;
 
@@ -104,22 +109,41 @@ impl<'a> FieldWriter<'a> {
         }
         self.text_head(key, 0);
         let start = self.buffer.len();
-        let mut writer = LimitedWriter { buffer: self.buffer, left: self.limit, is_cut: false };
-        // An error of the user's code ends the text; what was written before stays.
-        let _ = writer.write_fmt(value);
-        let is_cut = writer.is_cut;
-        if is_cut {
-            let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-            self.buffer.truncate(start + cut(written, self.limit - CUT_MARK.len()).len());
-            self.buffer.extend_from_slice(CUT_MARK.as_bytes());
+        // An error of the user's code ends the text; what was written before stays. That code may
+        // panic too, but not into the request.
+        let is_cut = unwind::catch(|| {
+            let mut writer = LimitedWriter { buffer: self.buffer, left: self.limit, is_cut: false };
+            let _ = writer.write_fmt(value);
+            writer.is_cut
+        });
+        match is_cut {
+            Some(true) => {
+                let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+                self.buffer.truncate(start + cut(written, self.limit - CUT_MARK.len()).len());
+                self.buffer.extend_from_slice(CUT_MARK.as_bytes());
+            }
+            Some(false) => {}
+            None => self.say_panicked(start),
         }
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
         if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
             (*l, *h) = (low, high);
         }
-        if is_cut {
+        if is_cut == Some(true) {
             self.mark();
         }
+    }
+
+    /// Marks a text whose writing panicked.
+    #[cold]
+    fn say_panicked(&mut self, start: usize) {
+        let is_inside_char = |byte: Option<&u8>| byte.is_some_and(|byte| byte & 0xc0 == 0x80);
+        let mut end = self.buffer.len().min(start + FIELD_LIMIT - PANICKED.len());
+        while end > start && is_inside_char(self.buffer.get(end)) {
+            end -= 1;
+        }
+        self.buffer.truncate(end);
+        self.buffer.extend_from_slice(PANICKED.as_bytes());
     }
 
     // Small enough to inline into each caller; keys with a name take the function below.
@@ -281,6 +305,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Writes some of itself, then panics.
+    struct Panics(String);
+
+    impl fmt::Debug for Panics {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)?;
+            panic!("a fault of Debug")
+        }
+    }
+
+    #[test]
+    fn a_debug_that_panics_leaves_what_it_wrote_and_a_mark() {
+        // Three bytes a letter: the cut is on a character boundary.
+        for (text, kept) in [("id 7", 4), ("", 0), (&*"€".repeat(5000), (FIELD_LIMIT - PANICKED.len()) / 3 * 3)] {
+            let mut buffer = Vec::new();
+            let mut writer = FieldWriter::new(&mut buffer);
+            writer.display(Key::Index(0), format_args!("{:?}", Panics(text.to_owned())));
+            writer.u64(Key::Index(1), 5);
+
+            let fields: Vec<_> = FieldReader::new(&buffer).collect();
+
+            let expected = format!("{}{PANICKED}", &text.get(..kept).unwrap_or_default());
+            // The third fills its place before it can panic.
+            if text.len() <= FIELD_LIMIT {
+                assert_eq!(fields, [(Key::Index(0), FieldValue::Text(&expected)), (Key::Index(1), FieldValue::U64(5))]);
+            } else {
+                assert_eq!(fields.len(), 2);
+            }
+        }
+    }
 
     #[test]
     fn fields_read_back_as_written() {

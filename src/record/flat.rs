@@ -148,6 +148,15 @@ impl Record {
             + self.set.size()
     }
 
+    /// The memory that an empty record keeps, in bytes: that of its large buffers.
+    #[inline]
+    pub(crate) fn retained(&self) -> usize {
+        size_of::<Self>()
+            + self.arena.capacity()
+            + self.spans.capacity() * size_of::<SpanRecord>()
+            + self.own_spans.capacity() * size_of::<OwnSpanRecord>()
+    }
+
     /// Stores a text in the arena, cut at [`FIELD_LIMIT`].
     ///
     /// Returns an empty slice if the arena is full.

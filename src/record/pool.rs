@@ -6,24 +6,37 @@ use super::Record;
 
 /// Maximum number of idle records; more are freed.
 const IDLE_LIMIT: usize = 256;
+/// Maximum memory of all idle records, in bytes; more is freed.
+const BYTES_LIMIT: usize = 2 * 1024 * 1024;
 
 /// Hands out records and takes them back; shared by requests and the exporter.
 #[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "the box itself travels through the queue; unboxing would copy a record at every hand-over")]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Box<Record>>>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the box itself travels through the queue; unboxing would copy a record at every hand-over")]
+struct Idle {
+    records: Vec<Box<Record>>,
+    bytes: usize,
 }
 
 impl Pool {
     pub(crate) fn take(&self) -> Box<Record> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(record) = idle.records.pop() else { return Box::default() };
+        idle.bytes -= record.retained();
+        record
     }
 
     pub(crate) fn give_back(&self, mut record: Box<Record>) {
         record.clear();
+        let bytes = record.retained();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_LIMIT {
-            idle.push(record);
+        if idle.records.len() < IDLE_LIMIT && idle.bytes + bytes <= BYTES_LIMIT {
+            idle.bytes += bytes;
+            idle.records.push(record);
         }
     }
 }
@@ -40,7 +53,26 @@ mod tests {
             pool.give_back(Box::default());
         }
 
-        assert_eq!(pool.idle.lock().map_or(0, |idle| idle.len()), IDLE_LIMIT);
+        assert_eq!(pool.idle.lock().map_or(0, |idle| idle.records.len()), IDLE_LIMIT);
+    }
+
+    #[test]
+    fn idle_records_keep_a_limited_memory_however_many_spans_they_had() {
+        let pool = Pool::default();
+        let large = || {
+            let mut record = Box::<Record>::default();
+            record.spans.reserve(1000);
+            record
+        };
+        let of_one = large().retained();
+
+        (0..300).for_each(|_| pool.give_back(large()));
+        let kept = pool.idle.lock().map_or(0, |idle| idle.records.len());
+        let taken: Vec<_> = (0..kept).map(|_| pool.take()).collect();
+        let bytes = pool.idle.lock().map_or(1, |idle| idle.bytes);
+
+        assert!(of_one >= 1000 * size_of::<crate::record::SpanRecord>() && kept >= 1 && kept * of_one <= BYTES_LIMIT, "{kept} of {of_one}");
+        assert_eq!((taken.len(), bytes), (kept, 0), "what is taken out leaves room");
     }
 
     #[test]

@@ -245,3 +245,44 @@ fn the_drop_of_the_guard_waits_once_for_a_hook_that_blocks() {
     // Twice would be six seconds.
     assert!(begun.elapsed() < 2 * limit, "{:?}", begun.elapsed());
 }
+
+/// A value that cannot be shown.
+struct Unshowable;
+
+impl std::fmt::Debug for Unshowable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unshowable { id: 7")?;
+        panic!("a fault of Debug")
+    }
+}
+
+impl std::fmt::Display for Unshowable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("a fault of Display")
+    }
+}
+
+#[tokio::test]
+async fn a_field_whose_debug_or_display_panics_harms_no_request() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+
+    let work = async {
+        let _span = tracing::info_span!("step", order = ?Unshowable).entered();
+        tracing::info!(order = ?Unshowable, customer = %Unshowable, "charging");
+        tracing::info!("charging {Unshowable}");
+        tower_sentry::capture_message(Level::Error, "noted");
+        "the answer"
+    };
+    let answer = client.transaction("work").run_infallible(work).await;
+    support::settle(&client).await;
+
+    assert_eq!(answer, "the answer");
+    let mark = " [the rest is missing: its Debug or Display panicked]";
+    let crumbs = relay.events()[0]["breadcrumbs"]["values"].clone();
+    assert_eq!(crumbs[0]["data"]["order"], format!("Unshowable {{ id: 7{mark}"));
+    assert_eq!(crumbs[0]["data"]["customer"], mark);
+    assert_eq!(crumbs[1]["message"], format!("charging {mark}"));
+    assert!(relay.transactions()[0]["spans"][0]["data"].to_string().contains(mark));
+}

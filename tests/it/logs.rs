@@ -233,11 +233,38 @@ fn a_security_log_that_cannot_be_put_aside_goes_on() {
 }
 
 #[test]
-fn a_security_log_in_no_folder_is_a_clear_error() {
-    let error = Config::builder().security_log("/no/such/folder/security.log").build().unwrap_err();
+fn a_security_log_never_replaces_a_device() {
+    let error = Config::builder().security_log("/dev/null").build().unwrap_err();
 
-    assert_eq!(error.to_string(), "security_log: expected a file in a folder that exists, found '/no/such/folder/security.log'");
-    assert!(Config::builder().security_log("/dev/null").build().is_err(), "a device is not ours to change");
+    assert_eq!(error.to_string(), "security_log: expected a file, found something else at '/dev/null'");
+}
+
+#[tokio::test]
+async fn a_security_log_makes_its_folder() {
+    let folder = folder("made");
+    let path = folder.join("one/two/security.log");
+    let client = Client::from(Config::builder().security_log(&path).panic_hook(false).build().unwrap());
+
+    note(&client, "security");
+    support::settle(&client).await;
+
+    assert_eq!(lines(&path).len(), 1);
+    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+}
+
+#[test]
+fn a_security_log_whose_folder_cannot_be_made_is_a_warning() {
+    if let Some(said) = support::said_in_child("logs::a_security_log_whose_folder_cannot_be_made_is_a_warning", &[]) {
+        assert!(said.contains("the security log /dev/null/security.log cannot be written"), "{said}");
+        return;
+    }
+    let guard = Config::builder().security_log("/dev/null/security.log").debug(true).init().unwrap();
+
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(TracingLayer::new(&guard)), || {
+        tracing::warn!(target: "security", "sign-in refused");
+    });
+    drop(guard);
 }
 
 /// One line for the file of security events.

@@ -158,8 +158,8 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails if the folder does not exist, or if the path is not a regular
-    /// file.
+    /// [`build`](Self::build) fails if something other than a regular file has this path. A folder that
+    /// is missing is made when the first line is written (mode 0700). If that fails, a warning says so.
     pub fn security_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.texts.security_log = Some(path.into());
         self.set("security_log", |_| {})

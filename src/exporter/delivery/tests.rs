@@ -2,6 +2,7 @@
 
 use ::http::{HeaderMap, StatusCode};
 
+use super::super::SessionEnd;
 use super::super::ledger::Load;
 use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
@@ -23,6 +24,7 @@ fn outbound(bytes: usize) -> Outbound {
         envelope: open.seal(),
         load: Load::one(Category::Error),
         reports: Vec::new(),
+        sessions: Vec::new(),
         attempts: Attempts::default(),
         withheld_bytes: 0,
         added_spans: 0,
@@ -228,4 +230,30 @@ fn a_client_report_that_was_given_up_is_sent_with_the_next() {
 
     let lost = DiscardedEvent::new(DiscardReason::NetworkError, Category::Error, 1);
     assert_eq!(delivery.shared.ledger.take_unreported(), [lost, row]);
+}
+
+#[test]
+fn sessions_that_a_server_error_refuses_are_sent_with_the_next() {
+    for (code, is_kept) in [(503, true), (500, true), (200, false), (403, false), (429, false)] {
+        let mut delivery = delivery();
+        delivery.shared.sessions.add(0, SessionEnd::Exited);
+        let sessions = delivery.shared.sessions.take();
+        let status = StatusCode::from_u16(code).expect("a status");
+
+        let outbound = Outbound { sessions, load: Load::one(Category::Session), ..outbound(10) };
+        settle(&mut delivery, outbound, Ok(TransportResponse::new(status, HeaderMap::new(), "")));
+
+        assert_eq!(!delivery.shared.sessions.is_empty(), is_kept, "{code}");
+    }
+}
+
+#[test]
+fn sessions_whose_envelope_is_given_up_are_sent_with_the_next() {
+    let mut delivery = delivery();
+    delivery.shared.sessions.add(0, SessionEnd::Exited);
+    let sessions = delivery.shared.sessions.take();
+
+    delivery.lose(Outbound { sessions, ..outbound(10) }, DiscardReason::NetworkError);
+
+    assert!(!delivery.shared.sessions.is_empty());
 }
