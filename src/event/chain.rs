@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use super::identity::{DebugOutput, ErrorChain, FailureIdentity};
 use super::type_name;
 use crate::protocol::{Exception, Level, Mechanism};
+use crate::record::without_cut_word;
 use crate::unwind;
 
 /// Causes beyond this limit are left out: a chain may be endless or a circle.
@@ -118,6 +119,7 @@ impl fmt::Write for Bounded {
         let room = self.limit - self.text.len();
         if text.len() > room {
             self.text.push_str(text.get(..(0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default());
+            self.text.truncate(without_cut_word(&self.text).len());
             return Err(fmt::Error);
         }
         self.text.push_str(text);
@@ -182,7 +184,8 @@ mod tests {
             |error: &(dyn Error + 'static)| chain(error, None, &NO_DEBUG).exceptions.into_iter().next().and_then(|first| first.value);
 
         assert_eq!(value(&Panics).as_deref(), Some("<the error's Display panicked>"));
-        assert_eq!(value(&Endless).map(|text| text.len()), Some(MESSAGE_LIMIT));
+        // Without the word at the cut.
+        assert!(value(&Endless).is_some_and(|text| (MESSAGE_LIMIT - 8..=MESSAGE_LIMIT).contains(&text.len()) && text.ends_with("again")));
     }
 
     #[test]

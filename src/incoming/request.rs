@@ -44,9 +44,9 @@ impl<'a> Noticed<'a> {
 pub(super) fn copy_headers<'a>(headers: &'a HeaderMap, redaction: &Redaction, record: &mut Record) -> Noticed<'a> {
     let mut noticed = Noticed::default();
     record.headers(headers.iter().map(|(name, value)| {
-        let (name, value) = (name.as_str(), value.as_bytes());
+        let (name, is_sensitive, value) = (name.as_str(), value.is_sensitive(), value.as_bytes());
         noticed.look_at(name, value);
-        (name, if redaction.withholds(name) { HeaderFact::Withheld } else { HeaderFact::Value(value) })
+        (name, if is_sensitive || redaction.withholds(name) { HeaderFact::Withheld } else { HeaderFact::Value(value) })
     }));
     noticed
 }

@@ -8,6 +8,7 @@ use super::fields::{is_of_log, log_fields, name_of, understand};
 use super::origin::{Target, relative};
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
+use super::sql::Dialect;
 use super::time::time;
 use super::trusted::{Constant, Id};
 use super::value::{Attribute, Pairs};
@@ -107,9 +108,10 @@ impl Serialize for LogFields<'_> {
         let Self(log) = self;
         let given = log_fields(log);
         let is_free = |name: &str| given.iter().all(|(taken, _)| *taken != name);
+        let dialect = Dialect::among(&given);
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in &given {
-            map.serialize_entry(name, &Attribute(name, *value))?;
+            map.serialize_entry(name, &Attribute(name, *value, dialect))?;
         }
         if let Some(file) = log.file().filter(|_| is_free("code.file.path")) {
             map.serialize_entry(&Constant("code.file.path"), relative(file))?;
@@ -163,7 +165,8 @@ impl Serialize for BreadcrumbPayload<'_> {
         let mut attributes = understand(Some(metadata), fields()).attributes;
         attributes.retain(|(name, _)| *name != "message" && !is_of_log(metadata, name));
         if !attributes.is_empty() {
-            out.serialize_field("data", &Pairs(|| attributes.iter().map(|(name, value)| (name, Attribute(name, *value)))))?;
+            let dialect = Dialect::among(&attributes);
+            out.serialize_field("data", &Pairs(|| attributes.iter().map(|(name, value)| (name, Attribute(name, *value, dialect)))))?;
         }
         out.end()
     }

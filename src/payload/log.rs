@@ -7,7 +7,7 @@ use tracing::Level;
 use super::Facts;
 use super::fields::{log_fields, name_of};
 use super::origin::{Target, relative};
-use super::sql::{is_query_text, without_values};
+use super::sql::{Dialect, is_query_text, without_values};
 use super::trusted::Constant;
 use super::value::Attribute;
 use crate::protocol::{SdkInfo, Timestamp};
@@ -95,7 +95,7 @@ impl Serialize for LogAttributes<'_> {
         for (name, value) in &given {
             match value {
                 FieldValue::Text(text) if is_query_text(name) => {
-                    map.serialize_entry(name, &TypedValue::from(FieldValue::Text(&without_values(text))))?;
+                    map.serialize_entry(name, &TypedValue::from(FieldValue::Text(&without_values(text, Dialect::among(&given)))))?;
                 }
                 value => map.serialize_entry(name, &TypedValue::from(*value))?,
             }
@@ -177,8 +177,10 @@ struct LineFields<'a>(&'a LogRecord);
 impl Serialize for LineFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in log_fields(self.0) {
-            map.serialize_entry(name, &Attribute(name, value))?;
+        let fields = log_fields(self.0);
+        let dialect = Dialect::among(&fields);
+        for (name, value) in fields {
+            map.serialize_entry(name, &Attribute(name, value, dialect))?;
         }
         map.end()
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::fields::understand;
-use super::sql::{is_query_text, without_values};
+use super::sql::{Dialect, is_query_text, without_values};
 use crate::record::{FieldValue, Moment, Parent, Record, SpanName, SpanRecord};
 
 /// N+1 threshold: at least five identical sequential queries that take more than 50 ms together.
@@ -81,7 +81,7 @@ fn query(record: &Record, index: usize) -> Option<String> {
     let metadata = span.name.metadata();
     if let SpanName::Own(own) = span.name {
         let own = record.own_spans.get(own as usize)?;
-        return own.op.starts_with("db").then(|| without_values(&record.str(own.description)).into_owned());
+        return own.op.starts_with("db").then(|| without_values(&record.str(own.description), Dialect::Unknown).into_owned());
     }
     let understood = understand(metadata, record.span_fields(index));
     let op = understood.op.as_deref().filter(|op| op.starts_with("db"))?;
@@ -90,5 +90,5 @@ fn query(record: &Record, index: usize) -> Option<String> {
         _ => None,
     });
     let text = text.or(understood.name.as_deref()).or_else(|| metadata.map(tracing::Metadata::name)).unwrap_or(op);
-    Some(without_values(text).into_owned())
+    Some(without_values(text, Dialect::among(&understood.attributes)).into_owned())
 }

@@ -8,19 +8,18 @@ use serde::{Serialize, Serializer};
 use super::Facts;
 use super::value::Pairs;
 use crate::record::Record;
-
-/// Stands for a withheld value. The redactor replaces it, since the name is on its list.
-const WITHHELD: &str = "[Filtered]";
+use crate::redaction::hide_cookies;
 
 pub(super) struct RequestPayload<'a> {
     pub(super) record: &'a Record,
     /// The path, with secret parameters hidden.
     pub(super) path: &'a str,
+    pub(super) facts: &'a Facts,
 }
 
 impl Serialize for RequestPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, path } = *self;
+        let Self { record, path, .. } = *self;
         let facts = &record.request;
         let mut request = serializer.serialize_struct("Request", 4)?;
         request.serialize_field("method", &record.str(facts.method))?;
@@ -31,7 +30,7 @@ impl Serialize for RequestPayload<'_> {
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;
         }
-        request.serialize_field("headers", &Pairs(|| headers(record)))?;
+        request.serialize_field("headers", &Pairs(|| headers(record, self.facts)))?;
         request.end()
     }
 }
@@ -53,9 +52,17 @@ pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
 /// Returns the headers by name.
 ///
 /// Lines with the same name are joined with a comma, because JSON must not repeat a key. `http`
-/// keeps such lines together.
-fn headers(record: &Record) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let mut lines = record.each_header().map(|(name, value)| (name, value.unwrap_or(Cow::Borrowed(WITHHELD)))).peekable();
+/// keeps such lines together. A withheld value is replaced, and a hook sees no cookie that is secret.
+fn headers<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+    let judged = |(name, value): (Cow<'a, str>, Option<Cow<'a, str>>)| match value {
+        Some(cookies) if name == "cookie" => {
+            let shown = hide_cookies(&facts.redaction, facts.send_pii, &cookies).into_owned();
+            Some((name, Cow::Owned(shown)))
+        }
+        Some(value) => Some((name, value)),
+        None => facts.redaction.withheld().map(|mark| (name, Cow::Borrowed(mark))),
+    };
+    let mut lines = record.each_header().filter_map(judged).peekable();
     std::iter::from_fn(move || {
         let (name, mut joined) = lines.next()?;
         while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {

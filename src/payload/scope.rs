@@ -29,7 +29,7 @@ pub(super) fn common_fields<S: SerializeStruct>(out: &mut S, record: &Record, fa
         out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
     }
     if record.has_request {
-        out.serialize_field("request", &RequestPayload { record, path })?;
+        out.serialize_field("request", &RequestPayload { record, path, facts })?;
     }
     if let Some(user) = user(record) {
         out.serialize_field("user", &*user)?;

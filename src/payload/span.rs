@@ -7,7 +7,7 @@ use tracing::Metadata;
 use super::Facts;
 use super::fields::{Understood, name_of};
 use super::origin::relative;
-use super::sql::{is_query_text, without_values};
+use super::sql::{Dialect, is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::Attribute;
@@ -63,7 +63,7 @@ impl Serialize for SpanPayload<'_> {
         let mut query = None;
         match (own_name.as_deref().or(name.as_deref()), metadata) {
             (Some(name), _) if is_query || *is_named_by_query => {
-                let (_, clean) = query.insert((name, without_values(name)));
+                let (_, clean) = query.insert((name, without_values(name, Dialect::among(attributes))));
                 out.serialize_field("description", &**clean)?;
             }
             (Some(name), _) => out.serialize_field("description", name)?,
@@ -159,12 +159,13 @@ struct SpanAttributes<'a> {
 impl Serialize for SpanAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut data = serializer.serialize_map(None)?;
+        let dialect = Dialect::among(self.fields);
         for (name, value) in self.fields {
             match (self.query, value) {
                 (Some((text, clean)), FieldValue::Text(same)) if std::ptr::eq(text, *same) && is_query_text(name) => {
                     data.serialize_entry(name, clean)?;
                 }
-                _ => data.serialize_entry(name, &Attribute(name, *value))?,
+                _ => data.serialize_entry(name, &Attribute(name, *value, dialect))?,
             }
         }
         // JSON must not repeat a key: the application's value wins.

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::record::FieldValue;
+
 /// Whether an attribute holds the text of a query.
 pub(super) fn is_query_text(name: &str) -> bool {
     matches!(name, "db.statement" | "db.query.text" | "db.query.summary")
@@ -15,16 +17,16 @@ pub(super) fn is_query_text(name: &str) -> bool {
 /// Strings and numbers become `?`, and a list of them becomes a single `?`. Comments are removed.
 /// Text in double quotes is kept where a name may stand, and removed where a value may stand.
 /// Placeholders are kept.
-pub(crate) fn without_values(query: &str) -> Cow<'_, str> {
+pub(crate) fn without_values(query: &str, dialect: Dialect) -> Cow<'_, str> {
     if is_plain(query) {
         return Cow::Borrowed(query.trim());
     }
-    let mut out = Cleaned { text: String::with_capacity(query.len()), takes_values: false };
+    let mut out = Cleaned { text: String::with_capacity(query.len()), dialect, takes_values: false, is_between: false };
     let mut rest = query.trim();
     while let Some(letter) = rest.chars().next() {
         let taken = match letter {
             '\'' => out.value(quoted(rest)),
-            '"' if out.takes_values => out.value(closed(rest, '"')),
+            '"' if out.takes_values || out.dialect == Dialect::MySql => out.value(closed(rest, '"')),
             '"' | '`' => out.copy(rest, closed(rest, letter)),
             '#' if !matches!(rest.as_bytes().get(1), Some(b'>' | b'-' | b'#')) => line(rest),
             '-' if rest.starts_with("--") => line(rest),
@@ -85,8 +87,38 @@ fn is_plain(query: &str) -> bool {
     true
 }
 
+/// How a database reads double quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// As names, or as values where a name cannot stand.
+    #[default]
+    Unknown,
+    /// Always as values.
+    MySql,
+}
+
+impl Dialect {
+    /// The dialect of a database, by the value of `db.system.name`.
+    pub(super) fn of(system: &str) -> Self {
+        let is_mysql = ["mysql", "mariadb", "tidb", "aurora_mysql"].iter().any(|known| system.eq_ignore_ascii_case(known));
+        if is_mysql { Self::MySql } else { Self::Unknown }
+    }
+
+    /// The dialect of a query, by the fields beside it.
+    pub(super) fn among(fields: &[(&str, FieldValue<'_>)]) -> Self {
+        let system = fields.iter().find_map(|(name, value)| match value {
+            FieldValue::Text(text) if matches!(*name, "db.system.name" | "db.system") => Some(*text),
+            _ => None,
+        });
+        system.map(Self::of).unwrap_or_default()
+    }
+}
+
 struct Cleaned {
     text: String,
+    dialect: Dialect,
+    /// The second bound of a `BETWEEN` follows `AND`.
+    is_between: bool,
     /// Text in double quotes is a value here, as `MySQL` and `SQLite` read it.
     takes_values: bool,
 }
@@ -113,7 +145,14 @@ impl Cleaned {
         if is_prefix {
             return 1;
         }
-        self.takes_values = ["values", "like", "ilike", "regexp", "in"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
+        let is_bound = self.is_between && word.eq_ignore_ascii_case("and");
+        self.is_between = word.eq_ignore_ascii_case("between") || (self.is_between && !is_bound);
+        // The arguments of a procedure are values.
+        let before = self.text.trim_end();
+        let is_argument = before.len().checked_sub(4).and_then(|at| before.get(at..)).is_some_and(|word| word.eq_ignore_ascii_case("call"));
+        self.takes_values = is_bound
+            || is_argument
+            || ["values", "like", "ilike", "regexp", "in", "between", "call"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
         self.copy(rest, len)
     }
 
@@ -170,13 +209,14 @@ fn alternative(rest: &str) -> usize {
 
 /// Returns the length of `PostgreSQL`'s `$$…$$` or `$tag$…$tag$`, if it is one.
 fn dollar_quoted(rest: &str) -> Option<usize> {
-    let end = rest.get(1..)?.find('$')? + 2;
-    let tag = rest.get(..end)?;
-    let name = tag.get(1..end - 1)?;
-    let is_tag =
-        name.chars().all(|letter| letter.is_alphanumeric() || letter == '_') && !name.starts_with(|first: char| first.is_ascii_digit());
+    let name = word(rest.get(1..)?);
+    let end = name + 2;
+    let tag = rest
+        .get(..end)
+        .filter(|tag| tag.ends_with('$') && !tag.get(1..).is_some_and(|name| name.starts_with(|first: char| first.is_ascii_digit())))?;
+    // Looked for only behind a tag: after each `$1`, this would read the rest again.
     let close = rest.get(end..)?.find(tag);
-    is_tag.then(|| close.map_or(rest.len(), |at| end + at + tag.len()))
+    Some(close.map_or(rest.len(), |at| end + at + tag.len()))
 }
 
 /// Returns the length of a comment. Comments may be nested.
@@ -255,16 +295,16 @@ mod tests {
         ];
 
         for (given, expected) in rows {
-            assert_eq!(without_values(given), expected);
+            assert_eq!(without_values(given, Dialect::Unknown), expected);
         }
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic_and_no_quoted_value_stays(text in ".{0,80}", value in "[a-z]{12}") {
-            let _ = without_values(&text);
+            let _ = without_values(&text, Dialect::Unknown);
             let query = format!("SELECT a FROM b WHERE c = '{value}' AND d = 1");
-            proptest::prop_assert!(!without_values(&query).contains(&value));
+            proptest::prop_assert!(!without_values(&query, Dialect::Unknown).contains(&value));
         }
     }
 }

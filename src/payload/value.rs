@@ -5,7 +5,7 @@ use std::fmt;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::sql::{is_query_text, without_values};
+use super::sql::{Dialect, is_query_text, without_values};
 use crate::record::FieldValue;
 
 impl Serialize for FieldValue<'_> {
@@ -40,14 +40,14 @@ impl fmt::Display for FieldValue<'_> {
 ///
 /// The text of a query is written without its values, and the key of a cache as a list, as the
 /// protocol requires.
-pub(super) struct Attribute<'a>(pub(super) &'a str, pub(super) FieldValue<'a>);
+pub(super) struct Attribute<'a>(pub(super) &'a str, pub(super) FieldValue<'a>, pub(super) Dialect);
 
 impl Serialize for Attribute<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Self(name, FieldValue::Text(text)) if is_query_text(name) => serializer.serialize_str(&without_values(text)),
-            Self("cache.key", FieldValue::Text(key)) => serializer.collect_seq([key]),
-            Self(_, value) => value.serialize(serializer),
+            Self(name, FieldValue::Text(text), dialect) if is_query_text(name) => serializer.serialize_str(&without_values(text, dialect)),
+            Self("cache.key", FieldValue::Text(key), _) => serializer.collect_seq([key]),
+            Self(_, value, _) => value.serialize(serializer),
         }
     }
 }

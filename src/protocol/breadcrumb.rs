@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::bounded;
 use super::{Level, Timestamp};
 
 /// One step that led to an event.
@@ -68,10 +69,10 @@ impl Breadcrumb {
         self
     }
 
-    /// Adds a field.
+    /// Adds a field. What is nested more than 32 levels deep is left out.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.data.insert(name.into(), value.into());
+        self.data.insert(name.into(), bounded(value.into()));
         self
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::bounded;
+
 /// The user who made a request.
 ///
 /// Set an id. Set other fields only if you may send personal data.
@@ -47,10 +49,10 @@ impl User {
         Self { id: Some(id.to_string()), ..Self::default() }
     }
 
-    /// Adds a custom field.
+    /// Adds a custom field. What is nested more than 32 levels deep is left out.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.data.insert(name.into(), value.into());
+        self.data.insert(name.into(), bounded(value.into()));
         self
     }
 

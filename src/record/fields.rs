@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::without_cut_word;
 use crate::unwind;
 
 /// The text of a field is cut at this many bytes, on a character boundary.
@@ -89,7 +90,7 @@ impl<'a> FieldWriter<'a> {
 
     #[cold]
     fn cut_text(&mut self, key: Key<'_>, value: &str) {
-        let value = cut(value, self.limit - CUT_MARK.len());
+        let value = shorter(value, self.limit);
         self.text_head(key, value.len() + CUT_MARK.len());
         self.buffer.extend_from_slice(value.as_bytes());
         self.buffer.extend_from_slice(CUT_MARK.as_bytes());
@@ -119,7 +120,7 @@ impl<'a> FieldWriter<'a> {
         match is_cut {
             Some(true) => {
                 let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-                self.buffer.truncate(start + cut(written, self.limit - CUT_MARK.len()).len());
+                self.buffer.truncate(start + shorter(written, self.limit).len());
                 self.buffer.extend_from_slice(CUT_MARK.as_bytes());
             }
             Some(false) => {}
@@ -210,8 +211,14 @@ impl fmt::Write for LimitedWriter<'_> {
     }
 }
 
+/// What is left of a text that is cut, so that it has at most `limit` bytes with its mark. The word
+/// that the limit cuts goes as a whole: half a token would not be recognised as a secret.
+pub(super) fn shorter(text: &str, limit: usize) -> &str {
+    without_cut_word(cut(text, limit.saturating_sub(CUT_MARK.len())))
+}
+
 /// Cuts `text` to at most `limit` bytes, on a character boundary.
-pub(crate) fn cut(text: &str, limit: usize) -> &str {
+fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         text
     } else {

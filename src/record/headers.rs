@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::slice::{readable, slice};
-use super::{HeaderLengths, Record};
+use super::{HeaderLengths, Record, without_cut_word};
 
 /// A header's value, as it is passed to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Record {
             let (name, after) = rest.split_at_checked(lengths.name.into())?;
             let (value, after) = after.split_at_checked(lengths.value.unwrap_or_default().into())?;
             if name == wanted.as_bytes() {
-                return lengths.value.map(|_| readable(value));
+                return lengths.value.map(|len| whole_words(readable(value), len));
             }
             rest = after;
         }
@@ -79,7 +79,21 @@ impl Record {
                 None => readable(bytes.get(range).unwrap_or_default()),
             }
         };
-        self.header_lengths.iter().map(move |lengths| (next(lengths.name.into()), lengths.value.map(|len| next(len.into()))))
+        self.header_lengths.iter().map(move |lengths| {
+            let name = next(lengths.name.into());
+            (name, lengths.value.map(|len| whole_words(next(len.into()), len)))
+        })
+    }
+}
+
+/// Removes the word that the limit cut from a value of `len` bytes.
+fn whole_words(value: Cow<'_, str>, len: u16) -> Cow<'_, str> {
+    if usize::from(len) < HEADER_VALUE_LIMIT {
+        return value;
+    }
+    match value {
+        Cow::Borrowed(value) => Cow::Borrowed(without_cut_word(value)),
+        Cow::Owned(value) => Cow::Owned(without_cut_word(&value).to_owned()),
     }
 }
 

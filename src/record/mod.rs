@@ -6,6 +6,7 @@
 
 mod breadcrumbs;
 pub(crate) mod clock;
+mod cut;
 mod facts;
 mod fields;
 mod flat;
@@ -23,6 +24,7 @@ mod span_limit;
 mod transaction;
 
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
+pub(crate) use cut::without_cut_word;
 use facts::HeaderLengths;
 pub(crate) use facts::{Polls, RequestFacts, ResponseFacts, TraceFacts};
 pub(crate) use fields::{CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, Key, TRUNCATED};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fields::{CUT_MARK, cut};
+use super::fields::{CUT_MARK, shorter};
 use crate::protocol::{Attachment, Breadcrumb, Level, User};
 
 /// Maximum number of bytes that users set in one request; a mark stands for what has no room.
@@ -245,7 +245,7 @@ fn left_out(size: usize) -> String {
 /// Cuts a text at [`SHORT`] bytes, and marks it.
 fn shorten(text: &mut String) -> &str {
     if text.len() > SHORT {
-        let kept = cut(text, SHORT - CUT_MARK.len()).len();
+        let kept = shorter(text, SHORT).len();
         text.truncate(kept);
         text.push_str(CUT_MARK);
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::place::ValuePlace;
-use super::{Redactor, patterns, serializer};
+use super::{Redactor, scan, serializer};
 use crate::protocol::{Attachment, ItemType, Timestamp};
 
 /// Bytes or text from a `Redactor`; nothing else can create this type.
@@ -69,7 +69,7 @@ impl Redactor {
 
     /// Redacts a text that is sent on its own, for example in a header.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        patterns::scrub(self, text)
+        scan::scrub(self, text)
     }
 
     /// Serializes a line of a file.
@@ -127,7 +127,7 @@ impl OpenEnvelope<'_> {
     /// Adds a file: JSON is judged by names and shapes, text by shapes; other bytes stay.
     pub(crate) fn attachment(&mut self, file: &Attachment) -> serde_json::Result<()> {
         let Attachment { filename, content_type, bytes: content } = file;
-        let filename = patterns::scrub(self.redactor, filename);
+        let filename = scan::scrub(self.redactor, filename);
         let header =
             ItemHeaderLine { filename: Some(&filename), content_type: content_type.as_deref(), ..ItemHeaderLine::of(ItemType::Attachment) };
         self.add(header, |redactor, bytes| {
@@ -135,7 +135,7 @@ impl OpenEnvelope<'_> {
                 (Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))), _) => {
                     serializer::write(redactor, &json, ValuePlace::Open, bytes)?;
                 }
-                (_, Ok(text)) => bytes.extend_from_slice(patterns::scrub(redactor, text).as_bytes()),
+                (_, Ok(text)) => bytes.extend_from_slice(scan::scrub(redactor, text).as_bytes()),
                 (_, Err(_)) => bytes.extend_from_slice(content),
             }
             Ok(())
@@ -177,6 +177,14 @@ impl OpenEnvelope<'_> {
     pub(crate) fn seal(self) -> Redacted<SealedEnvelope> {
         Redacted(SealedEnvelope { bytes: self.bytes })
     }
+}
+
+#[cfg(test)]
+pub(crate) fn redact_json(rules: super::Redaction, value: &impl Serialize) -> String {
+    let mut buffer = Vec::new();
+    let redactor = Redactor::new(std::sync::Arc::new(rules), false);
+    serializer::write(&redactor, value, ValuePlace::Open, &mut buffer)
+        .map_or_else(|error| error.to_string(), |()| String::from_utf8_lossy(&buffer).into_owned())
 }
 
 #[cfg(test)]

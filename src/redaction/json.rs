@@ -5,13 +5,20 @@ use std::borrow::Cow;
 use serde::ser::Error as _;
 use serde_json::Error;
 
+use super::cursor::Reading;
 use super::place::ValuePlace;
-use super::{Redactor, clean, escape, patterns, url};
+use super::scan;
+use super::verdict::{Verdict, judge};
+use super::{Redactor, clean, cookies, escape, header_value, numbers, url};
 
 /// Appends redacted JSON to a buffer.
 pub(super) struct Json<'r> {
     pub(super) redactor: &'r Redactor,
     pub(super) out: &'r mut Vec<u8>,
+    /// How deep the value is in lists and maps.
+    pub(super) depth: usize,
+    /// A value under a secret name was hidden.
+    pub(super) hid: bool,
 }
 
 impl Json<'_> {
@@ -21,10 +28,10 @@ impl Json<'_> {
             ValuePlace::Id => return self.plain(text),
             ValuePlace::Own => return self.escaped(text),
             ValuePlace::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
-                return self.out.extend_from_slice(text.as_bytes());
+                return self.digits(text);
             }
-            ValuePlace::Query | ValuePlace::Url => {}
-            _ if patterns::is_harmless_word(text) => return self.plain(text),
+            ValuePlace::Query | ValuePlace::Url | ValuePlace::Cookies | ValuePlace::UnknownHeader => {}
+            _ if scan::is_harmless_word(text) => return self.plain(text),
             _ => {}
         }
         if clean::is_known(self.redactor, place, text) {
@@ -51,17 +58,32 @@ impl Json<'_> {
             _ if self.redactor.rules.hides_nothing() => return checked(Cow::Borrowed(text)),
             ValuePlace::Query => return checked(url::query(self.redactor, text)),
             ValuePlace::Url => return checked(url::url(self.redactor, text)),
+            ValuePlace::Cookies => return checked(cookies::cookies(self.redactor, text)),
+            ValuePlace::UnknownHeader => return checked(header_value::unknown(self.redactor, text)),
             _ => {}
         }
-        let scan = patterns::scan(self.redactor, text);
-        // A request target or URL, whatever its field is named: its parameters are judged one by
-        // one. The scan stops at a secret, which may come before the question mark.
-        if (scan.has_question_mark || scan.has_secret) && text.contains('?') && !text.contains(char::is_whitespace) {
-            checked(url::url(self.redactor, text))
-        } else if scan.has_secret {
-            (patterns::scrub(self.redactor, text), false)
+        let reading = match place {
+            ValuePlace::Identifier => Reading::Identifier,
+            ValuePlace::Name => Reading::Name,
+            _ => Reading::Text,
+        };
+        let found = scan::find(self.redactor, text, reading);
+        match scan::without(self.redactor, text, &found.secrets) {
+            // A request target or URL, whatever its field is named: its parameters are judged one by one.
+            _ if reading == Reading::Text && text.contains('?') && !text.contains(char::is_whitespace) && is_url(text) => {
+                checked(url::url(self.redactor, text))
+            }
+            Cow::Borrowed(text) => (Cow::Borrowed(text), !found.needs_escape),
+            clean @ Cow::Owned(_) => (clean, false),
+        }
+    }
+
+    /// Writes a number, unless it is a card's.
+    pub(super) fn digits(&mut self, text: &str) {
+        if text.len() >= 13 && numbers::is_card_text(text) && !self.redactor.rules.hides_nothing() {
+            self.escaped(self.redactor.placeholder());
         } else {
-            (Cow::Borrowed(text), !scan.needs_escape)
+            self.out.extend_from_slice(text.as_bytes());
         }
     }
 
@@ -79,12 +101,62 @@ impl Json<'_> {
         if escape::is_plain(text) { self.plain(text) } else { escape::write(text, self.out) }
     }
 
+    /// What the text that was written from `start` on says as a name.
+    pub(super) fn name_written(&self, start: usize) -> Option<Verdict> {
+        let text = self.out.get(start..)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        std::str::from_utf8(text).ok().filter(|name| name.len() <= 64 && !name.contains(' ')).map(judge)
+    }
+
+    /// Begins a list or a map. One that is too deep is written as a mark, and what is in it is left out.
+    #[inline]
+    pub(super) fn enter(&mut self, open: u8) -> bool {
+        self.depth += 1;
+        let is_open = self.depth <= DEPTH_LIMIT;
+        if is_open {
+            self.out.push(open);
+        } else {
+            self.plain(TOO_DEEP);
+        }
+        is_open
+    }
+
+    #[inline]
+    pub(super) fn leave(&mut self, is_open: bool, close: u8) {
+        self.depth -= 1;
+        if is_open {
+            self.out.push(close);
+        }
+    }
+
+    /// Writes the replacement of a value.
+    pub(super) fn hidden(&mut self, place: ValuePlace) {
+        // Servers discard values without a type beside them.
+        let (before, after): (&[u8], &[u8]) = match place {
+            ValuePlace::Typed => (b"{\"type\":\"string\",\"value\":", b"}"),
+            // A group must be an object.
+            ValuePlace::Groups => (b"{\"value\":", b"}"),
+            _ => (b"", b""),
+        };
+        self.out.extend_from_slice(before);
+        self.escaped(self.redactor.placeholder());
+        self.out.extend_from_slice(after);
+    }
+
     #[inline]
     pub(super) fn comma(&mut self, is_first: &mut bool) {
         if !std::mem::take(is_first) {
             self.out.push(b',');
         }
     }
+}
+
+/// Lists and maps of the user are written to this depth; parsers refuse 128 levels, and each level takes stack.
+const DEPTH_LIMIT: usize = 32;
+const TOO_DEEP: &str = "[nested too deep]";
+
+/// Whether a text without white space is a request target or a URL: a path stands before its question mark.
+fn is_url(text: &str) -> bool {
+    text.starts_with('/') || text.split_once('?').is_some_and(|(before, _)| before.contains("://"))
 }
 
 /// The error for forms that no payload uses.

@@ -7,11 +7,14 @@ use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
+use super::cursor::Reading;
 use super::json::{Json, unused};
 use super::name_cache::NameCache;
+use super::names::Level;
 use super::place::ValuePlace;
-use super::verdict::Verdict;
-use super::{Redactor, escape, patterns};
+use super::scan;
+use super::verdict::{SecretName, Verdict};
+use super::{Redactor, escape};
 
 /// Judges a key and writes it; keys in JSON are strings.
 pub(super) struct KeyWriter<'a, 'r> {
@@ -24,7 +27,19 @@ pub(super) struct KeyWriter<'a, 'r> {
 #[derive(Clone, Copy)]
 pub(super) struct WrittenKey {
     pub(super) value_place: ValuePlace,
+    /// The value is hidden, whatever it is.
     pub(super) hides_value: bool,
+    /// The value is hidden if it is secret itself.
+    pub(super) secret_name: Option<SecretName>,
+    pub(super) names_a_name: bool,
+    pub(super) names_a_value: bool,
+}
+
+impl WrittenKey {
+    /// A key that says nothing about its value.
+    pub(super) const fn plain(value_place: ValuePlace) -> Self {
+        Self { value_place, hides_value: false, secret_name: None, names_a_name: false, names_a_value: false }
+    }
 }
 
 /// What is known about a key, whatever the user's rules are.
@@ -41,7 +56,7 @@ const LONG_KEY: usize = 32;
 impl JudgedKey {
     fn of(key: &str) -> Self {
         static BUILT_IN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Arc::default(), true));
-        let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && !patterns::scan(&BUILT_IN, key).has_secret;
+        let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && scan::find(&BUILT_IN, key, Reading::Text).secrets.is_empty();
         Self { verdict: Verdict::of(key), is_plain }
     }
 }
@@ -55,17 +70,33 @@ impl KeyWriter<'_, '_> {
         let cached = KEYS.try_with(|keys| Some(keys.try_borrow_mut().ok()?.get_or_insert(key, JudgedKey::of)));
         let JudgedKey { verdict, is_plain } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
         let redactor = self.json.redactor;
-        let (hides_value, value_place) = match self.place {
-            ValuePlace::Headers => (redactor.hides_header(key, verdict), verdict.header_place),
-            ValuePlace::Groups => (verdict.surely_sensitive || redactor.is_hidden_by_user(key), ValuePlace::Open),
-            _ => (verdict.sensitive || redactor.is_hidden_by_user(key), verdict.attribute_place),
+        let (hides_value, level, value_place) = match self.place {
+            ValuePlace::Headers => {
+                // The application wants to see persons.
+                let place = if verdict.personal_header && redactor.send_pii { ValuePlace::Open } else { verdict.header_place };
+                (redactor.hides_header(key, verdict), verdict.header, place)
+            }
+            // A group's name says what it is about.
+            ValuePlace::Groups => (
+                redactor.is_hidden_by_user(key),
+                if verdict.field == Level::Sure { Level::Sure } else { Level::Harmless },
+                ValuePlace::Open,
+            ),
+            _ => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
         };
         if is_plain {
             self.json.plain(key);
         } else {
-            self.json.escaped(&patterns::scrub(redactor, key));
+            self.json.escaped(&scan::scrub(redactor, key));
         }
-        WrittenKey { value_place, hides_value: hides_value && !redactor.rules.hides_nothing() }
+        let is_on = !redactor.rules.hides_nothing();
+        WrittenKey {
+            value_place,
+            hides_value: hides_value && is_on,
+            secret_name: verdict.at(level).filter(|_| is_on && value_place != ValuePlace::Cookies),
+            names_a_name: verdict.names_a_name,
+            names_a_value: verdict.names_a_value,
+        }
     }
 
     /// Whether a user's rule hides one of our names.
@@ -106,7 +137,7 @@ impl Serializer for KeyWriter<'_, '_> {
     fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<WrittenKey> {
         let hides_value = self.json.redactor.has_own_names() && self.is_hidden_by_user(name);
         self.json.plain(name);
-        Ok(WrittenKey { value_place: ValuePlace::of_attribute(name), hides_value })
+        Ok(WrittenKey { hides_value, ..WrittenKey::plain(ValuePlace::of_attribute(name)) })
     }
 
     no_key!(

@@ -5,29 +5,47 @@
 //! `Bearer …`, keys, cards, `user:password@` in URLs, `password: "…"` in `Debug` output). Its
 //! result has its own type, `Redacted`, and the exporter sends nothing else.
 
-mod card;
+mod authority;
 mod clean;
+mod command;
+mod cookies;
+mod cursor;
+mod encoded;
 mod envelope;
 mod escape;
+mod explain;
+mod finding;
+mod header_value;
+mod headers;
 mod json;
 mod key;
 mod name_cache;
+mod name_words;
 mod names;
-mod patterns;
+mod numbers;
+mod pair;
+mod path;
 mod place;
+mod prose;
+mod providers;
 mod redactor;
 mod rules;
-mod secret;
+mod scan;
 mod serializer;
+mod shape;
+mod statement;
 mod url;
 mod value;
+mod value_class;
 mod verdict;
 mod webhook;
 
+pub(crate) use cookies::hide_cookies;
+#[cfg(test)]
+pub(crate) use envelope::redact_json;
 pub(crate) use envelope::{OpenEnvelope, Redacted, SealedEnvelope};
 pub(crate) use escape::is_plain;
+pub use explain::Explanation;
 pub(crate) use redactor::Redactor;
 pub(crate) use rules::Privacy;
 pub use rules::Redaction;
-#[cfg(test)]
-pub(crate) use serializer::redact_json;

@@ -1,5 +1,7 @@
 //! The place of a value in a payload, where that says more than its type.
 
+use super::headers;
+
 /// The place of a value, from the names of our own fields above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValuePlace {
@@ -24,19 +26,32 @@ pub(super) enum ValuePlace {
     Typed,
     Query,
     Url,
+    /// The cookies of a request.
+    Cookies,
+    /// The value of a header that is not known to be harmless.
+    UnknownHeader,
+    /// The name of a transaction, or a fingerprint: two of them must not become one.
+    Name,
+    /// A name of the program, or a release.
+    Identifier,
 }
 
 impl ValuePlace {
     /// Returns the place of a header's value: a URL for headers that contain one.
     pub(super) fn of_header(name: &str) -> Self {
-        if matches!(name, "referer" | "origin" | "location" | "content-location") { Self::Url } else { Self::Open }
+        match name {
+            "cookie" => Self::Cookies,
+            _ if headers::is_url(name) => Self::Url,
+            _ if headers::is_harmless(name) => Self::Open,
+            _ => Self::UnknownHeader,
+        }
     }
 
     /// Returns the place of an attribute that the conventions define as a URL or a query.
     #[inline]
     pub(super) fn of_attribute(name: &str) -> Self {
         match name {
-            "url.full" | "http.url" | "url" | "http.target" => Self::Url,
+            "url.full" | "http.url" | "url" | "http.target" | "url.path" | "url.original" => Self::Url,
             "url.query" | "http.query" | "query_string" => Self::Query,
             _ => Self::Open,
         }
@@ -48,9 +63,10 @@ impl ValuePlace {
     pub(super) fn field(self, field: &'static str) -> Self {
         match (self, field) {
             // The value of a typed attribute is one level deeper than its name.
-            (Self::Own | Self::Query | Self::Url, _) => self,
+            (Self::Own | Self::Query | Self::Url | Self::Name | Self::Identifier, _) => self,
             (Self::Header, "trace") => Self::Sampling,
-            (Self::Sampling, "transaction" | "release" | "environment") => Self::Open,
+            (Self::Sampling, "transaction") => Self::Name,
+            (Self::Sampling, "release" | "environment") => Self::Identifier,
             (Self::Request, "headers") => Self::Headers,
             (Self::Request, "query_string") => Self::Query,
             (Self::Request, "url") => Self::Url,
@@ -58,6 +74,8 @@ impl ValuePlace {
             (_, "contexts") => Self::Groups,
             (_, "request") => Self::Request,
             (Self::Sampling, _) | (_, "instruction_addr" | "level" | "sdk") => Self::Own,
+            (_, "transaction" | "fingerprint") => Self::Name,
+            (_, "release" | "environment" | "function" | "module" | "filename" | "package" | "monitor_slug") => Self::Identifier,
             // In our structs, these have the types of ids.
             (_, "event_id" | "trace_id" | "span_id" | "parent_span_id" | "check_in_id" | "associated_event_id") => Self::Id,
             _ => Self::Open,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::verdict::{Verdict, judge};
+use super::verdict::Verdict;
 use super::{Redaction, names};
 
 /// Applies the rules during serialization.
@@ -23,22 +23,14 @@ impl Redactor {
         &self.rules.placeholder
     }
 
-    /// Whether a header's value is replaced: it is a secret, or personal data while PII is off.
+    /// Whether a header's value is replaced, whatever it is: a credential, a rule of the user's, or personal data while PII is off.
     pub(super) fn hides_header(&self, name: &str, verdict: Verdict) -> bool {
-        verdict.sensitive_header
-            || (!self.send_pii && verdict.personal_header)
-            || self.rules.withholds(name)
-            || self.is_hidden_by_user(name)
+        self.hides_person(name, verdict) || self.rules.withholds(name) || self.is_hidden_by_user(name)
     }
 
-    /// Whether a name means a secret even in prose.
-    pub(super) fn is_surely_sensitive(&self, name: &str) -> bool {
-        judge(name).surely_sensitive || self.is_hidden_by_user(name)
-    }
-
-    /// Whether a name means a secret in a field.
-    pub(super) fn is_sensitive(&self, name: &str) -> bool {
-        judge(name).sensitive || self.is_hidden_by_user(name)
+    /// Whether a header's value is personal data, while PII is off.
+    pub(super) fn hides_person(&self, _: &str, verdict: Verdict) -> bool {
+        !self.send_pii && verdict.personal_header
     }
 
     /// Whether a user's rule hides a name.

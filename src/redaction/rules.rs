@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::names;
+use super::{name_words, names};
 
 /// Which personal and secret data leaves the process.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ impl Redaction {
     /// Hides all values whose names contain `name`; case and separators (`-`, `_`) do not matter.
     #[must_use]
     pub fn field(mut self, name: impl AsRef<str>) -> Self {
-        self.fields.push(names::squash(name.as_ref()));
+        self.fields.push(name_words::squash(name.as_ref()));
         self
     }
 
@@ -64,14 +64,14 @@ impl Redaction {
         self
     }
 
-    /// Sets the text that replaces a value; defaults to `[Filtered]` and may be empty.
+    /// Sets the text that replaces a value; defaults to `[Filtered]`. A blank text is an error of `build`.
     #[must_use]
     pub fn placeholder(mut self, text: impl Into<String>) -> Self {
         self.placeholder = text.into();
         self
     }
 
-    /// Sets the text that replaces a long token inside a text; defaults to `[REDACTED_TOKEN]`.
+    /// Sets the text that replaces a token inside a text; defaults to `[REDACTED_TOKEN]`. A blank text is an error of `build`.
     #[must_use]
     pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
         self.token_placeholder = text.into();
@@ -99,7 +99,14 @@ impl Redaction {
 
     /// Says which rule is invalid.
     pub(crate) fn fault(&self) -> Option<String> {
-        (self.token_length < 16).then(|| format!("expected a token_length of at least 16, found {}", self.token_length))
+        if self.token_length < 16 {
+            return Some(format!("expected a token_length of at least 16, found {}", self.token_length));
+        }
+        let texts = [("placeholder", &self.placeholder), ("token_placeholder", &self.token_placeholder)];
+        texts
+            .iter()
+            .find(|(_, text)| text.trim().is_empty())
+            .map(|(name, _)| format!("expected a {name} that can be seen, found a blank text"))
     }
 
     /// See [`test::unredacted`](crate::test::unredacted).
@@ -116,6 +123,11 @@ impl Redaction {
         return self.hides_nothing;
         #[cfg(not(feature = "test"))]
         false
+    }
+
+    /// What stands for a value that was not copied; `None` if its field is removed.
+    pub(crate) fn withheld(&self) -> Option<&str> {
+        (!self.removes_fields).then_some(&*self.placeholder)
     }
 
     /// Whether a header's value must not be copied into the record.

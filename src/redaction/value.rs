@@ -2,44 +2,112 @@
 
 use std::ops::Range;
 
-/// Returns the range of a value in the text after its name.
-///
-/// Returns `None` if the value is empty or has been replaced already.
-pub(super) fn value(text: &str, placeholder: &str, to_the_end: bool) -> Option<Range<usize>> {
-    let mut start = text.len() - text.trim_start().len();
+/// A value in the text after its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) range: Range<usize>,
+    pub(super) is_quoted: bool,
+    /// A list, a map, or a value with a type around it: `Some("…")`.
+    pub(super) is_wrapped: bool,
+}
+
+/// What may follow a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One value.
+    Value,
+    /// A scheme and what belongs to it, or several cookies.
+    Credential,
+    /// Several words.
+    Phrase,
+    /// A parameter of a query, which ends at `&`.
+    Parameter,
+}
+
+/// Returns the value in the text after its name, or `None` if there is none.
+pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
+    let mut start = text.len() - text.trim_start_matches([' ', '\t']).len();
+    // In `Debug` output, a value may be on a line of its own; in a file, the next line is another name's.
+    if let Some(block) = block(text.get(start..)?) {
+        return Some(Extent { range: start + block.start..start + block.end, is_quoted: false, is_wrapped: false });
+    }
     // If the text itself was escaped, its quotes are `\"`.
     let unescaped = text.get(start..)?.trim_start_matches('\\');
     let is_escaped = unescaped.len() < text.len() - start;
-    let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+    let quote = unescaped.chars().next().filter(|letter| matches!(letter, '"' | '\'' | '`'));
     if quote.is_some() {
         start = text.len() - unescaped.len() + 1;
     }
     let rest = text.get(start..)?;
-    if rest.starts_with("[REDACTED") {
-        return None;
-    }
+    let mut is_wrapped = false;
     let len = match (quote, rest.as_bytes().first()?) {
         (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
         (Some(quote), _) => quoted(rest, quote),
-        (None, b'[' | b'{' | b'(') => bracketed(rest),
-        (None, _) if to_the_end => credential(rest),
-        (None, _) => bare(rest),
+        (None, b'[' | b'{' | b'(') => {
+            let len = bracketed(rest);
+            is_wrapped = true;
+            // `[Filtered]hunter2` goes on.
+            if rest.get(len..).is_some_and(|after| after.starts_with(|next: char| next.is_alphanumeric())) {
+                len + bare(rest.get(len..)?).0
+            } else {
+                len
+            }
+        }
+        // `${NAME}`, `{{ name }}` and `$(command)` are one.
+        (None, b'$') if rest.starts_with("${") || rest.starts_with("$(") => {
+            let close = 1 + bracketed(rest.get(1..)?);
+            close + bare(rest.get(close..)?).0
+        }
+        (None, b'<') if rest.find('>').is_some_and(|close| close <= 40) => {
+            let close = rest.find('>')? + 1;
+            close + bare(rest.get(close..)?).0
+        }
+        (None, _) if form == Form::Credential => credential(rest),
+        (None, _) if form == Form::Parameter => parameter(rest),
+        (None, _) if form == Form::Phrase && !bare(rest).1 => phrase(rest),
+        (None, _) => {
+            let (len, wraps) = bare(rest);
+            is_wrapped = wraps;
+            len
+        }
     };
-    let value = rest.get(..len)?;
-    let is_none = value.is_empty() || value == placeholder || (quote.is_none() && is_bound(value));
-    (!is_none).then_some(start..start + len)
+    (len > 0).then_some(Extent { range: start..start + len, is_quoted: quote.is_some(), is_wrapped })
+}
+
+/// A block of YAML: `|` or `>`, and the lines behind it that are indented.
+fn block(text: &str) -> Option<Range<usize>> {
+    let line = text.lines().next()?;
+    if !matches!(line.trim_end(), "|" | ">" | "|-" | ">-" | "|+" | ">+") {
+        return None;
+    }
+    let start = text.find('\n')? + 1;
+    let lines = text.get(start..)?.split_inclusive('\n');
+    let len: usize = lines.take_while(|line| line.starts_with([' ', '\t'])).map(str::len).sum();
+    let inner = text.get(start..start + len)?;
+    let blank = inner.len() - inner.trim_start().len();
+    (len > 0).then_some(start + blank..start + inner.trim_end().len())
 }
 
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, letter) in text.char_indices() {
         match letter {
+            // `'it's'`: the quote inside a word ends nothing.
+            '\'' if quote == '\'' && !escaped && is_inside_word(text, at) => {}
             _ if letter == quote && !escaped => return at,
             '\\' => escaped = !escaped,
             _ => escaped = false,
         }
     }
     text.len()
+}
+
+/// Whether a quote has letters on both sides, and another quote closes the value later in the line.
+fn is_inside_word(text: &str, at: usize) -> bool {
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let after = after.get(1..).unwrap_or_default();
+    let closes = after.find('\'').is_some_and(|close| close < after.find([' ', '\n', ',']).unwrap_or(after.len()));
+    before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric) && closes
 }
 
 fn bracketed(text: &str) -> usize {
@@ -57,61 +125,109 @@ fn bracketed(text: &str) -> usize {
     text.len()
 }
 
-/// Whether the value is a placeholder in SQL: `token = $1`, `token = ?`.
-fn is_bound(value: &str) -> bool {
-    value == "?"
-        || value.strip_prefix('$').is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Returns the end of a credential: the end of its line, or the quote that closes it.
+/// Returns the end of a credential: a scheme, its token, and the parameters or cookies that follow.
 ///
 /// Quotes inside the credential are skipped: `OAuth oauth_token="…", oauth_nonce="…"`.
 fn credential(text: &str) -> usize {
     let mut quote = None;
     let mut before = b' ';
+    let mut words = 0;
+    let mut goes_on = false;
+    let mut is_scheme = true;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            b'\n' => return at,
             b'"' | b'\'' if quote == Some(byte) => quote = None,
             b'"' | b'\'' if quote.is_none() && before == b'=' => quote = Some(byte),
-            b'"' | b'\'' if quote.is_none() => return at,
-            _ => {}
+            b'\n' | b'\r' | b'"' | b'\'' if quote.is_none() => return at,
+            b' ' if quote.is_none() => {
+                if before != b' ' {
+                    words += 1;
+                }
+                // The scheme and its token; then only what follows a comma or a semicolon.
+                let is_first = words == 1 && is_scheme;
+                if !is_first && !goes_on {
+                    return at;
+                }
+            }
+            _ => {
+                if words == 0 {
+                    is_scheme &= byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_') || (byte.is_ascii_digit() && at > 2);
+                }
+            }
+        }
+        if byte != b' ' {
+            goes_on = matches!(byte, b',' | b';');
         }
         before = byte;
     }
     text.len()
 }
 
-/// Returns the end of a value without quotes.
+/// Returns the end of several words: the end of the line, or the next pair.
+fn phrase(text: &str) -> usize {
+    let line = text.find(['\n', '\r', '"', ',', ';', '}']).unwrap_or(text.len());
+    let words = text.get(..line).unwrap_or_default();
+    let pair = words.find('=').map(|sign| words.get(..sign).and_then(|before| before.rfind(' ')).unwrap_or(0)).filter(|end| *end > 0);
+    pair.unwrap_or_else(|| words.trim_end().len())
+}
+
+fn parameter(text: &str) -> usize {
+    let end = |letter: char| letter.is_whitespace() || matches!(letter, '&' | '"' | '\'' | '<' | '>' | '`' | '\\' | '#');
+    let len = text.find(end).unwrap_or(text.len());
+    let value = text.get(..len).unwrap_or_default();
+    // `(https://…?token=abc)` and `{ url: …?token=abc, n: 1 }`.
+    let trimmed = value.trim_end_matches([')', ']', '}', ',', ';', '.']);
+    // Matrix parameters end at `;` and `/`.
+    trimmed.find(';').filter(|end| is_followed_by_pair(trimmed.get(end + 1..).unwrap_or_default())).unwrap_or(trimmed.len())
+}
+
+/// Returns the end of a value without quotes, and whether it is wrapped.
 ///
 /// `Some("…")`, `Password("…")` and `Key { … }` include their contents.
-fn bare(text: &str) -> usize {
+fn bare(text: &str) -> (usize, bool) {
     let path = text.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':'))).unwrap_or(text.len());
     let after = text.get(path..).unwrap_or_default();
     let blank = after.len() - after.strip_prefix(' ').unwrap_or(after).len();
-    let opens = after.get(blank..).is_some_and(|held| held.starts_with('{') || (blank == 0 && held.starts_with(['(', '['])));
-    if path > 0 && opens {
-        return path + blank + after.get(blank..).map_or(0, bracketed);
+    let held = after.get(blank..).unwrap_or_default();
+    let opens =
+        held.starts_with('{') || (blank == 0 && held.starts_with(['(', '[']) && text.starts_with(|first: char| first.is_uppercase()));
+    if path > 0 && opens && text.starts_with(char::is_alphabetic) {
+        return (path + blank + bracketed(held), true);
     }
     let end = end_of_word(text);
+    // A call: `hash(password)`.
+    if let Some(close) = after.strip_prefix('(').and_then(|inner| inner.find([')', ' ', '\n']))
+        && let Some(call) = text.get(..path + close + 2).filter(|call| super::value_class::is_call(call))
+    {
+        return (call.len(), false);
+    }
     let scheme = text.get(..end).unwrap_or_default();
     if ["bearer", "basic", "digest", "token"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         let after = text.get(end..).unwrap_or_default();
         let token = after.trim_start_matches(' ');
-        return text.len() - token.len() + end_of_word(token);
+        let word = end_of_word(token);
+        // Else the word is one of a sentence.
+        let word_text = token.get(..word).unwrap_or_default();
+        let is_token = super::value_class::is_mixed(word_text) || word >= 3 && !super::value_class::is_common(word_text);
+        if is_token && !word_text.contains('=') {
+            return (text.len() - token.len() + word, false);
+        }
     }
-    end
+    (end, false)
 }
 
 /// Returns the end of a value without spaces.
 ///
-/// `&`, `,` and `;` may be part of a password. They end it only at the end of the text, before
-/// white space, or before the next pair.
+/// `&`, `,` and `;` may be part of a password, and so may brackets and quotes. They end it only at
+/// the end of the text, before white space or another sign, or before the next pair.
 fn end_of_word(text: &str) -> usize {
     for (at, letter) in text.char_indices() {
+        let after = || text.get(at + letter.len_utf8()..).unwrap_or_default();
         let ends = match letter {
-            '&' | ',' | ';' => is_followed_by_pair(text.get(at + 1..).unwrap_or_default()),
-            ')' | '}' | ']' | '"' | '\'' | '<' | '>' => true,
+            '&' | ',' | ';' => is_followed_by_pair(after()),
+            ')' | '}' | ']' | '"' | '\'' | '>' | '`' => is_closing(after()),
+            '<' => after().starts_with('/'),
+            '\\' => after().starts_with(['"', 'n', 'r', '\\']),
             _ => letter.is_whitespace(),
         };
         if ends {
@@ -121,10 +237,19 @@ fn end_of_word(text: &str) -> usize {
     text.len()
 }
 
+/// Whether a closing sign ends the value: nothing of a word follows.
+fn is_closing(after: &str) -> bool {
+    after.chars().next().is_none_or(|next| {
+        next.is_whitespace() || matches!(next, ',' | ';' | '.' | ':' | ')' | '}' | ']' | '"' | '\'' | '>' | '`' | '/' | '\\' | '<' | '&')
+    })
+}
+
+/// Whether white space, the end, or the next pair follows: `&page=`, `, user:`, `,"n":`.
 fn is_followed_by_pair(text: &str) -> bool {
-    let name = text
+    let inner = text.trim_start_matches(['"', '\'', '\\']);
+    let name = inner
         .find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '%' | '[' | ']')))
-        .unwrap_or(text.len());
-    let after = text.get(name..).unwrap_or_default();
-    text.is_empty() || text.starts_with(char::is_whitespace) || (name > 0 && after.starts_with(['=', ':']))
+        .unwrap_or(inner.len());
+    let after = inner.get(name..).unwrap_or_default().trim_start_matches(['"', '\'', '\\']);
+    text.is_empty() || text.starts_with(char::is_whitespace) || (name > 0 && after.starts_with(['=', ':'])) || text.starts_with("amp;")
 }

@@ -3,46 +3,77 @@
 use std::cell::RefCell;
 
 use super::name_cache::NameCache;
-use super::names;
+use super::names::{self, Level};
 use super::place::ValuePlace;
+use super::{headers, value_class};
 
 /// What a name implies about its value.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer of a rule of its own")]
 pub(super) struct Verdict {
-    /// Secret anywhere: span fields, tags, contexts, breadcrumbs, JSON.
-    pub(super) sensitive: bool,
-    /// Secret even in prose.
-    pub(super) surely_sensitive: bool,
-    /// Secret as a header or cookie.
-    pub(super) sensitive_header: bool,
-    /// Secret as a query parameter.
-    pub(super) sensitive_parameter: bool,
+    /// Anywhere: span fields, tags, contexts, breadcrumbs, JSON.
+    pub(super) field: Level,
+    /// As a header.
+    pub(super) header: Level,
+    /// As a parameter of a query.
+    pub(super) parameter: Level,
+    pub(super) cookie: Level,
     /// Hidden as a header while PII is off.
     pub(super) personal_header: bool,
+    /// The value is the name of the one beside it.
+    pub(super) names_a_name: bool,
+    /// The value is that of the name beside it.
+    pub(super) names_a_value: bool,
+    /// Numbers under it.
+    pub(super) is_numeric: bool,
+    pub(super) is_plural: bool,
     /// The place of its value as an attribute.
     pub(super) attribute_place: ValuePlace,
     /// The place of its value as a header.
     pub(super) header_place: ValuePlace,
 }
 
+/// A name that may have a secret value, which its value decides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecretName {
+    pub(super) level: Level,
+    is_numeric: bool,
+    is_plural: bool,
+}
+
+impl SecretName {
+    /// Whether a value under this name is hidden.
+    pub(super) fn hides(self, value: &str) -> bool {
+        value_class::is_hidden(self.level, value, self.is_numeric, self.is_plural)
+    }
+}
+
 impl Verdict {
     pub(super) fn of(name: &str) -> Self {
         Self {
-            sensitive: names::is_sensitive(name),
-            surely_sensitive: names::is_surely_sensitive(name),
-            sensitive_header: names::is_sensitive_header(name),
-            sensitive_parameter: names::is_sensitive_parameter(name),
-            personal_header: names::is_personal_header(name),
+            field: names::of_field(name),
+            header: names::of_header(name),
+            parameter: names::of_parameter(name),
+            cookie: names::of_cookie(name),
+            personal_header: headers::is_personal(name),
+            names_a_name: names::names_a_name(name),
+            names_a_value: names::names_a_value(name),
+            is_numeric: names::is_numeric(name),
+            is_plural: names::is_plural(name),
             attribute_place: ValuePlace::of_attribute(name),
             header_place: ValuePlace::of_header(name),
         }
+    }
+
+    /// The name at a level, if it may have a secret value at all.
+    pub(super) fn at(self, level: Level) -> Option<SecretName> {
+        (level > Level::Harmless).then_some(SecretName { level, is_numeric: self.is_numeric, is_plural: self.is_plural })
     }
 }
 
 /// Judges a name, or returns the cached verdict of this thread.
 ///
-/// A service uses few names. A lookup takes 150 instructions, and judging a name takes 1,500.
+/// A service uses few names. A lookup takes 150 instructions, and judging a name takes many thousand.
 pub(super) fn judge(name: &str) -> Verdict {
     thread_local! {
         static VERDICTS: RefCell<NameCache<Verdict>> = RefCell::default();

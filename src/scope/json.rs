@@ -31,7 +31,7 @@ struct JsonValue {
 
 impl JsonValue {
     fn inner<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, Error> {
-        if self.depth >= DEPTH_LIMIT { Ok("[nested too deeply]".into()) } else { value.serialize(Self { depth: self.depth + 1 }) }
+        if self.depth >= DEPTH_LIMIT { Ok("[nested too deep]".into()) } else { value.serialize(Self { depth: self.depth + 1 }) }
     }
 
     fn list(self, variant: Option<&'static str>) -> Group<Vec<Value>> {
@@ -348,7 +348,7 @@ mod tests {
         let text = to_json(Endless).to_string();
 
         assert_eq!(text.matches('[').count(), DEPTH_LIMIT + 2, "{text}");
-        assert!(text.contains("nested too deeply"));
+        assert!(text.contains("nested too deep"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn a_long_field_of_a_span_is_marked_and_counted() {
 
     let data = &transaction["spans"][0]["data"];
     let sql = data["sql"].as_str().unwrap();
-    assert!(sql.len() == 8_192 && sql.ends_with('…'), "{} bytes", sql.len());
+    assert!((8_150..=8_192).contains(&sql.len()) && sql.ends_with('…'), "{} bytes", sql.len());
     assert_eq!((&data["order"], &data["note"], &data["tower_sentry.truncated"]), (&json!(7), &json!("short"), &json!(1)));
     assert_eq!(truncated, 1);
 }

@@ -84,11 +84,9 @@ pub async fn play_with(scene: Scene, settings: impl FnOnce(ConfigBuilder) -> Con
 }
 
 /// Headers that are a credential as a whole.
-pub const CREDENTIALS: [&str; 14] = [
+pub const CREDENTIALS: [&str; 12] = [
     "Authorization",
     "PROXY-AUTHORIZATION",
-    "Cookie",
-    "cookie",
     "Set-Cookie",
     "X-Api-Key",
     "Api-Key",
@@ -102,7 +100,10 @@ pub const CREDENTIALS: [&str; 14] = [
 ];
 
 /// Headers that are secret by a word in their name.
-pub const NAMED: [&str; 18] = [
+pub const NAMED: [&str; 20] = [
+    // Without a name, a cookie is hidden as a whole.
+    "Cookie",
+    "cookie",
     "X_API_KEY",
     "ApiKey",
     "X-Monkey",

@@ -1,0 +1,131 @@
+//! `user:password@` in addresses, with a scheme or without.
+
+use super::cursor::Scan;
+use super::finding::{Replacement, Rule, Secret};
+use super::value_class::is_nothing;
+use super::webhook::webhook;
+
+/// Finds what is secret in a URL whose authority begins at `start`.
+pub(super) fn url(scan: &Scan<'_>, start: usize) -> Option<Secret> {
+    user_info(scan.text, start).or_else(|| webhook(scan.text, start))
+}
+
+/// Finds `user:password` before the `@` of an authority that begins at `start`.
+pub(super) fn user_info(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?;
+    let end =
+        rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '<' | '>' | '\\')).unwrap_or(rest.len());
+    let mut whole = rest.get(..end)?;
+    // `<user>:<password>@host` and `***:***@host` have signs in their places.
+    if end == 0 || rest.get(end..)?.starts_with('<') {
+        let at = rest.find('@')?;
+        let host_end = rest.get(..at)?.find(char::is_whitespace);
+        whole = rest.get(..at + 1).filter(|_| host_end.is_none() && at <= 256)?;
+    }
+    let authority = whole.find(['/', '?', '#']).unwrap_or(whole.len());
+    let at = whole.get(..authority)?.rfind('@').or_else(|| at_behind_sign(whole, authority))?;
+    let info = whole.get(..at)?;
+    secret_info(text, start, info)
+}
+
+/// Finds the `@` behind a `/`, `?` or `#` that is part of the password: what stands before is no port.
+fn at_behind_sign(whole: &str, authority: usize) -> Option<usize> {
+    let (_, port) = whole.get(..authority)?.rsplit_once(':')?;
+    if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() {
+        return None;
+    }
+    let at = whole.rfind('@')?;
+    let host = whole.get(at + 1..)?;
+    let host = host.split(['/', '?', '#']).next()?;
+    (!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_' | b'[' | b']')))
+        .then_some(at)
+}
+
+/// User names that are no secret, since services give everybody the same.
+const COMMON_USERS: [&str; 8] = ["git", "hg", "svn", "root", "anonymous", "ec2-user", "ubuntu", "admin"];
+
+fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
+    // An empty user-info contains no secret.
+    if info.is_empty() {
+        return None;
+    }
+    let range = start..start + info.len();
+    let Some((user, password)) = info.split_once(':') else {
+        let is_shell = text.get(..start)?.ends_with("ssh://") || text.get(..start)?.ends_with("sftp://");
+        let is_name = COMMON_USERS.contains(&info) || (is_shell && info.bytes().all(|byte| byte.is_ascii_lowercase()));
+        return (!is_name && !is_nothing(info)).then(|| Secret::value(range, Rule::UserInfo));
+    };
+    let is_empty = |part: &str| part.is_empty() || is_nothing(part);
+    let stands_for_one = is_nothing(password) && !password.is_empty() && is_sign(password);
+    let is_none = stands_for_one || is_empty(user) && is_empty(password);
+    (!is_none).then_some(Secret { range, replacement: Replacement::UserInfo, rule: Rule::UserInfo })
+}
+
+/// Whether a password is a sign in its place, and no word that somebody chose.
+fn is_sign(password: &str) -> bool {
+    password.bytes().any(|byte| !byte.is_ascii_alphanumeric())
+}
+
+/// Finds `user:password` in `//user:password@host`, where no scheme stands before.
+pub(super) fn bare(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?;
+    let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '"' | '\'')).unwrap_or(rest.len());
+    rest.get(..end)?.split_once('@')?.0.contains(':').then(|| user_info(text, start)).flatten()
+}
+
+/// Labels before an address of e-mail: `user:jane@example.org` has no password.
+const LABELS: [&str; 18] = [
+    "email", "mail", "user", "to", "from", "cc", "bcc", "contact", "by", "author", "owner", "mailto", "username", "login", "sip", "sips",
+    "acct", "xmpp",
+];
+
+/// Finds the password in `user:password@host`, where nothing stands before.
+///
+/// `at` is where the `@` is.
+pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
+    const LIMIT: usize = 192;
+    let bytes = text.as_bytes();
+    let before = bytes.get(at.saturating_sub(LIMIT)..at)?;
+    let len = before
+        .iter()
+        .rev()
+        .take_while(|byte| {
+            byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'=' | b'(' | b'{' | b',' | b'\\')
+        })
+        .count();
+    let start = at - len;
+    let info = text.get(start..at)?;
+    if info.contains("://") || info.starts_with("//") || info.starts_with("%2F") {
+        return None;
+    }
+    let host = text.get(at + 1..)?;
+    // `jdbc:oracle:thin:scott/tiger@host`
+    if let Some(place) = info.find("thin:") {
+        let login = info.get(place + 5..)?;
+        let slash = login.find('/')?;
+        return Some(Secret::value(start + place + 5 + slash + 1..at, Rule::UserInfo));
+    }
+    let (user, password) = info.split_once(':')?;
+    let is_user = !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    let is_label = LABELS.iter().any(|label| user.eq_ignore_ascii_case(label));
+    let name = host.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))).unwrap_or(host.len());
+    let behind = host.get(name..)?;
+    let is_connection = behind.starts_with('/')
+        || behind.strip_prefix(':').is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
+        || behind.starts_with('(');
+    let is_host = name > 0
+        && (host.starts_with(|first: char| first.is_ascii_alphabetic()) || host.get(..name)?.split('.').count() == 4)
+        && !host.starts_with("sha256");
+    let is_opaque = password.bytes().any(|byte| byte.is_ascii_digit()) && password.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if !is_user
+        || is_label
+        || !is_host
+        || password.is_empty()
+        || is_nothing(password)
+        || !(is_connection || (is_opaque && host.get(..name)?.contains('.')))
+    {
+        return None;
+    }
+    let start = start + user.len() + 1;
+    Some(Secret::value(start..at, Rule::UserInfo))
+}

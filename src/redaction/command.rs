@@ -1,0 +1,129 @@
+//! Options of command lines: `--password …`, `-u user:…`, and the short ones of tools that take a password.
+
+use std::ops::Range;
+
+use super::cursor::Scan;
+use super::finding::{Rule, Secret};
+use super::names::{self, Level};
+use super::value::{Form, value};
+use super::value_class::{self, is_nothing};
+use super::verdict::judge;
+
+/// What a short option holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// A password, behind the letter or in the next word.
+    Any,
+    /// A password behind the letter only; alone, the tool asks.
+    Glued,
+    /// A password in the next word.
+    Next,
+    /// `user:password`
+    Pair,
+    /// `user%password`
+    Percent,
+}
+
+/// Options and the tools that take a password with them; the tool stands before the option.
+const OPTIONS: [(char, Holds, &[&str]); 9] = [
+    ('p', Holds::Glued, &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"]),
+    ('p', Holds::Any, &["sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "7z", "htpasswd"]),
+    (
+        'p',
+        Holds::Next,
+        &["docker login", "podman login", "helm registry login", "buildah login", "az login", "oc login", "cf login", "heroku login"],
+    ),
+    ('P', Holds::Any, &["sqlcmd", "bcp", "zip", "unzip", "ipmitool", "mosquitto_pub", "mosquitto_sub"]),
+    ('a', Holds::Next, &["redis-cli", "valkey-cli", "keydb-cli"]),
+    ('w', Holds::Any, &["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldapdelete"]),
+    ('u', Holds::Pair, &["curl", "http ", "wget", "xh ", "elasticdump"]),
+    ('U', Holds::Percent, &["smbclient", "rpcclient", "net ", "smbmap"]),
+    ('U', Holds::Pair, &["curl"]),
+];
+
+/// How far before an option its tool may stand.
+const TOOL_LIMIT: usize = 512;
+
+/// Finds the secret of an option that is the run.
+pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
+    let text = scan.text;
+    let bytes = text.as_bytes();
+    let is_start = run.start == 0 || matches!(bytes.get(run.start - 1), Some(b' ' | b'\n' | b'\t' | b'"' | b'\'' | b'`' | b'[' | b','));
+    if !is_start {
+        return None;
+    }
+    let word = text.get(run.clone())?;
+    if let Some(name) = word.strip_prefix("--") {
+        return long(scan, name, run.end);
+    }
+    let letter = word.chars().nth(1)?;
+    if word.starts_with("-pass") && bytes.get(run.end) == Some(&b' ') {
+        return source(text, run.end + 1);
+    }
+    if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U') {
+        return None;
+    }
+    let before = text.get((run.start.saturating_sub(TOOL_LIMIT)..run.start).find(|at| text.is_char_boundary(*at))?..run.start)?;
+    let before = before.rsplit(['|', ';', '\n']).next()?;
+    let (_, holds, _) = OPTIONS.iter().find(|(known, _, tools)| *known == letter && tools.iter().any(|tool| has_tool(before, tool)))?;
+    let is_alone = word.len() == 2;
+    let start = match holds {
+        Holds::Glued | Holds::Any if !is_alone => run.start + 2,
+        Holds::Glued => return None,
+        _ if is_alone => run.end + 1,
+        _ => return None,
+    };
+    let rest = text.get(start..)?;
+    // A value begins there, and not the next option.
+    if rest.starts_with(['-', ' ']) {
+        return None;
+    }
+    let held = value(rest, Form::Value)?.range;
+    let given = rest.get(held.clone())?;
+    let offset = match holds {
+        Holds::Pair => given.find(':')? + 1,
+        Holds::Percent => given.find('%')? + 1,
+        _ => 0,
+    };
+    let secret = given.get(offset..)?;
+    (!is_nothing(secret)).then(|| Secret::value(start + held.start + offset..start + held.end, Rule::Command))
+}
+
+/// Whether a tool stands in a command, as a word of its own.
+fn has_tool(before: &str, tool: &str) -> bool {
+    before.match_indices(tool).any(|(at, _)| {
+        let is_free = |letter: Option<char>| letter.is_none_or(|letter| !(letter.is_alphanumeric() || letter == '-' || letter == '_'));
+        is_free(before.get(..at).and_then(|text| text.chars().next_back()))
+            && (tool.ends_with(' ') || is_free(before.get(at + tool.len()..).and_then(|text| text.chars().next())))
+    })
+}
+
+/// `--password …`: the value is the next word.
+fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
+    let text = scan.text;
+    if name == "user" && text.get(end..)?.starts_with(' ') {
+        // curl's `--user jane:…`
+        let rest = text.get(end + 1..)?;
+        let held = value(rest, Form::Value)?.range;
+        let (user, password) = rest.get(held.clone())?.split_once(':')?;
+        let is_secret = !is_nothing(password) && !password.is_empty() && !user.contains('/');
+        return is_secret.then(|| Secret::value(end + 1 + held.start + user.len() + 1..end + 1 + held.end, Rule::Command));
+    }
+    let level = judge(name).field;
+    let is_own = scan.redactor.is_hidden_by_user(name);
+    let rest = text.get(end..)?.strip_prefix(' ').filter(|_| level >= Level::IfRandom || is_own)?;
+    if rest.starts_with('-') && !rest.starts_with("-----BEGIN") {
+        return None;
+    }
+    let held = value(rest, Form::Value)?;
+    let given = rest.get(held.range.clone())?;
+    let is_hidden = is_own || value_class::is_hidden(level, given, names::is_numeric(name), false);
+    is_hidden.then(|| Secret::value(end + 1 + held.range.start..end + 1 + held.range.end, Rule::Command))
+}
+
+/// OpenSSL's sources of passwords: `pass:…`.
+fn source(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?.strip_prefix("pass:")?;
+    let held = value(rest, Form::Value)?.range;
+    (held.start == 0).then(|| Secret::value(start + 5..start + 5 + held.end, Rule::Command))
+}

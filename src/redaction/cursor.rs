@@ -1,0 +1,97 @@
+//! The state of a scan, and the classes of bytes.
+
+use super::Redactor;
+use super::finding::Secret;
+
+pub(super) const OTHER: u8 = 0;
+pub(super) const TOKEN: u8 = 1;
+pub(super) const COLON: u8 = 2;
+pub(super) const EQUALS: u8 = 3;
+/// A byte that JSON must escape.
+pub(super) const ESCAPE: u8 = 4;
+pub(super) const QUESTION: u8 = 5;
+pub(super) const SLASH: u8 = 6;
+pub(super) const AT: u8 = 7;
+pub(super) const PERCENT: u8 = 8;
+pub(super) const GREATER: u8 = 9;
+
+/// The class of each byte for the scan; one load per byte keeps the scan cheap.
+#[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
+static CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b':' => COLON,
+            b'=' => EQUALS,
+            b'"' | b'\\' | 0..=31 => ESCAPE,
+            b'?' => QUESTION,
+            b'/' => SLASH,
+            b'@' => AT,
+            b'%' => PERCENT,
+            b'>' => GREATER,
+            b'_' | b'-' | b'+' => TOKEN,
+            _ if byte.is_ascii_alphanumeric() => TOKEN,
+            _ => OTHER,
+        };
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
+
+pub(super) fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(OTHER)
+}
+
+/// Whether a byte belongs to a run: a letter, a digit, `_`, `-` or `+`.
+pub(super) fn is_run(byte: u8) -> bool {
+    class(byte) == TOKEN
+}
+
+/// How a text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Any text.
+    Text,
+    /// A name that an application gives: digests in it stay, because two names must not become one.
+    Name,
+    /// The name of something in the program, or of a release: only what is surely a secret is hidden.
+    Identifier,
+}
+
+/// The result of one pass over a text.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// In order, none inside another.
+    pub(super) secrets: Vec<Secret>,
+    pub(super) needs_escape: bool,
+}
+
+/// A text on its way through the rules.
+pub(super) struct Scan<'t> {
+    pub(super) redactor: &'t Redactor,
+    pub(super) text: &'t str,
+    pub(super) reading: Reading,
+    /// How often it was decoded.
+    pub(super) depth: u8,
+    pub(super) found: Found,
+    /// Percent-encoded words up to here were decoded and judged.
+    pub(super) decoded_to: usize,
+}
+
+/// Where the scan goes on.
+pub(super) enum Step {
+    /// A secret; the scan goes on behind it.
+    Secret(Secret),
+    /// No secret up to this byte, whatever it looks like.
+    Skip(usize),
+}
+
+impl Scan<'_> {
+    /// Adds a secret that is not where the scan is.
+    pub(super) fn add(&mut self, secret: Secret) {
+        self.found.secrets.push(secret);
+    }
+}

@@ -1,0 +1,36 @@
+//! What a header may hold whose name is not known.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::cursor::Reading;
+use super::finding::{Rule, Secret};
+use super::scan::{find, without};
+use super::{Redactor, value_class};
+
+/// Hides what a header that is not on the list may hold: secrets by shape, and, while PII is off, addresses.
+pub(super) fn unknown<'a>(redactor: &Redactor, value: &'a str) -> Cow<'a, str> {
+    let mut secrets = find(redactor, value, Reading::Text).secrets;
+    let mut at = 0;
+    for part in value.split([',', ';', ' ']) {
+        let range = at..at + part.len();
+        at = range.end + 1;
+        let text = part.rsplit('=').next().unwrap_or(part).trim_matches('"');
+        let token = text.rsplit('.').next().unwrap_or(text);
+        let is_secret = is_token(text) || is_token(token) || (!redactor.send_pii && (is_address(text) || text.contains('@')));
+        if is_secret && secrets.iter().all(|secret| secret.range.end <= range.start || range.end <= secret.range.start) {
+            secrets.push(Secret::value(range, Rule::Personal));
+        }
+    }
+    secrets.sort_by_key(|secret| secret.range.start);
+    without(redactor, value, &secrets)
+}
+
+/// Whether a part is a token: long and random, and no id.
+fn is_token(text: &str) -> bool {
+    text.len() >= 32 && value_class::is_mixed(text) && !value_class::is_digest(text)
+}
+
+fn is_address(text: &str) -> bool {
+    text.len() >= 7 && (text.parse::<IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok())
+}

@@ -1,0 +1,65 @@
+//! Segments of paths that are tokens: after words such as `reset`, and by their form.
+
+use std::ops::Range;
+
+use super::cursor::Scan;
+use super::finding::{Rule, Secret};
+use super::name_words::is_listed_word;
+use super::value_class;
+
+/// Words that a token follows.
+const WORDS: &str = "reset confirm verify invite invites invitation invitations token tokens secret secrets share shares activate activation magic magic-link magiclink \
+    unsubscribe password passwords reset-password password-reset resetpassword verify-email confirm-email auth sso callback hook hooks webhook webhooks build_hooks \
+    login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token";
+
+/// Words that even an id is a token after.
+const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email";
+
+/// Finds the token behind a path's word, at the slash that ends the word.
+///
+/// `run` is the word.
+pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Option<Secret> {
+    let text = scan.text;
+    if run.end != slash || run.len() > 16 || run.is_empty() || text.as_bytes().get(run.start.wrapping_sub(1)) != Some(&b'/') {
+        return None;
+    }
+    let word = text.get(run.clone())?;
+    if !is_listed_word(WORDS, word) {
+        return None;
+    }
+    let rest = text.get(slash + 1..)?;
+    let end =
+        rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '='))).unwrap_or(rest.len());
+    let segment = rest.get(..end)?.trim_end_matches('.');
+    is_token_after(word, segment).then(|| Secret::value(slash + 1..slash + 1 + segment.len(), Rule::Path))
+}
+
+/// Whether a segment is a token, after this word.
+fn is_token_after(word: &str, segment: &str) -> bool {
+    let is_id = value_class::is_digest(segment);
+    if is_id && segment.len() == 36 {
+        return is_listed_word(SURE, word);
+    }
+    segment.len() >= 10 && segment.bytes().any(|byte| byte.is_ascii_digit()) && value_class::is_mixed(segment) && !has_extension(segment)
+}
+
+/// Whether a segment is a file: `app.3f9c.js`.
+fn has_extension(segment: &str) -> bool {
+    segment.rsplit_once('.').is_some_and(|(_, extension)| {
+        (1..=5).contains(&extension.len())
+            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && extension.bytes().any(|byte| byte.is_ascii_alphabetic())
+    })
+}
+
+/// Whether a segment is a token by its form: long, and of capitals, small letters and digits, unlike slugs, ids and digests.
+pub(super) fn is_token(segment: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| segment.bytes().any(|byte| test(&byte));
+    segment.len() >= 32
+        && !segment.contains('.')
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && value_class::is_mixed(segment)
+        && !value_class::is_digest(segment)
+}

@@ -1,0 +1,95 @@
+//! Values as they are written.
+
+use serde_json::json;
+
+use super::super::{Redaction, redact_json};
+use crate::protocol::{Request, User};
+
+#[test]
+fn names_hide_values_of_any_type_at_any_depth() {
+    let given = json!({"user": {"cards": [{"cvv": 123, "holder": "Jane"}]}, "api_key": ["a", "b"], "page": 2, "note": "token=abc"});
+
+    let clean = redact_json(Redaction::default(), &given);
+
+    assert_eq!(
+        clean,
+        r#"{"api_key":"[Filtered]","note":"token=[Filtered]","page":2,"user":{"cards":[{"cvv":"[Filtered]","holder":"Jane"}]}}"#
+    );
+}
+
+#[test]
+fn a_request_is_judged_place_by_place() {
+    #[derive(serde::Serialize)]
+    struct Event {
+        request: Request,
+    }
+    let mut request =
+        Request { url: Some("http://me:pw@shop/cart".to_owned()), query_string: Some("sig=1f2e3d&a=2".to_owned()), ..Request::default() };
+    for (name, value) in
+        [("authorization", "Bearer x"), ("x-forwarded-for", "1.2.3.4"), ("accept", "*/*"), ("referer", "http://shop/?code=abc")]
+    {
+        request.headers.insert(name.to_owned(), value.to_owned());
+    }
+
+    let clean = redact_json(Redaction::default(), &Event { request });
+
+    assert_eq!(
+        clean,
+        r#"{"request":{"url":"http://[Filtered]:[Filtered]@shop/cart","query_string":"sig=[Filtered]&a=2","headers":{"accept":"*/*","authorization":"[Filtered]","referer":"http://shop/?code=[Filtered]","x-forwarded-for":"[Filtered]"}}}"#
+    );
+}
+
+#[test]
+fn user_rules_apply_as_well() {
+    let rules = Redaction::default().field("iban").placeholder("[REDACTED]").token_placeholder("[LONG]").token_length(20);
+
+    let clean = redact_json(rules, &json!({"customerIban": "DE02", "password": "x", "id": "abcdefghij0123456789"}));
+
+    assert_eq!(clean, r#"{"customerIban":"[REDACTED]","id":"[LONG]","password":"[REDACTED]"}"#);
+}
+
+#[test]
+fn remove_fields_removes_names_and_values() {
+    let given = json!({"api_key": "k-1", "b": {"token": {"c": "t-1"}}, "cards": [{"cvv": 123, "holder": "Jane"}, {"a": 1, "pin": 4711}], "password": ""});
+
+    let clean = redact_json(Redaction::default().remove_fields(), &given);
+
+    assert_eq!(clean, r#"{"b":{},"cards":[{"holder":"Jane"},{"a":1}],"password":""}"#);
+}
+
+#[test]
+fn a_secret_that_is_a_name_itself_is_hidden() {
+    let long = "a1".repeat(32);
+    for secret in [&*long, "4111111111111111", "AKIAIOSFODNN7EXAMPLE"] {
+        let clean = redact_json(Redaction::default(), &json!({ secret: 1, "x-request-id": 2 }));
+
+        assert!(!clean.contains(secret) && clean.contains(r#""x-request-id":2"#), "{clean}");
+    }
+}
+
+#[test]
+fn a_group_with_a_secret_name_is_hidden_as_a_whole() {
+    #[derive(serde::Serialize)]
+    struct Event {
+        contexts: crate::protocol::Contexts,
+    }
+    let mut contexts = crate::protocol::Contexts::default();
+    contexts.other.insert("password".to_owned(), json!({"value": "hunter2"}));
+    contexts.other.insert("order".to_owned(), json!({"id": 7}));
+    // These names say what the group is about.
+    contexts.other.insert("session".to_owned(), json!({"length": 7}));
+    contexts.other.insert("auth".to_owned(), json!({"method": "oidc"}));
+    let clean = redact_json(Redaction::default(), &Event { contexts });
+
+    assert_eq!(
+        clean,
+        r#"{"contexts":{"auth":{"method":"oidc"},"order":{"id":7},"password":{"value":"[Filtered]"},"session":{"length":7}}}"#
+    );
+}
+
+#[test]
+fn a_users_fields_are_judged_like_any_map() {
+    let clean = redact_json(Redaction::default(), &User::id(7).field("session_token", "abc").field("plan", "gold"));
+
+    assert_eq!(clean, r#"{"id":"7","plan":"gold","session_token":"[Filtered]"}"#);
+}

@@ -1,0 +1,109 @@
+//! Secrets in statements to databases that stand in a text: `VALUES ('…')`, `IDENTIFIED BY '…'`, `AUTH …`.
+
+use std::ops::Range;
+
+use super::cursor::Scan;
+use super::finding::{Rule, Secret};
+use super::value::{Form, value};
+use super::value_class::{self, is_nothing};
+
+/// Finds the secret after a keyword, which is the run.
+pub(super) fn after(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
+    let text = scan.text;
+    match text.get(run.clone())? {
+        "VALUES" | "values" => values(scan, run.end),
+        "BY" | "PASSWORD" | "AS" => quoted(text, run),
+        "AUTH" => auth(text, run.end),
+        "requirepass" | "masterauth" => word(text, run.end, 0),
+        "SETUSER" => rule(text, run.end),
+        // `.netrc` and the like: `login jane password …` is a sentence already.
+        _ => None,
+    }
+}
+
+/// `VALUES ('…', '…')`: each literal in the list.
+fn values(scan: &mut Scan<'_>, start: usize) -> Option<Secret> {
+    let text = scan.text;
+    let rest = text.get(start..)?;
+    let open = rest.trim_start_matches(' ');
+    if !open.starts_with('(') {
+        return None;
+    }
+    let end = close(open);
+    let list = start + rest.len() - open.len()..start + rest.len() - open.len() + end;
+    let mut at = list.start;
+    let mut found = None;
+    while let Some(quote) = text.get(at..list.end).and_then(|list| list.find('\'')) {
+        let begin = at + quote + 1;
+        let len = text.get(begin..list.end)?.find('\'').unwrap_or(list.end - begin);
+        if len > 0 && !is_nothing(text.get(begin..begin + len)?) {
+            found.replace(Secret::value(begin..begin + len, Rule::Statement)).into_iter().for_each(|secret| scan.add(secret));
+        }
+        at = (begin + len + 1).min(list.end);
+    }
+    found
+}
+
+/// The length of a list in parentheses, without those in quotes.
+fn close(text: &str) -> usize {
+    let mut is_quoted = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'\'' => is_quoted = !is_quoted,
+            b')' if !is_quoted => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// `IDENTIFIED BY '…'`, `PASSWORD '…'`, `SET PASSWORD FOR jane = '…'`.
+fn quoted(text: &str, run: Range<usize>) -> Option<Secret> {
+    let is_by = text.get(..run.start)?.ends_with("IDENTIFIED ") || text.get(..run.start)?.ends_with("native_password ");
+    if !is_by && text.get(run.clone())? != "PASSWORD" {
+        return None;
+    }
+    let rest = text.get(run.end..)?;
+    if !rest.starts_with(' ') {
+        return None;
+    }
+    let quote = rest.find(['\'', '"']).filter(|at| *at <= 48 && !rest.get(..*at).is_some_and(|gap| gap.contains(['\n', ';'])))?;
+    if is_by && quote > 1 {
+        return None;
+    }
+    let held = value(rest.get(quote..)?, Form::Value)?.range;
+    let range = run.end + quote + held.start..run.end + quote + held.end;
+    (!is_nothing(text.get(range.clone())?)).then(|| Secret::value(range, Rule::Statement))
+}
+
+/// Redis: `AUTH password`, `AUTH user password`.
+fn auth(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?.strip_prefix(' ')?;
+    let line = rest.get(..rest.find(['\r', '\n']).unwrap_or(rest.len()))?;
+    let mut words = line.split(' ');
+    let first = words.next()?;
+    let second = words.next().unwrap_or_default();
+    let is_user = first == "default" || (!value_class::is_mixed(first) && value_class::is_mixed(second) && !value_class::is_common(first));
+    if is_user {
+        return word(text, start, first.len() + 1);
+    }
+    let is_secret = value_class::is_mixed(first) || (second.is_empty() && !is_nothing(first) && first.len() >= 4);
+    is_secret.then(|| Secret::value(start + 1..start + 1 + first.len(), Rule::Statement))
+}
+
+/// The next word, `skipped` bytes later.
+fn word(text: &str, start: usize, skipped: usize) -> Option<Secret> {
+    let rest = text.get(start + skipped..)?.strip_prefix(' ')?;
+    let len = value(rest, Form::Value)?.range;
+    let range = start + skipped + 1 + len.start..start + skipped + 1 + len.end;
+    (!is_nothing(text.get(range.clone())?)).then(|| Secret::value(range, Rule::Statement))
+}
+
+/// Redis: `ACL SETUSER jane on >password`.
+fn rule(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?;
+    let line = rest.get(..rest.find(['\r', '\n']).unwrap_or(rest.len()))?;
+    let at = line.find(" >")? + 2;
+    let len = line.get(at..)?.find(' ').unwrap_or(line.len() - at);
+    (len > 0).then(|| Secret::value(start + at..start + at + len, Rule::Statement))
+}
