@@ -74,6 +74,8 @@ mod described;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod errors;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod evaluation;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod frames;
