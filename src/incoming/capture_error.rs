@@ -107,7 +107,7 @@ impl CaptureError {
         let id_use = if is_handed_out { IdUse::HandedOut } else { IdUse::Internal };
         let (error_id, detail) = (Some(id.event_id()), detail.clone());
         let response = CapturedEvent::response(chain.clone(), stack.clone(), backtrace.clone());
-        CapturedEvent { event_id, id_use, error_id, detail, ..response }
+        CapturedEvent { event_id, detail, id_use, error_id, ..response }
     }
 }
 

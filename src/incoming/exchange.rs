@@ -354,9 +354,9 @@ mod tests {
         let serve = |request: Request<String>| async move {
             let pause = || clock::advance(Duration::from_millis(500));
             if request.uri().path() == "/waits" {
-                event::rendering::render(pause)
+                event::rendering::render(pause);
             } else {
-                pause()
+                pause();
             }
             Ok::<_, Infallible>(Response::new(String::new()))
         };
