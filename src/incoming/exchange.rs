@@ -13,6 +13,7 @@ use super::status::{ResponseCodes, UNIMPLEMENTED};
 use crate::event;
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, ResponseFacts, clock};
+use crate::scope::current;
 use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
 use crate::status_codes::StatusCodes;
 
@@ -52,7 +53,9 @@ impl Exchange {
     pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) {
         if rules.log_span {
             let trace_id = scope.trace_id();
-            self.log_span = Some(Box::new(tracing::info_span!(target: "tower_sentry", "request", %trace_id)));
+            let span = || tracing::info_span!(target: "tower_sentry", "request", %trace_id);
+            // Inside the scope: a task that carries the span belongs to the request.
+            self.log_span = Some(Box::new(current::enter(&scope, None, span)));
         }
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
@@ -269,6 +272,8 @@ impl Exchange {
     fn end_at(&mut self, status: SpanStatus, has_failed: bool, at: Moment) {
         // After a cut this does nothing: a scope ends its transaction once.
         let Some(scope) = self.active.take() else { return };
+        // It holds the scope too.
+        self.log_span = None;
         match self.served {
             Served::Whole => scope.finish(self.ending(status, has_failed, at)),
             served => scope.end_inner_request(served, status, has_failed),

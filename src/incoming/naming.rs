@@ -2,6 +2,7 @@
 
 use http::Request;
 
+use super::request::is_grpc;
 use super::rules::{RequestHead, Rules};
 use crate::client::Client;
 use crate::record::{Moment, Record, clock};
@@ -23,15 +24,17 @@ pub(super) enum RequestName<'a> {
 
 impl<'a> RequestName<'a> {
     /// Names a request; `route` is the template that the router or the layer's table matched.
-    pub(super) fn of<B>(
-        request: &'a Request<B>,
-        route: Option<&'a str>,
-        is_grpc: bool,
-        rules: &Rules,
-        client: &Client,
-        now: Moment,
-    ) -> Self {
-        let rpc = if is_grpc { rpc_method(request.uri().path(), route) } else { None };
+    pub(super) fn of<B>(request: &'a Request<B>, route: Option<&'a str>, rules: &Rules, client: &Client, now: Moment) -> Self {
+        match route {
+            // Nearly always; the others are checked for gRPC.
+            Some(route) if !may_be_rpc(route, request.uri().path()) => Self::Route(route),
+            _ => Self::without_own_route(request, route, rules, client, now),
+        }
+    }
+
+    #[inline(never)]
+    fn without_own_route<B>(request: &'a Request<B>, route: Option<&'a str>, rules: &Rules, client: &Client, now: Moment) -> Self {
+        let rpc = if is_grpc(request) { rpc_method(request.uri().path()) } else { None };
         if let (None, Some(route)) = (rpc, route) {
             return Self::Route(route);
         }
@@ -63,14 +66,17 @@ fn user_name<B>(request: &Request<B>, rules: &Rules) -> Option<String> {
     unwind::catch(|| name(&RequestHead::of(request)))?
 }
 
-/// The path of a gRPC call, `/package.Service/Method`, unless a route of its own matched.
-///
-/// tonic's router matches all methods of a service with one wildcard.
-fn rpc_method<'a>(path: &'a str, route: Option<&str>) -> Option<&'a str> {
-    let is_own_route = route.is_some_and(|route| route != path && !route.contains("{*"));
+/// Whether a call of gRPC may have matched this route: one for all methods of a service, as tonic's
+/// router has, or a row for the method itself.
+fn may_be_rpc(route: &str, path: &str) -> bool {
+    route.contains("{*") || route == path
+}
+
+/// The path of a gRPC call, `/package.Service/Method`.
+fn rpc_method(path: &str) -> Option<&str> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
-    (!is_own_route && is_word(service) && is_word(method)).then_some(path)
+    (is_word(service) && is_word(method)).then_some(path)
 }
 
 #[cfg(test)]
@@ -79,23 +85,19 @@ mod tests {
 
     #[test]
     fn only_the_path_of_a_method_names_a_call() {
-        let rows = [
-            ("/shop.Orders/Place", None, true),
-            ("/Orders/Place", None, true),
-            ("/shop.Orders/Place", Some("/shop.Orders/{*method}"), true),
-            ("/shop.Orders/Place", Some("/shop.Orders/Place"), true),
-            ("/shop.Orders/Place", Some("/{service}/{method}"), false),
-            ("/shop.Orders", None, false),
-            ("/shop.Orders/", None, false),
-            ("//Place", None, false),
-            ("/shop.Orders/Place/7", None, false),
-            ("/shop.Orders/Place%20", None, false),
-            ("/", None, false),
-            ("", None, false),
+        let methods = ["/shop.Orders/Place", "/Orders/Place", "/shop.v1.Orders_2/Place"];
+        let others = ["/shop.Orders", "/shop.Orders/", "//Place", "/shop.Orders/Place/7", "/shop.Orders/Place%20", "/", ""];
+        let routes = [
+            ("/shop.Orders/{*method}", true),
+            ("/shop.Orders/Place", true),
+            ("/{service}/{method}", false),
+            ("/shop.Orders/{method}", false),
         ];
 
-        for (path, route, is_method) in rows {
-            assert_eq!(rpc_method(path, route), is_method.then_some(path), "{path} {route:?}");
+        assert!(methods.iter().all(|path| rpc_method(path) == Some(*path)));
+        assert!(others.iter().all(|path| rpc_method(path).is_none()));
+        for (route, is_rpc) in routes {
+            assert_eq!(may_be_rpc(route, "/shop.Orders/Place"), is_rpc, "{route}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 #[cfg(feature = "axum")]
 use ::axum::extract::{ConnectInfo, MatchedPath, OriginalUri};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 
 use crate::propagation;
@@ -15,7 +16,6 @@ use crate::redaction::Redaction;
 pub(super) struct Noticed<'a> {
     pub(super) host: Option<&'a [u8]>,
     pub(super) has_trace: bool,
-    pub(super) is_grpc: bool,
 }
 
 impl<'a> Noticed<'a> {
@@ -33,7 +33,6 @@ impl<'a> Noticed<'a> {
             self.host = self.host.or(Some(value));
         }
         self.has_trace |= propagation::is_trace_header(name);
-        self.is_grpc |= name == "content-type" && is_grpc(value);
     }
 }
 
@@ -72,9 +71,9 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, hops: usize
     record.request.version = Some(request.version());
 }
 
-/// Whether a `content-type` is that of a gRPC call, of gRPC-Web too.
-pub(super) fn is_grpc(content_type: &[u8]) -> bool {
-    content_type.starts_with(b"application/grpc")
+/// Whether the request is a gRPC call, also one of gRPC-Web.
+pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+    request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The scheme that the client used, as the outermost of our own proxies saw it.

@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use tower::Service;
 
@@ -15,7 +14,7 @@ use super::active::{ActiveRequest, Ignored};
 use super::body_form::BodyForm;
 use super::future::ResponseFuture;
 use super::naming::RequestName;
-use super::request::{Noticed, client_address, copy_headers, describe, is_grpc, is_in_router, matched_path, original_uri, peer};
+use super::request::{Noticed, client_address, copy_headers, describe, is_in_router, matched_path, original_uri, peer};
 use super::route::RouteOptions;
 use super::rules::Rules;
 use crate::client::{Client, Settings};
@@ -80,8 +79,7 @@ impl<S, F> SentryService<S, F> {
         if let Some(route) = route {
             name_around(&scope, request, route);
         }
-        let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes()));
-        let name = RequestName::of(request, route, is_grpc, &self.rules, &self.client, clock::now());
+        let name = RequestName::of(request, route, &self.rules, &self.client, clock::now());
         let is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
         let served = match &name {
             RequestName::Rpc(method) => {
@@ -129,7 +127,7 @@ impl<S, F> SentryService<S, F> {
             if settings.privacy.send_default_pii {
                 record.request.client = client_address(headers, peer(request), settings.privacy.trusted_hops);
             }
-            let name = RequestName::of(request, matched.or(template), noticed.is_grpc, &self.rules, &self.client, record.start);
+            let name = RequestName::of(request, matched.or(template), &self.rules, &self.client, record.start);
             is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
             name.give(record);
             record.is_named_by_handler = self.rules.names_by_handler;

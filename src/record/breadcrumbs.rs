@@ -71,6 +71,16 @@ impl Breadcrumbs {
         }
     }
 
+    /// Removes the breadcrumb of a `tracing` event with these fields: the last one, if there are more.
+    pub(crate) fn remove_log(&mut self, metadata: &'static Metadata<'static>, fields: &[u8]) {
+        let is_log = |step: &BreadcrumbRecord| {
+            matches!(step.source, BreadcrumbSource::Event(of) if std::ptr::eq(of, metadata)) && fields.starts_with(&step.fields)
+        };
+        if let Some(place) = self.ring.iter().rposition(is_log) {
+            self.spare.extend(self.ring.remove(place).map(|step| step.fields));
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &BreadcrumbRecord> {
         self.ring.iter()
     }

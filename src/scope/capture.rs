@@ -239,6 +239,10 @@ impl ScopeState {
     fn with_scope(&self, mut captured: CapturedEvent, client: &Client) -> Box<EventRecord> {
         let mut scope = client.take_record();
         self.transaction.record.copy_scope_to(&mut scope);
+        if let Some(log) = &captured.log {
+            // An event's own log line is not one of the steps that led to it.
+            scope.breadcrumbs.remove_log(log.metadata, &log.fields);
+        }
         if let Some(inner) = captured.inner_request {
             self.transaction.record.copy_inner_request_to(inner, &mut scope);
         }

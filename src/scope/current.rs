@@ -217,11 +217,19 @@ impl Entered<'_> {
     }
 
     /// Like [`parent`](Self::parent) for an explicit parent: our own spans do not count.
-    pub(crate) fn explicit_parent<'a, S>(self, spans: Option<tracing_subscriber::registry::Scope<'a, S>>) -> Parent
+    ///
+    /// `around` are the spans around it, from the innermost on; they are asked for only if it is not
+    /// recorded itself.
+    pub(crate) fn explicit_parent<'a, S>(
+        self,
+        parent: u64,
+        around: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
+    ) -> Parent
     where
         S: LookupSpan<'a> + 'a,
     {
-        let climbed = spans.and_then(|mut spans| spans.find_map(|span| self.scope.lock().transaction.traced_row(span.id().into_u64())));
+        let row = |id: u64| self.scope.lock().transaction.traced_row(id);
+        let climbed = row(parent).or_else(|| around()?.find_map(|span| row(span.id().into_u64())));
         climbed.map_or(Parent::Root, Parent::Span)
     }
 

@@ -20,15 +20,15 @@ const OF_PANICS: &str = "tower_http::catch_panic";
 ///
 /// `fields` holds the event's fields in the encoding of the record, and `spans` returns the ids of
 /// the spans around it.
-pub(super) fn capture(event: &Event<'_>, fields: &[u8], spans: impl FnOnce() -> Vec<u64>) -> Option<CapturedEvent> {
+pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>, spans: impl FnOnce() -> Vec<u64>) -> Option<CapturedEvent> {
     let metadata = event.metadata();
-    let is_of = |known: &str| target(metadata, fields).starts_with(known);
+    let is_of = |known: &str| target(metadata, &fields).starts_with(known);
     if is_of(OF_RESPONSES) || (is_of(OF_PANICS) && is_panic_known()) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
-    let log = LogRecord { metadata, fields: fields.to_vec() };
+    let log = LogRecord { metadata, fields };
     let chain =
         found.chain.unwrap_or_else(|| ErrorChain { identity: FailureIdentity::of_log(&log, found.texts, spans), ..ErrorChain::default() });
     Some(CapturedEvent::log(log, found.message.or(found.text), chain))

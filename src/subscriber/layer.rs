@@ -4,19 +4,22 @@
 mod events;
 
 use std::fmt;
+use std::sync::OnceLock;
 
+use tracing::dispatcher::WeakDispatch;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::Layer;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry};
 
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
 use crate::diagnostics::{explain, is_aloud};
 use crate::exporter::{are_logs_wanted, is_exporter};
+use crate::record::Parent;
 use crate::scope::current::{self, Entered};
 
 /// Records `tracing` spans as spans of the current transaction, and `tracing` events as
@@ -48,6 +51,8 @@ pub struct TracingLayer {
     captures_errors: bool,
     times_polls: bool,
     index: Index,
+    /// The subscriber that the layer belongs to.
+    dispatch: OnceLock<WeakDispatch>,
     /// Weak: a subscriber lives as long as the process, but dropping the last handle must deliver.
     client: WeakClient,
 }
@@ -61,6 +66,7 @@ impl TracingLayer {
             captures_errors: true,
             times_polls: false,
             index: Index::new(),
+            dispatch: OnceLock::new(),
             client: client.into().downgrade(),
         }
     }
@@ -134,6 +140,11 @@ impl<S> Layer<S> for TracingLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        // A second subscriber would be another one's layer.
+        let _first_one_stays = self.dispatch.set(dispatch.downgrade());
+    }
+
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match self.is_exclusive && metadata.is_span() {
             true if self.takes(metadata) => Interest::sometimes(),
@@ -154,6 +165,8 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if current::may_record() && self.takes(attributes.metadata()) {
             self.start(attributes, id.into_u64(), &context);
+        } else if current::is_set() {
+            self.remember(id.into_u64());
         } else if is_aloud() {
             self.explain_orphan(attributes.metadata());
         }
@@ -220,12 +233,13 @@ impl TracingLayer {
             let (parent, mut state) = if attributes.is_contextual() {
                 entered.parent(|| context.span_scope(context.current_span().id()?))
             } else {
-                let parent = attributes.parent().map(|parent| entered.explicit_parent(context.span_scope(parent)));
+                let parent = attributes.parent().map(|parent| self.explicit_parent(entered, parent));
                 (parent.unwrap_or_default(), scope.lock())
             };
             if !state.transaction.start_traced_span(id, attributes.metadata(), parent, fields) {
                 drop(state);
                 scope.count_if_late(attributes.metadata().name());
+                self.index.insert(id, scope);
             } else if !self.index.insert(id, scope) {
                 // A span that is not in the index could not be closed, and would stay open until
                 // the end.
@@ -238,6 +252,22 @@ impl TracingLayer {
                 current::with(|entered| start(entered, fields));
             },
         );
+    }
+
+    /// The recorded parent of a span with an explicit one.
+    ///
+    /// A per-layer filter may hide that one from this layer, but not from the Registry.
+    fn explicit_parent(&self, entered: Entered<'_>, parent: &Id) -> Parent {
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let registry = dispatch.as_ref().and_then(|dispatch| dispatch.downcast_ref::<Registry>());
+        entered.explicit_parent(parent.into_u64(), || Some(registry?.span(parent)?.scope()))
+    }
+
+    /// Remembers the scope of a span that is not recorded: a task may carry the span away, and what
+    /// it reports belongs to the request.
+    #[inline(never)]
+    fn remember(&self, id: u64) {
+        current::with(|entered| self.index.insert(id, entered.scope));
     }
 
     /// Explains why a span is not recorded: usually because its task was spawned without a scope.
@@ -276,15 +306,18 @@ impl TracingLayer {
     #[inline(never)]
     fn end(&self, id: u64) {
         if let Some(scope) = self.index.remove(id) {
-            // A span that closes during unwinding has failed.
-            scope.lock().transaction.end_traced_span(id, std::thread::panicking());
+            // Nothing has to be ended where nothing is recorded.
+            if scope.is_recording() {
+                // A span that closes during unwinding has failed.
+                scope.lock().transaction.end_traced_span(id, std::thread::panicking());
+            }
         }
     }
 }
 
 impl fmt::Debug for TracingLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { level, is_exclusive, captures_errors, times_polls, index, client } = self;
+        let Self { level, is_exclusive, captures_errors, times_polls, index, client, .. } = self;
         f.debug_struct("TracingLayer")
             .field("level", level)
             .field("is_exclusive", is_exclusive)
@@ -292,6 +325,6 @@ impl fmt::Debug for TracingLayer {
             .field("times_polls", times_polls)
             .field("index", index)
             .field("client", client)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

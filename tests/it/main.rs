@@ -84,6 +84,8 @@ mod grouping;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod grpc;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod homes;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod html;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod http;

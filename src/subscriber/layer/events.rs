@@ -52,7 +52,10 @@ impl TracingLayer {
         let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
         let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
         let spans = || context.event_scope(event).into_iter().flatten().take(SPANS_AROUND).map(|span| span.id().into_u64()).collect();
-        let capture = if captures { failure::capture(event, &fields, spans) } else { None };
+        if takes_breadcrumbs {
+            Self::add_breadcrumb(event.metadata(), &fields);
+        }
+        let capture = if captures { failure::capture(event, fields, spans) } else { None };
         current::with(|entered| {
             let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
             state.transaction.fail_span(span);
@@ -61,10 +64,6 @@ impl TracingLayer {
                 entered.scope.capture(capture, span);
             }
         });
-        // After the capture: an event's own log line is not one of the steps that led to it.
-        if takes_breadcrumbs {
-            Self::add_breadcrumb(event.metadata(), &fields);
-        }
     }
 
     /// Handles the rare cases: an error outside any request, a driver's query or a rejection below the
@@ -118,7 +117,7 @@ impl TracingLayer {
         }
         let client = self.client.upgrade();
         if client.is_enabled()
-            && let Some(capture) = failure::capture(event, &fields_of(event), Vec::new)
+            && let Some(capture) = failure::capture(event, fields_of(event), Vec::new)
         {
             capture_outside(client, capture);
         }
