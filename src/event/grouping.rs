@@ -5,10 +5,10 @@
 //! between builds, so they do not count either, except those that an error itself carries.
 
 use super::in_app::{self, FrameSettings};
-use super::location::portable;
+use super::location::shown_path;
 use super::{CapturedEvent, CodeLocation};
 use crate::protocol::{Exception, Frame, Stacktrace};
-use crate::record::{FieldReader, FieldValue, Key, LogRecord};
+use crate::record::LogRecord;
 
 /// Returns the fingerprint of an event.
 ///
@@ -100,41 +100,12 @@ impl Parts {
 
     /// The target, file and line of a log.
     fn callsite(&mut self, log: &LogRecord) {
-        let metadata = log.metadata;
-        // Events of the `log` crate share one callsite, and have their own in fields.
-        let given = if metadata.target() == "log" { OfLogCrate::read(log) } else { OfLogCrate::default() };
-        let file = given.file.or_else(|| metadata.file()).map(portable).unwrap_or_default();
-        let line = given.line.or_else(|| metadata.line().map(u64::from));
-        self.push(given.target.unwrap_or_else(|| metadata.target()));
-        match line {
+        self.push(log.target());
+        let file = log.file().map(shown_path).unwrap_or_default();
+        match log.line() {
             Some(line) => self.push(&format!("{file}:{line}")),
-            None => self.push(metadata.name()),
+            None => self.push(log.metadata.name()),
         }
-    }
-}
-
-/// The callsite of an event of the `log` crate, as `tracing-log` records it.
-#[derive(Default)]
-struct OfLogCrate<'a> {
-    target: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u64>,
-}
-
-impl<'a> OfLogCrate<'a> {
-    fn read(log: &'a LogRecord) -> Self {
-        let mut callsite = Self::default();
-        for (key, value) in FieldReader::new(&log.fields) {
-            let Key::Index(index) = key else { continue };
-            let Some(field) = log.metadata.fields().iter().nth(index.into()) else { continue };
-            match (field.name(), value) {
-                ("log.target", FieldValue::Text(target)) => callsite.target = Some(target),
-                ("log.file", FieldValue::Text(file)) => callsite.file = Some(file),
-                ("log.line", FieldValue::U64(line)) => callsite.line = Some(line),
-                _ => {}
-            }
-        }
-        callsite
     }
 }
 

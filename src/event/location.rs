@@ -7,40 +7,51 @@ use super::CodeLocation;
 /// Shows the place as `src/cart.rs:88:9`, the same on every machine.
 impl fmt::Display for CodeLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", portable(&self.file), self.line, self.column)
+        write!(f, "{}:{}:{}", shown_path(&self.file), self.line, self.column)
     }
 }
 
-/// Returns the path without the folder of the build, with `/` between its parts.
+/// The path with `/` between its folders, on every system.
+pub(super) fn shown_path(file: &str) -> String {
+    portable_path(file).replace('\\', "/")
+}
+
+/// Folders of cargo and rustc, and how many folders with hashes are below them.
+const ROOTS: [(&str, usize); 4] = [("registry/src/", 1), ("git/checkouts/", 2), ("rustc/", 1), ("rustlib/src/rust/", 0)];
+
+/// A path of a source file without the folders of the machine that built it.
 ///
-/// Paths in a workspace are relative to it already. Of other paths, the folder of the crate is kept.
-pub(super) fn portable(path: &str) -> String {
-    let path = path.replace('\\', "/");
-    // `…/registry/src/index.crates.io-1949cf8c6b5b557f/bytes-1.9.0/src/lib.rs`
-    let after = |marker: &str| path.find(marker).and_then(|start| path.get(start + marker.len()..));
-    if let Some(rest) = after("/registry/src/") {
-        return rest.split_once('/').map_or(rest, |(_, rest)| rest).to_owned();
+/// Cargo passes relative paths for the crates of a workspace, and absolute ones for all others. They
+/// contain the home directory of the user who built the program. An absolute path begins with the
+/// folder of the crate, its version included, or with the library of rustc.
+pub(crate) fn portable_path(file: &str) -> &str {
+    let is_absolute = file.starts_with(['/', '\\']) || file.as_bytes().get(1) == Some(&b':');
+    if !is_absolute {
+        return file;
     }
-    if let Some(rest) = after("/git/checkouts/") {
-        return rest.to_owned();
-    }
-    // The sources of the standard library, if they are installed.
-    if let Some(rest) = after("/rustlib/src/rust/") {
-        return rest.to_owned();
-    }
-    if let Some(rest) = path.strip_prefix("/rustc/") {
-        return rest.split_once('/').map_or(rest, |(_, rest)| rest).to_owned();
-    }
-    if !is_absolute(&path) {
-        return path.trim_start_matches("./").to_owned();
-    }
-    let sources = ["/src/", "/examples/", "/tests/", "/benches/"].iter().filter_map(|folder| path.rfind(folder)).min();
-    let krate = sources.and_then(|end| path.get(..end)?.rfind('/'));
-    krate.and_then(|start| path.get(start + 1..)).unwrap_or(&path).to_owned()
+    let below = ROOTS.iter().find_map(|(root, hashes)| {
+        let (_, below) = split_after(file, root)?;
+        (0..*hashes).try_fold(below, |below, _| below.split_once(['/', '\\']).map(|(_, below)| below))
+    });
+    // A crate outside the workspace: its own folder, above `src`.
+    below.or_else(|| crate_folder(file)).unwrap_or_else(|| file.rsplit(['/', '\\']).next().unwrap_or(file))
 }
 
-fn is_absolute(path: &str) -> bool {
-    path.starts_with('/') || path.get(1..3) == Some(":/")
+/// Splits a path behind a folder, whichever separator it has.
+fn split_after<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
+    let is_here = |at: usize| {
+        let here = path.as_bytes().get(at..at + folder.len());
+        here.is_some_and(|here| here.iter().zip(folder.bytes()).all(|(byte, wanted)| *byte == wanted || (*byte == b'\\' && wanted == b'/')))
+    };
+    let begins = |at: &usize| path.as_bytes().get(at.wrapping_sub(1)).is_some_and(|before| matches!(before, b'/' | b'\\'));
+    let at = (0..path.len()).filter(begins).find(|at| is_here(*at))?;
+    path.split_at_checked(at + folder.len())
+}
+
+fn crate_folder(path: &str) -> Option<&str> {
+    let folder = ["/src/", "\\src\\"].into_iter().filter_map(|source| path.rfind(source)).max()?;
+    let above = path.get(..folder)?.rfind(['/', '\\'])?;
+    path.get(above + 1..)
 }
 
 #[cfg(test)]
@@ -48,25 +59,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_do_not_depend_on_the_machine() {
+    fn a_path_does_not_show_who_built_the_program() {
         let rows = [
-            ("src/cart.rs", "src/cart.rs"),
-            ("./src/cart.rs", "src/cart.rs"),
-            ("crates\\cart\\src\\lib.rs", "crates/cart/src/lib.rs"),
-            ("vendor/bytes/src/lib.rs", "vendor/bytes/src/lib.rs"),
-            ("/build/17/cart/src/lib.rs", "cart/src/lib.rs"),
-            ("C:\\build\\cart\\src\\lib.rs", "cart/src/lib.rs"),
-            ("/build/17/cart/tests/src/lib.rs", "cart/tests/src/lib.rs"),
-            ("/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/bytes-1.9.0/src/lib.rs", "bytes-1.9.0/src/lib.rs"),
-            ("/usr/local/cargo/git/checkouts/sqlx-1a2b/3c4d/src/lib.rs", "sqlx-1a2b/3c4d/src/lib.rs"),
-            ("/root/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/option.rs", "library/core/src/option.rs"),
-            ("/rustc/59807616e1/library/core/src/option.rs", "library/core/src/option.rs"),
-            ("/generated.rs", "/generated.rs"),
+            ("src/main.rs", "src/main.rs"),
+            ("crates/shop/src/cart.rs", "crates/shop/src/cart.rs"),
+            (
+                "/home/jane/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/sqlx-core-0.9.0/src/logger.rs",
+                "sqlx-core-0.9.0/src/logger.rs",
+            ),
+            ("/usr/local/cargo/registry/src/index.crates.io-1949cf8c6b5b557f/h2-0.4.6/src/lib.rs", "h2-0.4.6/src/lib.rs"),
+            (r"C:\Users\jane\.cargo\registry\src\index.crates.io-1949cf8c6b5b557f\h2-0.4.6\src\lib.rs", r"h2-0.4.6\src\lib.rs"),
+            ("/home/jane/.cargo/git/checkouts/axum-1a2b3c4d/5e6f7a8/axum-core/src/lib.rs", "axum-core/src/lib.rs"),
+            ("/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs", "library/core/src/ops/function.rs"),
+            ("/home/jane/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/option.rs", "library/core/src/option.rs"),
+            ("/home/jane/work/shop/src/cart/mod.rs", "shop/src/cart/mod.rs"),
+            (r"D:\work\shop\src\cart.rs", r"shop\src\cart.rs"),
+            ("/home/jane/work/shop/build.rs", "build.rs"),
+            ("/build.rs", "build.rs"),
+            ("/home/j\u{e4}ne/src/main.rs", "j\u{e4}ne/src/main.rs"),
             ("", ""),
         ];
 
-        for (path, expected) in rows {
-            assert_eq!(portable(path), expected, "{path}");
+        for (file, expected) in rows {
+            assert_eq!(portable_path(file), expected, "{file}");
         }
+    }
+
+    #[test]
+    fn a_place_is_shown_alike_on_every_system() {
+        let place = CodeLocation { file: r"crates\cart\src\lib.rs".into(), line: 7, column: 9 };
+
+        assert_eq!(place.to_string(), "crates/cart/src/lib.rs:7:9");
     }
 }

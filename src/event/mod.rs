@@ -36,5 +36,6 @@ pub(crate) use grouping::{fingerprint, origin};
 pub(crate) use identity::{DebugOutput, ErrorChain, FailureIdentity, is_error_field};
 pub(crate) use in_app::FrameSettings;
 pub(crate) use known::{EarlierReport, KnownFailure, KnownFailures, Surroundings};
+pub(crate) use location::portable_path;
 pub(crate) use type_name::variant;
 pub(crate) use waiting::WaitingEvent;

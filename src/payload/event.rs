@@ -5,14 +5,14 @@ use serde::{Serialize, Serializer};
 
 use super::Facts;
 use super::fields::{is_of_log, log_fields, name_of, understand};
-use super::origin::{Target, relative};
+use super::origin::Target;
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
 use super::sql::Dialect;
 use super::time::time;
 use super::trusted::{Constant, Id};
 use super::value::{Attribute, Pairs};
-use crate::event::EventRecord;
+use crate::event::{EventRecord, portable_path};
 use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, FieldReader, LogRecord, Record};
 
@@ -114,7 +114,7 @@ impl Serialize for LogFields<'_> {
             map.serialize_entry(name, &Attribute(name, *value, dialect))?;
         }
         if let Some(file) = log.file().filter(|_| is_free("code.file.path")) {
-            map.serialize_entry(&Constant("code.file.path"), relative(file))?;
+            map.serialize_entry(&Constant("code.file.path"), portable_path(file))?;
         }
         if let Some(line) = log.line().filter(|_| is_free("code.line.number")) {
             map.serialize_entry(&Constant("code.line.number"), &line)?;

@@ -6,10 +6,11 @@ use tracing::Level;
 
 use super::Facts;
 use super::fields::{log_fields, name_of};
-use super::origin::{Target, relative};
+use super::origin::Target;
 use super::sql::{Dialect, is_query_text, without_values};
 use super::trusted::Constant;
 use super::value::Attribute;
+use crate::event::portable_path;
 use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
 
@@ -117,7 +118,7 @@ impl Serialize for LogAttributes<'_> {
             ("sentry.release", facts.release.as_deref()),
             ("server.address", facts.server_name.as_deref()),
             ("user.id", line.user.as_deref()),
-            ("code.file.path", line.log.file().map(relative)),
+            ("code.file.path", line.log.file().map(portable_path)),
         ];
         for (name, text) in texts {
             text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;

@@ -6,11 +6,11 @@ use tracing::Metadata;
 
 use super::Facts;
 use super::fields::{Understood, name_of};
-use super::origin::relative;
 use super::sql::{Dialect, is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
 use super::value::Attribute;
+use crate::event::portable_path;
 use crate::protocol::SpanStatus;
 use crate::record::{FieldValue, INNER_REQUEST, Parent, Polls, Record, SpanName};
 
@@ -175,7 +175,7 @@ impl Serialize for SpanAttributes<'_> {
         {
             data.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
             if let Some(file) = metadata.file() {
-                data.serialize_entry(&Constant("code.file.path"), &ProgramText(relative(file)))?;
+                data.serialize_entry(&Constant("code.file.path"), &ProgramText(portable_path(file)))?;
             }
             if let Some(line) = metadata.line() {
                 data.serialize_entry(&Constant("code.line.number"), &line)?;
