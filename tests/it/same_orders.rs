@@ -239,21 +239,21 @@ type Between = fn(&OrderError) -> Option<EventId>;
 async fn two_ids_that_were_handed_out_are_two_events() {
     support::subscribe();
     // Too many ids were announced since, so the first one is not remembered.
-    let captures: Between = |error| Some(capture_error(error));
+    let explicit: Between = |error| Some(capture_error(error));
     let logs: Between = |error| {
         error!("{error}");
         None
     };
-    for (between, expected) in [(captures, 2), (logs, 1)] {
+    for (between, expected) in [(explicit, 2), (logs, 1)] {
         let (client, captured) = tower_sentry::test::client();
         let (ids, handed_out) = mpsc::channel();
         let handler = move || async move {
             let error = OrderError("first".to_owned());
             let announced = CaptureError::new(error.clone());
             let others: Vec<_> = (0..9).map(|number| CaptureError::new(OrderError(number.to_string()))).collect();
-            let captured = between(&error);
+            let meanwhile = between(&error);
             drop(others);
-            ids.send((announced.event_id(), captured)).unwrap();
+            ids.send((announced.event_id(), meanwhile)).unwrap();
             (StatusCode::INTERNAL_SERVER_ERROR, announced).into_response()
         };
         let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client).event_header("x-error-id"));
