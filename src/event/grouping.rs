@@ -19,7 +19,7 @@ use crate::record::LogRecord;
 pub(crate) fn fingerprint(
     captured: &CapturedEvent,
     chain: &[Exception],
-    origin: Option<String>,
+    origin: Option<ErrorOrigin>,
     route: &str,
     settings: &FrameSettings,
 ) -> Vec<String> {
@@ -34,9 +34,10 @@ pub(crate) fn fingerprint(
     } else if !chain.is_empty() {
         parts.types(chain);
         parts.push(captured.detail.as_deref().unwrap_or_default());
-        match origin {
-            Some(function) => parts.push(&function),
-            None => parts.reported_at(captured, own_place, route),
+        let is_exact = origin.as_ref().is_some_and(|origin| origin.is_exact);
+        parts.push(origin.as_ref().map_or("", |origin| &origin.function));
+        if !is_exact {
+            parts.reported_at(captured, own_place, route);
         }
     } else if let Some(log) = &captured.log {
         parts.callsite(log);
@@ -109,14 +110,22 @@ impl Parts {
     }
 }
 
+/// The function that made an error, as the error's own trace shows it.
+pub(crate) struct ErrorOrigin {
+    function: String,
+    /// Whether the trace shows inlined functions. Without lines, it does not: the function may be
+    /// one further out.
+    is_exact: bool,
+}
+
 /// Returns the innermost function of the application's own in a trace that an error carries.
 ///
 /// Frames outside the request's or job's work do not say what failed: nor does `main`.
-pub(crate) fn origin(trace: &Stacktrace) -> Option<String> {
+pub(crate) fn origin(trace: &Stacktrace) -> Option<ErrorOrigin> {
     let frames = trace.frames.iter().rev();
     let mut work = frames.take_while(|frame| !frame.function.as_deref().is_some_and(in_app::is_around_work));
     let is_own = |frame: &&Frame| frame.in_app == Some(true) && !frame.function.as_deref().is_some_and(in_app::is_main);
-    work.find(is_own).map(name)
+    work.find(is_own).map(|frame| ErrorOrigin { function: name(frame), is_exact: frame.lineno.is_some() })
 }
 
 fn name(frame: &Frame) -> String {
@@ -140,7 +149,8 @@ mod tests {
 
     /// The origin of a trace whose innermost frame comes first.
     fn origin_of(functions: &[(&str, bool)]) -> Option<String> {
-        origin(&Stacktrace { frames: functions.iter().rev().map(|(function, in_app)| frame(function, *in_app)).collect() })
+        let frames = functions.iter().rev().map(|(function, in_app)| frame(function, *in_app)).collect();
+        origin(&Stacktrace { frames }).map(|origin| origin.function)
     }
 
     #[test]
@@ -151,11 +161,19 @@ mod tests {
             (&[("shop::load::{closure#0}", true)], Some("shop::load")),
             (&[("sqlx::query", false), ("<F as axum::handler::Handler<T,S>>::call", false), ("shop::auth", true)], None),
             (
-                &[("sqlx::query", false), ("<tower_sentry::incoming::future::ResponseFuture<F> as X>::poll", false), ("shop::run", true)],
+                &[
+                    ("sqlx::query", false),
+                    ("<tower_sentry::incoming::future::ResponseFuture<F> as core::future::future::Future>::poll", false),
+                    ("shop::run", true),
+                ],
                 None,
             ),
             (
-                &[("sqlx::query", false), ("<tower_sentry::scope::span::Spanned<F> as X>::poll", false), ("shop::load", true)],
+                &[
+                    ("sqlx::query", false),
+                    ("<tower_sentry::scope::span::Spanned<F> as core::future::future::Future>::poll", false),
+                    ("shop::load", true),
+                ],
                 Some("shop::load"),
             ),
             (&[("std::fs::read", false), ("shop::main::{{closure}}", true)], None),
@@ -177,6 +195,21 @@ mod tests {
 
         assert_eq!(of("/root/.cargo/registry/src/crates/bytes-1.9.0/src/lib.rs"), ["panic", "bytes-1.9.0/src/lib.rs:7:9", "GET /"]);
         assert_eq!(of("src/cart.rs"), ["panic", "src/cart.rs:7:9"]);
+    }
+
+    #[test]
+    fn without_lines_the_place_of_the_report_counts_as_well() {
+        let place = CodeLocation { file: "src/cart.rs".into(), line: 7, column: 9 };
+        let stack = CallStack { location: Some(place), ..CallStack::default() };
+        let chain = vec![Exception { kind: Some("Error".to_owned()), ..Exception::default() }];
+        let captured = CapturedEvent { exceptions: chain, stack, ..CapturedEvent::failed_response(String::new()) };
+        let of = |lineno| {
+            let trace = Stacktrace { frames: vec![Frame { lineno, ..frame("shop::load", true) }] };
+            fingerprint(&captured, &captured.exceptions, origin(&trace), "GET /", &FrameSettings::default())
+        };
+
+        assert_eq!(of(Some(3)), ["Error", "shop::load"]);
+        assert_eq!(of(None), ["Error", "shop::load", "src/cart.rs:7:9", "GET /"]);
     }
 
     #[test]
