@@ -66,9 +66,11 @@ fn registry_package<'p>(parts: &[&'p str]) -> Option<&'p str> {
 fn vendored_package<'p>(parts: &[&'p str]) -> Option<&'p str> {
     const FOLDERS: [&str; 5] = ["cargo-vendor-dir", "third-party", "third_party", "vendor", "vendored"];
     let before_sources = parts.iter().position(|part| *part == "src").unwrap_or(parts.len());
-    let at = parts.iter().take(before_sources).position(|part| FOLDERS.contains(part))?;
-    // `vendor/src/lib.rs` is a crate with that name.
-    (at + 1 < before_sources).then(|| parts.get(at + 1).copied()).flatten()
+    let at = parts.iter().take(before_sources).rposition(|part| FOLDERS.contains(part))?;
+    // Crates lie side by side. `vendor/src/lib.rs` is a crate with that name, and
+    // `/work/vendor/shop/crates/cart/src/lib.rs` one of a workspace in such a folder.
+    let is_crate = before_sources == at + 2 || (before_sources == parts.len() && parts.len() == at + 3);
+    is_crate.then(|| parts.get(at + 1).copied()).flatten()
 }
 
 /// Returns the name of the crate, as it appears in symbols, if the path contains its folder.

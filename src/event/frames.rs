@@ -30,9 +30,13 @@ impl ResolvedFrames {
         Some(Self::new(frames, count, stack.location.as_ref(), settings))
     }
 
-    /// Reads a stack trace that an error holds. Returns `None` if its frames have no names.
+    /// Reads a stack trace that an error holds.
+    ///
+    /// Returns `None` if no frame has a name in Rust: of a stripped program, only those of system
+    /// libraries have names.
     pub(crate) fn of_error(frames: Vec<Frame>, settings: &FrameSettings) -> Option<Self> {
-        let has_names = frames.iter().any(|frame| frame.function.is_some() || frame.filename.is_some());
+        let is_rust = |frame: &Frame| frame.function.as_deref().is_some_and(|name| name.contains("::"));
+        let has_names = frames.iter().any(|frame| is_rust(frame) || frame.abs_path.as_deref().is_some_and(in_app::is_rust_file));
         let count = frames.len();
         has_names.then(|| Self::new(frames, count, None, settings))
     }
@@ -321,7 +325,11 @@ mod tests {
     fn a_trace_without_names_is_none() {
         let settings = FrameSettings::default();
 
+        let libc = placed("__libc_start_main", "./csu/../csu/libc-start.c", 360);
         assert!(ResolvedFrames::of_error(vec![Frame::default(); 100], &settings).is_none());
+        assert!(ResolvedFrames::of_error(vec![Frame::default(), libc], &settings).is_none());
+        let place = Frame { function: None, ..placed("", "src/cart.rs", 88) };
+        assert!(ResolvedFrames::of_error(vec![place], &settings).is_some());
         assert!(ResolvedFrames::of_error(vec![Frame::default(), named("shop::load")], &settings).is_some());
         assert!(ResolvedFrames::of_stack(&CallStack::default(), &settings).is_none());
     }

@@ -61,7 +61,11 @@ fn is_below(path: &str, prefix: &str) -> bool {
 /// Whether a file may belong to the application: it is written in Rust and not a library's.
 pub(super) fn is_own_path(path: &str) -> bool {
     let path = path.replace('\\', "/");
-    Path::new(&path).extension().is_some_and(|extension| extension == "rs") && !crates::is_library_path(&path)
+    is_rust_file(&path) && !crates::is_library_path(&path)
+}
+
+pub(super) fn is_rust_file(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
 /// Returns the path of the code that a function belongs to, starting with its crate.
@@ -103,7 +107,7 @@ const TYPE_SIGNS: [char; 5] = ['&', '*', '[', '(', ' '];
 ///
 /// The path of an implementation block (`shop::cart::<impl shop::Total for u32>::total`) is cut there.
 fn head(path: &str) -> &str {
-    path.split(['<', '(', ' ', '{']).next().unwrap_or(path)
+    path.split(['<', '>', '(', ' ', '{']).next().unwrap_or(path)
 }
 
 /// Splits `A as B>::f` into the type and the trait.
@@ -259,6 +263,8 @@ mod tests {
             // Folders of the user's with the names of others.
             (Some("shop::vendor::list"), Some("/work/shop/src/vendor/list.rs"), true),
             (Some("shop::vendor::list"), Some("/work/crates/vendor/src/list.rs"), true),
+            (Some("shop::vendor::list"), Some("/work/vendor/shop/crates/cart/src/lib.rs"), true),
+            (Some("sqlz::query"), Some("/work/vendored/shop/vendor/sqlz/lib.rs"), false),
             (Some("shop::books"), Some("/work/library/core/src/books.rs"), true),
             (Some("shop::registry::add"), Some("/work/shop/src/registry/src/add.rs"), true),
         ];

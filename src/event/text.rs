@@ -51,9 +51,29 @@ fn function(line: &str, has_caller: bool) -> Option<(Option<&str>, &str)> {
 fn named(address: Option<&str>, function: &str) -> Frame {
     let mut frame = Frame { instruction_addr: address.map(str::to_owned), ..Frame::default() };
     if function != "<unknown>" {
-        symbols::set_function(&mut frame, function);
+        symbols::set_function(&mut frame, &without_disambiguators(function));
     }
     frame
+}
+
+/// Returns `std::backtrace::capture` for `std[e28293b1aa0f68bd]::backtrace::capture`.
+///
+/// The form with addresses has the compiler's number of each crate.
+fn without_disambiguators(function: &str) -> String {
+    let mut plain = String::with_capacity(function.len());
+    let mut rest = function;
+    while let Some((before, after)) = rest.split_once('[') {
+        plain.push_str(before);
+        let number = after.split_once("]::").filter(|(number, _)| number.len() >= 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        rest = if let Some((_, path)) = number {
+            plain.push_str("::");
+            path
+        } else {
+            plain.push('[');
+            after
+        };
+    }
+    plain + rest
 }
 
 /// Sets the place of a frame from `src/cart.rs:88:9`.
@@ -107,6 +127,8 @@ mod tests {
         let frames = trace(text);
 
         let shown: Vec<_> = frames.iter().map(|frame| (frame.instruction_addr.as_deref(), frame.function.as_deref())).collect();
+        let numbered = "<std[e28293b1aa0f68bd]::fs::File as core[17c1a5fb3f4e8f29]::convert::From<[u8; 4]>>::from";
+        assert_eq!(without_disambiguators(numbered), "<std::fs::File as core::convert::From<[u8; 4]>>::from");
         assert_eq!(shown, [(Some("0x5581d2a0b3c4"), Some("shop::cart::load")), (Some("0x5581d2a0b3ff"), None), (None, None)]);
     }
 

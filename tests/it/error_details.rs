@@ -144,9 +144,10 @@ fn an_error_of_anyhow_shows_where_it_was_made() {
     let event = &events[0];
     let values: Vec<_> = event["exception"]["values"].as_array().unwrap().iter().map(|value| &value["value"]).collect();
     assert_eq!(values, ["No such file or directory (os error 2)", "the configuration cannot be read"]);
-    let own: Vec<_> = frames(event).into_iter().filter(|frame| frame["in_app"] == true).collect();
-    let innermost = own.last().unwrap();
-    assert!(innermost["function"].as_str().unwrap().ends_with("read_config"), "{own:?}");
+    let frames = frames(event);
+    let innermost = frames.last().unwrap();
+    assert!(innermost["function"].as_str().unwrap().ends_with("read_config") && innermost["in_app"] == true, "{frames:?}");
+    assert!(innermost["instruction_addr"].as_str().unwrap().starts_with("0x"), "{innermost}");
     assert!(innermost["context_line"].as_str().unwrap().contains("/no/such/file"), "{innermost}");
 }
 
