@@ -154,19 +154,25 @@ impl Delivery {
             (true, true) => FEWEST,
         };
         let most = if is_hurried { 2 * MOST } else { MOST };
-        let has_place = self.flights.len() < limit || self.flights.len() < most && self.taken(limit) < limit;
+        let has_place = self.flights.len() < limit || self.flights.len() < most && self.taken(now, limit) < limit;
         let has_memory = self.flights.len() < FEW || self.flights.bytes() < self.bytes_limit;
         has_place && has_memory && self.pause(now).is_none()
     }
 
-    /// The attempts that hold a place. One that two rounds of others overtake does not.
-    fn taken(&self, limit: usize) -> usize {
-        self.flights.taken(self.answers, 2 * limit.max(FEWEST) as u64)
+    /// The attempts that hold a place. One that hangs, or that two rounds of others overtake, does
+    /// not.
+    fn taken(&self, now: Instant, limit: usize) -> usize {
+        self.flights.taken(now, self.answers, 2 * limit.max(FEWEST) as u64, self.flow.long())
     }
 
     /// When the pause after a failure ends, if there is one.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
         self.backoff.until(now, || !self.shared.queue.has_much_room())
+    }
+
+    /// How long to wait at most for a place: attempts may turn out to hang.
+    pub(super) fn recheck(&self) -> Duration {
+        self.flow.long()
     }
 
     /// When the next retry is due, if one waits.
@@ -284,7 +290,7 @@ impl Delivery {
             _ => ledger.lose(outbound.load, DiscardReason::SendError),
         }
         if status.is_success() {
-            let is_full = self.taken(self.flow.limit()) + 1 >= self.flow.limit();
+            let is_full = self.taken(Instant::now(), self.flow.limit()) + 1 >= self.flow.limit();
             self.flow.accepted(flight.since.elapsed(), is_full);
         } else {
             self.flow.refused();

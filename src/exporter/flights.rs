@@ -1,7 +1,7 @@
 //! Attempts in flight: what each counts for, and which of them hang.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{self, JoinSet};
 
@@ -80,12 +80,16 @@ impl Flights {
         self.bytes
     }
 
-    /// The attempts that hold a place after this many answers.
+    /// The attempts that hold a place, after this many answers.
     ///
-    /// An attempt that many later ones have overtaken does not: its connection or its backend hangs,
-    /// and the rest goes on.
-    pub(super) fn taken(&self, answers: u64, overtaken: u64) -> usize {
-        self.by_task.values().filter(|flight| !flight.is_left_behind && answers - flight.answers < overtaken).count()
+    /// An attempt does not if many later ones have overtaken it, or if it takes much longer than an
+    /// answer that came since: its connection or its backend hangs, and the rest goes on.
+    pub(super) fn taken(&self, now: Instant, answers: u64, overtaken: u64, long: Duration) -> usize {
+        let hangs = |flight: &Flight| {
+            let later = answers - flight.answers;
+            later >= overtaken || later > 0 && now.saturating_duration_since(flight.since) >= long
+        };
+        self.by_task.values().filter(|flight| !flight.is_left_behind && !hangs(flight)).count()
     }
 
     /// Whether an envelope of a category is in flight.

@@ -12,6 +12,9 @@ const SLOW: Duration = Duration::from_secs(1);
 /// The limit allows about this many requests a second, at any latency from 6 to 100 ms.
 const PER_SECOND: f64 = 640.0;
 
+/// A request hangs if it takes this long, and four times as long as others.
+pub(super) const HANGS: Duration = Duration::from_millis(250);
+
 /// The limit of requests in flight, which follows the answers.
 ///
 /// While requests wait for a place, each success moves the limit by one towards what the latency of
@@ -32,6 +35,11 @@ impl Default for Flow {
 impl Flow {
     pub(super) fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// After this time, a request takes much longer than the others.
+    pub(super) fn long(&self) -> Duration {
+        self.latency.map_or(HANGS, |latency| HANGS.max(latency * 4))
     }
 
     /// Records a success. `is_full` tells whether the limit held up other envelopes.

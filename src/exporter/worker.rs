@@ -389,7 +389,8 @@ impl<'a> Worker<'a> {
         if !self.delivery.has_room(now) {
             // The end of an attempt wakes the worker, or the end of the pause.
             // A queue that fills up meanwhile shortens the pause.
-            latest = self.delivery.pause(now).map_or(latest, |until| latest.min(until).min(now + RECHECK_EVERY));
+            latest =
+                latest.min(self.delivery.pause(now).map_or_else(|| now + self.delivery.recheck(), |until| until.min(now + RECHECK_EVERY)));
         } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
             self.empty_looks += 1;
             latest = latest.min(now + LOOK_EVERY);

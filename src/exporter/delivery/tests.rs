@@ -3,6 +3,7 @@
 use ::http::{HeaderMap, StatusCode};
 
 use super::super::SessionEnd;
+use super::super::flow::HANGS;
 use super::super::ledger::Load;
 use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
@@ -189,6 +190,19 @@ async fn an_attempt_that_many_others_overtake_holds_no_place() {
 
     assert_eq!((while_all_hang, after_others), (false, true));
     assert!(!delivery.has_room(now), "there is a limit for those that hang");
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_much_longer_than_others_holds_no_place() {
+    let mut delivery = delivery();
+    fly(&mut delivery, FEWEST);
+    let later = Instant::now() + HANGS;
+    let without_any_answer = delivery.has_room(later);
+
+    settle(&mut delivery, outbound(10), Ok(ok()));
+    let at_once = delivery.has_room(Instant::now());
+
+    assert_eq!((without_any_answer, at_once, delivery.has_room(later)), (false, false, true));
 }
 
 #[tokio::test]
