@@ -1,0 +1,236 @@
+//! Outages and bad servers, at full length: what arrives, twice or not at all, and why. Prints a table, and fails if a goal is missed.
+//!
+//! `cargo bench --bench faults`, or with the names of some rows: `cargo bench --bench faults -- burst resets`.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod server;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use server::{Behaviour, FaultServer};
+use tower_sentry::{Client, Config, ConfigBuilder, Counts, Level};
+
+/// One line of the table.
+struct Row {
+    name: &'static str,
+    captured: u64,
+    delivered: u64,
+    duplicates: u64,
+    lost: String,
+    figures: String,
+    goal: &'static str,
+    is_met: bool,
+}
+
+fn config(server: &FaultServer) -> ConfigBuilder {
+    Config::builder().dsn(server.dsn()).panic_hook(false).traces_sample_rate(1.0).shutdown_timeout(Duration::ZERO)
+}
+
+/// Captures messages at a steady pace, and returns their ids in order.
+fn report(count: u32, a_second: u32) -> Vec<String> {
+    let begun = Instant::now();
+    let capture = |number: u32| {
+        // Busy machines wake us late: the next ones then follow faster.
+        let due = begun + Duration::from_secs(1) * number / a_second;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        tower_sentry::capture_message(Level::Error, format!("message {number}")).to_string()
+    };
+    (0..count).map(capture).collect()
+}
+
+/// As fast as possible.
+fn burst(count: u32) -> Vec<String> {
+    (0..count).map(|number| tower_sentry::capture_message(Level::Error, format!("message {number}")).to_string()).collect()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// The memory of this process in MiB.
+fn memory() -> f64 {
+    let pages: f64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4.0 / 1024.0
+}
+
+/// Ends the exporter, checks its accounts and fills the row.
+fn row(name: &'static str, client: &Client, server: &FaultServer, counts: impl Fn(&Client) -> Counts) -> Row {
+    let _ = wait(client.shutdown(Duration::ZERO));
+    let latest = Instant::now() + Duration::from_secs(60);
+    while client.stats().waiting() > 0 && Instant::now() < latest {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let counts = counts(client);
+    assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: the accounts do not add up");
+    let lost: Vec<_> = counts.dropped.iter().map(|(reason, count)| format!("{count} {reason:?}")).collect();
+    let seen = server.seen();
+    let delivered = seen.len() as u64;
+    Row {
+        name,
+        captured: counts.captured,
+        delivered,
+        duplicates: seen.values().sum::<u64>() - delivered,
+        lost: if lost.is_empty() { "-".to_owned() } else { lost.join(", ") },
+        figures: String::new(),
+        goal: "",
+        is_met: false,
+    }
+}
+
+fn errors(client: &Client) -> Counts {
+    client.stats().errors
+}
+
+fn a_burst() -> Row {
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).init().unwrap();
+    let begun = Instant::now();
+    burst(1000);
+    let flushed = wait(sentry.flush(Duration::from_secs(30)));
+    let took = begun.elapsed();
+    let row = row("burst", &sentry, &server, errors);
+    Row { figures: format!("in {}", seconds(took)), goal: "1,000", is_met: flushed.is_ok() && row.delivered == 1000, ..row }
+}
+
+fn a_black_hole() -> Row {
+    let server = FaultServer::start(Behaviour { hangs: 1.0, ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    burst(100);
+    let before = memory();
+    burst(50_000);
+    let grown = memory() - before;
+    let begun = Instant::now();
+    let ended = wait(sentry.shutdown(Duration::from_millis(50)));
+    let took = begun.elapsed();
+    let row = row("black hole", &sentry, &server, errors);
+    let figures = format!("+{grown:.1} MiB, shutdown(50 ms) in {} ms", took.as_millis());
+    Row { figures, goal: "<= 16 MiB, <= 300 ms", is_met: ended.is_err() && grown <= 16.0 && took.as_millis() <= 300, ..row }
+}
+
+fn one_bad_backend() -> Row {
+    let server = FaultServer::start(Behaviour { hangs: 0.2, ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    let ids = report(800, 20);
+    let begun = Instant::now();
+    let _ = wait(sentry.flush(Duration::from_secs(15)));
+    let took = begun.elapsed();
+    let answered = server.answered();
+    let row = row("one bad backend of five", &sentry, &server, errors);
+    let delivered = ids.iter().filter(|id| answered.contains(*id)).count();
+    Row {
+        delivered: delivered as u64,
+        figures: format!("flush in {}", seconds(took)),
+        goal: ">= 99 % of 800",
+        is_met: delivered >= 792,
+        ..row
+    }
+}
+
+fn resets(name: &'static str, share: f64, time: Duration, at_least: u64, goal: &'static str) -> Row {
+    let server = FaultServer::start(Behaviour { resets: share, ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    let begun = Instant::now();
+    burst(1000);
+    let _ = wait(sentry.flush(time));
+    let took = begun.elapsed();
+    let row = row(name, &sentry, &server, errors);
+    Row { figures: format!("in {}", seconds(took)), goal, is_met: row.delivered >= at_least && took <= time, ..row }
+}
+
+fn far_away_transactions() -> Row {
+    let server = FaultServer::start(Behaviour { latency: Duration::from_millis(100), ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    let begun = Instant::now();
+    wait(async {
+        for number in 0..4000_u32 {
+            let due = begun + Duration::from_millis(2) * number;
+            tokio::time::sleep_until(due.into()).await;
+            sentry.transaction("work").run(async {}).await;
+        }
+    });
+    let _ = wait(sentry.flush(Duration::from_secs(10)));
+    let took = begun.elapsed();
+    let row = row("100 ms away, 500 transactions/s", &sentry, &server, |client| client.stats().transactions);
+    Row { figures: format!("in {}", seconds(took)), goal: "all of 4,000", is_met: row.lost == "-", delivered: row.delivered, ..row }
+}
+
+fn far_away_errors() -> Row {
+    let server = FaultServer::start(Behaviour { latency: Duration::from_millis(100), ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    report(1600, 200);
+    let _ = wait(sentry.flush(Duration::from_secs(10)));
+    let row = row("100 ms away, 200 errors/s", &sentry, &server, errors);
+    Row { goal: "all of 1,600", is_met: row.delivered == 1600, ..row }
+}
+
+fn an_outage() -> Row {
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).init().unwrap();
+    report(10, 10);
+    let _ = wait(sentry.flush(Duration::from_secs(10)));
+    server.go_away();
+    let ids = report(84 * 60, 84);
+    let back = Instant::now();
+    server.come_back();
+    let first = server.wait_for_one_more(Duration::from_secs(60));
+    let _ = wait(sentry.flush(Duration::from_secs(60)));
+    let took = back.elapsed();
+    let row = row("outage of 60 s, 5,040 errors", &sentry, &server, errors);
+    let seen: HashSet<_> = server.seen().into_keys().collect();
+    let newest = ids.iter().rev().take(1000).filter(|id| seen.contains(*id)).count();
+    let first = first.map_or(Duration::MAX, |at| at - back);
+    let figures = format!("{newest} of the newest 1,000; the first after {}, all after {}", seconds(first), seconds(took));
+    Row { figures, goal: "the newest 1,000, the first within 3 s", is_met: newest == 1000 && first <= Duration::from_secs(3), ..row }
+}
+
+fn a_shutdown_after_a_hang() -> Row {
+    let server = FaultServer::start(Behaviour { hangs: 1.0, ..Behaviour::default() });
+    let sentry = config(&server).init().unwrap();
+    burst(100);
+    std::thread::sleep(Duration::from_secs(4));
+    server.behave(Behaviour::default());
+    std::thread::sleep(Duration::from_secs(1));
+    let _ = wait(sentry.shutdown(Duration::from_secs(2)));
+    let row = row("hung 4 s, well 1 s before shutdown(2 s)", &sentry, &server, errors);
+    let answered = server.answered().len();
+    Row { delivered: answered as u64, goal: "100", is_met: answered == 100, ..row }
+}
+
+fn main() {
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let rows: [(&str, fn() -> Row); 9] = [
+        ("burst", a_burst),
+        ("black-hole", a_black_hole),
+        ("backend", one_bad_backend),
+        ("resets-5", || resets("5 % resets", 0.05, Duration::from_secs(2), 1000, "all within 2 s")),
+        ("resets-50", || resets("50 % resets", 0.5, Duration::from_secs(30), 950, ">= 95 % within 30 s")),
+        ("far-transactions", far_away_transactions),
+        ("far-errors", far_away_errors),
+        ("outage", an_outage),
+        ("shutdown", a_shutdown_after_a_hang),
+    ];
+    println!("| fault | captured | delivered | duplicates | lost | figures | goal | |\n|---|---|---|---|---|---|---|---|");
+    let mut missed = 0;
+    for (name, run) in rows {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| name.starts_with(wanted.as_str())) {
+            continue;
+        }
+        let Row { name, captured, delivered, duplicates, lost, figures, goal, is_met } = run();
+        let verdict = if is_met { "met" } else { "MISSED" };
+        missed += i32::from(!is_met);
+        println!("| {name} | {captured} | {delivered} | {duplicates} | {lost} | {figures} | {goal} | {verdict} |");
+    }
+    std::process::exit(missed.min(1));
+}
