@@ -41,7 +41,6 @@ impl Settings {
             chosen.debug = debug;
         }
         chosen.facts.redaction.clone_from(&chosen.privacy.redaction);
-        chosen.facts.send_pii = chosen.privacy.send_default_pii;
         Ok(chosen)
     }
 

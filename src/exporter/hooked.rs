@@ -31,15 +31,17 @@ pub(super) fn through<T: DeserializeOwned>(
     hook: &(dyn Fn(T) -> Option<T> + Send + Sync),
     payload: &impl Serialize,
     panics: &Panics,
+    prepare: impl FnOnce(&mut T),
 ) -> Result<Hooked<T>, DiscardReason> {
     if panics.0.get() >= PANICS_LIMIT {
         return Ok(Hooked::Dropped);
     }
     let read = serde_json::to_vec(payload).and_then(|json| Ok((serde_json::from_slice(&json)?, json)));
-    let (value, json): (T, Vec<u8>) = read.map_err(|error| {
+    let (mut value, json): (T, Vec<u8>) = read.map_err(|error| {
         diagnostics::warn(&format!("a payload could not be shown to its hook and is dropped: {error}"));
         DiscardReason::InternalSdkError
     })?;
+    prepare(&mut value);
     Ok(match unwind::catch(|| hook(value)) {
         Some(Some(changed)) => Hooked::Kept(Box::new(changed)),
         Some(None) => Hooked::Dropped,

@@ -13,7 +13,7 @@ use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, EventId, Exception, FeedbackEvent, ItemType,
-    SdkInfo, SessionAggregates,
+    Request, SdkInfo, SessionAggregates,
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -220,7 +220,8 @@ impl Pipeline {
             });
             return written.map(|envelope| (envelope, true));
         };
-        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.0)? {
+        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.0, |event| self.hide_cookies(&mut event.request))?
+        {
             Hooked::Kept(changed) => (*changed, false),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
@@ -253,19 +254,27 @@ impl Pipeline {
             let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
             return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
         };
-        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.1)? {
-            Hooked::Kept(changed) => (*changed, false),
-            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
-            Hooked::Panicked(mut original) => {
-                bare_transaction(&mut original);
-                (*original, true)
-            }
-        };
+        let (changed, has_panicked) =
+            match through(hook.as_ref(), &payload, &self.panics.1, |transaction| self.hide_cookies(&mut transaction.request))? {
+                Hooked::Kept(changed) => (*changed, false),
+                Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+                Hooked::Panicked(mut original) => {
+                    bare_transaction(&mut original);
+                    (*original, true)
+                }
+            };
         let name = if has_panicked { &changed.name } else { header.name };
         let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
         self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
+    }
+
+    /// Hides secret cookies, which the record has, before a hook sees them.
+    fn hide_cookies(&self, request: &mut Option<Request>) {
+        if let Some(cookies) = request.as_mut().and_then(|request| request.headers.get_mut("cookie")) {
+            self.redactor.hide_cookies(cookies);
+        }
     }
 
     fn write(

@@ -25,10 +25,8 @@ pub(crate) struct Facts {
     /// For the dynamic sampling context; empty without a DSN.
     pub(crate) public_key: String,
     pub(crate) org_id: Option<String>,
-    /// Which path parameters and cookies are hidden, and how.
+    /// Which path parameters are hidden, and how.
     pub(crate) redaction: Arc<Redaction>,
-    /// Whether cookies that name a person are sent.
-    pub(crate) send_pii: bool,
 }
 
 impl Default for Facts {
@@ -45,7 +43,6 @@ impl Default for Facts {
             public_key: String::new(),
             org_id: None,
             redaction: Arc::default(),
-            send_pii: false,
         }
     }
 }

@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 use super::Facts;
 use super::value::Pairs;
 use crate::record::Record;
-use crate::redaction::hide_cookies;
 
 pub(super) struct RequestPayload<'a> {
     pub(super) record: &'a Record,
@@ -52,13 +51,9 @@ pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
 /// Returns the headers by name.
 ///
 /// Lines with the same name are joined with a comma, because JSON must not repeat a key. `http`
-/// keeps such lines together. A withheld value is replaced, and a hook sees no cookie that is secret.
+/// keeps such lines together. A withheld value is replaced.
 fn headers<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
     let judged = |(name, value): (Cow<'a, str>, Option<Cow<'a, str>>)| match value {
-        Some(cookies) if name == "cookie" => {
-            let shown = hide_cookies(&facts.redaction, facts.send_pii, &cookies).into_owned();
-            Some((name, Cow::Owned(shown)))
-        }
         Some(value) => Some((name, value)),
         None => facts.redaction.withheld().map(|mark| (name, Cow::Borrowed(mark))),
     };

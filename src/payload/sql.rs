@@ -299,6 +299,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn text_in_double_quotes_is_a_value_to_mysql() {
+        let rows = [
+            ("CALL f(\"secret\", a)", "CALL f(?, a)", "CALL f(?, a)"),
+            ("WHERE a BETWEEN \"s1\" AND \"s2\"", "WHERE a BETWEEN ? AND ?", "WHERE a BETWEEN ? AND ?"),
+            ("SELECT CONCAT(\"secret\", a) FROM t", "SELECT CONCAT(?, a) FROM t", "SELECT CONCAT(\"secret\", a) FROM t"),
+            ("SELECT \"a\" FROM t", "SELECT ? FROM t", "SELECT \"a\" FROM t"),
+        ];
+
+        for (given, mysql, unknown) in rows {
+            assert_eq!(without_values(given, Dialect::of("MySQL")), mysql);
+            assert_eq!(without_values(given, Dialect::of("postgresql")), unknown);
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic_and_no_quoted_value_stays(text in ".{0,80}", value in "[a-z]{12}") {

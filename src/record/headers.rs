@@ -143,4 +143,18 @@ mod tests {
         assert_eq!(record.each_header().count(), 50);
         assert!(record.each_header().all(|(_, value)| value.is_some_and(|value| value.as_bytes() == &long[..1024])));
     }
+
+    #[test]
+    fn a_value_that_was_cut_ends_with_a_whole_word() {
+        let mut record = Record::default();
+        let value = format!("{}ghp_0123456789", "word ".repeat(203));
+
+        record.headers([("x-note", HeaderFact::Value(value.as_bytes())), ("x-short", HeaderFact::Value(b"a word"))].into_iter());
+
+        assert!(value.len() > HEADER_VALUE_LIMIT);
+        assert_eq!(record.header("x-note").as_deref(), Some("word ".repeat(203).trim_end()));
+        assert_eq!(record.header("x-short").as_deref(), Some("a word"));
+        let lines: Vec<_> = record.each_header().filter_map(|(_, value)| value).collect();
+        assert_eq!(lines, ["word ".repeat(203).trim_end(), "a word"]);
+    }
 }

@@ -12,7 +12,7 @@ pub(super) fn url(scan: &Scan<'_>, start: usize) -> Option<Secret> {
 
 /// Finds `user:password` before the `@` of an authority that begins at `start`.
 pub(super) fn user_info(text: &str, start: usize) -> Option<Secret> {
-    let rest = text.get(start..)?;
+    let rest = window(text, start)?;
     let end =
         rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '<' | '>' | '\\')).unwrap_or(rest.len());
     let mut whole = rest.get(..end)?;
@@ -26,6 +26,13 @@ pub(super) fn user_info(text: &str, start: usize) -> Option<Secret> {
     let at = whole.get(..authority)?.rfind('@').or_else(|| at_behind_sign(whole, authority))?;
     let info = whole.get(..at)?;
     secret_info(text, start, info)
+}
+
+/// The text in which a user and a password may stand.
+fn window(text: &str, start: usize) -> Option<&str> {
+    const LIMIT: usize = 1024;
+    let end = (start..=text.len().min(start.saturating_add(LIMIT))).rev().find(|at| text.is_char_boundary(*at))?;
+    text.get(start..end)
 }
 
 /// Finds the `@` behind a `/`, `?` or `#` that is part of the password: what stands before is no port.
@@ -68,7 +75,7 @@ fn is_sign(password: &str) -> bool {
 
 /// Finds `user:password` in `//user:password@host`, where no scheme stands before.
 pub(super) fn bare(text: &str, start: usize) -> Option<Secret> {
-    let rest = text.get(start..)?;
+    let rest = window(text, start)?;
     let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '"' | '\'')).unwrap_or(rest.len());
     rest.get(..end)?.split_once('@')?.0.contains(':').then(|| user_info(text, start)).flatten()
 }

@@ -116,6 +116,9 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
         return None;
     }
     let held = value(rest, Form::Value)?;
+    if !scan.may_read(held.range.end) {
+        return Some(Secret::value(end + 1..text.len(), Rule::Command));
+    }
     let given = rest.get(held.range.clone())?;
     let is_hidden = is_own || value_class::is_hidden(level, given, names::is_numeric(name), false);
     is_hidden.then(|| Secret::value(end + 1 + held.range.start..end + 1 + held.range.end, Rule::Command))

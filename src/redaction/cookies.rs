@@ -1,24 +1,28 @@
 //! Cookies: each is judged by its own name and value.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use super::Redactor;
 use super::finding::{Rule, Secret};
 use super::name_words::{is_listed_word, words};
-use super::names::{self, Level};
 use super::scan::without;
 use super::value_class::{self, ValueClass};
 use super::verdict::judge;
-use super::{Redaction, Redactor};
 
 /// Names of cookies that say who somebody is.
 const PERSONAL: &str = "user uid userid username email mail visitor customer account person name login id guid cid client device ga gid fbp fbc gcl amplitude mixpanel ajs";
 
-/// Hides the values of secret cookies before a hook sees them.
-pub(crate) fn hide_cookies<'a>(rules: &Arc<Redaction>, send_pii: bool, header: &'a str) -> Cow<'a, str> {
-    if rules.hides_nothing() { Cow::Borrowed(header) } else { cookies(&Redactor::new(Arc::clone(rules), send_pii), header) }
+impl Redactor {
+    /// Hides the values of secret cookies before a hook sees them.
+    pub(crate) fn hide_cookies(&self, header: &mut String) {
+        if !self.rules.hides_nothing()
+            && let Cow::Owned(hidden) = cookies(self, header)
+        {
+            *header = hidden;
+        }
+    }
 }
 
 /// Hides the values of secret cookies. A header without any pair is hidden as a whole.
@@ -46,31 +50,36 @@ pub(super) fn cookies<'a>(redactor: &Redactor, header: &'a str) -> Cow<'a, str> 
 }
 
 fn is_hidden(redactor: &Redactor, name: &str, value: &str) -> bool {
-    let value = percent_decode_str(value.trim().trim_matches('"')).decode_utf8_lossy();
+    let value = value.trim().trim_matches('"');
+    let value = if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { Cow::Borrowed(value) };
     if redactor.is_hidden_by_user(name) {
         return true;
     }
-    if value.is_empty() {
-        return false;
-    }
-    let level = judge(name).cookie;
-    if level > Level::Harmless && value_class::is_hidden(level, &value, names::is_numeric(name), names::is_plural(name)) {
-        return true;
-    }
     let class = value_class::class(&value);
-    // Analytics and logins name persons.
-    let is_personal = || words(name).any(|word| is_listed_word(PERSONAL, word)) && class != ValueClass::Nothing;
+    // Nearly all are one of these.
+    match class {
+        ValueClass::Random => return true,
+        ValueClass::Nothing => return false,
+        _ => {}
+    }
     let is_plain = match class {
-        ValueClass::Nothing => true,
         ValueClass::Number(digits) => digits <= 6,
         ValueClass::Words => value.len() <= 64,
-        ValueClass::Opaque | ValueClass::Random => false,
+        _ => false,
     };
-    class == ValueClass::Random || (!redactor.send_pii && (!is_plain || is_personal()))
+    if !redactor.send_pii && !is_plain {
+        return true;
+    }
+    let verdict = judge(name);
+    // Analytics and logins name persons.
+    let is_personal = || words(name).any(|word| is_listed_word(PERSONAL, word));
+    verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || (!redactor.send_pii && is_personal())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

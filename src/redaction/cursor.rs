@@ -1,5 +1,7 @@
 //! The state of a scan, and the classes of bytes.
 
+use std::cell::Cell;
+
 use super::Redactor;
 use super::finding::Secret;
 
@@ -67,6 +69,7 @@ pub(super) struct Found {
     /// In order, none inside another.
     pub(super) secrets: Vec<Secret>,
     pub(super) needs_escape: bool,
+    pub(super) has_question_mark: bool,
 }
 
 /// A text on its way through the rules.
@@ -79,6 +82,8 @@ pub(super) struct Scan<'t> {
     pub(super) found: Found,
     /// Percent-encoded words up to here were decoded and judged.
     pub(super) decoded_to: usize,
+    /// Bytes that rules may still read ahead.
+    left: Cell<usize>,
 }
 
 /// Where the scan goes on.
@@ -89,9 +94,26 @@ pub(super) enum Step {
     Skip(usize),
 }
 
-impl Scan<'_> {
+/// A text of this many bytes may be read this many times over, and `FREE` bytes more.
+const READINGS: usize = 16;
+const FREE: usize = 64 * 1024;
+
+impl<'t> Scan<'t> {
+    pub(super) fn new(redactor: &'t Redactor, text: &'t str, reading: Reading, depth: u8) -> Self {
+        let left = Cell::new(text.len().saturating_mul(READINGS).saturating_add(FREE));
+        Self { redactor, text, reading, depth, found: Found::default(), decoded_to: 0, left }
+    }
+
     /// Adds a secret that is not where the scan is.
     pub(super) fn add(&mut self, secret: Secret) {
         self.found.secrets.push(secret);
+    }
+
+    /// Counts bytes that a rule reads ahead. Returns `false` if the text made the rules read too much:
+    /// the rest of it is hidden then, so that a hostile text costs no more than others of its length.
+    pub(super) fn may_read(&self, bytes: usize) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(bytes));
+        bytes <= left
     }
 }

@@ -32,5 +32,7 @@ fn is_token(text: &str) -> bool {
 }
 
 fn is_address(text: &str) -> bool {
-    text.len() >= 7 && (text.parse::<IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok())
+    text.len() >= 7
+        && text.starts_with(|first: char| first.is_ascii_hexdigit() || first == '[' || first == ':')
+        && (text.parse::<IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok())
 }

@@ -70,7 +70,12 @@ impl Json<'_> {
         let found = scan::find(self.redactor, text, reading);
         match scan::without(self.redactor, text, &found.secrets) {
             // A request target or URL, whatever its field is named: its parameters are judged one by one.
-            _ if reading == Reading::Text && text.contains('?') && !text.contains(char::is_whitespace) && is_url(text) => {
+            _ if reading == Reading::Text
+                && (found.has_question_mark || !found.secrets.is_empty())
+                && text.contains('?')
+                && !text.contains(char::is_whitespace)
+                && is_url(text) =>
+            {
                 checked(url::url(self.redactor, text))
             }
             Cow::Borrowed(text) => (Cow::Borrowed(text), !found.needs_escape),

@@ -40,7 +40,6 @@ mod value_class;
 mod verdict;
 mod webhook;
 
-pub(crate) use cookies::hide_cookies;
 #[cfg(test)]
 pub(crate) use envelope::redact_json;
 pub(crate) use envelope::{OpenEnvelope, Redacted, SealedEnvelope};

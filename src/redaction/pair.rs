@@ -46,6 +46,9 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     }
     let form = form(&decoded, is_parameter);
     let Extent { range, is_quoted, is_wrapped } = value(rest, form)?;
+    if !scan.may_read(range.end) {
+        return Some(Step::Secret(Secret::value(sign_end..text.len(), Rule::Name)));
+    }
     let held = rest.get(range.clone())?;
     let is_prose = bytes.get(sign) == Some(&b':') && rest.starts_with(' ') && !is_quoted && form == Form::Value;
     if is_prose && is_phrase(held, rest.get(range.end..)?, level) {
@@ -183,6 +186,9 @@ fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<Secret> {
     if !is_quoted || name.len() > 64 || level < Level::IfRandom {
         return None;
     }
+    if !scan.may_read(range.end) {
+        return Some(Secret::value(start..scan.text.len(), Rule::Name));
+    }
     let after = rest.get(range.end..)?;
     let behind = after.trim_start_matches(['"', '\'', '\\', '`']);
     let offset = range.end + after.len() - behind.len();
@@ -230,6 +236,9 @@ pub(super) fn quoted_pair(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> 
     }
     let blank = rest.len() - rest.get(1..)?.trim_start().len();
     let held = value(rest.get(blank..)?, Form::Value)?;
+    if !scan.may_read(held.range.end) {
+        return Some(Secret::value(quote + 1..text.len(), Rule::Name));
+    }
     if !held.is_quoted {
         return None;
     }

@@ -23,14 +23,15 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
     if run.end != slash || run.len() > 16 || run.is_empty() || text.as_bytes().get(run.start.wrapping_sub(1)) != Some(&b'/') {
         return None;
     }
-    let word = text.get(run.clone())?;
-    if !is_listed_word(WORDS, word) {
-        return None;
-    }
     let rest = text.get(slash + 1..)?;
     let end =
         rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '='))).unwrap_or(rest.len());
     let segment = rest.get(..end)?.trim_end_matches('.');
+    // Nearly every segment ends here.
+    if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
     is_token_after(word, segment).then(|| Secret::value(slash + 1..slash + 1 + segment.len(), Rule::Path))
 }
 

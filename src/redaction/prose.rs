@@ -59,6 +59,9 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     if bytes.get(run.end) != Some(&b' ') {
         return None;
     }
+    if !(3..=11).contains(&run.len()) {
+        return None;
+    }
     let word = text.get(run.clone())?;
     if !matches!(bytes.get(run.start)?.to_ascii_lowercase(), b'p' | b's' | b't' | b'k' | b'a' | b'j' | b'c' | b'o' | b'h') {
         return None;

@@ -120,7 +120,9 @@ pub(super) fn key(text: &str, run: Range<usize>) -> Option<usize> {
             }
         }
     }
-    if run.len() >= 5 { inner(text, run) } else { None }
+    // Nearly every run is shorter, or nothing of these follows it.
+    let may_be_inner = run.len() >= 36 || (run.len() >= 5 && matches!(text.as_bytes().get(run.end), Some(b'~' | b':' | b'.')));
+    if may_be_inner { inner(text, run) } else { None }
 }
 
 /// Whether the body of a key is random: no words with `_` or `-` between them, and not all letters of one case.
@@ -218,6 +220,14 @@ mod tests {
             assert_eq!(key(&text, 0..start), Some(text.len() - 1), "{text}");
             let short = format!("{}{} ", row.prefix, body.chars().take(5).collect::<String>());
             assert_eq!(key(&short, 0..row.prefix.len().min(start)), None, "{short}");
+        }
+    }
+
+    #[test]
+    fn words_with_a_prefix_are_no_keys() {
+        for text in ["npm_config_cache_of_the_job_that_was_started", "key-value-stores-are-fast-and-simple-to-use", "sk-learn", "live_view"]
+        {
+            assert_eq!(key(text, 0..text.len()), None, "{text}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn find(redactor: &Redactor, text: &str, reading: Reading) -> Found {
 
 /// The same for a text that was decoded `depth` times.
 fn find_decoded(redactor: &Redactor, text: &str, reading: Reading, depth: u8) -> Found {
-    let mut scan = Scan { redactor, text, reading, depth, found: Found::default(), decoded_to: 0 };
+    let mut scan = Scan::new(redactor, text, reading, depth);
     scan.run();
     let mut found = scan.found;
     if found.secrets.len() > 1 {
@@ -128,7 +128,10 @@ impl Scan<'_> {
                     None
                 }
                 GREATER => pair::element(self, &last_run, at).map(Step::Secret),
-                _ => None,
+                _ => {
+                    self.found.has_question_mark = true;
+                    None
+                }
             };
             if let Some(step) = step {
                 start = self.take(step, start);
@@ -203,5 +206,7 @@ impl Scan<'_> {
     }
 }
 
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

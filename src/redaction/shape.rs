@@ -24,7 +24,9 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
             return Some(Step::Secret(Secret::token(run.start..run.start + token.len(), Rule::Key)));
         }
     }
-    if (5..=24).contains(&len)
+    if matches!(len, 4 | 5 | 6 | 8 | 9)
+        && matches!(word.as_bytes().first().map(u8::to_ascii_lowercase), Some(b'b' | b'n' | b'a' | b'g' | b't' | b'h'))
+        && matches!(text.as_bytes().get(run.end), Some(b' ' | b'%'))
         && let Some(secret) = scheme(text, word, run.clone())
     {
         return Some(Step::Secret(secret));

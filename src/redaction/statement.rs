@@ -30,6 +30,9 @@ fn values(scan: &mut Scan<'_>, start: usize) -> Option<Secret> {
         return None;
     }
     let end = close(open);
+    if !scan.may_read(end) {
+        return Some(Secret::value(start..text.len(), Rule::Statement));
+    }
     let list = start + rest.len() - open.len()..start + rest.len() - open.len() + end;
     let mut at = list.start;
     let mut found = None;

@@ -58,8 +58,10 @@ fn path_of<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
         at = range.end + 1;
         let segment = segment.find(['?', '#', ';']).and_then(|end| segment.get(..end)).unwrap_or(segment);
         let range = range.start..range.start + segment.len();
-        let decoded = percent_decode_str(segment).decode_utf8_lossy();
-        if path::is_token(&decoded) && secrets.iter().all(|secret| secret.range.end <= range.start || range.end <= secret.range.start) {
+        if segment.len() >= 32
+            && path::is_token(&decoded(segment))
+            && secrets.iter().all(|secret| secret.range.end <= range.start || range.end <= secret.range.start)
+        {
             secrets.push(Secret::token(range, Rule::Path));
         }
         // What follows belongs to the query.

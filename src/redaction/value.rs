@@ -225,6 +225,7 @@ fn end_of_word(text: &str) -> usize {
         let after = || text.get(at + letter.len_utf8()..).unwrap_or_default();
         let ends = match letter {
             '&' | ',' | ';' => is_followed_by_pair(after()),
+            ')' | '}' | ']' | '>' if is_opened(text.get(..at).unwrap_or_default(), letter) => false,
             ')' | '}' | ']' | '"' | '\'' | '>' | '`' => is_closing(after()),
             '<' => after().starts_with('/'),
             '\\' => after().starts_with(['"', 'n', 'r', '\\']),
@@ -235,6 +236,17 @@ fn end_of_word(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// Whether the value itself has the sign that this one closes: `[Filtered]`.
+fn is_opened(before: &str, close: char) -> bool {
+    let open = match close {
+        ')' => '(',
+        '}' => '{',
+        ']' => '[',
+        _ => '<',
+    };
+    before.matches(open).count() > before.matches(close).count()
 }
 
 /// Whether a closing sign ends the value: nothing of a word follows.

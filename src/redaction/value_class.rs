@@ -24,10 +24,12 @@ pub(super) enum ValueClass {
 ///
 /// `is_numeric`: the name is one of numbers, as `pin` is.
 pub(super) fn is_hidden(level: Level, value: &str, is_numeric: bool, is_plural: bool) -> bool {
-    if level == Level::Harmless {
-        return false;
-    }
-    match (class(value), level) {
+    level > Level::Harmless && is_hidden_class(level, class(value), is_numeric, is_plural)
+}
+
+/// Whether a value of a class is hidden under a name of this level.
+pub(super) fn is_hidden_class(level: Level, class: ValueClass, is_numeric: bool, is_plural: bool) -> bool {
+    match (class, level) {
         (ValueClass::Nothing, _) | (_, Level::Harmless) => false,
         (ValueClass::Random, _) => true,
         (_, Level::IfRandom) => false,
@@ -53,6 +55,10 @@ pub(super) fn is_common(word: &str) -> bool {
 /// Returns what a value is.
 pub(super) fn class(value: &str) -> ValueClass {
     let value = value.trim();
+    // The most frequent secret: digits and letters, which no word and no placeholder is made of.
+    if value.len() >= 16 && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_mixed(value) {
+        return ValueClass::Random;
+    }
     if is_nothing(value) {
         return ValueClass::Nothing;
     }
@@ -183,7 +189,7 @@ fn is_sentence(lower: &str) -> bool {
 pub(super) fn is_words(value: &str) -> bool {
     let (mut parts, mut mixed, mut total) = (0_usize, 0_usize, 0_usize);
     for part in value.split(|letter: char| {
-        matches!(letter, '-' | '_' | '.' | ':' | '/' | ' ' | ',' | '+' | ';' | '#' | '@' | '=' | '(' | ')' | '?' | '&' | '%' | '|' | '*')
+        matches!(letter, '-' | '_' | '.' | ':' | '/' | ' ' | ',' | '+' | ';' | '@' | '=' | '(' | ')' | '?' | '&' | '%' | '|' | '*')
     }) {
         if part.is_empty() {
             continue;
@@ -220,7 +226,7 @@ fn is_word(part: &str) -> bool {
         return part.len() <= 6 && after.bytes().all(|byte| byte.is_ascii_alphabetic());
     }
     // With digits it must be a known kind of word: a person's password is often a word with a number.
-    (digits == 0 || letters.len() <= 3 && digits <= 3 || matches!(letters, "sha" | "utf" | "argon") && digits <= 3)
+    (digits == 0 || letters.len() <= 3 && digits <= 2 || matches!(letters, "sha" | "utf" | "argon") && digits <= 3)
         && is_cased(letters)
         && letters.len() <= 24
 }
@@ -268,3 +274,6 @@ pub(super) fn is_digest(value: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::name_cache::NameCache;
 use super::names::{self, Level};
 use super::place::ValuePlace;
+use super::value_class::ValueClass;
 use super::{headers, value_class};
 
 /// What a name implies about its value.
@@ -45,6 +46,13 @@ impl SecretName {
     /// Whether a value under this name is hidden.
     pub(super) fn hides(self, value: &str) -> bool {
         value_class::is_hidden(self.level, value, self.is_numeric, self.is_plural)
+    }
+}
+
+impl SecretName {
+    /// Whether a value of this class is hidden.
+    pub(super) fn hides_class(self, class: ValueClass) -> bool {
+        value_class::is_hidden_class(self.level, class, self.is_numeric, self.is_plural)
     }
 }
 

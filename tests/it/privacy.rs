@@ -500,3 +500,43 @@ async fn a_secret_parameter_is_hidden_whatever_the_request_is_called() {
         assert!(!transaction.contains("hunter2pass") && !event.contains("hunter2pass"), "{transaction}\n{event}");
     }
 }
+
+#[tokio::test]
+async fn a_value_marked_as_sensitive_is_not_recorded() {
+    for (rules, shown) in [(Redaction::default().placeholder("[GONE]"), Some("[GONE]")), (Redaction::default().remove_fields(), None)] {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).redaction(rules).build().unwrap());
+        let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+        let mut value = http::HeaderValue::from_static("plain words");
+        value.set_sensitive(true);
+        let request = Request::get("/").header("x-note", value).header("x-other", "plain words");
+
+        drop(tower::ServiceExt::oneshot(app, request.body(axum::body::Body::empty()).unwrap()).await.unwrap());
+        support::settle(&client).await;
+
+        let headers = &relay.transactions()[0]["request"]["headers"];
+        assert_eq!((headers["x-note"].as_str(), headers["x-other"].as_str()), (shown, Some("plain words")));
+    }
+}
+
+#[tokio::test]
+async fn data_of_any_depth_is_sent_as_json_that_parsers_take() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let nested = |levels: usize| (0..levels).fold(json!("leaf"), |inner, _| Value::Array(vec![inner]));
+    let handler = move || async move {
+        let crumb = tower_sentry::Breadcrumb::new("a step").field("deep", nested(12_000));
+        Scope::current().set_context("deep", json!({})).set_extra("deep", nested(200)).add_breadcrumb(crumb);
+        Scope::current().set_user(tower_sentry::User::id(7).field("deep", nested(12_000)));
+        tower_sentry::capture_message(Level::Error, "noted");
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+
+    support::get(&Server::start(app).await, "/").await;
+    support::settle(&client).await;
+
+    let event = &relay.events()[0];
+    for deep in [&event["extra"]["deep"], &event["user"]["deep"], &event["breadcrumbs"]["values"][0]["data"]["deep"]] {
+        assert!(deep.to_string().contains("[nested too deep]"), "{deep}");
+    }
+}

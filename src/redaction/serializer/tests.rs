@@ -93,3 +93,50 @@ fn a_users_fields_are_judged_like_any_map() {
 
     assert_eq!(clean, r#"{"id":"7","plan":"gold","session_token":"[Filtered]"}"#);
 }
+
+#[test]
+fn a_card_that_is_a_number_is_hidden() {
+    let clean = redact_json(
+        Redaction::default(),
+        &json!({"a": 4_111_111_111_111_111_u64, "b": 4_111_111_111_111_112_u64, "c": [378_282_246_310_005_u64]}),
+    );
+
+    assert_eq!(clean, r#"{"a":"[Filtered]","b":4111111111111112,"c":["[Filtered]"]}"#);
+}
+
+#[test]
+fn a_value_beside_its_name_is_judged_by_it() {
+    let rows = [
+        (json!({"name": "password", "value": "hunter2"}), r#"{"name":"password","value":"[Filtered]"}"#),
+        (json!({"key": "X-Auth-Token", "value": "abc123"}), r#"{"key":"X-Auth-Token","value":"[Filtered]"}"#),
+        (json!(["api_key", "abc123"]), r#"["api_key","[Filtered]"]"#),
+        (json!({"name": "plan", "value": "abc123"}), r#"{"name":"plan","value":"abc123"}"#),
+        (json!(["token", "name"]), r#"["token","name"]"#),
+    ];
+
+    for (given, expected) in rows {
+        assert_eq!(redact_json(Redaction::default(), &given), expected);
+    }
+}
+
+#[test]
+fn a_value_that_is_none_stays_under_a_secret_name() {
+    let given = json!({"password": true, "api_key": null, "token": 3, "secret": "***", "auth": "oidc", "pin": ["must not be empty"], "password_hash": "$2b$12$abc"});
+
+    let clean = redact_json(Redaction::default(), &given);
+
+    assert_eq!(
+        clean,
+        r#"{"api_key":null,"auth":"oidc","password":true,"password_hash":"[Filtered]","pin":["must not be empty"],"secret":"***","token":3}"#
+    );
+}
+
+#[test]
+fn what_is_too_deep_is_a_mark() {
+    let deep = (0..100).fold(json!(1), |inner, _| serde_json::Value::Array(vec![inner]));
+
+    let clean = redact_json(Redaction::default(), &deep);
+
+    assert_eq!(clean, format!("{}\"[nested too deep]\"{}", "[".repeat(32), "]".repeat(32)));
+    assert!(serde_json::from_str::<serde_json::Value>(&clean).is_ok());
+}
