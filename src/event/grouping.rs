@@ -19,7 +19,7 @@ use crate::record::LogRecord;
 pub(crate) fn fingerprint(
     captured: &CapturedEvent,
     chain: &[Exception],
-    origin: Option<ErrorOrigin>,
+    origin: Option<&ErrorOrigin>,
     route: &str,
     settings: &FrameSettings,
 ) -> Vec<String> {
@@ -34,8 +34,8 @@ pub(crate) fn fingerprint(
     } else if !chain.is_empty() {
         parts.types(chain);
         parts.push(captured.detail.as_deref().unwrap_or_default());
-        let is_exact = origin.as_ref().is_some_and(|origin| origin.is_exact);
-        parts.push(origin.as_ref().map_or("", |origin| &origin.function));
+        let is_exact = origin.is_some_and(|origin| origin.is_exact);
+        parts.push(origin.map_or("", |origin| &origin.function));
         if !is_exact {
             parts.reported_at(captured, own_place, route);
         }
@@ -205,7 +205,7 @@ mod tests {
         let captured = CapturedEvent { exceptions: chain, stack, ..CapturedEvent::failed_response(String::new()) };
         let of = |lineno| {
             let trace = Stacktrace { frames: vec![Frame { lineno, ..frame("shop::load", true) }] };
-            fingerprint(&captured, &captured.exceptions, origin(&trace), "GET /", &FrameSettings::default())
+            fingerprint(&captured, &captured.exceptions, origin(&trace).as_ref(), "GET /", &FrameSettings::default())
         };
 
         assert_eq!(of(Some(3)), ["Error", "shop::load"]);

@@ -338,7 +338,7 @@ fn resolve(event: &mut EventRecord, facts: &Facts) -> Resolved {
         }
     }
     let fingerprint = if facts.default_fingerprint {
-        event::fingerprint(captured, &chain, origin, &payload::route(&event.scope), &facts.frames)
+        event::fingerprint(captured, &chain, origin.as_ref(), &payload::route(&event.scope), &facts.frames)
     } else {
         Vec::new()
     };

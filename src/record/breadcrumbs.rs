@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tracing::Metadata;
 
 use super::Moment;
-use super::fields::shortened;
+use super::shortened::shortened;
 use crate::protocol::Breadcrumb;
 
 /// The texts of one step are cut so that all its fields take at most this many bytes: a hundred steps

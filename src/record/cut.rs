@@ -1,5 +1,7 @@
 //! Texts that were cut at a limit.
 
+/// The end of a text that was cut.
+pub(crate) const CUT_MARK: &str = "…";
 /// The longest word that is removed where a text was cut; a longer run is judged by its length alone.
 const WORD_LIMIT: usize = 256;
 
@@ -11,6 +13,21 @@ pub(crate) fn without_cut_word(text: &str) -> &str {
     let tail = text.get(from..).unwrap_or_default();
     let end = tail.rfind(char::is_whitespace).or_else(|| tail.rfind(['&', ',', ';', '"']));
     end.and_then(|end| text.get(..from + end)).unwrap_or(text)
+}
+
+/// What is left of a text that is cut, so that it has at most `limit` bytes with its mark. The word
+/// that the limit cuts goes as a whole: half a token would not be recognised as a secret.
+pub(super) fn shorter(text: &str, limit: usize) -> &str {
+    without_cut_word(cut(text, limit.saturating_sub(CUT_MARK.len())))
+}
+
+/// Cuts `text` to at most `limit` bytes, on a character boundary.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        text
+    } else {
+        text.get(..(0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

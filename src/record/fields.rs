@@ -2,13 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::without_cut_word;
+use super::cut::{CUT_MARK, cut, shorter};
 use crate::unwind;
 
 /// The text of a field is cut at this many bytes, on a character boundary.
 pub(crate) const FIELD_LIMIT: usize = 8 * 1024;
-/// The end of a text that was cut.
-pub(crate) const CUT_MARK: &str = "…";
 /// A field of this name follows texts that were cut: their number so far.
 pub(crate) const TRUNCATED: &str = "tower_sentry.truncated";
 
@@ -51,7 +49,12 @@ pub(crate) struct FieldWriter<'a> {
 
 impl<'a> FieldWriter<'a> {
     pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
-        Self { buffer, limit: FIELD_LIMIT, truncated: 0 }
+        Self::limited(buffer, FIELD_LIMIT)
+    }
+
+    /// A writer whose texts have at most `limit` bytes each.
+    pub(super) fn limited(buffer: &'a mut Vec<u8>, limit: usize) -> Self {
+        Self { buffer, limit, truncated: 0 }
     }
 
     /// How many texts were cut.
@@ -209,45 +212,6 @@ impl fmt::Write for LimitedWriter<'_> {
         self.is_cut |= kept.len() < text.len();
         if self.is_cut { Err(fmt::Error) } else { Ok(()) }
     }
-}
-
-/// What is left of a text that is cut, so that it has at most `limit` bytes with its mark. The word
-/// that the limit cuts goes as a whole: half a token would not be recognised as a secret.
-pub(super) fn shorter(text: &str, limit: usize) -> &str {
-    without_cut_word(cut(text, limit.saturating_sub(CUT_MARK.len())))
-}
-
-/// Cuts `text` to at most `limit` bytes, on a character boundary.
-fn cut(text: &str, limit: usize) -> &str {
-    if text.len() <= limit {
-        text
-    } else {
-        text.get(..(0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default()
-    }
-}
-
-/// Returns `fields` in at most `limit` bytes: the longest texts are cut, and no field is lost unless
-/// there are hundreds.
-pub(super) fn shortened(fields: &[u8], limit: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    for text_limit in [limit / 2, limit / 4, limit / 8, limit / 16, limit / 32, limit / 64, limit / 128] {
-        out.clear();
-        let mut writer = FieldWriter { limit: text_limit.max(CUT_MARK.len()), ..FieldWriter::new(&mut out) };
-        for (key, value) in FieldReader::new(fields) {
-            match value {
-                FieldValue::Bool(value) => writer.bool(key, value),
-                FieldValue::I64(value) => writer.i64(key, value),
-                FieldValue::U64(value) => writer.u64(key, value),
-                FieldValue::F64(value) => writer.f64(key, value),
-                FieldValue::Text(text) => writer.text(key, text),
-            }
-        }
-        if out.len() <= limit {
-            break;
-        }
-    }
-    out.truncate(limit);
-    out
 }
 
 /// Reads what a [`FieldWriter`] wrote.
@@ -413,22 +377,6 @@ mod tests {
         assert!(first.len() == FIELD_LIMIT && first.ends_with("x…") && second.len() == FIELD_LIMIT && second.ends_with("y…"));
         let mark = |count| (Key::Name(TRUNCATED), FieldValue::U64(count));
         assert_eq!((one, two, last), (mark(1), mark(2), (Key::Index(2), FieldValue::Bool(true))));
-    }
-
-    #[test]
-    fn shortened_fields_are_all_there() {
-        let mut buffer = Vec::new();
-        let mut writer = FieldWriter::new(&mut buffer);
-        for index in 0..32 {
-            writer.text(Key::Index(index), &"x".repeat(if index % 2 == 0 { 3000 } else { 5 }));
-        }
-
-        let short = shortened(&buffer, 4096);
-
-        let fields: Vec<_> = FieldReader::new(&short).filter(|(key, _)| *key != Key::Name(TRUNCATED)).collect();
-        assert!(short.len() <= 4096 && fields.len() == 32, "{} fields in {} bytes", fields.len(), short.len());
-        assert!(fields.iter().all(|(key, value)| matches!((key, value), (Key::Index(index), FieldValue::Text(text))
-            if if index % 2 == 0 { text.ends_with("x…") } else { *text == "xxxxx" })));
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fields::{CUT_MARK, shorter};
+use super::cut::{CUT_MARK, shorter};
 use crate::protocol::{Attachment, Breadcrumb, Level, User};
 
 /// Maximum number of bytes that users set in one request; a mark stands for what has no room.

@@ -9,12 +9,15 @@
 //!
 //! This does not wrap `serde_json`: with an adapter, an envelope took three times the instructions.
 
+mod list;
+
 use std::fmt::Display;
 
-use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple};
+use serde::ser::{Impossible, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
+use self::list::ListWriter;
 use super::Redactor;
 use super::json::{Json, unused};
 use super::key::{KeyWriter, WrittenKey};
@@ -214,60 +217,6 @@ impl<'a, 'r> Serializer for ValueWriter<'a, 'r> {
 
     fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant> {
         Err(unused())
-    }
-}
-
-pub(super) struct ListWriter<'a, 'r> {
-    json: &'a mut Json<'r>,
-    place: ValuePlace,
-    /// It is not too deep.
-    is_open: bool,
-    /// It has two values: the first may be the name of the second.
-    is_pair: bool,
-    beside: Option<SecretName>,
-    secret: Option<SecretName>,
-    is_first: bool,
-}
-
-impl SerializeSeq for ListWriter<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        if !self.is_open {
-            return Ok(());
-        }
-        let is_name = self.is_pair && self.is_first;
-        self.json.comma(&mut self.is_first);
-        let start = self.json.out.len();
-        if let Some(name) = self.beside.take().filter(|_| !is_name) {
-            return self.json.by_value(value, self.place, name, self.secret.is_some(), |json| json.escaped(json.redactor.placeholder()));
-        }
-        value.serialize(ValueWriter { json: self.json, place: self.place, secret: self.secret })?;
-        if is_name {
-            // The next of two names is no value.
-            self.beside =
-                self.json.name_written(start).and_then(|verdict| verdict.at(verdict.field.max(verdict.header).min(Level::IfOpaque)));
-        }
-        Ok(())
-    }
-
-    fn end(self) -> Result<()> {
-        self.json.leave(self.is_open, b']');
-        Ok(())
-    }
-}
-
-impl SerializeTuple for ListWriter<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        SerializeSeq::serialize_element(self, value)
-    }
-
-    fn end(self) -> Result<()> {
-        SerializeSeq::end(self)
     }
 }
 
