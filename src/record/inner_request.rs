@@ -40,6 +40,7 @@ impl LiveTransaction {
 
 impl Record {
     /// Whether another layer serves or has served a request inside this one.
+    #[cfg(feature = "axum")]
     pub(crate) fn has_inner_requests(&self) -> bool {
         !self.inner_requests.is_empty()
     }

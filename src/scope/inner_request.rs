@@ -60,6 +60,7 @@ impl LiveScope {
     }
 
     /// Names the innermost request inside this one by its route, if that was not known before.
+    #[cfg(feature = "axum")]
     pub(crate) fn name_inner_request(&self, span: Parent, method: &str, route: &str) {
         let record = &mut self.lock().transaction.record;
         if let Some(row) = record.inner_request_around(span)

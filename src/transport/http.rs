@@ -143,6 +143,7 @@ impl Transport for Http {
     }
 }
 
+#[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS depends on the server"))]
 fn clients(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Clients, Error> {
     #[cfg(feature = "rustls")]
     let tls = {

@@ -54,6 +54,7 @@ impl EnvelopeRequest {
     }
 
     /// The headers and the body, for a transport that knows the address.
+    #[cfg(feature = "reqwest")]
     pub(super) fn into_parts(self) -> (HeaderMap, Bytes) {
         (self.headers, self.body)
     }
