@@ -214,7 +214,7 @@ fn a_service_starts_although_no_thread_can_be_started() {
     // In a runtime: a runtime of ours that is dropped here would panic.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let sentry = Config::builder().dsn("http://key@127.0.0.1:9/1").panic_hook(false).init().unwrap();
+        let sentry = support::to("http://key@127.0.0.1:9/1").panic_hook(false).init().unwrap();
 
         assert!(!sentry.is_enabled());
         sentry.shutdown(Duration::from_secs(3600)).await.unwrap();

@@ -56,6 +56,7 @@ async fn one_backend_of_five_that_hangs_holds_up_nothing() {
         report(&client, number.to_string()).await;
     }
     support::until("all others are sent", || client.stats().errors.sent == 80).await;
+    relay.wait_for(100);
 
     assert_eq!(numbers(&relay).len(), 100, "each was tried");
     assert_eq!(client.stats().errors.waiting(), 20);
