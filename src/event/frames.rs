@@ -149,11 +149,13 @@ fn end_of_work(frames: &[Frame], start: usize, inside: usize) -> usize {
     let thread = rest().position(|frame| function(frame, in_app::is_thread_start)).map(behind);
     let end = poll.unwrap_or(inside).min(thread.unwrap_or(inside));
     let work = frames.get(start..end).unwrap_or_default();
-    let own = |is_main_own: bool| {
-        let is_own = |frame: &Frame| frame.in_app == Some(true) && (is_main_own || !function(frame, in_app::is_main));
+    let own = |is_enough: fn(&str) -> bool| {
+        let is_own = |frame: &Frame| frame.in_app == Some(true) && function(frame, is_enough);
         work.iter().rposition(is_own)
     };
-    own(false).or_else(|| own(true)).map_or(end, |outermost| start + outermost + 1)
+    let place = || work.iter().rposition(|frame| frame.in_app == Some(true));
+    // `main` says little, but more than a place alone.
+    own(|name| !in_app::is_main(name)).or_else(|| own(|_| true)).or_else(place).map_or(end, |outermost| start + outermost + 1)
 }
 
 #[cfg(test)]
