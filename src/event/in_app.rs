@@ -226,6 +226,8 @@ mod tests {
             (Some("test::run_test"), Some("/rustc/abc/library/test/src/lib.rs"), false),
             (Some("x::run"), Some("/root/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/lib.rs"), false),
             (Some("x::run"), Some("/usr/src/rustc-1.85.0/library/std/src/lib.rs"), false),
+            (Some("x::run"), Some("/rustc/abc/library/rtstartup/src/lib.rs"), false),
+            (Some("x::run"), Some("/work/shop/vendor/sqlz/src/vendor/pg.rs"), false),
             (Some("x::run"), Some("/rust/deps/hashbrown-0.15.2/src/raw.rs"), false),
             (Some("x::run"), Some("/work/shop/native/x.cc"), false),
             (Some("enter<tower_sentry::X>"), Some(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scope/active.rs")), false),

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 /// How to reach a server over HTTP.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "reqwest"),
-    expect(clippy::struct_field_names, reason = "the other fields belong to features")
-)]
+#[cfg_attr(not(feature = "reqwest"), expect(clippy::struct_field_names, reason = "the other fields belong to features"))]
 pub(crate) struct HttpSettings {
     pub(crate) connect_timeout: Duration,
     /// From the start of a request to the head of its answer.
