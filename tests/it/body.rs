@@ -426,6 +426,12 @@ async fn a_response_without_a_body_is_never_cancelled() {
         .collect();
     expected.sort();
     assert_eq!(ends(&relay), expected);
+    // A body that there cannot be is not missing.
+    for transaction in relay.transactions() {
+        let data = &transaction["contexts"]["trace"]["data"];
+        let is_replaced = data["url.path"] == "/replaced/200";
+        assert!(is_replaced || data.get("tower_sentry.body_unread").is_none(), "{data}");
+    }
 }
 
 #[tokio::test]
