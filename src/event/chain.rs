@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::identity::{DebugOutput, ErrorChain, FailureIdentity};
 use super::type_name;
 use crate::protocol::{Exception, Level, Mechanism};
-use crate::record::without_cut_word;
+use crate::record::{cut, without_cut_word};
 use crate::unwind;
 
 /// Causes beyond this limit are left out: a chain may be endless or a circle.
@@ -118,7 +118,7 @@ impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.limit - self.text.len();
         if text.len() > room {
-            self.text.push_str(text.get(..(0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)).unwrap_or_default());
+            self.text.push_str(cut(text, room));
             self.text.truncate(without_cut_word(&self.text).len());
             return Err(fmt::Error);
         }

@@ -26,7 +26,7 @@ pub(crate) struct FailureIdentity {
     /// Other texts that show the chain or a part of it: alternate and `Debug` output.
     pub(super) forms: Vec<TextHash>,
     /// The texts of a log that may be those of an error.
-    pub(super) told: Vec<TextHash>,
+    pub(super) log_texts: Vec<TextHash>,
     /// The chains of texts that a log shows in the format of `anyhow` and `eyre`.
     pub(super) reports: Vec<Vec<TextHash>>,
     /// How the texts of a log begin that look like the `Debug` output of a type.
@@ -93,7 +93,7 @@ impl FailureIdentity {
 
     /// Whether nothing identifies the failure.
     pub(super) fn is_unknown(&self) -> bool {
-        self.outermost.is_none() && self.told.is_empty()
+        self.outermost.is_none() && self.log_texts.is_empty()
     }
 
     /// Whether the links are those of an error, and not texts of a log.
@@ -175,11 +175,11 @@ impl FailureIdentity {
         for (key, value) in FieldReader::new(&log.fields) {
             let FieldValue::Text(text) = value else { continue };
             if may_show(&key) && (text.len() >= SHORTEST || is_error_field(name_of(key)) || name_of(key) == "message") {
-                identity.push_told(text);
+                identity.push_log_text(text);
             }
         }
         let shows_only_an_error = names.len() == 1 && names.iter().all(|field| is_error_field(field.name()));
-        if shows_only_an_error && let Some(text) = identity.told.first().copied() {
+        if shows_only_an_error && let Some(text) = identity.log_texts.first().copied() {
             let shown = identity.reports.first().cloned().unwrap_or_else(|| vec![text]);
             for text in shown {
                 identity.push(LinkIdentity { text, name: None, path: None });
@@ -189,24 +189,24 @@ impl FailureIdentity {
         identity
     }
 
-    fn push_told(&mut self, text: &str) {
+    fn push_log_text(&mut self, text: &str) {
         /// A shorter text may end a sentence by chance.
         const SHORTEST_AFTER_CONTEXT: usize = 16;
         let shown = without_trace(text);
         if shown.is_empty() {
             return;
         }
-        self.told.push(text_hash::of(shown));
+        self.log_texts.push(text_hash::of(shown));
         // `context: error`, in which the context may have colons too.
         for (place, colon) in shown.match_indices(": ").take(CONTEXTS_LIMIT) {
             let error = shown.get(place + colon.len()..).unwrap_or_default();
             if error.len() >= SHORTEST_AFTER_CONTEXT && error.contains(' ') {
-                self.told.push(text_hash::of(error));
+                self.log_texts.push(text_hash::of(error));
                 self.debug_names.extend(name_of_debug(error));
             }
         }
         if shown.len() != text.len() {
-            self.told.push(text_hash::of(text));
+            self.log_texts.push(text_hash::of(text));
         }
         self.reports.extend(links_of_report(shown));
         self.debug_names.extend(name_of_debug(shown));

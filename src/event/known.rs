@@ -31,7 +31,7 @@ impl Surroundings {
         is_start(&self.nested, &other.nested) && is_start(&self.inner_requests, &other.inner_requests)
     }
 
-    /// Whether it is inside of what is around another report, and not the same.
+    /// Whether it is inside what is around another report, and not the same.
     fn is_deeper(&self, other: &Self) -> bool {
         self.nested.len() > other.nested.len() || self.inner_requests.len() > other.inner_requests.len()
     }
@@ -57,7 +57,7 @@ pub(crate) struct KnownFailure {
     error_ids: Vec<EventId>,
     /// Whether it is a capture whose id was returned.
     is_capture: bool,
-    /// Whether the id of its event is known outside of the crate.
+    /// Whether the id of its event is known outside the crate.
     is_id_known: bool,
     /// The message of a panic.
     panic: Option<String>,
@@ -140,7 +140,7 @@ impl KnownFailure {
             std::mem::swap(&mut self.identity, &mut identity);
         }
         self.identity.forms.extend(identity.forms);
-        self.identity.told.extend(identity.told);
+        self.identity.log_texts.extend(identity.log_texts);
         self.identity.reports.extend(identity.reports);
     }
 
@@ -265,7 +265,7 @@ impl KnownFailures {
         }
     }
 
-    /// Notes that the id of an event is known outside of the crate.
+    /// Notes that the id of an event is known outside the crate.
     pub(crate) fn hand_out(&mut self, event_id: EventId) {
         if let Some(known) = self.0.iter_mut().find(|known| known.event_id == event_id) {
             known.is_id_known = true;

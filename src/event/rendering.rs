@@ -3,8 +3,8 @@
 //! Stable Rust gives such a trace as text alone, and resolves its names under a lock of the process.
 //! Taking a trace needs that lock too: `anyhow` and `eyre` take one for each error, if
 //! `RUST_BACKTRACE` is set. The first rendering reads the program's debug information and holds the
-//! lock for up to half a second. The exporter therefore renders one when the process starts it. A request that
-//! waits nevertheless did not block its thread itself.
+//! lock for up to half a second. The exporter therefore renders one when it starts. A request that waits
+//! nevertheless did not block its thread itself.
 
 use std::sync::{Mutex, PoisonError};
 

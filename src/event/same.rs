@@ -57,11 +57,11 @@ fn is_same_link(one: &LinkIdentity, other: &LinkIdentity) -> bool {
 
 /// Whether a text of a log is that of an error of the chain.
 fn is_shown(log: &FailureIdentity, error: &FailureIdentity) -> bool {
-    let is_text = |told: &u64| error.links().any(|link| link.text == *told) || error.forms.contains(told);
+    let is_text = |shown: &u64| error.links().any(|link| link.text == *shown) || error.forms.contains(shown);
     let is_end = |report: &Vec<u64>| {
         report.len() <= error.len() && report.iter().rev().zip(error.links().rev()).all(|(text, link)| *text == link.text)
     };
-    log.told.iter().any(is_text) || log.reports.iter().any(is_end)
+    log.log_texts.iter().any(is_text) || log.reports.iter().any(is_end)
 }
 
 /// Whether an error or a log repeats a panic that something inside has caught.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::record::cut;
+
 /// The hash of a text.
 ///
 /// It is FNV-1a: texts are short, and a request compares a few of them.
@@ -14,7 +16,7 @@ const START: TextHash = 0xcbf2_9ce4_8422_2325;
 
 /// The hash of a text.
 pub(super) fn of(text: &str) -> TextHash {
-    add(START, begin(text, COMPARED))
+    add(START, cut(text, COMPARED))
 }
 
 /// The hash of several texts in a row.
@@ -28,12 +30,6 @@ pub(super) fn of_output(output: fmt::Arguments<'_>) -> TextHash {
     // The writer returns an error only at the limit.
     let _ = fmt::Write::write_fmt(&mut hasher, output);
     hasher.finish()
-}
-
-/// The first bytes of a text, up to a character boundary.
-fn begin(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default()
 }
 
 fn add(hash: TextHash, text: &str) -> TextHash {
@@ -60,7 +56,7 @@ impl Hasher {
 
 impl fmt::Write for Hasher {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let kept = begin(text, self.room);
+        let kept = cut(text, self.room);
         self.hash = add(self.hash, kept);
         self.room -= kept.len();
         if kept.len() < text.len() { Err(fmt::Error) } else { Ok(()) }

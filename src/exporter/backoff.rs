@@ -47,7 +47,7 @@ pub(super) enum Failure {
 }
 
 impl Backoff {
-    /// When the next attempt may begin; `None` means now. `is_filling` tells whether the queue is at
+    /// When the next attempt may begin; `None` means now. `is_filling` says whether the queue is at
     /// least half full.
     pub(super) fn until(&self, now: Instant, is_filling: impl FnOnce() -> bool) -> Option<Instant> {
         let pause = self.pause?;

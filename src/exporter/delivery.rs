@@ -135,11 +135,11 @@ impl Delivery {
             }
         }
         self.sinks.iter_mut().for_each(Sink::go_on);
-        self.tell_queue();
+        self.update_queue();
     }
 
     /// The memory of the queue is also that of what has left it.
-    fn tell_queue(&self) {
+    fn update_queue(&self) {
         self.shared.queue.set_on_the_way(self.retry.bytes() + self.flights.bytes());
     }
 
@@ -260,7 +260,7 @@ impl Delivery {
             (outbound, answer)
         };
         self.flights.start(flight, attempt);
-        self.tell_queue();
+        self.update_queue();
     }
 
     /// Counts an envelope by the answer to it, or keeps it for a retry.
@@ -399,7 +399,7 @@ impl Delivery {
         for load in in_flight.into_iter().chain(retry) {
             self.shared.ledger.lose(load, reason);
         }
-        self.tell_queue();
+        self.update_queue();
     }
 }
 

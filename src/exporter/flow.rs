@@ -42,7 +42,7 @@ impl Flow {
         self.latency.map_or(HANGS, |latency| HANGS.max(latency * 4))
     }
 
-    /// Records a success. `is_full` tells whether the limit held up other envelopes.
+    /// Records a success. `is_full` says whether the limit held up other envelopes.
     pub(super) fn accepted(&mut self, took: Duration, is_full: bool) {
         let latency = self.latency.map_or(took, |before| (before * 7 + took) / 8);
         self.latency = Some(latency);

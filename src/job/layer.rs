@@ -68,7 +68,7 @@ impl<D, F> JobLayer<D, F> {
     /// Reports errors only of the [last attempt](JobInfo::attempt): a retry may still succeed.
     ///
     /// Each attempt is still recorded as a transaction with its status. Logs of the error that an
-    /// earlier attempt returns are no events either; they are counted as dropped (`EventProcessor`).
+    /// earlier attempt returns are not events either; they are counted as dropped (`EventProcessor`).
     /// Defaults to reporting every attempt.
     pub fn report_last_attempt_only(mut self) -> Self {
         self.reports_every_attempt = false;

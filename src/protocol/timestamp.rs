@@ -26,7 +26,7 @@ impl Timestamp {
         self.nanos
     }
 
-    /// The time, between 1970 and 2554: the formatter of RFC 3339 panics outside of 1970 to 9999.
+    /// The time, between 1970 and 2554: the formatter of RFC 3339 panics outside 1970 to 9999.
     pub(crate) fn as_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.nanos)
     }

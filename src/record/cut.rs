@@ -22,7 +22,7 @@ pub(super) fn shorter(text: &str, limit: usize) -> &str {
 }
 
 /// Cuts `text` to at most `limit` bytes, on a character boundary.
-pub(super) fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         text
     } else {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::cut::{CUT_MARK, cut, shorter};
+use super::cut::{CUT_MARK, cut, shorter, without_cut_word};
 use crate::unwind;
 
 /// The text of a field is cut at this many bytes, on a character boundary.
@@ -121,13 +121,9 @@ impl<'a> FieldWriter<'a> {
             writer.is_cut
         });
         match is_cut {
-            Some(true) => {
-                let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-                self.buffer.truncate(start + shorter(written, self.limit).len());
-                self.buffer.extend_from_slice(CUT_MARK.as_bytes());
-            }
+            Some(true) => self.end_with(start, CUT_MARK),
             Some(false) => {}
-            None => self.say_panicked(start),
+            None => self.end_with(start, PANICKED),
         }
         let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
         if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
@@ -138,16 +134,14 @@ impl<'a> FieldWriter<'a> {
         }
     }
 
-    /// Marks a text whose writing panicked.
+    /// Ends the text that begins at `start` with a mark, for which it is cut if it is too long.
     #[cold]
-    fn say_panicked(&mut self, start: usize) {
-        let is_inside_char = |byte: Option<&u8>| byte.is_some_and(|byte| byte & 0xc0 == 0x80);
-        let mut end = self.buffer.len().min(start + FIELD_LIMIT - PANICKED.len());
-        while end > start && is_inside_char(self.buffer.get(end)) {
-            end -= 1;
-        }
-        self.buffer.truncate(end);
-        self.buffer.extend_from_slice(PANICKED.as_bytes());
+    fn end_with(&mut self, start: usize, mark: &str) {
+        let written = self.buffer.get(start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        let room = self.limit.saturating_sub(mark.len());
+        let kept = if written.len() > room { without_cut_word(cut(written, room)) } else { written };
+        self.buffer.truncate(start + kept.len());
+        self.buffer.extend_from_slice(mark.as_bytes());
     }
 
     // Small enough to inline into each caller; keys with a name take the function below.

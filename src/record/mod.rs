@@ -25,7 +25,7 @@ mod span_limit;
 mod transaction;
 
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
-pub(crate) use cut::{CUT_MARK, without_cut_word};
+pub(crate) use cut::{CUT_MARK, cut, without_cut_word};
 use facts::HeaderLengths;
 pub(crate) use facts::{Polls, RequestFacts, ResponseFacts, TraceFacts};
 pub(crate) use fields::{FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, Key, TRUNCATED};

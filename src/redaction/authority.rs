@@ -35,7 +35,7 @@ fn window(text: &str, start: usize) -> Option<&str> {
     text.get(start..end)
 }
 
-/// Finds the `@` behind a `/`, `?` or `#` that is part of the password: what stands before is no port.
+/// Finds the `@` behind a `/`, `?` or `#` that is part of the password: what stands before it is not a port.
 fn at_behind_sign(whole: &str, authority: usize) -> Option<usize> {
     let (_, port) = whole.get(..authority)?.rsplit_once(':')?;
     if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() {
@@ -48,7 +48,7 @@ fn at_behind_sign(whole: &str, authority: usize) -> Option<usize> {
         .then_some(at)
 }
 
-/// User names that are no secret, since services give everybody the same.
+/// User names that are not secret: every installation of a service has them.
 const COMMON_USERS: [&str; 8] = ["git", "hg", "svn", "root", "anonymous", "ec2-user", "ubuntu", "admin"];
 
 fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
@@ -68,7 +68,7 @@ fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
     (!is_none).then_some(Secret { range, replacement: Replacement::UserInfo, rule: Rule::UserInfo })
 }
 
-/// Whether a password is a sign in its place, and no word that somebody chose.
+/// Whether a placeholder stands in the place of a password.
 fn is_sign(password: &str) -> bool {
     password.bytes().any(|byte| !byte.is_ascii_alphanumeric())
 }

@@ -11,7 +11,7 @@ use super::scan::without;
 use super::value_class::{self, ValueClass};
 use super::verdict::judge;
 
-/// Names of cookies that say who somebody is.
+/// Names of cookies that identify a person.
 const PERSONAL: &str = "user uid userid username email mail visitor customer account person name login id guid cid client device ga gid fbp fbc gcl amplitude mixpanel ajs";
 
 impl Redactor {

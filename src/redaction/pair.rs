@@ -91,7 +91,7 @@ fn is_wrapped_secret(level: Level, name: &str, held: &str) -> bool {
         let after = inner.get(end + part.len()..).unwrap_or_default().trim_start_matches(['"', '\'']);
         end += part.len() + 1;
         let part = part.trim();
-        // The name of a field in a map is no value.
+        // The name of a field in a map is not a value.
         let is_name = part.ends_with(':') || after.trim_start().starts_with(':');
         !part.is_empty() && !is_name && value_class::is_hidden(level, part, names::is_numeric(name), names::is_plural(name))
     })
@@ -244,7 +244,7 @@ pub(super) fn quoted_pair(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> 
     }
     let range = blank + held.range.start..blank + held.range.end;
     let secret = rest.get(range.clone())?;
-    // In a list of names, the next one is no value.
+    // In a list of names, the next one is not a value.
     let is_pair = outside.trim_end_matches('\\').ends_with('(') || name.starts_with('-');
     let is_hidden = match value_class::class(secret) {
         ValueClass::Words if !is_pair => false,

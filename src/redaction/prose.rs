@@ -136,7 +136,7 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
     (is_secret && !value_class::is_nothing(held)).then(|| Secret::value(start..start + held.len(), Rule::Sentence))
 }
 
-/// Whether a word is a password that somebody chose, and no word of the sentence.
+/// Whether a word is a chosen password, and not a word of the sentence.
 fn is_chosen(word: &str) -> bool {
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     (has_digit || !value_class::is_words(word))

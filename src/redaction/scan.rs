@@ -105,7 +105,7 @@ impl Scan<'_> {
                 OTHER => continue,
                 ESCAPE => {
                     self.found.needs_escape = true;
-                    // The letter after a backslash is no part of the next word.
+                    // The letter after a backslash is not part of the next word.
                     if byte == b'\\' && matches!(bytes.get(start), Some(b'n' | b'r' | b't')) {
                         start += 1;
                     }

@@ -207,7 +207,7 @@ pub(super) fn is_words(value: &str) -> bool {
     parts > 0 && (mixed == 0 || mixed * 4 <= total) && !is_number_chain(value, parts)
 }
 
-/// Digits in groups, as of a card or a telephone, are no words.
+/// Digits in groups, as of a card or a telephone, are not words.
 fn is_number_chain(value: &str, parts: usize) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     parts > 1 && digits >= 12 && !value.bytes().any(|byte| byte.is_ascii_alphabetic())

@@ -182,7 +182,7 @@ async fn a_new_connection_is_asked_for_after_one_that_broke() {
 
     work(&client).await;
     // Not a shutdown: it asks for new connections.
-    client.flush(support::patience()).await.unwrap();
+    client.flush(patience()).await.unwrap();
     support::settle(&client).await;
     let asked: Vec<_> = transport.requests().iter().map(EnvelopeRequest::needs_new_connection).collect();
 

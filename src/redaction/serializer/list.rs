@@ -39,7 +39,7 @@ impl SerializeSeq for ListWriter<'_, '_> {
         }
         value.serialize(ValueWriter { json: self.json, place: self.place, secret: self.secret })?;
         if is_name {
-            // The next of two names is no value.
+            // The second of two names is not a value.
             self.beside =
                 self.json.name_written(start).and_then(|verdict| verdict.at(verdict.field.max(verdict.header).min(Level::IfOpaque)));
         }
