@@ -379,6 +379,21 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_is_lost_counts_its_spans_whatever_the_reason() {
+        for reason in DiscardReason::ALL.iter().copied() {
+            let ledger = Ledger::default();
+            let transaction = Load { spans: 3, ..Load::one(Category::Transaction) };
+            ledger.capture(transaction);
+            ledger.take(transaction);
+
+            ledger.lose(transaction, reason);
+
+            let stats = ledger.stats();
+            assert_eq!((stats.transactions.dropped, stats.spans.dropped), (vec![(reason, 1)], vec![(reason, 3)]));
+        }
+    }
+
+    #[test]
     fn a_report_leaves_out_what_the_server_counts_and_comes_back_when_lost() {
         let ledger = Ledger::default();
         ledger.refused(Load::one(Category::Error));

@@ -75,7 +75,7 @@ impl ActiveJob {
                 scope.withdraw(returned);
             }
         }
-        let has_failed = outcome.has_failed();
+        let has_failed = outcome.error().is_some();
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
     }
 

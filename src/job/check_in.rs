@@ -72,7 +72,7 @@ impl CheckInBuilder {
         F: Future,
         F::Output: Outcome<Kind>,
     {
-        CheckedIn { waiting: Some(self), run: None, work, has_failed: |output| output.has_failed() }
+        CheckedIn { waiting: Some(self), run: None, work, has_failed: |output| output.error().is_some() }
     }
 
     /// Like [`run`](Self::run), for work that cannot fail and may return anything.

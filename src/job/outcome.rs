@@ -41,40 +41,24 @@ impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> Outcome<BoxedErrors> for Re
 impl<T, E: sealed::ListedError> Outcome<sealed::Listed> for Result<T, E> {}
 
 impl sealed::Judge<sealed::Listed> for () {
-    fn has_failed(&self) -> bool {
-        false
-    }
-
     fn error(&self) -> Option<ReturnedError<'_>> {
         None
     }
 }
 
 impl<T, E: Error + 'static> sealed::Judge<TypedErrors> for Result<T, E> {
-    fn has_failed(&self) -> bool {
-        self.is_err()
-    }
-
     fn error(&self) -> Option<ReturnedError<'_>> {
         self.as_ref().err().map(|error| ReturnedError::Typed(error, std::any::type_name::<E>()))
     }
 }
 
 impl<T, E: AsRef<dyn Error + Send + Sync + 'static>> sealed::Judge<BoxedErrors> for Result<T, E> {
-    fn has_failed(&self) -> bool {
-        self.is_err()
-    }
-
     fn error(&self) -> Option<ReturnedError<'_>> {
         self.as_ref().err().map(|error| ReturnedError::Boxed(error.as_ref()))
     }
 }
 
 impl<T, E: sealed::ListedError> sealed::Judge<sealed::Listed> for Result<T, E> {
-    fn has_failed(&self) -> bool {
-        self.is_err()
-    }
-
     fn error(&self) -> Option<ReturnedError<'_>> {
         self.as_ref().err().map(E::returned)
     }
@@ -122,9 +106,7 @@ pub(super) mod sealed {
 
     /// What the crate reads from a result.
     pub trait Judge<Kind> {
-        fn has_failed(&self) -> bool;
-
-        /// The error of the result, if there is one.
+        /// The error of the result, if it failed.
         fn error(&self) -> Option<ReturnedError<'_>>;
     }
 

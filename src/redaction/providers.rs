@@ -225,8 +225,13 @@ mod tests {
 
     #[test]
     fn words_with_a_prefix_are_no_keys() {
-        for text in ["npm_config_cache_of_the_job_that_was_started", "key-value-stores-are-fast-and-simple-to-use", "sk-learn", "live_view"]
-        {
+        for text in [
+            "npm_config_cache_of_the_job_that_was_started",
+            "key-value-stores-are-fast-and-simple-to-use",
+            "sk-learn",
+            "live_view",
+            "sk-ant-with-a-few-words-of-a-sentence-behind-it",
+        ] {
             assert_eq!(key(text, 0..text.len()), None, "{text}");
         }
     }

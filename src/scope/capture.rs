@@ -140,7 +140,6 @@ impl LiveScope {
     /// counted.
     pub(crate) fn withdraw(&self, mut captured: CapturedEvent) {
         let mut state = self.lock();
-        state.has_failed = true;
         let failure = KnownFailure::of(&mut captured, Surroundings::default());
         let logs = state.known.logs_of(&failure);
         for log in &logs {

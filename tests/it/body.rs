@@ -466,6 +466,10 @@ async fn a_body_that_is_dropped_unread_is_never_cancelled() {
 
     expected.sort();
     assert_eq!(ends(&relay), expected);
+    let unread = relay.transactions().into_iter().map(|transaction| transaction["contexts"]["trace"]["data"].clone());
+    let mut unread: Vec<_> = unread.filter(|data| data["tower_sentry.body_unread"] == true).map(|data| data["url.path"].clone()).collect();
+    unread.sort_by_key(Value::to_string);
+    assert_eq!(unread, ["/200", "/302"], "only of these, a part is missing");
 }
 
 /// A rate under which nothing is sampled in a test, and yet not the final zero.

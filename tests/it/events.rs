@@ -464,6 +464,7 @@ fn what_a_hook_logs_is_neither_an_event_nor_a_log() {
     assert!(shown.text().contains("an error in the hook") && shown.text().contains("a line in the hook"), "{}", shown.text());
     let events: Vec<_> = relay.events().iter().map(|event| event["logentry"]["message"].clone()).collect();
     assert_eq!(events, ["first", "second", "third"]);
+    assert_eq!(client.stats().errors.captured, 3, "it is no loss either");
     let logs = relay.payloads("log").into_iter().flat_map(|container| container["items"].as_array().unwrap().clone());
     assert_eq!(logs.map(|log| log["body"].clone()).collect::<Vec<_>>(), ["first", "second", "third"]);
 }

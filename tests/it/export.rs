@@ -423,7 +423,10 @@ async fn a_handshake_is_part_of_the_time_to_connect() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dsn = format!("https://0123456789abcdef0123456789abcdef@127.0.0.1:{}/1", silent.local_addr().unwrap().port());
     let config = Config::builder().dsn(dsn).traces_sample_rate(1.0).panic_hook(false).shutdown_timeout(Duration::ZERO);
-    let config = config.connect_timeout(Duration::from_millis(50)).request_timeout(Duration::from_secs(3600));
+    let config = config
+        .connect_timeout(Duration::from_millis(50))
+        .first_byte_timeout(Duration::from_secs(3600))
+        .request_timeout(Duration::from_secs(3600));
     let client = Client::from(config.build().unwrap());
 
     client.transaction("work").run(async {}).await;

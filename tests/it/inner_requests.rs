@@ -607,3 +607,44 @@ async fn ids_are_handed_out_once_per_part() {
     assert_eq!(events, handed_out.try_iter().collect::<Vec<_>>());
     assert!(events.len() == 2 && events[0] != events[1]);
 }
+
+#[tokio::test]
+async fn a_request_inside_a_stream_whose_transaction_was_cut_has_one_of_its_own() {
+    let (client, captured) = client();
+    let layer = SentryLayer::new(&client).max_duration(std::time::Duration::ZERO);
+    let inner = parts().layer(layer.clone());
+    let events = move || async move {
+        let frames = stream::iter(["one", "two", "three"]).then(move |frame| {
+            let inner = inner.clone();
+            async move {
+                if frame == "three" {
+                    inner.oneshot(request("/parts/fine")).await.unwrap();
+                }
+                Ok::<_, Infallible>(frame)
+            }
+        });
+        Body::from_stream(frames).into_response()
+    };
+    let app = Router::new().route("/events", get(events)).layer(layer);
+
+    app.oneshot(request("/events")).await.unwrap().into_body().collect().await.unwrap();
+    support::settle(&client).await;
+
+    let names: Vec<_> = captured.transactions().into_iter().map(|transaction| transaction.name).collect();
+    assert_eq!(names, ["GET /events", "GET /parts/{what}"]);
+}
+
+#[tokio::test]
+async fn one_error_of_two_parts_is_two_events_wherever_it_is_captured() {
+    let (client, captured) = client();
+    let one = || async { CaptureError::new(io::Error::other("the disk is full")).into_response() };
+    let two = || async { CaptureError::new(io::Error::other("the disk is full")).into_response() };
+    let parts = Router::new().route("/parts/one", get(one)).route("/parts/two", get(two)).layer(SentryLayer::new(&client));
+    let app = batch(parts, &["one", "two"]).layer(SentryLayer::new(&client));
+
+    app.oneshot(request("/batch")).await.unwrap();
+    support::settle(&client).await;
+
+    let names: Vec<_> = captured.events().into_iter().map(|event| event.transaction.unwrap()).collect();
+    assert_eq!(names, ["GET /parts/one", "GET /parts/two"]);
+}

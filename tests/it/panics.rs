@@ -270,3 +270,27 @@ async fn a_name_of_the_program_stays_when_a_hook_panics() {
     assert_eq!(captured.events()[0].transaction.as_deref(), Some("GET /orders/{id}"));
     support::settle(&client).await;
 }
+
+#[test]
+fn a_panic_of_another_thread_that_the_handler_resumes_is_one_event() {
+    if in_child("panics::a_panic_of_another_thread_that_the_handler_resumes_is_one_event", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, _) = init(support::config(&relay).panic_hook(true));
+    let handler = || async {
+        let scope = Scope::current();
+        let payload = std::thread::spawn(move || scope.enter(|| panic!("no stock"))).join().unwrap_err();
+        std::panic::resume_unwind(payload)
+    };
+    let handler = move || async move {
+        let () = handler().await;
+    };
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&guard));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    crash(std::panic::AssertUnwindSafe(|| drop(runtime.block_on(app.oneshot(Request::get("/").body(Body::empty()).unwrap())))));
+    drop(guard);
+
+    assert_eq!(panics(&relay), ["no stock"]);
+}

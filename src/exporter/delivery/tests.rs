@@ -271,3 +271,14 @@ fn sessions_whose_envelope_is_given_up_are_sent_with_the_next() {
 
     assert!(!delivery.shared.sessions.is_empty());
 }
+
+#[tokio::test]
+async fn what_is_given_up_is_counted_at_once() {
+    let mut delivery = delivery();
+    fly(&mut delivery, 2);
+    settle(&mut delivery, outbound(10), hung_up());
+
+    delivery.give_up(DiscardReason::InternalSdkError);
+
+    assert_eq!(dropped(&delivery), [(DiscardReason::InternalSdkError, 3)]);
+}

@@ -249,3 +249,11 @@ fn rules_of_the_user_apply_in_texts() {
     let rules = Redactor::new(Arc::new(Redaction::default().field("ticket")), false);
     assert_eq!(scrub(&rules, "ticket=plain and ticket_no: 7"), "ticket=[Filtered] and ticket_no: [Filtered]");
 }
+
+#[test]
+fn a_label_before_an_address_is_not_a_user() {
+    for text in ["user:jane9@example.org", "contact cc:jane9@mail.example.org today"] {
+        assert_eq!(clean(text), text);
+    }
+    assert_eq!(clean("admin1:jane9@example.org"), "admin1:[Filtered]@example.org");
+}
