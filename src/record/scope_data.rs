@@ -276,6 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_a_request_in_the_next_one() {
+        let mut set = ScopeData::default();
+        set.set_tag("plan".into(), "gold".to_owned());
+        set.set_tag("basket".into(), "x".repeat(BYTES_LIMIT));
+        set.set_context("order".to_owned(), Value::from(7), 6);
+        set.set_extra("note".to_owned(), Value::from("urgent"), 10);
+        set.set_user(User::id(7), 1);
+        assert_eq!(set.truncated, 1);
+
+        set.clear();
+
+        assert_eq!(format!("{set:?}"), format!("{:?}", ScopeData::default()));
+    }
+
+    #[test]
     fn a_mark_stands_for_what_has_no_room_and_all_of_it_is_bounded() {
         let mut set = ScopeData::default();
         let large = 300 * 1024;

@@ -117,10 +117,8 @@ impl Scope {
 
     #[cold]
     fn unwound(&self, unwinding: Unwinding) -> ! {
-        if let Some(payload) = unwinding.unreported()
-            && self.settings().is_some_and(|settings| settings.panic_hook)
-        {
-            self.capture(CapturedEvent::resumed_panic(payload));
+        if let (Some(shared), Some(payload)) = (&self.shared, unwinding.unreported()) {
+            nested::enter(self.nested.clone(), || shared.capture_resumed_panic(payload, self.span));
         }
         unwinding.resume()
     }

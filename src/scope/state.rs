@@ -136,7 +136,6 @@ impl LiveScope {
             state.has_crashed = false;
             state.panic = None;
             state.first_error = None;
-            state.announced.clear();
         }
         scope
     }

@@ -294,3 +294,21 @@ fn a_panic_of_another_thread_that_the_handler_resumes_is_one_event() {
 
     assert_eq!(panics(&relay), ["no stock"]);
 }
+
+#[test]
+fn a_panic_of_another_thread_that_a_scope_outside_of_requests_resumes_is_one_event() {
+    if in_child("panics::a_panic_of_another_thread_that_a_scope_outside_of_requests_resumes_is_one_event", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let (guard, _) = init(support::config(&relay).panic_hook(true));
+    let scope = Scope::current();
+    let inside = scope.clone();
+    let payload = std::thread::spawn(move || inside.enter(|| panic!("no stock"))).join().unwrap_err();
+
+    crash(std::panic::AssertUnwindSafe(|| scope.enter(|| std::panic::resume_unwind(payload))));
+    crash(std::panic::AssertUnwindSafe(|| scope.enter(|| panic!("no room"))));
+    drop(guard);
+
+    assert_eq!(panics(&relay), ["no stock", "no room"]);
+}

@@ -356,6 +356,28 @@ async fn own_rules_hide_what_no_other_rule_does() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_context_says_what_it_is_about() {
+    let handler = || async {
+        let about = json!({ "started": "on monday", "pages": 12345, "password": "swordfish" });
+        for name in ["session", "auth", "token", "password"] {
+            Scope::current().set_context(name, about.clone());
+        }
+    };
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).build().unwrap());
+    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client));
+
+    support::request(&Server::start(app).await, Request::get("/")).await;
+    support::settle(&client).await;
+
+    let contexts = &relay.transactions()[0]["contexts"];
+    for name in ["session", "auth", "token"] {
+        assert_eq!(contexts[name], json!({ "started": "on monday", "pages": 12345, "password": "[Filtered]" }), "{name}");
+    }
+    assert_eq!(contexts["password"], json!({ "value": "[Filtered]" }));
+}
+
+#[tokio::test]
 async fn an_own_rule_hides_what_we_name_ourselves_with_and_without_a_hook() {
     let rules = || Redaction::default().field("url.path").field("server.address");
     for hooked in [false, true] {
