@@ -72,6 +72,7 @@ mod client;
 mod exporter;
 
 mod payload;
+mod spool;
 pub mod transport;
 
 mod event;

@@ -1,6 +1,7 @@
 //! The environment: the variables we read, their values, and names that look like misspellings.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::Uri;
 
@@ -17,6 +18,7 @@ pub(super) struct Environment {
     pub(super) traces_sample_rate: Option<(&'static str, f64)>,
     pub(super) send_default_pii: Option<(&'static str, bool)>,
     pub(super) spotlight: Option<(&'static str, Option<Uri>)>,
+    pub(super) spool_dir: Option<(&'static str, PathBuf)>,
     pub(super) debug: Option<(&'static str, bool)>,
     pub(super) warnings: Vec<String>,
     /// The first invalid value.
@@ -105,9 +107,7 @@ impl Environment {
                 read.warnings.push(format!("{name} is set, but this version records no profiles"));
             }
         }
-        if let Some((name, _)) = lookup(&["SENTRY_SPOOL_DIR"], &mut error) {
-            read.warnings.push(format!("{name} is set, but this version keeps nothing on disk"));
-        }
+        read.spool_dir = lookup(&["SENTRY_SPOOL_DIR"], &mut error).map(|(name, text)| (name, PathBuf::from(text)));
         read.error = error;
         read.warnings.extend(variables.keys().filter_map(|name| look_alike(name)));
         read

@@ -24,10 +24,14 @@ impl Settings {
     /// Some invalid values are errors only if anything is recorded; see `note`.
     pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
         let ConfigBuilder { settings: mut chosen, texts, from_environment: env } = builder;
-        let Environment { dsn, name, release, traces_sample_rate, send_default_pii, spotlight, debug, warnings, error } = env;
+        let Environment { dsn, name, release, traces_sample_rate, send_default_pii, spotlight, spool_dir, debug, warnings, error } = env;
         chosen.warnings = warnings;
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
+        if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
+            chosen.delivery.spool_dir = Some(dir);
+        }
+        chosen.check_spool()?;
         chosen.choose_names(name, release)?;
         chosen.check_limits()?;
         if let Some(rate) = chosen.fill("traces_sample_rate", traces_sample_rate) {
@@ -96,6 +100,13 @@ impl Settings {
             self.facts.org_id = dsn.org_id().map(str::to_owned);
         }
         Ok(())
+    }
+
+    /// The exporter makes the folder, and warns if that fails.
+    fn check_spool(&mut self) -> Result<(), Error> {
+        let dir = self.delivery.spool_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir());
+        let fault = dir.map(|dir| format!("{}: expected a folder, found something else at '{}'", self.name_of("spool_dir"), dir.display()));
+        self.note(fault.map_or(Ok(()), |fault| Err(Error::setting(fault))))
     }
 
     fn choose_names(&mut self, environment: Variable<String>, release: Variable<String>) -> Result<(), Error> {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::backlog::Backlog;
 use super::backoff::{Backoff, Failure};
-use super::destination::{Answer, Destination};
+use super::buffers::Buffers;
+use super::destination::{Answer, Destination, Destinations};
 use super::flights::{Flight, Flights, Landed};
 use super::flow::{FEWEST, Flow, MOST};
 use super::gzip::Gzip;
-use super::ledger::Load;
+use super::load::Load;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
 use super::retries::Retries;
@@ -19,7 +21,7 @@ use super::settings::DeliverySettings;
 use super::shared::Shared;
 use super::sinks::Sink;
 use crate::protocol::{Category, DiscardReason};
-use crate::transport::{Console, Endpoint, Http, LONGEST_WAIT, TransportError, TransportResponse};
+use crate::transport::{LONGEST_WAIT, TransportError, TransportResponse};
 use crate::{diagnostics, unwind};
 
 /// Envelopes that wait for a retry, and those in flight, may each take this many bytes, or a quarter
@@ -27,12 +29,6 @@ use crate::{diagnostics, unwind};
 const BYTES: usize = 1024 * 1024;
 /// Requests that may be in flight whatever their size.
 const FEW: usize = 8;
-/// An envelope is dropped at its next failure after this many, if others are answered meanwhile.
-const STRIKES: u32 = 3;
-/// The pause of an envelope after its first strike. Each further one doubles it.
-const STRIKE_PAUSE: Duration = Duration::from_millis(250);
-/// Buffers of sent envelopes that are kept.
-const BUFFERS: usize = 4;
 
 /// All destinations, and the envelopes on their way to them.
 pub(super) struct Delivery {
@@ -48,8 +44,10 @@ pub(super) struct Delivery {
     retry: Retries,
     bytes_limit: usize,
     flights: Flights,
-    /// Buffers of sent envelopes, for reuse.
-    buffers: Vec<Vec<u8>>,
+    backlog: Backlog,
+    /// During a shutdown, what still waits in the queue goes to the spool from this time on.
+    spools_from: Option<Instant>,
+    buffers: Buffers,
     trouble: diagnostics::Quiet,
     /// The number of answers from the server so far.
     answers: u64,
@@ -63,45 +61,15 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn new(settings: &DeliverySettings, shared: Arc<Shared>) -> Self {
-        let http = |url, what: &str| -> Option<Arc<Http>> {
-            match Http::new(url, &settings.http) {
-                Ok(http) => {
-                    // Slow, so do it before there is something to send. A failure is not final.
-                    if let Err(error) = http.prepare() {
-                        diagnostics::warn(&format!("{what} for now: {error:#}"));
-                    }
-                    Some(Arc::new(http))
-                }
-                Err(error) => {
-                    diagnostics::warn(&format!("{what}: {error:#}"));
-                    None
-                }
-            }
-        };
-        let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
-        let server = match (&settings.transport, &settings.dsn, of_project) {
-            (Some(own), _, endpoint) => Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))),
-            (None, Some(dsn), Some(endpoint)) => {
-                http(dsn.envelope_url(), "nothing can be sent").map(|http| Destination::new(http, endpoint))
-            }
-            _ => None,
-        };
-        // Without a project, Spotlight takes the server's place: its answers are awaited and
-        // counted.
-        let is_alone = settings.dsn.is_none() && settings.transport.is_none();
-        let what = if is_alone { "nothing can be sent" } else { "Spotlight gets nothing" };
-        let spotlight = settings.spotlight.as_ref().and_then(|url| {
-            let http = http(url, what)?;
-            Some(Destination::new(http, Endpoint::new(Some(url.clone()))))
-        });
-        let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };
-        let console = settings.console.then(|| Destination::new(Arc::new(Console), Endpoint::new(None)));
+        let Destinations { server, spotlight, console, is_alone } = Destinations::of(settings);
         let request_timeout = settings.http.request_timeout.min(LONGEST_WAIT);
         let sink = |name, destination: Option<Destination>| {
             destination.map(|destination| Sink::new(name, destination, request_timeout, Arc::clone(&shared)))
         };
         let sinks = [sink("the console", console), sink("Spotlight", spotlight)].into_iter().flatten().collect();
         Self {
+            backlog: Backlog::new(settings, is_alone, Arc::clone(&shared)),
+            spools_from: None,
             shared,
             server,
             sinks,
@@ -113,7 +81,7 @@ impl Delivery {
             retry: Retries::default(),
             bytes_limit: BYTES.max(settings.queue_bytes / 4),
             flights: Flights::default(),
-            buffers: Vec::new(),
+            buffers: Buffers::default(),
             trouble: diagnostics::Quiet::new(),
             answers: 0,
             answers_at_hurry: None,
@@ -131,10 +99,14 @@ impl Delivery {
                     self.settle(*outbound, answer, flight);
                     self.in_hand = None;
                 }
-                Landed::Crashed(flight) => self.shared.ledger.lose(flight.load, DiscardReason::InternalSdkError),
+                Landed::Crashed(flight) => {
+                    self.shared.ledger.lose(flight.load, DiscardReason::InternalSdkError);
+                    self.backlog.finish(flight.place);
+                }
             }
         }
         self.sinks.iter_mut().for_each(Sink::go_on);
+        self.backlog.look_after(Instant::now());
         self.update_queue();
     }
 
@@ -159,6 +131,13 @@ impl Delivery {
         has_place && has_memory && self.pause(now).is_none()
     }
 
+    /// Whether envelopes go to the spool instead of waiting in memory: the server does not answer, or
+    /// is slower than the traffic.
+    pub(super) fn spools(&self, now: Instant) -> bool {
+        let is_late = || self.spools_from.is_some_and(|from| from <= now);
+        self.backlog.is_well() && (self.backoff.is_failing() || is_late() || !self.shared.queue.has_much_room())
+    }
+
     /// The attempts that hold a place. One that hangs, or that two rounds of others overtake, does
     /// not.
     fn taken(&self, now: Instant, limit: usize) -> usize {
@@ -167,7 +146,7 @@ impl Delivery {
 
     /// When the pause after a failure ends, if there is one.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
-        self.backoff.until(now, || !self.shared.queue.has_much_room())
+        self.backoff.until(now, || !self.shared.queue.has_much_room() || self.backlog.has_any())
     }
 
     /// How long to wait at most for a place: attempts may turn out to hang.
@@ -178,6 +157,11 @@ impl Delivery {
     /// When the next retry is due, if one waits.
     pub(super) fn retry_due(&self, now: Instant) -> Option<Instant> {
         self.retry.due(now)
+    }
+
+    /// When the spool needs a look: all of it, or only for what may be sent again.
+    pub(super) fn spool_due(&self) -> impl Iterator<Item = Instant> {
+        self.backlog.next_due().into_iter().chain(self.spools_from)
     }
 
     /// Whether a rate limit of the server applies to a category.
@@ -217,7 +201,7 @@ impl Delivery {
 
     /// Takes the buffer of a sent envelope, or a new one.
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        self.buffers.take()
     }
 
     /// Sends a copy of an envelope to each local sink.
@@ -232,14 +216,17 @@ impl Delivery {
         let Some(server) = &self.server else {
             // Without a server, an envelope counts as sent once a local sink has it.
             self.shared.ledger.sent(outbound.load);
-            return self.keep_buffer(outbound);
+            return self.buffers.keep(outbound.envelope);
         };
+        let is_failing = self.backoff.is_failing();
+        self.backlog.write(&mut outbound, is_failing.then_some(&mut self.gzip), Instant::now());
         // While the server does not answer, an old connection proves nothing.
-        let is_doubtful = self.backoff.is_failing() || self.answers_at_hurry == Some(self.answers);
+        let is_doubtful = is_failing || self.answers_at_hurry == Some(self.answers);
         let is_on_new_connection = is_doubtful || std::mem::take(&mut outbound.attempts.goes_at_once);
         let request = server.request(&mut self.gzip, &mut outbound.envelope).on_new_connection(is_on_new_connection);
         let flight = Flight {
             load: outbound.load,
+            place: outbound.place,
             oldest: outbound.oldest(),
             bytes: outbound.envelope.len() + request.body().len(),
             since: Instant::now(),
@@ -261,6 +248,30 @@ impl Delivery {
         };
         self.flights.start(flight, attempt);
         self.update_queue();
+    }
+
+    /// Puts an envelope on disk, where it waits for the server.
+    pub(super) fn set_aside(&mut self, mut outbound: Outbound) {
+        self.backlog.write(&mut outbound, Some(&mut self.gzip), Instant::now());
+        self.keep(outbound);
+    }
+
+    /// Keeps an envelope on disk, or in memory if that is not possible.
+    fn keep(&mut self, outbound: Outbound) {
+        let Some(outbound) = self.backlog.put_down(outbound) else { return };
+        for displaced in self.retry.push(outbound, self.bytes_limit) {
+            self.lose(displaced, DiscardReason::NetworkError);
+        }
+    }
+
+    /// Takes an envelope from the spool, as long as newer ones have room beside it. A shutdown has half
+    /// of its time for this.
+    pub(super) fn next_spooled(&mut self, now: Instant) -> Option<Outbound> {
+        let is_over = self.spools_from.is_some_and(|from| from <= now);
+        if is_over || self.flights.len() >= (self.flow.limit() / 2).max(1) {
+            return None;
+        }
+        self.backlog.take(now, |category| self.limits.is_closed(category, now))
     }
 
     /// Counts an envelope by the answer to it, or keeps it for a retry.
@@ -310,7 +321,8 @@ impl Delivery {
             let reason = response.explanation();
             self.trouble.warn(&format!("the server answered {status}{reason}; what was sent is dropped and counted"));
         }
-        self.keep_buffer(outbound);
+        self.backlog.finish(outbound.place);
+        self.buffers.keep(outbound.envelope);
     }
 
     /// Decides what failed: the connection, the envelope or the server.
@@ -343,18 +355,10 @@ impl Delivery {
     /// It is dropped after three more failures, each with an answer to another envelope in between.
     /// The envelope itself is then the likely cause.
     fn keep_for_later(&mut self, mut outbound: Outbound, now: Instant) {
-        let attempts = &mut outbound.attempts;
-        if attempts.strikes == 0 || self.answers > attempts.answers {
-            attempts.strikes += 1;
-            attempts.not_before = Some(now + STRIKE_PAUSE.saturating_mul(1 << (attempts.strikes - 1).min(6)));
-        }
-        attempts.answers = self.answers;
-        if attempts.strikes > STRIKES {
+        if !outbound.attempts.strike(self.answers, now) {
             return self.lose(outbound, DiscardReason::NetworkError);
         }
-        for displaced in self.retry.push(outbound, self.bytes_limit) {
-            self.lose(displaced, DiscardReason::NetworkError);
-        }
+        self.keep(outbound);
     }
 
     /// Drops an envelope and counts it. The rows of its client report go into the next one.
@@ -362,7 +366,8 @@ impl Delivery {
         self.shared.ledger.put_back(&outbound.reports);
         self.shared.sessions.put_back(&outbound.sessions);
         self.shared.ledger.lose(outbound.load, reason);
-        self.keep_buffer(outbound);
+        self.backlog.finish(outbound.place);
+        self.buffers.keep(outbound.envelope);
     }
 
     /// Takes the next envelope to retry, in turns with new ones.
@@ -377,27 +382,28 @@ impl Delivery {
     }
 
     /// Shortens the pauses and goes past attempts that hang, because the process is about to end.
-    pub(super) fn hurry(&mut self) {
+    ///
+    /// What still waits at `spools_from` goes to the spool.
+    pub(super) fn hurry(&mut self, spools_from: Instant) {
+        self.spools_from = Some(spools_from);
         self.backoff.hurry();
         self.retry.hurry();
         self.answers_at_hurry = Some(self.answers);
         self.flights.leave_behind();
     }
 
-    fn keep_buffer(&mut self, outbound: Outbound) {
-        // Only buffers of ordinary size, and few of them: unused memory should return to the
-        // application.
-        if self.buffers.len() < BUFFERS && outbound.envelope.len() < 64 * 1024 {
-            self.buffers.push(outbound.envelope.into_buffer());
-        }
-    }
-
     /// Drops everything that was not delivered, and counts it.
     pub(super) fn give_up(&mut self, reason: DiscardReason) {
-        let in_flight = self.flights.give_up();
-        let retry = self.retry.take_all().into_iter().map(|outbound| outbound.load);
-        for load in in_flight.into_iter().chain(retry) {
-            self.shared.ledger.lose(load, reason);
+        for flight in self.flights.give_up() {
+            if !self.backlog.leave(flight.place, flight.load, 0, None) {
+                self.shared.ledger.lose(flight.load, reason);
+            }
+        }
+        for mut outbound in self.retry.take_all() {
+            self.backlog.write(&mut outbound, Some(&mut self.gzip), Instant::now());
+            if let Some(outbound) = self.backlog.put_down(outbound) {
+                self.shared.ledger.lose(outbound.load, reason);
+            }
         }
         self.update_queue();
     }

@@ -7,9 +7,10 @@ use std::task::Poll;
 use std::time::SystemTime;
 
 use super::gzip::{Gzip, encode};
+use super::settings::DeliverySettings;
 use crate::redaction::{Redacted, SealedEnvelope};
-use crate::transport::{Endpoint, EnvelopeRequest, Transport, TransportError, TransportResponse};
-use crate::unwind;
+use crate::transport::{Console, Endpoint, EnvelopeRequest, Http, Transport, TransportError, TransportResponse};
+use crate::{diagnostics, unwind};
 
 /// How an attempt to send ended; `None` if the transport panicked.
 pub(super) type Answer = Option<Result<TransportResponse, TransportError>>;
@@ -42,5 +43,55 @@ impl Destination {
             let guarded = poll_fn(|cx| unwind::catch(|| sending.as_mut().poll(cx)).map_or(Poll::Ready(None), |poll| poll.map(Some)));
             guarded.await
         })
+    }
+}
+
+/// All receivers of envelopes.
+pub(super) struct Destinations {
+    /// The project's server or what replaces it.
+    pub(super) server: Option<Destination>,
+    /// Gets copies.
+    pub(super) spotlight: Option<Destination>,
+    /// Gets copies.
+    pub(super) console: Option<Destination>,
+    /// There is no project, so Spotlight takes the server's place: its answers are awaited and
+    /// counted.
+    pub(super) is_alone: bool,
+}
+
+impl Destinations {
+    pub(super) fn of(settings: &DeliverySettings) -> Self {
+        let http = |url, what: &str| -> Option<Arc<Http>> {
+            match Http::new(url, &settings.http) {
+                Ok(http) => {
+                    // Slow, so do it before there is something to send. A failure is not final.
+                    if let Err(error) = http.prepare() {
+                        diagnostics::warn(&format!("{what} for now: {error:#}"));
+                    }
+                    Some(Arc::new(http))
+                }
+                Err(error) => {
+                    diagnostics::warn(&format!("{what}: {error:#}"));
+                    None
+                }
+            }
+        };
+        let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
+        let server = match (&settings.transport, &settings.dsn, of_project) {
+            (Some(own), _, endpoint) => Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))),
+            (None, Some(dsn), Some(endpoint)) => {
+                http(dsn.envelope_url(), "nothing can be sent").map(|http| Destination::new(http, endpoint))
+            }
+            _ => None,
+        };
+        let is_alone = settings.dsn.is_none() && settings.transport.is_none();
+        let what = if is_alone { "nothing can be sent" } else { "Spotlight gets nothing" };
+        let spotlight = settings.spotlight.as_ref().and_then(|url| {
+            let http = http(url, what)?;
+            Some(Destination::new(http, Endpoint::new(Some(url.clone()))))
+        });
+        let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };
+        let console = settings.console.then(|| Destination::new(Arc::new(Console), Endpoint::new(None)));
+        Self { server, spotlight, console, is_alone }
     }
 }

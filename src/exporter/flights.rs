@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinSet};
 
 use super::destination::Answer;
-use super::ledger::Load;
+use super::load::Load;
 use super::pipeline::Outbound;
 use crate::protocol::Category;
+use crate::spool::Place;
 
 /// An attempt in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
     /// What it counts for if it is given up.
     pub(super) load: Load,
+    /// Where its envelope is on disk.
+    pub(super) place: Option<Place>,
     /// The smallest number of its items.
     pub(super) oldest: u64,
     pub(super) bytes: usize,
@@ -107,10 +110,10 @@ impl Flights {
         self.by_task.values_mut().for_each(|flight| flight.is_left_behind = true);
     }
 
-    /// Ends all attempts, and returns what they count for.
-    pub(super) fn give_up(&mut self) -> Vec<Load> {
+    /// Ends all attempts, and returns them.
+    pub(super) fn give_up(&mut self) -> Vec<Flight> {
         self.tasks.abort_all();
         self.bytes = 0;
-        self.by_task.drain().map(|(_, flight)| flight.load).collect()
+        self.by_task.drain().map(|(_, flight)| flight).collect()
     }
 }

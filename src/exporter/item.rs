@@ -1,6 +1,6 @@
 //! The items that are handed over to the exporter.
 
-use super::ledger::Load;
+use super::load::Load;
 use crate::event::EventRecord;
 use crate::protocol::{Category, CheckIn, FeedbackEvent};
 use crate::record::{LogLine, Record};

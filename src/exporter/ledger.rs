@@ -1,11 +1,13 @@
 //! Counts for each category what was captured, sent and dropped.
 //!
 //! This is the only place where an item changes state. Once nothing is in progress,
-//! `captured = sent + dropped` in each category. Until then, the difference is waiting.
+//! `captured = sent + spooled + dropped` in each category. Until then, the difference is waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::load::Load;
+use super::stats::{Counts, Stats};
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 const CATEGORIES: usize = Category::COUNTED.len();
@@ -39,6 +41,8 @@ impl Default for Ledger {
 struct Account {
     captured: AtomicU64,
     sent: AtomicU64,
+    /// On disk only, of this process and of dead ones.
+    spooled: AtomicU64,
     dropped: [AtomicU64; REASONS],
     /// Drops that the next client report will contain.
     unreported: [AtomicU64; REASONS],
@@ -104,6 +108,37 @@ impl Ledger {
     /// The server counts these itself, so no client report repeats them.
     pub(super) fn refused(&self, load: Load) {
         self.settle(load, |category, quantity| self.drop_counted(DiscardReason::RatelimitBackoff, category, quantity, false));
+    }
+
+    /// Counts a load that the worker has taken as being on disk only.
+    pub(super) fn put_down(&self, load: Load) {
+        self.settle(load, |category, quantity| self.add(category, |account| &account.spooled, quantity));
+    }
+
+    /// Counts a load that was on disk only as taken by the worker.
+    pub(super) fn take_up(&self, load: Load) {
+        self.leave_disk(load);
+        self.take(load);
+    }
+
+    /// Drops a load that was on disk only.
+    pub(super) fn lose_spooled(&self, load: Load, reason: DiscardReason) {
+        self.leave_disk(load);
+        load.shares().for_each(|(category, quantity)| self.drop_counted(reason, category, quantity, true));
+    }
+
+    /// Counts a load that a dead process left on disk.
+    pub(super) fn adopt(&self, load: Load) {
+        self.capture(load);
+        load.shares().for_each(|(category, quantity)| self.add(category, |account| &account.spooled, quantity));
+    }
+
+    fn leave_disk(&self, load: Load) {
+        for (category, quantity) in load.shares() {
+            if let Some(account) = self.account(category) {
+                account.spooled.fetch_sub(quantity, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Counts spans that a hook added to a transaction.
@@ -186,7 +221,8 @@ impl Ledger {
                 .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)
                 .collect();
-            Counts { captured: account.captured.load(Ordering::Relaxed), sent: account.sent.load(Ordering::Relaxed), dropped }
+            let [captured, sent, spooled] = [&account.captured, &account.sent, &account.spooled].map(|count| count.load(Ordering::Relaxed));
+            Counts { captured, sent, spooled, dropped }
         };
         Stats {
             errors: counts(Category::Error),
@@ -229,108 +265,6 @@ impl Ledger {
 
 fn place(category: Category) -> Option<usize> {
     Category::COUNTED.iter().position(|counted| *counted == category)
-}
-
-/// What an item, or an envelope of several items, counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Load {
-    pub(super) category: Category,
-    pub(super) quantity: u64,
-    /// For a transaction: its children and its root.
-    pub(super) spans: u64,
-    /// For an event: its attachments. For logs: all of them.
-    pub(super) bytes: u64,
-}
-
-impl Load {
-    /// One item that counts in no other category.
-    pub(super) const fn one(category: Category) -> Self {
-        Self { category, quantity: 1, spans: 0, bytes: 0 }
-    }
-
-    /// Returns the quantity for each category.
-    ///
-    /// A transaction also counts its spans, an event its attachments' bytes, and a log its bytes.
-    fn shares(self) -> impl Iterator<Item = (Category, u64)> {
-        let of_bytes = if self.category == Category::LogItem { Category::LogByte } else { Category::Attachment };
-        [(self.category, self.quantity), (Category::Span, self.spans), (of_bytes, self.bytes)]
-            .into_iter()
-            .filter(|(_, quantity)| *quantity > 0)
-    }
-}
-
-/// The counts of a client at one moment, by category.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Error events and messages.
-    pub errors: Counts,
-    /// Transactions.
-    pub transactions: Counts,
-    /// Spans, including the root spans of transactions.
-    pub spans: Counts,
-    /// Attachments of events, in bytes.
-    pub attachment_bytes: Counts,
-    /// Check-ins of cron jobs.
-    pub check_ins: Counts,
-    /// User feedback.
-    pub feedback: Counts,
-    /// Structured logs.
-    pub logs: Counts,
-    /// Values that were shortened or left out because of a limit of size: fields of spans and events,
-    /// and data that was set on a scope.
-    ///
-    /// What is sent shows it. A text that was cut ends with `…`, `[left out: 300000 bytes]` stands
-    /// for a value without room, and the attributes `tower_sentry.truncated` and
-    /// `tower_sentry.dropped_fields` have the numbers.
-    pub truncated: u64,
-    /// Reports of a failure that became part of the event of an earlier report.
-    ///
-    /// They are not in `errors.captured`, which counts events. All reports together are
-    /// `errors.captured + merged_reports`.
-    pub merged_reports: u64,
-}
-
-impl Stats {
-    /// Returns the number of items that are neither delivered nor dropped yet.
-    ///
-    /// Items are events, transactions, check-ins, logs and feedback. Spans and attachments belong
-    /// to an item and are not counted here.
-    pub fn waiting(&self) -> u64 {
-        self.items().map(Counts::waiting).sum()
-    }
-
-    /// The categories that are submitted on their own; spans and attachments are part of an item.
-    fn items(&self) -> impl Iterator<Item = &Counts> {
-        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs].into_iter()
-    }
-}
-
-/// The counts of one category.
-///
-/// Once nothing is in progress, `captured = sent + dropped`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Everything captured so far.
-    pub captured: u64,
-    /// Accepted by the server (2xx). Without a server: passed to the transport function or shown by
-    /// a local sink.
-    pub sent: u64,
-    /// Dropped, by reason.
-    pub dropped: Vec<(DiscardReason, u64)>,
-}
-
-impl Counts {
-    /// Returns how many were dropped, for all reasons together.
-    pub fn dropped_total(&self) -> u64 {
-        self.dropped.iter().map(|(_, count)| count).sum()
-    }
-
-    /// Returns how many are neither delivered nor dropped yet.
-    pub fn waiting(&self) -> u64 {
-        self.captured.saturating_sub(self.sent + self.dropped_total())
-    }
 }
 
 #[cfg(test)]

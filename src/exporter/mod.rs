@@ -9,12 +9,15 @@
 //! The exporter never records its own work. Its thread has no scope, and its messages have the
 //! target `tower_sentry`, which the tracing layer ignores.
 
+mod backlog;
 mod backoff;
+mod buffers;
 mod delivery;
 mod destination;
 mod failures;
 mod flights;
 mod flow;
+mod flushes;
 mod gzip;
 mod held;
 mod hooked;
@@ -22,6 +25,7 @@ mod hooks;
 mod ignore;
 mod item;
 mod ledger;
+mod load;
 mod logs;
 mod pipeline;
 mod queue;
@@ -32,7 +36,10 @@ mod sessions;
 mod settings;
 mod shared;
 mod sinks;
+mod start_line;
+mod stats;
 mod thread;
+mod turn;
 mod worker;
 
 use std::fmt;
@@ -43,13 +50,14 @@ use std::time::{Duration, Instant};
 pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
 pub(crate) use item::Item;
-pub use ledger::{Counts, Stats};
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
 pub(crate) use settings::{DeliverySettings, ExporterSettings};
+pub use stats::{Counts, Stats};
 pub(crate) use thread::is_exporter;
 
-use self::shared::{Flush, Shared};
+use self::flushes::Flush;
+use self::shared::Shared;
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};

@@ -1,13 +1,13 @@
 //! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::hooked::{Hooked, Panics, bare_event, bare_transaction, through};
 use super::hooks::Hooks;
 use super::item::Item;
-use super::ledger::Load;
+use super::load::Load;
 use super::sessions::Minute;
 use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
@@ -17,6 +17,7 @@ use crate::protocol::{
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
+use crate::spool::Place;
 use crate::{diagnostics, unwind};
 
 pub(super) struct Pipeline {
@@ -39,6 +40,8 @@ pub(super) struct Outbound {
     pub(super) sessions: Vec<Minute>,
     /// Its failed attempts so far.
     pub(super) attempts: Attempts,
+    /// Where it is on disk.
+    pub(super) place: Option<Place>,
     /// Bytes of attachments that are not sent with it.
     pub(super) withheld_bytes: u64,
     /// Spans that a hook added.
@@ -48,6 +51,11 @@ pub(super) struct Outbound {
     /// The numbers that the queue gave to its items.
     pub(super) numbers: Vec<u64>,
 }
+
+/// An envelope is dropped at its next failure after this many, if others are answered meanwhile.
+const STRIKES: u32 = 3;
+/// The pause of an envelope after its first strike. Each further one doubles it.
+const STRIKE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The failed attempts of one envelope.
 ///
@@ -64,6 +72,21 @@ pub(super) struct Attempts {
     pub(super) not_before: Option<Instant>,
 }
 
+impl Attempts {
+    /// Notes a failure after this many answers to all envelopes. Returns `false` if there were too many.
+    ///
+    /// Only failures with an answer to another envelope in between count. The envelope itself is then
+    /// the likely cause, so it waits longer each time.
+    pub(super) fn strike(&mut self, answers: u64, now: Instant) -> bool {
+        if self.strikes == 0 || answers > self.answers {
+            self.strikes += 1;
+            self.not_before = Some(now + STRIKE_PAUSE.saturating_mul(1 << (self.strikes - 1).min(6)));
+        }
+        self.answers = answers;
+        self.strikes <= STRIKES
+    }
+}
+
 impl Outbound {
     /// The smallest number of its items.
     ///
@@ -73,13 +96,14 @@ impl Outbound {
         self.numbers.iter().copied().min().unwrap_or(u64::MAX)
     }
 
-    fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
+    pub(super) fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
         Self {
             envelope,
             load,
             reports,
             sessions: Vec::new(),
             attempts: Attempts::default(),
+            place: None,
             withheld_bytes: 0,
             added_spans: 0,
             removed_spans: 0,
@@ -120,6 +144,7 @@ impl Pipeline {
                 reports,
                 sessions: Vec::new(),
                 attempts: Attempts::default(),
+                place: None,
                 numbers: Vec::new(),
                 added_spans: spans.saturating_sub(before.spans),
                 removed_spans: before.spans.saturating_sub(spans),

@@ -1,5 +1,6 @@
 //! The exporter's settings.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(crate) struct DeliverySettings {
     pub(crate) spotlight: Option<::http::Uri>,
     pub(crate) console: bool,
     pub(crate) security_log: Option<SecurityLog>,
+    /// Where envelopes are kept on disk, and how many bytes of them.
+    pub(crate) spool_dir: Option<PathBuf>,
+    pub(crate) spool_max_bytes: u64,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) queue_items: usize,
@@ -37,6 +41,8 @@ impl Default for DeliverySettings {
             spotlight: None,
             console: false,
             security_log: None,
+            spool_dir: None,
+            spool_max_bytes: 50 * 1024 * 1024,
             enable_logs: false,
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,

@@ -1,9 +1,10 @@
 //! What the request path and the worker share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use super::flushes::Flush;
 use super::held::HeldEvents;
 use super::item::Item;
 use super::ledger::Ledger;
@@ -32,20 +33,6 @@ pub(super) struct Shared {
     pub(super) closes_at: OnceLock<Instant>,
     /// The process that has the exporter's thread. A child that was forked has none.
     pub(super) process: u32,
-}
-
-/// A command to the worker: deliver everything that was submitted so far.
-pub(super) struct Flush {
-    pub(super) deadline: Instant,
-    pub(super) close: bool,
-    /// All items with smaller numbers must be sent or dropped before the flush is done.
-    pub(super) up_to: u64,
-    /// The sessions counted so far were taken for sending.
-    pub(super) took_sessions: bool,
-    /// The drops counted so far were taken for a client report.
-    pub(super) took_report: bool,
-    /// Receives the number of items that are left.
-    pub(super) done: mpsc::SyncSender<u64>,
 }
 
 impl Shared {

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
 use super::failures::Failures;
+use super::flushes::Flushes;
 use super::item::Item;
 use super::logs::LogBatch;
 use super::pipeline::{Outbound, Pipeline};
 use super::security_log::SecurityFile;
 use super::settings::ExporterSettings;
-use super::shared::{Flush, Shared};
+use super::shared::Shared;
+use super::start_line::StartLine;
+use super::turn::Turn;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 use crate::redaction::Redactor;
 use crate::{diagnostics, unwind};
@@ -20,16 +23,12 @@ use crate::{diagnostics, unwind};
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After this many checks of an empty queue, the worker sleeps until it is woken.
 const LOOKS_BEFORE_SLEEP: u32 = 50;
-/// After this many items, about 100 to 200 µs of work, other threads may run.
-const IN_A_ROW: u32 = 8;
 /// A client report without an envelope to travel with is sent alone after this time.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Sessions are counted for this long before they are sent.
 const SESSIONS_EVERY: Duration = Duration::from_secs(60);
 /// During a pause after a failure, the worker looks this often whether the queue fills up.
 const RECHECK_EVERY: Duration = Duration::from_secs(1);
-/// The start line waits at most this long for a `tracing` subscriber.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +51,12 @@ pub(super) struct Worker<'a> {
     delivery: Delivery,
     logs: LogBatch,
     security: Option<SecurityFile>,
-    flushes: Vec<Flush>,
+    flushes: Flushes,
     last_report: Instant,
     last_sessions: Instant,
     empty_looks: u32,
-    sealed_in_a_row: u32,
-    start_line: Option<(String, Instant)>,
+    turn: Turn,
+    start_line: StartLine,
     failures: Failures,
 }
 
@@ -77,12 +76,12 @@ impl<'a> Worker<'a> {
             delivery,
             logs: LogBatch::default(),
             security: settings.delivery.security_log.map(SecurityFile::new),
-            flushes: Vec::new(),
+            flushes: Flushes::default(),
             last_report: now,
             last_sessions: now,
             empty_looks: 0,
-            sealed_in_a_row: 0,
-            start_line: settings.start_line.map(|line| (line, now + ANNOUNCE_WITHIN)),
+            turn: Turn::default(),
+            start_line: StartLine::new(settings.start_line, now),
             failures: Failures::default(),
         }
     }
@@ -109,7 +108,7 @@ impl<'a> Worker<'a> {
     }
 
     fn step(&mut self) -> Next {
-        self.announce();
+        self.start_line.log_if_due();
         self.take_commands();
         self.write_security_log();
         self.delivery.settle_finished();
@@ -140,26 +139,15 @@ impl<'a> Worker<'a> {
         self.shared.lost.store(left.max(1), Ordering::SeqCst);
         self.shared.queue.close();
         let _ = unwind::catch(|| self.give_up(DiscardReason::InternalSdkError));
-        for flush in self.flushes.drain(..) {
-            // The caller of `flush` may have stopped waiting.
-            let _ = flush.done.try_send(left.max(1));
-        }
-    }
-
-    /// Logs that monitoring is on, as soon as there is a subscriber or `ANNOUNCE_WITHIN` has
-    /// passed.
-    fn announce(&mut self) {
-        if let Some((line, _)) = self.start_line.take_if(|(_, latest)| tracing::dispatcher::has_been_set() || *latest <= Instant::now()) {
-            diagnostics::info(&line);
-        }
+        self.flushes.answer(left.max(1), true, Instant::now(), |_| false);
     }
 
     fn take_commands(&mut self) {
-        let closed = |flushes: &[Flush]| flushes.iter().any(|flush| flush.close);
-        let was_closed = closed(&self.flushes);
-        self.flushes.append(&mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner));
-        if !was_closed && closed(&self.flushes) {
-            self.delivery.hurry();
+        let new = &mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(deadline) = self.flushes.add(new) {
+            // The second half of the time is for the spool.
+            let now = Instant::now();
+            self.delivery.hurry(now + deadline.saturating_duration_since(now) / 2);
         }
     }
 
@@ -176,58 +164,58 @@ impl<'a> Worker<'a> {
         self.shared.enqueue_all(self.shared.held.take_due(now));
         // Sessions first: one small envelope a minute, which a backlog must not hold up.
         self.send_sessions(now);
-        while self.delivery.has_room(now) && !self.is_called() {
-            if let Some(outbound) = self.delivery.next_retry(now) {
+        while !self.is_called() {
+            let has_room = self.delivery.has_room(now);
+            if let Some(outbound) = has_room.then(|| self.delivery.next_retry(now)).flatten() {
                 if self.delivery.is_closed(outbound.load.category, now) {
                     self.delivery.lose(outbound, DiscardReason::RatelimitBackoff);
                 } else {
-                    self.delivery.in_hand = Some(outbound.load);
-                    self.delivery.dispatch(outbound);
-                    self.delivery.in_hand = None;
+                    self.send_again(outbound);
                 }
-                continue;
+            } else if let Some((number, item)) = self.next_item(has_room, now) {
+                self.empty_looks = 0;
+                self.shared.ledger.take(item.load());
+                self.delivery.in_hand = Some(item.load());
+                self.take_item(number, item, now);
+                self.delivery.in_hand = None;
+                let may_wait = || self.flushes.is_empty() && self.shared.queue.has_much_room();
+                self.turn.let_others_go(may_wait);
+            } else if let Some(outbound) = has_room.then(|| self.delivery.next_spooled(now)).flatten() {
+                self.send_again(outbound);
+            } else {
+                break;
             }
-            let Some((number, item)) = self.shared.queue.pop() else { break };
-            self.empty_looks = 0;
-            self.shared.ledger.take(item.load());
-            self.delivery.in_hand = Some(item.load());
-            self.take_item(number, item, now);
-            self.delivery.in_hand = None;
-            self.let_others_go();
         }
         self.send_logs(now);
-        let is_asked = self.is_drained() && self.flushes.iter().any(|flush| !flush.took_report);
+        let is_asked = self.is_drained() && self.flushes.ask_for_report();
         let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
-            self.flushes.iter_mut().for_each(|flush| flush.took_report = true);
+            self.flushes.took_report();
             self.send_report(now);
         }
     }
 
-    /// Yields the CPU to request threads while the queue has room.
-    ///
-    /// If there are more threads than cores, a full time slice for the worker delays a request by
-    /// milliseconds. Under full load on two cores, yielding raised the requests' throughput from
-    /// 0.61 to 0.72 of the bare service's. The worker does not yield after each item, because it
-    /// may wait equally long to run again. It does not yield while a flush waits.
-    fn let_others_go(&mut self) {
-        self.sealed_in_a_row += 1;
-        if self.sealed_in_a_row >= IN_A_ROW && self.flushes.is_empty() && self.shared.queue.has_much_room() {
-            self.sealed_in_a_row = 0;
-            std::thread::yield_now();
-        }
+    /// Takes the next item, if it can be sent or put on disk.
+    fn next_item(&self, has_room: bool, now: Instant) -> Option<(u64, Item)> {
+        if has_room || self.delivery.spools(now) { self.shared.queue.pop() } else { None }
+    }
+
+    fn send_again(&mut self, outbound: Outbound) {
+        self.delivery.in_hand = Some(outbound.load);
+        self.delivery.dispatch(outbound);
+        self.delivery.in_hand = None;
     }
 
     /// Sends the sessions if a minute has passed or a flush asks for them.
     ///
     /// Each flush asks only once, because counting continues.
     fn send_sessions(&mut self, now: Instant) {
-        let is_asked = self.flushes.iter().any(|flush| !flush.took_sessions);
+        let is_asked = self.flushes.ask_for_sessions();
         let is_due = now.duration_since(self.last_sessions) >= SESSIONS_EVERY;
         if !(is_asked || is_due) || !self.delivery.has_room(now) {
             return;
         }
-        self.flushes.iter_mut().for_each(|flush| flush.took_sessions = true);
+        self.flushes.took_sessions();
         if self.shared.sessions.is_empty() || self.delivery.is_closed(Category::Session, now) {
             return;
         }
@@ -241,7 +229,7 @@ impl<'a> Worker<'a> {
     /// them.
     fn send_logs(&mut self, now: Instant) {
         let is_asked = !self.flushes.is_empty() && self.shared.queue.is_empty();
-        if !self.logs.is_due(now, is_asked) || !self.delivery.has_room(now) {
+        if !self.logs.is_due(now, is_asked) || !self.can_go_on(now) {
             return;
         }
         let (numbers, lines) = self.logs.take();
@@ -259,7 +247,7 @@ impl<'a> Worker<'a> {
     /// This matters if the transport is a function: it may be slow, and it always has room, so the
     /// loop would not pause.
     fn is_called(&self) -> bool {
-        let is_late = || self.flushes.iter().any(|flush| flush.deadline <= Instant::now());
+        let is_late = || self.flushes.deadlines().any(|deadline| deadline <= Instant::now());
         let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         has_commands() || is_late()
     }
@@ -277,7 +265,8 @@ impl<'a> Worker<'a> {
             }
             return;
         }
-        let reports = if self.delivery.reports_losses() && !is_limited { self.take_reports(now) } else { Vec::new() };
+        let takes_reports = self.delivery.reports_losses() && self.delivery.has_room(now) && !is_limited;
+        let reports = if takes_reports { self.take_reports(now) } else { Vec::new() };
         let buffer = self.delivery.take_buffer();
         let rows = reports.clone();
         // Symbols of the program and code of the user are read here, so contain what they do.
@@ -303,8 +292,10 @@ impl<'a> Worker<'a> {
         self.delivery.show(&mut outbound);
         if self.delivery.is_closed(outbound.load.category, now) {
             self.shared.ledger.lose(outbound.load, DiscardReason::RatelimitBackoff);
-        } else {
+        } else if self.delivery.has_room(now) || !self.delivery.spools(now) {
             self.delivery.dispatch(outbound);
+        } else {
+            self.delivery.set_aside(outbound);
         }
     }
 
@@ -327,6 +318,11 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Whether an envelope can be sent, or put on disk.
+    fn can_go_on(&self, now: Instant) -> bool {
+        self.delivery.has_room(now) || self.delivery.spools(now)
+    }
+
     /// Whether everything that was submitted has been sealed.
     fn is_drained(&self) -> bool {
         self.shared.queue.is_empty() && self.logs.is_empty()
@@ -341,40 +337,37 @@ impl<'a> Worker<'a> {
         }
         let now = Instant::now();
         let is_done = self.is_drained() && self.delivery.is_idle();
-        let closes = self.flushes.iter().any(|flush| flush.close && (is_done || flush.deadline <= now));
+        let closes = self.flushes.close(is_done, now);
         let stats = self.shared.ledger.stats();
         // Copies for Spotlight do not count here: an undelivered copy is not a loss.
-        let left = stats.waiting();
+        let mut left = stats.waiting();
         if closes && !is_done {
-            self.give_up(DiscardReason::NetworkError);
+            left = self.give_up(DiscardReason::NetworkError);
         }
         let oldest =
             [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
         let sends_sessions = self.delivery.is_sending(Category::Session);
-        self.flushes.retain(|flush| {
-            // Under traffic the queue may never be empty, so items after the call do not count.
-            let is_flushed = is_done || !flush.close && oldest >= flush.up_to && flush.took_sessions && !sends_sessions;
-            let over = closes || is_flushed || flush.deadline <= now;
-            if over {
-                // The caller of `flush` may have stopped waiting.
-                let _ = flush.done.try_send(if is_flushed { 0 } else { left });
-            }
-            !over
-        });
+        // Under traffic the queue may never be empty, so items after the call do not count.
+        self.flushes
+            .answer(left, closes, now, |flush| is_done || !flush.close && oldest >= flush.up_to && flush.took_sessions && !sends_sessions);
         closes
     }
 
-    /// Drops and counts everything that is left at the deadline of a shutdown.
-    fn give_up(&mut self, reason: DiscardReason) {
-        let left = self.shared.ledger.stats().waiting();
-        if left > 0 && reason == DiscardReason::NetworkError {
-            diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
-        }
+    /// Drops and counts everything that is left at the deadline of a shutdown and cannot be put on
+    /// disk. Returns the number of items that are dropped.
+    fn give_up(&mut self, reason: DiscardReason) -> u64 {
+        let before = self.shared.ledger.stats();
         self.delivery.give_up(reason);
         for line in self.logs.take_all() {
             self.shared.ledger.lose(Item::Log(line).load(), reason);
         }
+        let spooled = self.shared.ledger.stats().spooled().saturating_sub(before.spooled());
+        let left = before.waiting().saturating_sub(spooled);
+        if left > 0 && reason == DiscardReason::NetworkError {
+            diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
+        }
         self.shared.drop_queue(reason);
+        left
     }
 
     /// The latest time of the next step; `None` if there is something to do now.
@@ -391,6 +384,9 @@ impl<'a> Worker<'a> {
             // A queue that fills up meanwhile shortens the pause.
             latest =
                 latest.min(self.delivery.pause(now).map_or_else(|| now + self.delivery.recheck(), |until| until.min(now + RECHECK_EVERY)));
+        }
+        if !self.can_go_on(now) {
+            // Requests need not wake the worker: it could do nothing for them.
         } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
             self.empty_looks += 1;
             latest = latest.min(now + LOOK_EVERY);
@@ -398,17 +394,16 @@ impl<'a> Worker<'a> {
             self.empty_looks = 0;
             return None;
         }
-        let deadlines = self.flushes.iter().map(|flush| flush.deadline);
+        let deadlines = self.flushes.deadlines();
         // Only with room: a timer for due logs that cannot be sent would make the loop spin.
-        let logs = self.logs.due().filter(|_| self.delivery.has_room(now));
+        let logs = self.logs.due().filter(|_| self.can_go_on(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
         // Read after the worker has announced its sleep: an event that is held later wakes it.
         let held = self.shared.held.next_due();
-        for deadline in deadlines.chain(self.start_line.as_ref().map(|(_, latest)| *latest)).chain(logs).chain(retry).chain(held) {
+        // What is past needs no timer: it waits for something else.
+        let spool = self.delivery.spool_due().filter(|due| *due > now);
+        for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {
             latest = latest.min(deadline);
-        }
-        if self.start_line.is_some() {
-            latest = latest.min(now + LOOK_EVERY);
         }
         Some(latest)
     }

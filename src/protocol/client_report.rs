@@ -73,6 +73,10 @@ pub enum DiscardReason {
     /// For example: too many spans in a transaction, spans after its end, too many logs, or a file
     /// that is too large.
     BufferOverflow,
+    /// The spool was full, or the data was in it for more than 24 hours.
+    ///
+    /// See [`spool_dir`](crate::ConfigBuilder::spool_dir).
+    CacheOverflow,
     /// A user rule ignores the error; see
     /// [`ignore_error_types`](crate::ConfigBuilder::ignore_error_types) and the methods below it.
     ///
@@ -98,6 +102,7 @@ impl DiscardReason {
     pub const ALL: &'static [Self] = &[
         Self::BeforeSend,
         Self::BufferOverflow,
+        Self::CacheOverflow,
         Self::EventProcessor,
         Self::InternalSdkError,
         Self::NetworkError,

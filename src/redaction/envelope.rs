@@ -8,7 +8,8 @@ use super::place::ValuePlace;
 use super::{Redactor, scan, serializer};
 use crate::protocol::{Attachment, ItemType, Timestamp};
 
-/// Bytes or text from a `Redactor`; nothing else can create this type.
+/// Bytes or text from a `Redactor`; nothing else can create this type. Envelopes that come back from
+/// the spool had it before.
 #[derive(Clone, Debug)]
 pub(crate) struct Redacted<T>(T);
 
@@ -38,8 +39,21 @@ impl Redacted<SealedEnvelope> {
         self.0.bytes.len()
     }
 
+    /// The envelope for the spool.
+    pub(crate) fn stored(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.0.bytes
+    }
+}
+
+impl SealedEnvelope {
+    /// An envelope that comes back from the spool. Returns `None` if the bytes are not one.
+    pub(crate) fn restored(bytes: Vec<u8>) -> Option<Redacted<Self>> {
+        let (start, _) = SENT_AT.split_at(SENT_AT_START);
+        bytes.starts_with(start.as_bytes()).then_some(Redacted(Self { bytes }))
     }
 }
 

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 11] = [
     &["scope"],
     &["client"],
     &["exporter"],
-    &["payload", "transport"],
+    &["payload", "spool", "transport"],
     &["event"],
     &["record"],
     &["propagation", "redaction", "sampling"],

@@ -98,7 +98,11 @@ fn env_table() {
         ])
         .build()
         .unwrap();
-    assert_eq!(ineffective.warnings().len(), 2, "{:?}", ineffective.warnings());
+    assert_eq!(ineffective.warnings().len(), 1, "{:?}", ineffective.warnings());
+    assert_eq!(row(&ineffective, "spool_dir"), "/tmp/x SENTRY_SPOOL_DIR");
+
+    let no_folder = Config::builder().from_vars([DSN, ("SENTRY_SPOOL_DIR", file!())]).build().unwrap_err().to_string();
+    assert_eq!(no_folder, format!("SENTRY_SPOOL_DIR: expected a folder, found something else at '{}'", file!()));
 }
 
 #[test]

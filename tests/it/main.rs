@@ -131,6 +131,7 @@ mod scope;
 mod settings;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod spans;
+mod spool;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod tail;
 #[cfg(all(feature = "axum", feature = "test"))]

@@ -1,5 +1,6 @@
 //! Settings of the exporter: queue limits, timeouts and destinations.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,46 @@ impl ConfigBuilder {
     /// Defaults to 12 MiB.
     pub fn queue_bytes(self, bytes: usize) -> Self {
         self.set("queue", |settings| settings.delivery.queue_bytes = bytes)
+    }
+
+    /// Keeps envelopes in this folder until the server has them. Off by default.
+    ///
+    /// Each envelope is written to disk before it is sent. What could not be sent is sent later: by this
+    /// process after an outage, or by the next one on this machine if this one is killed. Events that
+    /// still wait in memory, for at most some milliseconds, are lost if the process is killed;
+    /// [`Client::flush`](crate::Client::flush) returns `Ok` once all are sent or on disk. Nothing waits
+    /// for the disk itself, so a loss of power can lose the last seconds. An envelope may arrive twice,
+    /// with the same event id.
+    ///
+    /// - What is written is redacted, and only the owner of the process can read it. Use a folder of its
+    ///   own that no other user can write to.
+    /// - [`spool_max_bytes`](Self::spool_max_bytes) limits its size, besides 1,000 files and 24 hours.
+    ///   The oldest go first: logs and sessions, then transactions, last errors. They are counted as
+    ///   [`CacheOverflow`](crate::protocol::DiscardReason::CacheOverflow).
+    /// - Several processes may share the folder. Each takes over what dead ones left for the same DSN,
+    ///   at its start and once a minute. Network file systems are not supported.
+    /// - If the disk is full or fails, a warning says so, and events wait in memory until it works again.
+    ///
+    /// [`build`](Self::build) fails if the path is not a folder. If the folder cannot be made, or another
+    /// user can write to it, a warning says so.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use tower_sentry::Config;
+    ///
+    /// let sentry = Config::builder().from_env().spool_dir("/var/lib/shop/sentry").init()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spool_dir(self, dir: impl Into<PathBuf>) -> Self {
+        self.set("spool_dir", |settings| settings.delivery.spool_dir = Some(dir.into()))
+    }
+
+    /// The number of bytes that [`spool_dir`](Self::spool_dir) may take for this process.
+    ///
+    /// Defaults to 50 MiB.
+    pub fn spool_max_bytes(self, bytes: u64) -> Self {
+        self.set("spool_max_bytes", |settings| settings.delivery.spool_max_bytes = bytes)
     }
 
     /// How long connecting to the server may take, including the handshakes of TLS and a proxy.

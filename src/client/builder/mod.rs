@@ -52,15 +52,15 @@ impl ConfigBuilder {
     /// | `SENTRY_TRACES_SAMPLE_RATE` | [`traces_sample_rate`](Self::traces_sample_rate) |
     /// | `SENTRY_SEND_DEFAULT_PII` | [`send_default_pii`](Self::send_default_pii) |
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
+    /// | `SENTRY_SPOOL_DIR` | [`spool_dir`](Self::spool_dir) |
     /// | `SENTRY_DEBUG` | [`debug`](Self::debug) |
     ///
     /// Other programs may use `ENVIRONMENT` and `GIT_COMMIT` too. If their value is not a valid name,
     /// slashes and control characters become `-`, long values are cut, and a warning says so.
     ///
     /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and
-    /// cause a warning if they are above 0. `SENTRY_SPOOL_DIR` causes a warning if it is set. This
-    /// version neither profiles nor spools. A variable whose name is close to one of these also
-    /// causes a warning; its value is not used.
+    /// cause a warning if they are above 0: this version records no profiles. A variable whose name is
+    /// close to one of these also causes a warning; its value is not used.
     pub fn from_env(self) -> Self {
         self.read(variables(), Role::Server)
     }

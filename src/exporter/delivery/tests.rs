@@ -4,7 +4,7 @@ use ::http::{HeaderMap, StatusCode};
 
 use super::super::SessionEnd;
 use super::super::flow::HANGS;
-use super::super::ledger::Load;
+use super::super::load::Load;
 use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
 use super::*;
@@ -24,6 +24,7 @@ fn outbound(bytes: usize) -> Outbound {
     Outbound {
         envelope: open.seal(),
         load: Load::one(Category::Error),
+        place: None,
         reports: Vec::new(),
         sessions: Vec::new(),
         attempts: Attempts::default(),
@@ -42,6 +43,7 @@ fn hung_up() -> Result<TransportResponse, TransportError> {
 fn flight(delivery: &Delivery) -> Flight {
     Flight {
         load: Load::one(Category::Error),
+        place: None,
         oldest: 0,
         bytes: 0,
         since: Instant::now(),
@@ -122,7 +124,7 @@ fn a_failure_while_others_are_answered_delays_only_its_envelope() {
     let now = Instant::now();
     assert!(delivery.has_room(now) && !delivery.backoff.is_failing());
     assert!(delivery.retry.pop(now).is_none(), "it has a pause of its own");
-    assert!(delivery.retry.pop(now + STRIKE_PAUSE).is_some());
+    assert!(delivery.retry.pop(now + Duration::from_millis(250)).is_some());
 }
 
 #[test]
@@ -226,7 +228,7 @@ async fn a_shutdown_passes_by_what_hangs() {
     fly(&mut delivery, FEWEST);
     let before = delivery.has_room(now);
 
-    delivery.hurry();
+    delivery.hurry(Instant::now());
     let after = delivery.has_room(now);
     fly(&mut delivery, FEWEST);
 

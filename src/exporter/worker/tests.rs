@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use super::super::SessionEnd;
-use super::super::ledger::Load;
+use super::super::flushes::Flush;
+use super::super::load::Load;
 use super::super::tests::{log_line, settings, shared};
 use super::*;
 
@@ -96,7 +97,7 @@ fn a_worker_that_ends_by_its_faults_says_what_it_lost() {
     }
     let (done, answer) = std::sync::mpsc::sync_channel(1);
     let deadline = Instant::now() + Duration::from_secs(3600);
-    worker.flushes.push(Flush { deadline, close: false, up_to: 0, took_sessions: false, took_report: false, done });
+    worker.flushes.add(&mut vec![Flush { deadline, close: false, up_to: 0, took_sessions: false, took_report: false, done }]);
 
     worker.fail();
 

@@ -12,15 +12,26 @@ pub fn in_child(name: &str, variables: &[(&str, &str)]) -> bool {
 
 /// The same; in the parent, what the child wrote to standard output and error.
 pub fn said_in_child(name: &str, variables: &[(&str, &str)]) -> Option<String> {
-    if std::env::var_os(MARK).is_some() {
+    if is_child() {
         return None;
     }
+    let output = again(name, variables).output().unwrap();
+    let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "the child failed:\n{text}");
+    Some(text)
+}
+
+/// Whether this is a child.
+pub fn is_child() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// The command that runs the calling test again in a process of its own.
+pub fn again(name: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SENTRY_") || name == "ENVIRONMENT" || name == "GIT_COMMIT") {
         command.env_remove(name);
     }
-    let output = command.args(["--exact", name, "--nocapture"]).env(MARK, "1").envs(variables.iter().copied()).output().unwrap();
-    let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.contains("1 passed"), "the child failed:\n{text}");
-    Some(text)
+    command.args(["--exact", name, "--nocapture"]).env(MARK, "1").envs(variables.iter().copied());
+    command
 }

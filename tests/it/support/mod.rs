@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower_sentry::{Client, Config, ConfigBuilder, Counts, Stats, TracingLayer};
 use tracing_subscriber::prelude::*;
 
-pub use child::{in_child, said_in_child};
+pub use child::{again, in_child, is_child, said_in_child};
 pub use http::{Http2, Server, get, request, take_request};
 pub use relay::{Answer, Received, Relay, items, payloads_in};
 pub use shown::Shown;

@@ -1,0 +1,87 @@
+//! The counts of a client, for its user.
+
+use crate::protocol::DiscardReason;
+
+/// The counts of a client at one moment, by category.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Error events and messages.
+    pub errors: Counts,
+    /// Transactions.
+    pub transactions: Counts,
+    /// Spans, including the root spans of transactions.
+    pub spans: Counts,
+    /// Attachments of events, in bytes.
+    pub attachment_bytes: Counts,
+    /// Check-ins of cron jobs.
+    pub check_ins: Counts,
+    /// User feedback.
+    pub feedback: Counts,
+    /// Structured logs.
+    pub logs: Counts,
+    /// Values that were shortened or left out because of a limit of size: fields of spans and events,
+    /// and data that was set on a scope.
+    ///
+    /// What is sent shows it. A text that was cut ends with `…`, `[left out: 300000 bytes]` stands
+    /// for a value without room, and the attributes `tower_sentry.truncated` and
+    /// `tower_sentry.dropped_fields` have the numbers.
+    pub truncated: u64,
+    /// Reports of a failure that became part of the event of an earlier report.
+    ///
+    /// They are not in `errors.captured`, which counts events. All reports together are
+    /// `errors.captured + merged_reports`.
+    pub merged_reports: u64,
+}
+
+impl Stats {
+    /// Returns the number of items that wait in memory: they are neither delivered nor dropped yet, nor
+    /// in the spool.
+    ///
+    /// Items are events, transactions, check-ins, logs and feedback. Spans and attachments belong
+    /// to an item and are not counted here.
+    pub fn waiting(&self) -> u64 {
+        self.items().map(Counts::waiting).sum()
+    }
+
+    /// Returns the number of items in the [spool](crate::ConfigBuilder::spool_dir).
+    pub fn spooled(&self) -> u64 {
+        self.items().map(|counts| counts.spooled).sum()
+    }
+
+    /// The categories that are submitted on their own; spans and attachments are part of an item.
+    fn items(&self) -> impl Iterator<Item = &Counts> {
+        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs].into_iter()
+    }
+}
+
+/// The counts of one category.
+///
+/// Once nothing is in progress, `captured = sent + spooled + dropped`. What a dead process left in
+/// the spool counts as captured too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Everything captured so far.
+    pub captured: u64,
+    /// Accepted by the server (2xx). Without a server: passed to the transport function or shown by
+    /// a local sink.
+    pub sent: u64,
+    /// In the [spool](crate::ConfigBuilder::spool_dir) and not in memory. They are sent later, by this
+    /// process or by another.
+    pub spooled: u64,
+    /// Dropped, by reason.
+    pub dropped: Vec<(DiscardReason, u64)>,
+}
+
+impl Counts {
+    /// Returns how many were dropped, for all reasons together.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Returns how many wait in memory: they are neither delivered nor dropped yet, nor on disk.
+    pub fn waiting(&self) -> u64 {
+        self.captured.saturating_sub(self.sent + self.spooled + self.dropped_total())
+    }
+}
