@@ -92,7 +92,7 @@ pub mod guide;
 
 pub use client::{Client, Config, ConfigBuilder};
 pub use error::{Error, FlushError};
-pub use exporter::{Counts, Stats};
+pub use exporter::{Counts, Health, Stats};
 pub use incoming::{CaptureError, SentryLayer, SpanLayer};
 pub use init::Guard;
 pub use protocol::{Breadcrumb, EventId, Level, User};

@@ -20,7 +20,7 @@ pub(crate) use settings::Settings;
 use crate::diagnostics;
 use crate::error::FlushError;
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
-use crate::exporter::{Exporter, ExporterSettings, HoldTime, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
+use crate::exporter::{Exporter, ExporterSettings, Health, HoldTime, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
@@ -124,7 +124,15 @@ impl Client {
         self.inner.as_ref().map(|inner| inner.exporter.stats()).unwrap_or_default()
     }
 
-    /// Waits until everything captured so far is delivered or dropped.
+    /// How the delivery goes: the last success, the last failure and its reason, rate limits, and what
+    /// waits.
+    ///
+    /// Nothing is ever sent and nothing fails while the client is off.
+    pub fn health(&self) -> Health {
+        self.inner.as_ref().map(|inner| inner.exporter.health()).unwrap_or_default()
+    }
+
+    /// Waits until everything captured so far is delivered, dropped or in the spool.
     ///
     /// This does not need a runtime.
     ///

@@ -294,14 +294,18 @@ impl Delivery {
         let ledger = &self.shared.ledger;
         let status = response.status();
         self.backoff.succeeded();
-        self.limits.note(status, response.headers(), Instant::now());
+        let (now, health) = (Instant::now(), &self.shared.health);
+        if self.limits.note(status, response.headers(), now) {
+            health.limited(self.limits.in_force(now));
+        }
         match status.as_u16() {
             200..=299 => ledger.sent(outbound.load),
             429 => ledger.refused(outbound.load),
             _ => ledger.lose(outbound.load, DiscardReason::SendError),
         }
         if status.is_success() {
-            let is_full = self.taken(Instant::now(), self.flow.limit()) + 1 >= self.flow.limit();
+            health.succeeded();
+            let is_full = self.taken(now, self.flow.limit()) + 1 >= self.flow.limit();
             self.flow.accepted(flight.since.elapsed(), is_full);
         } else {
             self.flow.refused();
@@ -310,16 +314,16 @@ impl Delivery {
         if !status.is_success() {
             // The server rejected the client report together with its envelope.
             ledger.put_back(&outbound.reports);
+            let refusal = match status.as_u16() {
+                429 => "the server asks for silence (429)".to_owned(),
+                _ => format!("the server answered {status}{}", response.explanation()),
+            };
+            health.failed(&refusal);
+            let until = if status.as_u16() == 429 { ", as is what comes until its limit ends" } else { "" };
+            self.trouble.warn(&format!("{refusal}; what was sent is dropped and counted{until}"));
         }
         if status.is_server_error() {
             self.shared.sessions.put_back(&outbound.sessions);
-        }
-        if status.as_u16() == 429 {
-            self.trouble
-                .warn("the server asks for silence (429); what was sent is dropped and counted, as is what comes until its limit ends");
-        } else if !status.is_success() {
-            let reason = response.explanation();
-            self.trouble.warn(&format!("the server answered {status}{reason}; what was sent is dropped and counted"));
         }
         self.backlog.finish(outbound.place);
         self.buffers.keep(outbound.envelope);
@@ -338,15 +342,17 @@ impl Delivery {
             diagnostics::debug(&format!("{error} ({}); the envelope is sent again", error.reason()));
             return self.keep_for_later(outbound, now);
         }
-        let failure = if error.is_unreachable() {
+        let kind = if error.is_unreachable() {
             Failure::Refused
         } else if error.is_timed_out() {
             Failure::Silent
         } else {
             Failure::Midway
         };
-        self.backoff.failed(failure, now);
-        self.trouble.warn(&format!("{error} ({}); events wait in memory", error.reason()));
+        self.backoff.failed(kind, now);
+        let failure = format!("{error} ({})", error.reason());
+        self.shared.health.failed(&failure);
+        self.trouble.warn(&format!("{failure}; events wait {}", if self.backlog.is_well() { "on disk" } else { "in memory" }));
         self.keep_for_later(outbound, now);
     }
 

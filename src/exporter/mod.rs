@@ -19,6 +19,7 @@ mod flights;
 mod flow;
 mod flushes;
 mod gzip;
+mod health;
 mod held;
 mod hooked;
 mod hooks;
@@ -47,6 +48,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+pub use health::Health;
 pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
 pub(crate) use item::Item;
@@ -211,6 +213,12 @@ impl Exporter {
     /// Returns the counts at this moment.
     pub(crate) fn stats(&self) -> Stats {
         self.shared.ledger.stats()
+    }
+
+    /// Returns how the delivery goes at this moment.
+    pub(crate) fn health(&self) -> Health {
+        let stats = self.stats();
+        Health { waiting: stats.waiting(), spooled: stats.spooled(), ..self.shared.health.read() }
     }
 
     /// Waits at most `timeout` until everything submitted so far is delivered or dropped.

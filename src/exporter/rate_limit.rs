@@ -31,14 +31,24 @@ impl RateLimits {
         category != Category::Internal && !(is_over(None) && is_over(Some(category)))
     }
 
-    /// Reads the limits from a response.
-    pub(super) fn note(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
+    /// The limits that are in force: the category, or `all`, and the end.
+    pub(super) fn in_force(&self, now: Instant) -> Vec<(&'static str, SystemTime)> {
+        let at = |until: &Instant| SystemTime::now() + until.saturating_duration_since(now);
+        let limits = self.until.iter().filter(|(_, until)| now < **until);
+        limits.map(|(limit, until)| (limit.map_or("all", Category::as_str), at(until))).collect()
+    }
+
+    /// Reads the limits from a response. Returns whether it has any.
+    pub(super) fn note(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) -> bool {
+        let mut has_any = false;
         for (limit, duration) in limits(status, headers) {
             let until = now + duration.min(LONGEST);
             // A shorter limit must not replace a longer one.
             let slot = self.until.entry(limit).or_insert(until);
             *slot = until.max(*slot);
+            has_any = true;
         }
+        has_any
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use super::flushes::Flush;
+use super::health::HealthNotes;
 use super::held::HeldEvents;
 use super::item::Item;
 use super::ledger::Ledger;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
+    pub(super) health: HealthNotes,
     pub(super) pool: Pool,
     pub(super) sessions: Sessions,
     pub(super) security: SecurityQueue,
@@ -41,6 +43,7 @@ impl Shared {
             queue: Queue::new(queue_items, queue_bytes),
             held: HeldEvents::default(),
             ledger: Ledger::default(),
+            health: HealthNotes::default(),
             pool: Pool::default(),
             sessions: Sessions::default(),
             security: SecurityQueue::default(),

@@ -13,6 +13,8 @@
 mod server;
 
 use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use server::{Behaviour, FaultServer};
@@ -73,7 +75,7 @@ fn row(name: &'static str, client: &Client, server: &FaultServer, counts: impl F
         std::thread::sleep(Duration::from_millis(1));
     }
     let counts = counts(client);
-    assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: the accounts do not add up");
+    assert_eq!(counts.captured, counts.sent + counts.spooled + counts.dropped_total(), "{name}: the accounts do not add up");
     let lost: Vec<_> = counts.dropped.iter().map(|(reason, count)| format!("{count} {reason:?}")).collect();
     let seen = server.seen();
     let delivered = seen.len() as u64;
@@ -175,24 +177,88 @@ fn far_away_errors() -> Row {
     Row { goal: "all of 1,600", is_met: row.delivered == 1600, ..row }
 }
 
-fn an_outage() -> Row {
-    let server = FaultServer::start(Behaviour::default());
-    let sentry = config(&server).init().unwrap();
+/// Reports errors while the server is away. Returns the row, the ids that never arrived, and when the first one did.
+fn away(name: &'static str, sentry: &Client, server: &FaultServer, a_second: u32) -> (Row, Vec<String>, Duration) {
     report(10, 10);
     let _ = wait(sentry.flush(Duration::from_secs(10)));
     server.go_away();
-    let ids = report(84 * 60, 84);
+    let ids = report(84 * 60, a_second);
     let back = Instant::now();
     server.come_back();
-    let first = server.wait_for_one_more(Duration::from_secs(60));
-    let _ = wait(sentry.flush(Duration::from_secs(60)));
+    let first = server.wait_for_one_more(Duration::from_secs(60)).map_or(Duration::MAX, |at| at - back);
+    drain(sentry);
     let took = back.elapsed();
-    let row = row("outage of 60 s, 5,040 errors", &sentry, &server, errors);
+    let row = row(name, sentry, server, errors);
     let seen: HashSet<_> = server.seen().into_keys().collect();
+    let missing: Vec<_> = ids.iter().filter(|id| !seen.contains(*id)).cloned().collect();
     let newest = ids.iter().rev().take(1000).filter(|id| seen.contains(*id)).count();
-    let first = first.map_or(Duration::MAX, |at| at - back);
     let figures = format!("{newest} of the newest 1,000; the first after {}, all after {}", seconds(first), seconds(took));
-    Row { figures, goal: "the newest 1,000, the first within 3 s", is_met: newest == 1000 && first <= Duration::from_secs(3), ..row }
+    let is_met = newest == 1000 && first <= Duration::from_secs(3);
+    (Row { figures, goal: "the newest 1,000, the first within 3 s", is_met, ..row }, missing, first)
+}
+
+/// Waits until nothing is left in memory or on disk.
+fn drain(client: &Client) {
+    let latest = Instant::now() + Duration::from_secs(60);
+    while client.stats().waiting() + client.stats().spooled() > 0 && Instant::now() < latest {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn an_outage() -> Row {
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).init().unwrap();
+    away("outage of 60 s, 5,040 errors", &sentry, &server, 84).0
+}
+
+fn an_outage_with_a_spool() -> Row {
+    let dir = tempfile::tempdir().unwrap();
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).spool_dir(dir.path()).init().unwrap();
+    let (row, missing, first) = away("the same in 20 s, with a spool", &sentry, &server, 252);
+    Row { goal: "all, the first within 3 s", is_met: missing.is_empty() && first <= Duration::from_secs(3), ..row }
+}
+
+/// Reports errors, and prints the id of each that is sent or on disk, until it is killed.
+fn be_killed(dsn: &str, dir: &str) {
+    let sentry = Config::builder().dsn(dsn).panic_hook(false).spool_dir(dir).init().unwrap();
+    loop {
+        let id = tower_sentry::capture_message(Level::Error, "before the kill");
+        if wait(sentry.flush(Duration::from_secs(60))).is_ok() {
+            println!("{id}");
+        }
+    }
+}
+
+/// Kills processes under load. Half of their requests are reset, so that some envelopes are on disk and some are in flight.
+fn kills() -> Row {
+    const KILLS: u64 = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let server = FaultServer::start(Behaviour { resets: 0.5, ..Behaviour::default() });
+    let arguments = ["--be-killed".to_owned(), server.dsn(), dir.path().display().to_string()];
+    let mut acknowledged = Vec::new();
+    for kill in 0..KILLS {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut child = command.args(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        acknowledged.extend(lines.take(usize::try_from(kill % 7 + 1).unwrap()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    server.behave(Behaviour::default());
+    let sentry = config(&server).spool_dir(dir.path()).init().unwrap();
+    let _ = wait(sentry.flush(Duration::from_secs(60)));
+    drain(&sentry);
+    let row = row("100 processes killed (kill -9), with a spool", &sentry, &server, errors);
+    let seen: HashSet<_> = server.seen().into_keys().collect();
+    let lost = acknowledged.iter().filter(|id| !seen.contains(*id)).count();
+    Row {
+        captured: acknowledged.len() as u64,
+        figures: format!("{lost} acknowledged ones lost"),
+        goal: "0 acknowledged ones lost",
+        is_met: lost == 0 && acknowledged.len() as u64 >= KILLS,
+        ..row
+    }
 }
 
 fn a_shutdown_after_a_hang() -> Row {
@@ -209,8 +275,13 @@ fn a_shutdown_after_a_hang() -> Row {
 }
 
 fn main() {
+    if let [_, mode, dsn, dir] = std::env::args().collect::<Vec<_>>().as_slice()
+        && mode == "--be-killed"
+    {
+        return be_killed(dsn, dir);
+    }
     let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let rows: [(&str, fn() -> Row); 9] = [
+    let rows: [(&str, fn() -> Row); 11] = [
         ("burst", a_burst),
         ("black-hole", a_black_hole),
         ("backend", one_bad_backend),
@@ -219,6 +290,8 @@ fn main() {
         ("far-transactions", far_away_transactions),
         ("far-errors", far_away_errors),
         ("outage", an_outage),
+        ("spool", an_outage_with_a_spool),
+        ("kills", kills),
         ("shutdown", a_shutdown_after_a_hang),
     ];
     println!("| fault | captured | delivered | duplicates | lost | figures | goal | |\n|---|---|---|---|---|---|---|---|");

@@ -141,3 +141,34 @@ fn a_refusal_is_logged_with_the_reason_of_the_server() {
         });
     }
 }
+
+#[tokio::test]
+async fn health_says_whether_and_why_nothing_is_delivered() {
+    let port = support::closed_port();
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{}/1", port.local_addr().unwrap());
+    let client = Client::from(support::to(dsn).panic_hook(false).build().unwrap());
+    report(&client, "0".to_owned()).await;
+    support::until("the first attempt has failed", || client.health().last_failure.is_some()).await;
+
+    let away = client.health();
+    assert!(!away.is_delivering() && away.last_success.is_none() && away.waiting == 1, "{away:?}");
+    assert!(away.to_string().contains("the server cannot be reached (Connection refused"), "{away}");
+
+    let relay = Relay::start_at(port);
+    client.flush(patience()).await.unwrap();
+    assert!(client.health().is_delivering(), "{}", client.health());
+
+    let limits = vec![("x-sentry-rate-limits", "60:transaction:organization".to_owned())];
+    relay.answer_next(Answer::Status(200, limits));
+    report(&client, "1".to_owned()).await;
+    client.flush(patience()).await.unwrap();
+    let limited = client.health();
+    assert!(limited.is_delivering());
+    assert_eq!(limited.rate_limits.iter().map(|(category, _)| *category).collect::<Vec<_>>(), ["transaction"]);
+
+    relay.answer_next(Answer::status(503));
+    report(&client, "2".to_owned()).await;
+    client.flush(patience()).await.unwrap();
+    assert!(client.health().to_string().starts_with("not delivering; last sent at "), "{}", client.health());
+    assert!(client.health().to_string().contains("the server answered 503 Service Unavailable"), "{}", client.health());
+}
