@@ -6,19 +6,26 @@ use crate::protocol::TraceId;
 
 /// How far the sampling decision of an incoming trace is followed.
 ///
-/// The request stays linked to the trace in every case. Defaults to [`Always`](Self::Always):
-/// parents can then add at most ten requests per second to your own rate (burst 100). A forged
-/// header cannot add more.
+/// The request stays linked to the trace in every case. Any client can write the headers of a trace.
+/// With a header on each request, it could make a service that samples one request in a hundred send
+/// a hundred times as much. So the decisions of callers count without a limit only with
+/// [`Always`](Self::Always).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustParent {
-    /// Follow the parent's decision, within the budget.
-    #[default]
+    /// Follow the parent's decision, without a limit: only services that you trust can call.
     Always,
     /// Use only your own rate.
     Never,
-    /// Follow the parent's decision if its organisation is the same as the DSN's.
+    /// Follow the parent's decision within the budget, if its organisation is the same as the DSN's.
+    ///
+    /// This keeps the traces of other companies apart. It does not prove who calls: the organisation
+    /// is part of each DSN, also of one in a web page.
     SameOrganization,
+    /// Follow the parent's decision within a budget: callers add at most
+    /// [`parent_budget`](crate::ConfigBuilder::parent_budget) to your own rate.
+    #[default]
+    WithinBudget,
 }
 
 /// Which transactions are sent.
@@ -27,12 +34,27 @@ pub(crate) struct Sampling {
     pub(crate) traces_sample_rate: f64,
     /// Whether failed requests are sent although they were not sampled.
     pub(crate) keep_failed: bool,
+    /// Failed requests that are kept although they were not sampled, per second.
+    pub(crate) keep_failed_budget: f64,
+    /// Events that say only that a response failed, per second.
+    ///
+    /// An outage must not cause a flood.
+    pub(crate) failure_budget: f64,
     pub(crate) trust_parent: TrustParent,
+    /// Requests that decisions of callers may add to our own rate, per second.
+    pub(crate) parent_budget: f64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { traces_sample_rate: 0.1, keep_failed: true, trust_parent: TrustParent::default() }
+        Self {
+            traces_sample_rate: 0.1,
+            keep_failed: true,
+            keep_failed_budget: 10.0,
+            failure_budget: 10.0,
+            trust_parent: TrustParent::default(),
+            parent_budget: 10.0,
+        }
     }
 }
 
@@ -45,8 +67,8 @@ pub(crate) struct SamplingContext {
     pub(crate) rate: f64,
     /// The parent's decision, if there is one and it is trusted.
     pub(crate) parent: Option<bool>,
-    /// Whether another service chose the trace's id and number.
-    pub(crate) is_continued: bool,
+    /// Whether an untrusted caller may have chosen the trace's id, flag and number.
+    pub(crate) is_limited: bool,
     /// In millionths, the same in all services of the trace.
     pub(crate) sample_rand: u32,
 }
@@ -62,16 +84,16 @@ pub(crate) struct Decision {
 
 /// Decides when the transaction begins: route's rate, then parent, then the client's rate.
 ///
-/// If another service began the trace, `grant` must grant a "yes". It is called with the rate for a
-/// "no" too, unless the rate is zero. A header with a chosen flag, number or trace id must not add
-/// more than your own rate and the budget.
+/// If the caller is limited, `grant` must grant a "yes". It is called with the rate for a "no" too,
+/// unless the rate is zero. A header with a chosen flag, number or trace id must not add more than
+/// your own rate and the budget.
 pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> bool) -> Decision {
     let rate = context.route_rate.unwrap_or(context.rate);
     // A deliberate deviation: Sentry's document lets a parent's "yes" through at rate 0.
     let is_final = rate <= 0.0;
     let parent = context.parent.filter(|_| context.route_rate.is_none());
     let wanted = parent.unwrap_or_else(|| f64::from(context.sample_rand) < rate * 1e6);
-    let sampled = match (is_final, context.is_continued) {
+    let sampled = match (is_final, context.is_limited) {
         (true, _) => false,
         (false, true) => grant(rate, wanted),
         (false, false) => wanted,
@@ -109,6 +131,8 @@ pub(crate) fn continues(incoming: Option<&str>, own: Option<&str>) -> bool {
 }
 
 /// A budget that refills with time: `per_second`, and at most `burst` at once.
+///
+/// Infinity means no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     per_second: f64,
@@ -119,7 +143,15 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) const fn new(per_second: f64, burst: f64) -> Self {
+    /// Grants ten seconds' worth at once.
+    pub(crate) fn new(per_second: f64) -> Self {
+        Self::with_burst(per_second, 0.0)
+    }
+
+    /// Grants ten seconds' worth at once, and at least `burst`.
+    pub(crate) fn with_burst(per_second: f64, burst: f64) -> Self {
+        // Less than one would grant nothing, ever.
+        let burst = (per_second * 10.0).ceil().max(burst);
         Self { per_second, burst, left: burst, at: 0 }
     }
 
@@ -150,8 +182,7 @@ mod tests {
 
     use super::*;
 
-    const ASKED: SamplingContext =
-        SamplingContext { route_rate: None, rate: 0.25, parent: None, is_continued: false, sample_rand: 500_000 };
+    const ASKED: SamplingContext = SamplingContext { route_rate: None, rate: 0.25, parent: None, is_limited: false, sample_rand: 500_000 };
 
     #[test]
     fn route_beats_parent_beats_rate_and_zero_is_final() {
@@ -159,11 +190,11 @@ mod tests {
             (ASKED, false),
             (SamplingContext { sample_rand: 249_999, ..ASKED }, true),
             (SamplingContext { sample_rand: 250_000, ..ASKED }, false),
-            (SamplingContext { parent: Some(true), is_continued: true, ..ASKED }, true),
-            (SamplingContext { parent: Some(false), is_continued: true, sample_rand: 0, ..ASKED }, false),
-            (SamplingContext { route_rate: Some(1.0), parent: Some(false), is_continued: true, ..ASKED }, true),
-            (SamplingContext { route_rate: Some(0.0), parent: Some(true), is_continued: true, ..ASKED }, false),
-            (SamplingContext { rate: 0.0, parent: Some(true), is_continued: true, sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { parent: Some(true), is_limited: true, ..ASKED }, true),
+            (SamplingContext { parent: Some(false), is_limited: true, sample_rand: 0, ..ASKED }, false),
+            (SamplingContext { route_rate: Some(1.0), parent: Some(false), is_limited: true, ..ASKED }, true),
+            (SamplingContext { route_rate: Some(0.0), parent: Some(true), is_limited: true, ..ASKED }, false),
+            (SamplingContext { rate: 0.0, parent: Some(true), is_limited: true, sample_rand: 0, ..ASKED }, false),
             (SamplingContext { rate: 1.0, sample_rand: 999_999, ..ASKED }, true),
         ];
 
@@ -174,12 +205,12 @@ mod tests {
 
     #[test]
     fn whatever_a_header_says_it_spends_the_own_rate_and_the_budget() {
-        let flag = SamplingContext { parent: Some(true), is_continued: true, ..ASKED };
-        let number = SamplingContext { sample_rand: 0, is_continued: true, ..ASKED };
-        let route = SamplingContext { sample_rand: 0, route_rate: Some(0.25), is_continued: true, ..ASKED };
+        let flag = SamplingContext { parent: Some(true), is_limited: true, ..ASKED };
+        let number = SamplingContext { sample_rand: 0, is_limited: true, ..ASKED };
+        let route = SamplingContext { sample_rand: 0, route_rate: Some(0.25), is_limited: true, ..ASKED };
 
         for forged in [flag, number, route] {
-            let mut budget = Budget::new(10.0, 100.0);
+            let mut budget = Budget::new(10.0);
             let mut spend = |now| {
                 let mut grant = |rate, wanted| {
                     budget.earn(rate);
@@ -195,10 +226,10 @@ mod tests {
 
     #[test]
     fn honest_numbers_are_all_granted() {
-        let mut budget = Budget::new(10.0, 100.0);
+        let mut budget = Budget::new(10.0);
         let (mut wanted, mut granted) = (0, 0);
         for _ in 0..20_000 {
-            let context = SamplingContext { is_continued: true, sample_rand: sample_rand(TraceId::new()), ..ASKED };
+            let context = SamplingContext { is_limited: true, sample_rand: sample_rand(TraceId::new()), ..ASKED };
             wanted += i32::from(context.sample_rand < 250_000);
             granted += i32::from(
                 decide(context, |rate, wanted| {
@@ -221,7 +252,7 @@ mod tests {
     #[test]
     fn a_quiet_night_saves_up_no_more_than_the_burst() {
         const SECOND: u64 = 1_000_000_000;
-        let mut budget = Budget::new(10.0, 100.0);
+        let mut budget = Budget::new(10.0);
 
         let rows = [(SECOND, 100), (2 * SECOND, 10), (2 * SECOND + SECOND / 2, 5), (10 * 60 * 60 * SECOND, 100)];
 
@@ -232,7 +263,7 @@ mod tests {
 
     #[test]
     fn honest_traffic_saves_up_no_more_than_the_burst() {
-        let mut budget = Budget::new(10.0, 100.0);
+        let mut budget = Budget::new(10.0);
         assert_eq!(granted(&mut budget, 1), 100);
 
         (0..10_000).for_each(|_| budget.earn(0.25));
@@ -241,8 +272,21 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_of_any_size() {
+        const SECOND: u64 = 1_000_000_000;
+        let rows = [(0.0, 0, 0), (0.05, 1, 0), (1.0, 10, 1), (50.0, 500, 50), (f64::INFINITY, 1000, 1000)];
+
+        for (per_second, at_once, a_second_later) in rows {
+            let mut budget = Budget::new(per_second);
+            assert_eq!((granted(&mut budget, 1), granted(&mut budget, SECOND + 1)), (at_once, a_second_later), "{per_second}");
+        }
+        let (mut small, mut large) = (Budget::with_burst(0.0, 100.0), Budget::with_burst(50.0, 100.0));
+        assert_eq!((granted(&mut small, 1), granted(&mut large, 1)), (100, 500), "the larger one counts");
+    }
+
+    #[test]
     fn a_clock_that_goes_back_pays_no_time_twice() {
-        let mut budget = Budget::new(10.0, 100.0);
+        let mut budget = Budget::new(10.0);
         granted(&mut budget, 2_000_000_000);
 
         let (back, again) = (granted(&mut budget, 1_000_000_000), granted(&mut budget, 2_000_000_000));

@@ -25,14 +25,11 @@ use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
 
-/// Requests that an incoming sampling decision may add to our own rate: per second, and burst.
-const INHERITED: (f64, f64) = (10.0, 100.0);
-/// Failed requests that are kept although they were not sampled: per second, and burst.
-const KEPT: (f64, f64) = (10.0, 100.0);
-/// Events that say only that a response failed: per second, and burst.
+/// At least this many requests may be added by callers at once.
 ///
-/// An outage must not cause a flood.
-const FAILURES: (f64, f64) = (10.0, 100.0);
+/// Honest callers with our own rate spend what they earn in an uneven order. With a smaller burst,
+/// chance would thin their traces.
+const INHERITED_AT_ONCE: f64 = 100.0;
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
 ///
@@ -99,10 +96,10 @@ impl Client {
             inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
-                inherited: Mutex::new(Budget::new(INHERITED.0, INHERITED.1)),
-                kept: Mutex::new(Budget::new(KEPT.0, KEPT.1)),
+                inherited: Mutex::new(Budget::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
+                kept: Mutex::new(Budget::new(settings.sampling.keep_failed_budget)),
                 names: Mutex::default(),
-                failures: Mutex::new(Budget::new(FAILURES.0, FAILURES.1)),
+                failures: Mutex::new(Budget::new(settings.sampling.failure_budget)),
             })),
         }
     }
@@ -190,7 +187,7 @@ impl Client {
         self.inner.as_deref().map(|inner| &*inner.settings)
     }
 
-    /// Whether a request in a continued trace may be sampled.
+    /// Whether a request in the trace of a limited caller may be sampled.
     ///
     /// Every call adds `rate` to the budget, and every granted request spends one. The budget also
     /// refills with time.

@@ -38,6 +38,7 @@ impl Settings {
             chosen.sampling.traces_sample_rate = rate;
         }
         checked_rate("traces_sample_rate", chosen.sampling.traces_sample_rate)?;
+        chosen.check_budgets()?;
         if let Some(send) = chosen.fill("send_default_pii", send_default_pii) {
             chosen.privacy.send_default_pii = send;
         }
@@ -124,6 +125,16 @@ impl Settings {
         }
         let checked = self.facts.release.as_ref().map_or(Ok(()), |release| RELEASE_NAMES.check(self.name_of("release"), release));
         self.note(checked)
+    }
+
+    fn check_budgets(&self) -> Result<(), Error> {
+        let budgets = [
+            ("failure_budget", self.sampling.failure_budget),
+            ("keep_failed_budget", self.sampling.keep_failed_budget),
+            ("parent_budget", self.sampling.parent_budget),
+        ];
+        let bad = budgets.into_iter().find(|(_, per_second)| !(0.0..=f64::INFINITY).contains(per_second));
+        bad.map_or(Ok(()), |(name, found)| Err(Error::setting(format!("{name}: expected a number of 0 or more, found '{found}'"))))
     }
 
     fn check_limits(&self) -> Result<(), Error> {

@@ -96,8 +96,11 @@ impl fmt::Display for Settings {
         row("server_name", &or_none(self.facts.server_name.clone()))?;
         row("traces_sample_rate", &self.sampling.traces_sample_rate)?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
+        row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
+        row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
         row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.sampling.trust_parent))?;
+        row("parent_budget", &format!("{} a second", self.sampling.parent_budget))?;
         let targets: Vec<_> = self.propagation.targets.iter().map(ToString::to_string).collect();
         row("trace_propagation_targets", &or_none(Some(targets.join(", ")).filter(|targets| !targets.is_empty())))?;
         row("propagate_traceparent", &on_off(self.propagation.traceparent))?;

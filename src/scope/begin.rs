@@ -28,7 +28,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         rate: settings.sampling.traces_sample_rate,
         parent: trusted.and_then(|trusted| trusted.sampled),
         // A parent in this process has already spent from the budget.
-        is_continued: trusted.is_some_and(|trusted| !trusted.is_own),
+        is_limited: trusted.is_some_and(|trusted| !trusted.is_own) && settings.sampling.trust_parent != TrustParent::Always,
         sample_rand,
     };
     let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, clock::nanos(record.start)));
@@ -66,7 +66,7 @@ fn new_baggage(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<
 
 fn trusts(policy: TrustParent, incoming: &Incoming, own_organization: Option<&str>) -> bool {
     match policy {
-        TrustParent::Always => true,
+        TrustParent::Always | TrustParent::WithinBudget => true,
         TrustParent::Never => false,
         TrustParent::SameOrganization => own_organization.is_some() && incoming.organization().as_deref() == own_organization,
     }

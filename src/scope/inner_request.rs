@@ -104,7 +104,7 @@ impl LiveScope {
 
     /// Captures a failed response for which no error was captured.
     ///
-    /// At most 10 a second (burst 100); further ones are counted as dropped.
+    /// The rest beyond `failure_budget` is counted as dropped.
     pub(crate) fn capture_failure(&self, served: Served, what: impl FnOnce() -> String) {
         if self.first_error(served).is_some() {
             return;

@@ -150,7 +150,7 @@ fn odd_values_of_variables_that_others_read_too_stop_nothing() {
 
 #[test]
 fn values_beyond_a_limit_are_errors_and_not_shortened() {
-    let rows: [(ConfigBuilder, &str); 5] = [
+    let rows: [(ConfigBuilder, &str); 8] = [
         (Config::builder().max_spans(1001), "max_spans: expected at most 1000, found 1001"),
         (Config::builder().redaction(Redaction::default().token_length(15)), "redaction: expected a token_length of at least 16, found 15"),
         (
@@ -162,6 +162,9 @@ fn values_beyond_a_limit_are_errors_and_not_shortened() {
             "failed_status_codes: expected status codes from 100 to 999 in ascending order, found 5000",
         ),
         (Config::builder().traces_sample_rate(1.1), "traces_sample_rate: expected a number from 0.0 to 1.0, found '1.1'"),
+        (Config::builder().parent_budget(-1.0), "parent_budget: expected a number of 0 or more, found '-1'"),
+        (Config::builder().keep_failed_budget(f64::NAN), "keep_failed_budget: expected a number of 0 or more, found 'NaN'"),
+        (Config::builder().failure_budget(f64::NEG_INFINITY), "failure_budget: expected a number of 0 or more, found '-inf'"),
     ];
     for (builder, expected) in rows {
         assert_eq!(builder.build().unwrap_err().to_string(), expected);

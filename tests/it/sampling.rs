@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::incoming::{ResponseBody, RouteOptions};
 use tower_sentry::protocol::{Attachment, Feedback};
 use tower_sentry::test::HandClock;
-use tower_sentry::{Client, Config, Level, Scope, SentryLayer, Stats, TrustParent};
+use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, Stats, TrustParent};
 
 use crate::support::{self, Relay, Server};
 
@@ -327,11 +327,11 @@ async fn forged_header() {
         (relay, client)
     };
     // Budgets count the time since the first of all requests: that is not to lie behind the moment at which the clock stands.
-    forge(&start(HARDLY, TrustParent::Always).1, 1..=1, "-1").await;
+    forge(&start(HARDLY, TrustParent::WithinBudget).1, 1..=1, "-1").await;
     let clock = HandClock::start();
 
     for flag in ["-1", ""] {
-        let (relay, client) = start(HARDLY, TrustParent::Always);
+        let (relay, client) = start(HARDLY, TrustParent::WithinBudget);
         let granted = async |traces: RangeInclusive<u128>| {
             let before = sampled(&client);
             forge(&client, traces, flag).await;
@@ -354,6 +354,57 @@ async fn forged_header() {
     let sent = linked(&relay, |trace| trace == CHOSEN);
     // By numbers of our own: five standard deviations are 168.
     assert!(sent.abs_diff(1300) < 168, "{sent} of 10,000 at a rate of 0.13");
+}
+
+/// How many of 2,000 requests with a sampled parent arrive, all at once, and how many of the client's own accounts say so.
+async fn of_2000(change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> usize {
+    let relay = Relay::start();
+    // Nothing is to be dropped for other reasons.
+    let config = support::config(&relay).queue_items(10_000).queue_bytes(1 << 30).traces_sample_rate(0.1);
+    let client = Client::from(change(config).build().unwrap());
+    forge(&client, 1..=1, "-0").await;
+    let clock = HandClock::start();
+
+    forge(&client, 1..=2000, "-1").await;
+
+    drop(clock);
+    support::settle(&client).await;
+    let sent = linked(&relay, |trace| trace <= 2000);
+    assert_eq!(client.stats().transactions.sent, sent as u64);
+    sent
+}
+
+#[tokio::test]
+async fn a_trusted_callers_trace_is_whole_and_an_untrusted_one_adds_at_most_the_budget() {
+    // The own rate of 0.1 earns 200, and 100 may be added at once.
+    let within = 299..=300;
+
+    assert_eq!(of_2000(|config| config.trust_parent(TrustParent::Always)).await, 2000, "a caller that is trusted");
+    assert!(within.contains(&of_2000(|config| config).await), "by default, nothing proves who calls");
+    // The baggage of `forge` names no organisation, and an address of this machine has none.
+    let strangers = of_2000(|config| config.trust_parent(TrustParent::SameOrganization)).await;
+    assert!(strangers.abs_diff(200) < 81, "six standard deviations of the own rate: {strangers}");
+    // Ten seconds' worth, and at least 100.
+    assert!((599..=600).contains(&of_2000(|config| config.parent_budget(40.0)).await));
+    assert!(within.contains(&of_2000(|config| config.parent_budget(0.0)).await), "what is added at once, and nothing later");
+    assert_eq!(of_2000(|config| config.parent_budget(f64::INFINITY)).await, 2000);
+}
+
+#[tokio::test]
+async fn a_trusted_callers_no_is_followed_and_a_zero_rate_is_final() {
+    let relay = Relay::start();
+    let trusting =
+        |rate: f64| Client::from(support::config(&relay).traces_sample_rate(rate).trust_parent(TrustParent::Always).build().unwrap());
+    let (all, none) = (trusting(1.0), trusting(0.0));
+
+    forge(&all, 1..=10, "-0").await;
+    forge(&none, 1..=10, "-1").await;
+    // Undecided: the number that the caller chose is below our rate.
+    forge(&all, 11..=12, "").await;
+    support::settle(&all).await;
+    support::settle(&none).await;
+
+    assert_eq!(linked(&relay, |trace| (11..=12).contains(&trace)), 2);
 }
 
 /// One request in each of these traces: with a flag, or with a number that is below any rate.

@@ -204,6 +204,15 @@ fn each_setting_has_its_effect() {
             json!([]),
         ),
         (
+            "keep_failed_budget",
+            |config| config.traces_sample_rate(HARDLY),
+            |config| config.traces_sample_rate(HARDLY).keep_failed_budget(0.0),
+            Seen::names,
+            both.clone(),
+            json!([]),
+        ),
+        ("failure_budget", plain, |config| config.failure_budget(0.0), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
+        (
             "auto_session_tracking",
             |config| config.release("shop@1"),
             |config| config.release("shop@1").auto_session_tracking(false),

@@ -2,6 +2,7 @@
 
 mod events;
 mod export;
+mod sampling;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +14,6 @@ use super::env::{Environment, Role};
 use super::settings::{Settings, Source};
 use crate::error::Error;
 use crate::redaction::Redaction;
-use crate::sampling::TrustParent;
 use crate::status_codes::StatusCodes;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
@@ -131,32 +131,6 @@ impl ConfigBuilder {
         self.set("server_name", |settings| settings.facts.server_name = Some(name.into()))
     }
 
-    /// The share of transactions to send, from `0.0` to `1.0`.
-    ///
-    /// A parent's decision is followed as [`trust_parent`](Self::trust_parent) allows. Failed
-    /// requests are kept if [`keep_failed`](Self::keep_failed) is on. With a rate of `0.0` no
-    /// transaction is sent, whatever these two say. Errors are not sampled. Defaults to `0.1`.
-    ///
-    /// # Errors
-    ///
-    /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
-    pub fn traces_sample_rate(self, rate: f64) -> Self {
-        self.set("traces_sample_rate", |settings| settings.sampling.traces_sample_rate = rate)
-    }
-
-    /// Whether to send the transaction of a failed request even if it was not sampled.
-    ///
-    /// A request has failed if its status is a [failed one](Self::failed_status_codes), if an error
-    /// was captured in it, or if it panicked. At most 10 such transactions a second are sent (burst
-    /// 100). To make this possible, spans are recorded in every request and discarded at its end if
-    /// they are not sent. Defaults to `true`.
-    ///
-    /// With `false`, only the ids, route and URL of an unsampled request are recorded. Its events
-    /// then carry neither headers nor breadcrumbs.
-    pub fn keep_failed(self, keep: bool) -> Self {
-        self.set("keep_failed", |settings| settings.sampling.keep_failed = keep)
-    }
-
     /// Whether to count requests for release health.
     ///
     /// Each request is one session: it went well, failed, or panicked. It failed if its response
@@ -165,13 +139,6 @@ impl ConfigBuilder {
     /// are not counted. An event that `before_send` drops still counts. Defaults to `true`.
     pub fn auto_session_tracking(self, track: bool) -> Self {
         self.set("auto_session_tracking", |settings| settings.auto_session_tracking = track)
-    }
-
-    /// How far the sampling decisions of other services are followed.
-    ///
-    /// Defaults to [`TrustParent::Always`].
-    pub fn trust_parent(self, trust: TrustParent) -> Self {
-        self.set("trust_parent", |settings| settings.sampling.trust_parent = trust)
     }
 
     /// The hosts or URLs that receive trace headers, so that they can continue the trace.
