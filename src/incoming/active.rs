@@ -34,6 +34,12 @@ impl ActiveRequest {
         Self::Recorded(exchange)
     }
 
+    /// See [`Exchange::waited`].
+    #[cold]
+    pub(super) fn waited(&mut self, nanos: u64) {
+        self.change(|exchange| exchange.waited(nanos));
+    }
+
     /// Runs a part of the request with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
         match self {

@@ -79,6 +79,11 @@ impl Exchange {
         self.failed = Some(failed);
     }
 
+    /// The request waited for the inner service to be ready, before it began.
+    pub(super) fn waited(&mut self, nanos: u64) {
+        self.response.queued = nanos;
+    }
+
     /// Leaves the error on the response, for a layer of another client around this one.
     pub(super) fn share_errors(&mut self) {
         self.is_shared = true;

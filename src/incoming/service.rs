@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -20,7 +21,7 @@ use super::rules::Rules;
 use crate::client::{Client, Settings};
 use crate::propagation::{self, Incoming};
 use crate::protocol::TransactionSource;
-use crate::record::{Parent, Record, clock};
+use crate::record::{Moment, Parent, Record, clock};
 use crate::scope::current::{self, Place};
 use crate::scope::{Extent, LiveScope, Scope, ScopeKind, continue_or_begin};
 use crate::status_codes::StatusCodes;
@@ -30,12 +31,33 @@ pub struct SentryService<S, F> {
     inner: S,
     client: Client,
     rules: Arc<Rules>,
+    wait: ReadyWait,
     form: PhantomData<fn() -> F>,
+}
+
+/// How long the next request has waited for the inner service to be ready.
+#[derive(Debug, Default)]
+struct ReadyWait {
+    /// Known while it waits.
+    since: Moment,
+    nanos: u64,
+}
+
+impl ReadyWait {
+    #[cold]
+    fn begin(&mut self) {
+        self.since = self.since.or(clock::now());
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        self.nanos += clock::now().nanos_since(mem::take(&mut self.since));
+    }
 }
 
 impl<S, F> SentryService<S, F> {
     pub(super) fn new(inner: S, client: Client, rules: Arc<Rules>) -> Self {
-        Self { inner, client, rules, form: PhantomData }
+        Self { inner, client, rules, wait: ReadyWait::default(), form: PhantomData }
     }
 
     /// The same service, with response bodies of another form.
@@ -201,12 +223,22 @@ where
     type Future = ResponseFuture<S::Future, F>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        let polled = self.inner.poll_ready(cx);
+        if polled.is_pending() {
+            self.wait.begin();
+        } else if self.wait.since.is_known() {
+            self.wait.end();
+        }
+        polled
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let waited = mem::take(&mut self.wait.nanos);
         let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), ActiveRequest::Off) };
         let mut active = self.begin(settings, &request);
+        if waited > 0 {
+            active.waited(waited);
+        }
         // `self.inner` is the instance that was polled ready, so a clone must not be called
         // instead.
         let inner = active.enter(|| self.inner.call(request));
@@ -216,7 +248,8 @@ where
 
 impl<S: Clone, F> Clone for SentryService<S, F> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), client: self.client.clone(), rules: Arc::clone(&self.rules), form: PhantomData }
+        // A clone has not waited.
+        Self::new(self.inner.clone(), self.client.clone(), Arc::clone(&self.rules))
     }
 }
 

@@ -161,6 +161,9 @@ fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Err
     if response.first_byte.is_known() {
         data.serialize_entry(&Constant("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
     }
+    if response.queued > 0 {
+        data.serialize_entry(&Constant("tower_sentry.queue_ms"), &millis(response.queued))?;
+    }
     // A single poll is busy for as long as the request takes, so its times say nothing new.
     if response.polls.count > 1 {
         data.serialize_entry(&Constant("tower_sentry.polls"), &response.polls.count)?;

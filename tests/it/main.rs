@@ -120,6 +120,8 @@ mod propagation;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod queries;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod queue_time;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod same;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod same_orders;
