@@ -58,6 +58,9 @@ pub(crate) struct Record {
     pub(crate) dropped_fields: u32,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
+    /// Open spans of `tracing` that are not recorded and began directly inside one of our own, with
+    /// the row of ours. The Registry does not know it.
+    pub(super) unrecorded: Vec<(u64, u32)>,
     /// Requests that another layer serves inside this one.
     pub(super) inner_requests: Vec<InnerRequest>,
     pub(super) late: Vec<LateFields>,
@@ -93,6 +96,7 @@ impl Record {
         self.dropped_spans = 0;
         self.dropped_fields = 0;
         self.live.clear();
+        self.unrecorded.clear();
         self.inner_requests.clear();
         self.late.clear();
         self.header_lengths.clear();

@@ -123,7 +123,21 @@ impl LiveTransaction {
         if let Some(place) = live.iter().rposition(|(live, _)| *live == id) {
             let (_, index) = live.swap_remove(place);
             self.end_span(index, unwinds.then_some(SpanStatus::InternalError));
+        } else {
+            self.record.unrecorded.retain(|(other, _)| *other != id);
         }
+    }
+
+    /// Remembers the span of ours around a `tracing` span that is not recorded.
+    pub(crate) fn note_unrecorded(&mut self, id: u64, around: u32) {
+        self.record.hold(Parent::Span(around));
+        self.record.unrecorded.push((id, around));
+    }
+
+    /// Returns the row of a live span of `tracing`, or of the span of ours that it is inside of.
+    pub(crate) fn row_around(&self, id: u64) -> Option<u32> {
+        let around = || self.record.unrecorded.iter().rev().find(|(other, _)| *other == id).map(|(_, row)| *row);
+        self.traced_row(id).or_else(around)
     }
 
     /// Records that a span of `tracing` is entered: a poll begins.
@@ -214,6 +228,7 @@ impl LiveTransaction {
         };
         self.record.status = Some(status);
         self.record.live.clear();
+        self.record.unrecorded.clear();
         self.is_recording = false;
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
+use tracing::Id;
 use tracing_subscriber::Registry;
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing_subscriber::registry::{LookupSpan, Scope as Around};
 
 use super::state::{LiveScope, ScopeState};
 use super::thread::{CURRENT, How, Innermost, Own, THREAD, Thread};
@@ -64,6 +65,7 @@ struct Visit<'h> {
     own: Option<Own>,
     base: usize,
     depth: usize,
+    floor: usize,
 }
 
 impl<'h> Visit<'h> {
@@ -78,7 +80,7 @@ impl<'h> Visit<'h> {
             let own = own.map(|span| Own { span, seen: thread.innermost() });
             let (before, own) = (thread.how.get(), thread.own.replace(own));
             thread.swap(home, how);
-            Self { home, how: before, own, base, depth }
+            Self { home, how: before, own, base, depth, floor: thread.poll_began() }
         })
     }
 }
@@ -87,12 +89,17 @@ impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {
+            // A guard of a span of another request, held over an await.
+            if thread.has_loans_of_poll() {
+                thread.end_loans();
+            }
             thread.swap(self.home, self.how);
             thread.own.set(self.own);
             thread.base.set(self.base);
             // A span guard held over an await leaves its span entered: that span is removed here. A
             // span that was exited inside stays removed.
             thread.depth.set(self.depth.min(thread.depth.get()));
+            thread.poll_ended(self.floor);
         });
     }
 }
@@ -171,7 +178,7 @@ impl Entered<'_> {
         match (self.own, innermost) {
             (Some(own), innermost) if own.seen == innermost => Some(own.span),
             (own, Innermost::NONE) => Some(own.map_or(Parent::Root, |own| own.span)),
-            (_, Innermost(id)) => state.transaction.traced_row(id).map(Parent::Span),
+            (_, Innermost(id)) => state.transaction.row_around(id).map(Parent::Span),
         }
     }
 
@@ -183,25 +190,25 @@ impl Entered<'_> {
 
     /// The innermost span according to the Registry.
     fn innermost(self) -> Parent {
-        let climbed = tracing::dispatcher::get_default(|dispatch| {
-            let current = dispatch.current_span().id().cloned();
-            match (current, dispatch.downcast_ref::<Registry>()) {
-                (Some(id), Some(registry)) => self.climb(registry.span(&id).into_iter().flat_map(|span| span.scope())),
-                _ => None,
-            }
+        let found = tracing::dispatcher::get_default(|dispatch| {
+            let registry = dispatch.downcast_ref::<Registry>()?;
+            self.outwards(|id| {
+                let id = id.map_or_else(|| dispatch.current_span().id().cloned(), |id| Some(Id::from_u64(id)))?;
+                Some(registry.span(&id)?.scope())
+            })
         });
-        climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span))
+        found.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span))
     }
 
     /// The parent of a `tracing` span or event, together with the locked state.
     ///
     /// It is the nearest recorded span of its context, else our own span, else the root. The lock
     /// is returned because the caller changes the state next.
+    ///
+    /// `around` returns a span and those around it, as the Registry knows them; without an id, the
+    /// innermost one.
     #[inline]
-    pub(crate) fn parent<'a, 's, S>(
-        self,
-        spans: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
-    ) -> (Parent, MutexGuard<'s, ScopeState>)
+    pub(crate) fn parent<'a, 's, S>(self, around: impl Fn(Option<u64>) -> Option<Around<'a, S>>) -> (Parent, MutexGuard<'s, ScopeState>)
     where
         S: LookupSpan<'a> + 'a,
         Self: 's,
@@ -212,37 +219,36 @@ impl Entered<'_> {
         }
         // Unlocked, because the Registry may close spans during the query.
         drop(state);
-        let climbed = spans().and_then(|spans| self.climb(spans));
-        (climbed.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
+        let found = self.outwards(around);
+        (found.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
     }
 
-    /// Like [`parent`](Self::parent) for an explicit parent: our own spans do not count.
-    ///
-    /// `around` are the spans around it, from the innermost on; they are asked for only if it is not
-    /// recorded itself.
-    pub(crate) fn explicit_parent<'a, S>(
-        self,
-        parent: u64,
-        around: impl FnOnce() -> Option<tracing_subscriber::registry::Scope<'a, S>>,
-    ) -> Parent
-    where
-        S: LookupSpan<'a> + 'a,
-    {
-        let row = |id: u64| self.scope.lock().transaction.traced_row(id);
-        let climbed = row(parent).or_else(|| around()?.find_map(|span| row(span.id().into_u64())));
-        climbed.map_or(Parent::Root, Parent::Span)
+    /// Remembers a `tracing` span that is not recorded, if it begins directly inside a span of ours:
+    /// the Registry does not know that one.
+    pub(crate) fn note_unrecorded(self, id: u64) {
+        if let Some(Own { span: Parent::Span(row), seen }) = self.own
+            && seen == THREAD.with(Thread::innermost)
+            && self.scope.is_recording()
+        {
+            self.scope.lock().transaction.note_unrecorded(id, row);
+        }
     }
 
-    /// Walks outwards from the innermost `tracing` span to the first one that is recorded.
+    /// Looks for the innermost recorded span around the code here.
     ///
-    /// If it reaches the span inside which our own span began, the result is our own span.
-    fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: impl Iterator<Item = SpanRef<'a, S>>) -> Option<Parent> {
-        spans.find_map(|span| {
-            let id = span.id().into_u64();
-            match self.own {
-                Some(Own { span, seen }) if seen == Innermost(id) => Some(span),
-                _ => self.scope.lock().transaction.traced_row(id).map(Parent::Span),
-            }
+    /// A `tracing` span that neither is recorded nor has a recorded one around it changes nothing: it
+    /// may have begun before the request.
+    fn outwards<'a, S: LookupSpan<'a> + 'a>(self, around: impl Fn(Option<u64>) -> Option<Around<'a, S>>) -> Option<Parent> {
+        THREAD.with(|thread| {
+            thread.entered().find_map(|id| match self.own {
+                Some(Own { span, seen }) if id.map(Innermost) == Some(seen) => Some(span),
+                _ => self.climb(around(id)?),
+            })
         })
+    }
+
+    /// The first of these spans that is recorded, or began directly inside a recorded one of ours.
+    fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: Around<'a, S>) -> Option<Parent> {
+        spans.find_map(|span| self.scope.lock().transaction.row_around(span.id().into_u64()).map(Parent::Span))
     }
 }

@@ -42,4 +42,4 @@ pub(crate) use inner_request::Served;
 pub(crate) use log::LogPlace;
 pub(crate) use span::OwnSpan;
 pub use span::{Spanned, span};
-pub(crate) use state::{Extent, LiveScope, ScopeKind};
+pub(crate) use state::{Extent, LiveScope, ScopeKind, ScopeState};

@@ -8,17 +8,19 @@ use tokio::task;
 use super::state::LiveScope;
 use crate::record::Parent;
 
-/// A scope that is current because a span of `tracing` was entered.
-#[derive(Clone, Copy)]
-pub(super) struct Loan {
+/// A span of `tracing` that was entered where its own scope was not current, and so lends it.
+///
+/// The rest is what was current before, and is again after the loan.
+struct Loan {
     span: u64,
     /// The span may be entered again inside (`in_current_span`): only the last exit ends the loan.
-    depth: u32,
-    /// The task that entered the span.
     ///
-    /// If it holds a span guard over an await, the span stays entered while other tasks run on the
-    /// thread. The loan is not theirs.
-    task: Option<task::Id>,
+    /// 0 after an exit inside a poll that began during the loan: then the end of that poll ends it.
+    entered: u32,
+    scope: Option<Arc<LiveScope>>,
+    how: How,
+    own: Option<Own>,
+    borrower: Option<task::Id>,
 }
 
 /// An active span of ours, not of `tracing`.
@@ -53,8 +55,17 @@ pub(super) struct Thread {
     /// An address on the stack at which the outermost request or job of this thread was entered;
     /// 0 is none. Calls with higher addresses are those of the runtime.
     pub(super) base: Cell<usize>,
-    /// The span that has lent its scope, if any.
-    loan: Cell<Loan>,
+    /// The address of the current scope; 0 is none.
+    address: Cell<usize>,
+    /// The number of loans.
+    loans: Cell<usize>,
+    /// The number of loans when the current poll began. They are not its own.
+    floor: Cell<usize>,
+    /// The task that entered the span which lends the current scope.
+    ///
+    /// If it holds a span guard over an await, the span stays entered while other tasks run on the
+    /// thread. The loan is not theirs.
+    borrower: Cell<Option<task::Id>>,
     /// How many spans of `tracing` are entered.
     pub(super) depth: Cell<usize>,
     /// Their ids. Asking the Registry for the innermost one costs 220 instructions.
@@ -70,7 +81,7 @@ pub(super) enum How {
     /// By a poll that records no spans: span callbacks return early.
     Unrecorded(Place),
     Polled(Place),
-    /// By a span of `tracing`, in a task without a scope.
+    /// By a span of `tracing`, in a task without a scope or in the work of another request.
     Lent,
 }
 
@@ -90,19 +101,28 @@ thread_local! {
             how: Cell::new(How::Not),
             own: Cell::new(None),
             base: Cell::new(0),
-            loan: Cell::new(Loan { span: 0, depth: 0, task: None }),
+            address: Cell::new(0),
+            loans: Cell::new(0),
+            floor: Cell::new(0),
+            borrower: Cell::new(None),
             depth: Cell::new(0),
             spans: [const { Cell::new(0) }; DEPTH],
         }
     };
+    /// The loans of this thread, innermost last.
+    static LOANS: RefCell<Vec<Loan>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Records that a `tracing` span was entered. Returns `false` if no scope is current.
+/// Records that a `tracing` span was entered.
+///
+/// `home` is the address of its scope, or 0 if it has none. Returns whether that scope is current
+/// already, or there is none: else the caller lends it.
 #[inline]
-pub(crate) fn span_entered(span: u64) -> bool {
+pub(crate) fn span_entered(span: u64, home: usize) -> bool {
     THREAD.with(|thread| {
         let how = thread.how.get();
-        if matches!(how, How::Unrecorded(_)) {
+        let has_home = home == 0 || home == thread.address.get();
+        if matches!(how, How::Unrecorded(_)) && has_home && thread.loans.get() == 0 {
             return true;
         }
         let depth = thread.depth.get();
@@ -110,11 +130,18 @@ pub(crate) fn span_entered(span: u64) -> bool {
             place.set(span);
         }
         thread.depth.set(depth + 1);
-        match how {
+        let is_set = match how {
             How::Not => false,
             How::Unrecorded(_) | How::Polled(_) => true,
-            How::Lent => thread.entered_on_loan(span),
+            How::Lent => thread.is_borrower(),
+        };
+        if !is_set {
+            return home == 0;
         }
+        if has_home && thread.loans.get() > 0 {
+            entered_on_loan(span);
+        }
+        has_home
     })
 }
 
@@ -122,7 +149,7 @@ pub(crate) fn span_entered(span: u64) -> bool {
 #[inline]
 pub(crate) fn span_exited(span: u64) {
     THREAD.with(|thread| {
-        if matches!(thread.how.get(), How::Unrecorded(_)) {
+        if matches!(thread.how.get(), How::Unrecorded(_)) && thread.loans.get() == 0 {
             return;
         }
         let innermost = thread.depth.get().wrapping_sub(1);
@@ -131,7 +158,7 @@ pub(crate) fn span_exited(span: u64) {
             Some(place) if place.get() == span => thread.depth.set(innermost),
             _ => thread.left_out_of_order(span),
         }
-        if matches!(thread.how.get(), How::Lent) {
+        if thread.loans.get() > 0 {
             thread.left_on_loan(span);
         }
     });
@@ -142,8 +169,34 @@ impl Thread {
     #[expect(clippy::inline_always, reason = "twice a poll")]
     #[inline(always)]
     pub(super) fn swap(&self, other: &mut Option<Arc<LiveScope>>, how: How) {
-        let swapped = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), other));
+        let swapped = CURRENT.try_with(|current| {
+            let mut current = current.borrow_mut();
+            std::mem::swap(&mut *current, other);
+            self.address.set(current.as_ref().map_or(0, |scope| Arc::as_ptr(scope).addr()));
+        });
         self.how.set(if swapped.is_ok() { how } else { How::Not });
+    }
+
+    /// A poll begins: the loans so far are not its own. Returns the number that
+    /// [`poll_ended`](Self::poll_ended) takes.
+    #[inline]
+    pub(super) fn poll_began(&self) -> usize {
+        self.floor.replace(self.loans.get())
+    }
+
+    /// Whether spans that lend a scope stay entered after the poll that entered them.
+    #[inline]
+    pub(super) fn has_loans_of_poll(&self) -> bool {
+        self.loans.get() > self.floor.get()
+    }
+
+    /// A poll has ended, and what was current before is current again.
+    #[inline]
+    pub(super) fn poll_ended(&self, floor: usize) {
+        self.floor.set(floor);
+        if self.has_loans_of_poll() {
+            self.end_loans_left();
+        }
     }
 
     #[inline]
@@ -154,32 +207,18 @@ impl Thread {
         }
     }
 
-    /// Changes how often the lending span is entered, and returns the new count.
-    ///
-    /// Returns none if another span lent the scope.
-    fn change_loan(&self, span: u64, change: impl FnOnce(u32) -> u32) -> Option<u32> {
-        let loan = self.loan.get();
-        (loan.span == span).then(|| {
-            let depth = change(loan.depth);
-            self.loan.set(Loan { depth, ..loan });
-            depth
-        })
+    /// The spans of `tracing` that are entered, innermost first. None is one that only the Registry
+    /// knows.
+    pub(super) fn entered(&self) -> impl Iterator<Item = Option<u64>> {
+        let depth = self.depth.get();
+        let deep = (depth > DEPTH).then_some(None);
+        deep.into_iter().chain(self.spans.iter().take(depth).rev().map(|span| Some(span.get())))
     }
 
     /// Whether the current task is the one that has borrowed the scope.
     #[cold]
     pub(super) fn is_borrower(&self) -> bool {
-        self.loan.get().task == task::try_id()
-    }
-
-    /// Records a span that is entered during a loan. Returns `false` if the loan is another task's.
-    #[cold]
-    fn entered_on_loan(&self, span: u64) -> bool {
-        let is_borrower = self.is_borrower();
-        if is_borrower {
-            self.change_loan(span, |depth| depth + 1);
-        }
-        is_borrower
+        self.borrower.get() == task::try_id()
     }
 
     #[inline]
@@ -193,11 +232,54 @@ impl Thread {
     /// Ends a span's loan with the last exit.
     #[cold]
     fn left_on_loan(&self, span: u64) {
-        if self.change_loan(span, |depth| depth - 1) == Some(0) {
-            // Dropped after the swap has released its borrow: it may be the last handle of the
-            // scope.
-            let mut lent = None;
-            self.swap(&mut lent, How::Not);
+        let over = with_loans(|loans| {
+            let place = loans.iter().rposition(|loan| loan.span == span && loan.entered > 0)?;
+            let loan = loans.get_mut(place)?;
+            loan.entered -= 1;
+            (loan.entered == 0 && place >= self.floor.get()).then_some(place)
+        });
+        if let Some(Some(place)) = over {
+            self.end_loan(place);
+        }
+    }
+
+    /// Ends a loan, whose scope stays current if it is not the innermost one.
+    fn end_loan(&self, place: usize) {
+        let ended = with_loans(|loans| {
+            let mut ended = (place < loans.len()).then(|| loans.remove(place))?;
+            self.loans.set(loans.len());
+            let inner = loans.get_mut(place);
+            let is_innermost = inner.is_none();
+            if let Some(inner) = inner {
+                // What the ended loan made current was current before the inner one.
+                std::mem::swap(&mut inner.scope, &mut ended.scope);
+                (inner.how, inner.own, inner.borrower) = (ended.how, ended.own, ended.borrower);
+            }
+            Some((ended, is_innermost))
+        });
+        // The lent scope is dropped after all borrows: this may be its last handle.
+        if let Some(Some((mut ended, true))) = ended {
+            self.swap(&mut ended.scope, ended.how);
+            self.own.set(ended.own);
+            self.borrower.set(ended.borrower);
+        }
+    }
+
+    /// Ends the loans of the poll that ends.
+    #[cold]
+    pub(super) fn end_loans(&self) {
+        while self.has_loans_of_poll() {
+            self.end_loan(self.loans.get() - 1);
+        }
+    }
+
+    /// Ends the loans whose spans were exited inside the poll that ended.
+    #[cold]
+    fn end_loans_left(&self) {
+        let floor = self.floor.get();
+        let next = || with_loans(|loans| loans.iter().rposition(|loan| loan.entered == 0).filter(|place| *place >= floor)).flatten();
+        while let Some(place) = next() {
+            self.end_loan(place);
         }
     }
 
@@ -217,11 +299,34 @@ impl Thread {
     }
 }
 
-/// Makes `scope` current, because one of its spans was entered where no scope is current.
+/// Makes `scope` current until `span` is exited, because one of its spans was entered where it is not.
 pub(crate) fn lend(scope: Arc<LiveScope>, span: u64) {
     THREAD.with(|thread| {
-        thread.own.set(None);
-        thread.loan.set(Loan { span, depth: 1, task: task::try_id() });
-        thread.swap(&mut Some(scope), How::Lent);
+        // Fails while the thread shuts down.
+        if with_loans(|_| ()).is_none() {
+            return;
+        }
+        let (how, mut scope) = (thread.how.get(), Some(scope));
+        thread.swap(&mut scope, How::Lent);
+        let own = thread.own.take();
+        let borrower = thread.borrower.replace(task::try_id());
+        with_loans(|loans| {
+            loans.push(Loan { span, entered: 1, scope, how, own, borrower });
+            thread.loans.set(loans.len());
+        });
     });
+}
+
+/// Counts a span that is entered again during its loan.
+#[cold]
+fn entered_on_loan(span: u64) {
+    with_loans(|loans| {
+        if let Some(loan) = loans.iter_mut().rev().find(|loan| loan.span == span) {
+            loan.entered += 1;
+        }
+    });
+}
+
+fn with_loans<R>(change: impl FnOnce(&mut Vec<Loan>) -> R) -> Option<R> {
+    LOANS.try_with(|loans| loans.try_borrow_mut().ok().map(|mut loans| change(&mut loans))).ok().flatten()
 }

@@ -2,6 +2,7 @@
 //! current.
 
 mod events;
+mod spans;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,17 +11,15 @@ use tracing::dispatcher::WeakDispatch;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, Registry};
 
 use super::index::Index;
 use super::visit::encoded;
 use crate::client::{Client, WeakClient};
-use crate::diagnostics::{explain, is_aloud};
-use crate::exporter::{are_logs_wanted, is_exporter};
-use crate::record::Parent;
-use crate::scope::current::{self, Entered};
+use crate::diagnostics::is_aloud;
+use crate::scope::current;
 
 /// Records `tracing` spans as spans of the current transaction, and `tracing` events as
 /// breadcrumbs.
@@ -163,10 +162,12 @@ where
     // that the check does not need to save registers.
     #[inline]
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if current::may_record() && self.takes(attributes.metadata()) {
+        if let Some(parent) = attributes.parent() {
+            self.start_below(parent, attributes, id.into_u64());
+        } else if current::may_record() && self.takes(attributes.metadata()) {
             self.start(attributes, id.into_u64(), &context);
         } else if current::is_set() {
-            self.remember(id.into_u64());
+            self.remember(attributes, id.into_u64());
         } else if is_aloud() {
             self.explain_orphan(attributes.metadata());
         }
@@ -183,22 +184,22 @@ where
 
     #[inline]
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if current::is_set() && self.takes(event.metadata()) {
-            self.note(event, &context);
-        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::is_set() {
-            self.note_unusual(event, &context);
+        match event.parent() {
+            Some(parent) if current::is_used() => self.inside_parent(parent, || self.take(event, &context)),
+            _ => self.take(event, &context),
         }
     }
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        // If a scope is current, it is nearly always the span's own.
         if current::is_used() {
-            if !current::span_entered(id.into_u64()) {
-                self.lend(id.into_u64());
+            let id = id.into_u64();
+            // If a scope is current, it is nearly always the span's own.
+            if !current::span_entered(id, self.index.address(id)) {
+                self.lend(id);
             }
             if self.times_polls {
-                Self::enter_span(id.into_u64());
+                Self::enter_span(id);
             }
         }
     }
@@ -217,100 +218,6 @@ where
     fn on_close(&self, id: Id, _: Context<'_, S>) {
         if current::is_used() && self.index.may_hold(id.into_u64()) {
             self.end(id.into_u64());
-        }
-    }
-}
-
-impl TracingLayer {
-    /// Starts the span, if it is recorded.
-    #[inline(never)]
-    fn start<S>(&self, attributes: &Attributes<'_>, id: u64, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let start = |entered: Entered<'_>, fields: &[u8]| {
-            let scope = entered.scope;
-            let (parent, mut state) = if attributes.is_contextual() {
-                entered.parent(|| context.span_scope(context.current_span().id()?))
-            } else {
-                let parent = attributes.parent().map(|parent| self.explicit_parent(entered, parent));
-                (parent.unwrap_or_default(), scope.lock())
-            };
-            if !state.transaction.start_traced_span(id, attributes.metadata(), parent, fields) {
-                drop(state);
-                scope.count_if_late(attributes.metadata().name());
-                self.index.insert(id, scope);
-            } else if !self.index.insert(id, scope) {
-                // A span that is not in the index could not be closed, and would stay open until
-                // the end.
-                state.transaction.end_traced_span(id, false);
-            }
-        };
-        encoded(
-            |fields| attributes.record(fields),
-            |fields| {
-                current::with(|entered| start(entered, fields));
-            },
-        );
-    }
-
-    /// The recorded parent of a span with an explicit one.
-    ///
-    /// A per-layer filter may hide that one from this layer, but not from the Registry.
-    fn explicit_parent(&self, entered: Entered<'_>, parent: &Id) -> Parent {
-        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-        let registry = dispatch.as_ref().and_then(|dispatch| dispatch.downcast_ref::<Registry>());
-        entered.explicit_parent(parent.into_u64(), || Some(registry?.span(parent)?.scope()))
-    }
-
-    /// Remembers the scope of a span that is not recorded: a task may carry the span away, and what
-    /// it reports belongs to the request.
-    #[inline(never)]
-    fn remember(&self, id: u64) {
-        current::with(|entered| self.index.insert(id, entered.scope));
-    }
-
-    /// Explains why a span is not recorded: usually because its task was spawned without a scope.
-    #[cold]
-    fn explain_orphan(&self, metadata: &Metadata<'_>) {
-        if !current::is_set() && self.takes(metadata) && !is_exporter() {
-            explain(
-                metadata.name(),
-                "it began outside of any request or job; spawned work needs `.instrument(..)`, `.in_current_span()` or `Scope::bind`",
-            );
-        }
-    }
-
-    #[inline(never)]
-    fn enter_span(id: u64) {
-        if current::may_record() {
-            current::with(|entered| entered.scope.lock().transaction.enter_span(id));
-        }
-    }
-
-    #[inline(never)]
-    fn exit_span(id: u64) {
-        if current::may_record() {
-            current::with(|entered| entered.scope.lock().transaction.exit_span(id));
-        }
-    }
-
-    /// Makes the span's scope current in a task that has none.
-    #[inline(never)]
-    fn lend(&self, id: u64) {
-        if let Some(scope) = self.index.get(id) {
-            current::lend(scope, id);
-        }
-    }
-
-    #[inline(never)]
-    fn end(&self, id: u64) {
-        if let Some(scope) = self.index.remove(id) {
-            // Nothing has to be ended where nothing is recorded.
-            if scope.is_recording() {
-                // A span that closes during unwinding has failed.
-                scope.lock().transaction.end_traced_span(id, std::thread::panicking());
-            }
         }
     }
 }

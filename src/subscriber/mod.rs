@@ -10,7 +10,14 @@
 //! # When it ends
 //!
 //! A span ends when `tracing` closes it. Spans that are still open at the end of the request end
-//! with it. Their status is `ok`, or `cancelled` if the request was cancelled.
+//! with it. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
+//! whether the work of a span finished or was dropped; see the guide's page on
+//! [spans](crate::guide::spans#how-a-span-ends).
+//!
+//! # Which request it belongs to
+//!
+//! A span belongs to the request of its explicit parent, or else to the one that is current where it
+//! is created. Inside the span, that request is current, wherever the span is entered.
 //!
 //! # Which events are captured
 //!

@@ -62,6 +62,8 @@ mod runtime;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod accounts;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod batchers;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod body;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod canaries;
@@ -131,6 +133,8 @@ mod sampling;
 mod scope;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod settings;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod span_programs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod spans;
 mod spool;

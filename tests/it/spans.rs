@@ -507,6 +507,50 @@ async fn our_own_span_says_whether_its_work_panicked_or_was_dropped() {
 }
 
 #[tokio::test]
+async fn a_dropped_future_is_cancelled_as_a_span_of_ours_and_tracing_cannot_tell_it_from_a_finished_one() {
+    #[instrument]
+    async fn waits() {
+        std::future::pending::<()>().await;
+    }
+    #[instrument]
+    async fn finishes() {
+        query().await;
+    }
+    async fn handler() {
+        tokio::select! {
+            biased;
+            () = waits() => {}
+            () = tower_sentry::span("task", "left", waits()) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        // Finished long before it is dropped.
+        let finished = tower_sentry::span("task", "finished", finishes());
+        tokio::pin!(finished);
+        finished.as_mut().await;
+        let traced = finishes();
+        tokio::pin!(traced);
+        traced.as_mut().await;
+        tokio::task::yield_now().await;
+    }
+    let (relay, client) = harness();
+
+    let tree = recorded(&relay, &client, Router::new().route("/", get(handler))).await;
+
+    let expected = [
+        "GET / [http.server] ok",
+        "  waits [function] ok",
+        "  left [task] cancelled",
+        "    waits [function] ok",
+        "  finished [task] ok",
+        "    finishes [function] ok",
+        "      query [function] ok",
+        "  finishes [function] ok",
+        "    query [function] ok",
+    ];
+    assert_eq!(tree.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
 async fn spans_after_the_end_are_counted_and_those_without_a_home_are_named() {
     let name = "spans::spans_after_the_end_are_counted_and_those_without_a_home_are_named";
     if let Some(said) = support::said_in_child(name, &[("SENTRY_DEBUG", "1")]) {

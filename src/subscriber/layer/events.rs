@@ -7,6 +7,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::super::visit::{encoded, fields_of, target_of};
 use super::super::{database, failure, rejection};
 use super::TracingLayer;
+use super::spans::around;
 use crate::client::Client;
 use crate::exporter::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
@@ -17,11 +18,24 @@ use crate::scope::{LogPlace, capture_outside};
 const SPANS_AROUND: usize = 32;
 
 impl TracingLayer {
+    /// Takes an event: nearly always a breadcrumb, or nothing.
+    #[inline]
+    pub(super) fn take<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if current::is_set() && self.takes(event.metadata()) {
+            self.note(event, context);
+        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::is_set() {
+            self.note_unusual(event, context);
+        }
+    }
+
     /// Records the event as a breadcrumb.
     ///
     /// An event of level ERROR also marks the enclosing span as failed.
     #[inline(never)]
-    pub(super) fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    fn note<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -57,7 +71,7 @@ impl TracingLayer {
         }
         let capture = if captures { failure::capture(event, fields, spans) } else { None };
         current::with(|entered| {
-            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            let (span, mut state) = entered.parent(|id| around(context, id));
             state.transaction.fail_span(span);
             drop(state);
             if let Some(capture) = capture {
@@ -69,7 +83,7 @@ impl TracingLayer {
     /// Handles the rare cases: an error outside any request, a driver's query or a rejection below the
     /// level, and logs.
     #[inline(never)]
-    pub(super) fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    fn note_unusual<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -98,7 +112,7 @@ impl TracingLayer {
         let metadata = event.metadata();
         let Some(elapsed) = database::elapsed(event) else { return };
         let add = |entered: Entered<'_>, fields: &[u8]| {
-            let (parent, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            let (parent, mut state) = entered.parent(|id| around(context, id));
             state.transaction.add_ended_span(metadata, parent, fields, elapsed);
         };
         encoded(
@@ -141,7 +155,7 @@ impl TracingLayer {
         }
         let fields = fields_of(event);
         let place = current::with(|entered| {
-            let (span, mut state) = entered.parent(|| context.span_scope(context.current_span().id()?));
+            let (span, mut state) = entered.parent(|id| around(context, id));
             entered.scope.log_place(&mut state, span)
         });
         let place = place.unwrap_or_else(LogPlace::outside);
