@@ -3,6 +3,7 @@
 //!
 //! [`client`] gives each test its own client. [`subscribe`] records `#[instrument]` functions as
 //! spans in all tests, so tests may run in parallel. [`HandClock`] makes durations exact.
+//! [`LeakCheck`] proves that no secret leaves.
 //!
 //! # Examples
 //!
@@ -29,6 +30,8 @@
 //! ```
 
 mod captured;
+mod leak_check;
+mod leaks;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -38,6 +41,8 @@ use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use captured::Captured;
+pub use leak_check::LeakCheck;
+pub use leaks::{Encoding, Leak, Leaks};
 
 use crate::client::{Client, Config, ConfigBuilder};
 use crate::record::clock;

@@ -8,10 +8,10 @@ use axum::body::Body;
 use axum::routing::get;
 use http::Request;
 use tower::ServiceExt as _;
-use tower_sentry::test::{Captured, HandClock};
+use tower_sentry::test::{Captured, HandClock, Leak, LeakCheck, Leaks};
 use tower_sentry::{Client, Level, Scope, SentryLayer, User};
 
-use crate::support::in_child;
+use crate::support::{self, in_child};
 
 const TESTS: u64 = 200;
 
@@ -73,4 +73,72 @@ fn parallel_200() {
         let stats = client.stats();
         assert_eq!((stats.transactions.captured, stats.errors.captured, stats.spans.captured), (1, 1, 2));
     }
+}
+
+#[derive(serde::Deserialize)]
+struct Login {
+    password: String,
+}
+
+#[tracing::instrument(skip_all, fields(attempt = login.password))]
+async fn leaky(axum::Json(login): axum::Json<Login>) {}
+
+#[tracing::instrument(skip_all, fields(password = login.password))]
+async fn clean(axum::Json(login): axum::Json<Login>) {
+    Scope::current().set_tag("session", login.password);
+}
+
+async fn leaks_of(check: LeakCheck, login: axum::routing::MethodRouter) -> Leaks {
+    support::subscribe();
+    check
+        .json("POST /login", r#"{"password":"{secret}"}"#)
+        .form("POST /form?token={secret}", "password={secret}")
+        .request("GET /reset/{secret}")
+        .run(|sentry| {
+            Router::new()
+                .route("/login", login)
+                .route("/form", axum::routing::post(async |body: String| drop(body)))
+                .route("/reset/{token}", get(|| async {}))
+                .layer(SentryLayer::new(sentry))
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_leak_is_found_with_its_field_and_its_line() {
+    let leaks = leaks_of(LeakCheck::new(), axum::routing::post(leaky)).await;
+
+    let found: Vec<_> = leaks.found().collect();
+    assert_eq!(found.len(), 6, "once for each encoding: {leaks}");
+    for leak in found {
+        assert!(leak.secret().starts_with("the JSON text of POST /login"), "{leak}");
+        assert_eq!(leak.field(), "transaction: spans[0].data.attempt");
+        assert!(leak.line().is_some_and(|line| line.starts_with("tests/it/kit.rs:")), "{leak}");
+    }
+    assert!(std::panic::catch_unwind(|| leaks.assert_none()).is_err());
+}
+
+#[tokio::test]
+async fn a_service_without_a_leak_passes_and_fails_without_redaction() {
+    let leaks = leaks_of(LeakCheck::new(), axum::routing::post(clean)).await;
+    leaks.assert_none();
+    assert_eq!(leaks.secrets(), 6 * (4 + 5 + 4));
+
+    let unredacted = tower_sentry::Config::builder().redaction(tower_sentry::test::unredacted());
+    let leaks = leaks_of(LeakCheck::new().settings(unredacted), axum::routing::post(clean)).await;
+
+    let fields: std::collections::BTreeSet<_> = leaks.found().map(Leak::field).collect();
+    for place in ["spans[0].data.password", "tags.session", "request.query_string", "request.url", "request.headers.cookie"] {
+        assert!(fields.iter().any(|field| field.ends_with(place)), "{place}: {leaks}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_reaches_no_code_proves_nothing() {
+    support::subscribe();
+    let leaks = LeakCheck::new().request("GET /nowhere").run(|sentry| Router::new().layer(SentryLayer::new(sentry))).await;
+
+    assert!(leaks.found().next().is_none());
+    assert!(std::panic::catch_unwind(|| leaks.assert_none()).is_err());
+    assert!(leaks.to_string().contains("GET /nowhere (plain) was answered with 404"), "{leaks}");
 }
