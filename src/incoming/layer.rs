@@ -168,6 +168,25 @@ impl<F> SentryLayer<F> {
         self
     }
 
+    /// Records nothing for the requests that `ignores` chooses: no transaction, no errors, no logs.
+    ///
+    /// Use it for callers who opt out of monitoring. The function runs in each request, so it must
+    /// be fast. If it panics, the request is ignored. Inside a request that another layer of the
+    /// same client records, it only keeps this layer from adding a span.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// let layer = SentryLayer::new(config).ignore_if(|request| request.headers().contains_key("sec-gpc"));
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn ignore_if(mut self, ignores: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.rules).ignores = Some(Arc::new(ignores));
+        self
+    }
+
     /// Names requests by their handler (`shop::orders::show`) instead of their route.
     ///
     /// The name is that of the request's outermost span, which is the handler's if the handler is

@@ -10,6 +10,10 @@ use super::route::Routes;
 use crate::diagnostics;
 use crate::protocol::{EventId, SpanId, TraceId};
 use crate::status_codes::StatusCodes;
+use crate::unwind;
+
+/// A user's function that chooses requests.
+type Choice = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 
 /// A user's function that names requests.
 type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
@@ -20,12 +24,18 @@ pub(super) struct Rules {
     pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
+    pub(super) ignores: Option<Choice>,
     pub(super) names_by_handler: bool,
     pub(super) log_span: bool,
     pub(super) echo: Echo,
 }
 
 impl Rules {
+    /// Whether the user's function ignores a request. If it panics, the request is ignored.
+    pub(super) fn ignores<B>(&self, request: &Request<B>) -> bool {
+        self.ignores.as_ref().is_some_and(|ignores| unwind::catch(|| ignores(&RequestHead::of(request))).unwrap_or(true))
+    }
+
     /// How long a transaction waits for the end of the body.
     pub(super) fn max_duration(&self) -> Duration {
         self.max_duration.unwrap_or(Duration::from_secs(15 * 60))

@@ -93,7 +93,7 @@ impl<S, F> SentryService<S, F> {
     fn begin_inner<B>(&self, settings: &Settings, request: &Request<B>, scope: Arc<LiveScope>, parent: Parent) -> ActiveRequest {
         let matched = matched_path(request);
         let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
-        if options.is_ignored {
+        if options.is_ignored || self.rules.ignores(request) {
             // The layer is as if it were not there: the request around it is not ignored.
             return ActiveRequest::Off;
         }
@@ -123,7 +123,7 @@ impl<S, F> SentryService<S, F> {
     fn begin_whole<B>(&self, settings: &Settings, request: &Request<B>, around: Around) -> ActiveRequest {
         let matched = matched_path(request);
         let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
-        if options.is_ignored {
+        if options.is_ignored || self.rules.ignores(request) {
             return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
         }
         let mut is_unrouted = false;

@@ -456,9 +456,15 @@ async fn ignored() {
     };
     let layer = SentryLayer::new(&client).ignore(["/healthz", "/crash", "/favicon.ico"]);
     let layer = layer.route("/internal/{*rest}", RouteOptions::new().ignore()).route("GET /poll", RouteOptions::new().ignore());
+    let layer = layer.ignore_if(|request| match request.uri().path() {
+        "/panics" => panic!("the user's function"),
+        path => path == "/opted-out",
+    });
     let app = Router::new()
         .route("/healthz", get(noisy))
         .route("/internal/{*rest}", get(noisy))
+        .route("/opted-out", get(noisy))
+        .route("/panics", get(noisy))
         .route("/poll", get(noisy).post(|| async { "ok" }))
         .route("/crash", get(crash))
         .layer(layer)
@@ -473,12 +479,12 @@ async fn ignored() {
 
     let mut codes = Vec::new();
     // A 404 on an ignored path is as silent.
-    for path in ["/healthz", "/internal/metrics", "/poll", "/crash", "/favicon.ico"] {
+    for path in ["/healthz", "/internal/metrics", "/poll", "/crash", "/favicon.ico", "/opted-out", "/panics"] {
         codes.push(ask("GET", path).await);
     }
     client.flush(support::patience()).await.unwrap();
 
-    assert_eq!(codes, [500, 500, 500, 500, 404]);
+    assert_eq!(codes, [500, 500, 500, 500, 404, 500, 500]);
     assert_eq!(client.stats(), Stats::default());
     assert!(relay.received().is_empty(), "bytes for ignored routes: {:?}", relay.received());
 
