@@ -1,8 +1,10 @@
 //! `user:password@` in addresses, with a scheme or without.
 
+use std::ops::Range;
+
 use super::cursor::Scan;
 use super::finding::{Replacement, Rule, Secret};
-use super::value_class::is_nothing;
+use super::value_class::{self, ValueClass, is_nothing};
 use super::webhook::webhook;
 
 /// Finds what is secret in a URL whose authority begins at `start`.
@@ -58,8 +60,11 @@ fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
     }
     let range = start..start + info.len();
     let Some((user, password)) = info.split_once(':') else {
-        let is_shell = text.get(..start)?.ends_with("ssh://") || text.get(..start)?.ends_with("sftp://");
-        let is_name = COMMON_USERS.contains(&info) || (is_shell && info.bytes().all(|byte| byte.is_ascii_lowercase()));
+        // To a web server, a user alone is a token.
+        let is_web = ["http://", "https://", "ws://", "wss://"]
+            .iter()
+            .any(|scheme| text.get(..start).is_some_and(|before| before.ends_with(scheme)));
+        let is_name = COMMON_USERS.contains(&info) || (!is_web && value_class::is_words(info));
         return (!is_name && !is_nothing(info)).then(|| Secret::value(range, Rule::UserInfo));
     };
     let is_empty = |part: &str| part.is_empty() || is_nothing(part);
@@ -112,6 +117,12 @@ pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
         let slash = login.find('/')?;
         return Some(Secret::value(start + place + 5 + slash + 1..at, Rule::UserInfo));
     }
+    // `sqlplus scott/tiger@db`
+    if let Some((user, password)) = info.split_once('/') {
+        const TOOLS: [&str; 6] = ["sqlplus ", "sqlldr ", "expdp ", "impdp ", "exp ", "rman target "];
+        let is_login = TOOLS.iter().any(|tool| text.get(..start).is_some_and(|before| before.trim_end_matches("-s ").ends_with(tool)));
+        return is_login.then(|| Secret::value(start + user.len() + 1..at, Rule::UserInfo)).filter(|_| !is_nothing(password));
+    }
     let (user, password) = info.split_once(':')?;
     let is_user = !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     let is_label = LABELS.iter().any(|label| user.eq_ignore_ascii_case(label));
@@ -135,4 +146,26 @@ pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
     }
     let start = start + user.len() + 1;
     Some(Secret::value(start..at, Rule::UserInfo))
+}
+
+/// Finds the password in a line of `.pgpass`: `host:5432:database:user:password`.
+///
+/// `colon` is the one behind the port, which is the run.
+pub(super) fn password_file(text: &str, run: &Range<usize>, colon: usize) -> Option<Secret> {
+    let port = text.get(run.clone())?;
+    // Nearly every colon ends here.
+    if run.end != colon || !(4..=5).contains(&port.len()) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    if !text.get(..run.start)?.ends_with(':') {
+        return None;
+    }
+    let rest = text.get(colon + 1..)?;
+    let line = rest.get(..rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'')).unwrap_or(rest.len()))?;
+    let mut parts = line.splitn(3, ':');
+    let (database, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_name = |part: &str| part == "*" || part.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_secret = is_name(database) && is_name(user) && value_class::class(password) >= ValueClass::Opaque;
+    let start = colon + 1 + database.len() + 1 + user.len() + 1;
+    is_secret.then(|| Secret::value(start..start + password.len(), Rule::UserInfo))
 }

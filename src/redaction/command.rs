@@ -6,7 +6,7 @@ use super::cursor::Scan;
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::value::{Form, value};
-use super::value_class::{self, is_nothing};
+use super::value_class::{self, ValueClass, is_nothing};
 use super::verdict::judge;
 
 /// What a short option holds.
@@ -25,7 +25,7 @@ enum Holds {
 }
 
 /// Options and the tools that take a password with them; the tool stands before the option.
-const OPTIONS: [(char, Holds, &[&str]); 9] = [
+const OPTIONS: [(char, Holds, &[&str]); 10] = [
     ('p', Holds::Glued, &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"]),
     ('p', Holds::Any, &["sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "7z", "htpasswd"]),
     (
@@ -33,6 +33,7 @@ const OPTIONS: [(char, Holds, &[&str]); 9] = [
         Holds::Next,
         &["docker login", "podman login", "helm registry login", "buildah login", "az login", "oc login", "cf login", "heroku login"],
     ),
+    ('p', Holds::Next, &["cqlsh", "twine upload", "influx", "nmcli", "lftp", "svn", "hg"]),
     ('P', Holds::Any, &["sqlcmd", "bcp", "zip", "unzip", "ipmitool", "mosquitto_pub", "mosquitto_sub"]),
     ('a', Holds::Next, &["redis-cli", "valkey-cli", "keydb-cli"]),
     ('w', Holds::Any, &["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldapdelete"]),
@@ -57,8 +58,19 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         return long(scan, name, run.end);
     }
     let letter = word.chars().nth(1)?;
-    if word.starts_with("-pass") && bytes.get(run.end) == Some(&b' ') {
-        return source(text, run.end + 1);
+    if word.starts_with("-pass")
+        && bytes.get(run.end) == Some(&b' ')
+        && let Some(secret) = source(text, run.end + 1)
+    {
+        return Some(secret);
+    }
+    if word.len() >= 5
+        && word.bytes().skip(1).all(|byte| byte.is_ascii_alphabetic())
+        && judge(word).field == Level::Sure
+        && let Some(secret) = long(scan, word.get(1..)?, run.end)
+    {
+        // Java's tools and those of Windows: `-storepass …`, `-Password …`.
+        return Some(secret);
     }
     if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U') {
         return None;
@@ -68,11 +80,15 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let (_, holds, _) = OPTIONS.iter().find(|(known, _, tools)| *known == letter && tools.iter().any(|tool| has_tool(before, tool)))?;
     let is_alone = word.len() == 2;
     let start = match holds {
-        Holds::Glued | Holds::Any if !is_alone => run.start + 2,
+        Holds::Glued | Holds::Any | Holds::Pair if !is_alone => run.start + 2,
         Holds::Glued => return None,
         _ if is_alone => run.end + 1,
         _ => return None,
     };
+    // In a list of arguments: `'-a', '…'`.
+    let in_list =
+        ["', '", "\", \"", "','", "\",\""].iter().find(|gap| is_alone && text.get(run.end..).is_some_and(|after| after.starts_with(**gap)));
+    let start = in_list.map_or(start, |gap| run.end + gap.len() - 1);
     let rest = text.get(start..)?;
     // A value begins there, and not the next option.
     if rest.starts_with(['-', ' ']) {
@@ -101,7 +117,7 @@ fn has_tool(before: &str, tool: &str) -> bool {
 /// `--password …`: the value is the next word.
 fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
     let text = scan.text;
-    if name == "user" && text.get(end..)?.starts_with(' ') {
+    if matches!(name, "user" | "proxy-user") && text.get(end..)?.starts_with(' ') {
         // curl's `--user jane:…`
         let rest = text.get(end + 1..)?;
         let held = value(rest, Form::Value)?.range;
@@ -120,8 +136,54 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
         return Some(Secret::value(end + 1..text.len(), Rule::Command));
     }
     let given = rest.get(held.range.clone())?;
+    // Docker's `--secret id=npm`
+    if given.starts_with("id=") {
+        return None;
+    }
     let is_hidden = is_own || value_class::is_hidden(level, given, names::is_numeric(name), false);
     is_hidden.then(|| Secret::value(end + 1 + held.range.start..end + 1 + held.range.end, Rule::Command))
+}
+
+/// Finds the value behind the name of a variable: `ENV DB_PASSWORD …`, `setx API_KEY "…"`.
+///
+/// In a sentence such a name is followed by a word, so only what is opaque is hidden.
+pub(super) fn variable(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
+    let text = scan.text;
+    let rest = text.get(run.end..)?.strip_prefix(' ')?;
+    let word = rest.get(..rest.find([' ', '\n']).unwrap_or(rest.len()))?;
+    // Nearly every word ends here.
+    if word.len() < 6 || !word.bytes().any(|byte| byte.is_ascii_digit()) || word.contains(['=', '(']) {
+        return None;
+    }
+    let name = text.get(run.clone()).filter(|name| !name.starts_with('-'))?;
+    let level = judge(name).field;
+    let held = value(rest, Form::Value).filter(|_| level >= Level::Likely)?.range;
+    let given = rest.get(held.clone())?;
+    let is_secret = given.len() >= 6 && value_class::class(given) >= ValueClass::Opaque && !value_class::is_digest(given);
+    is_secret.then(|| Secret::value(run.end + 1 + held.start..run.end + 1 + held.end, Rule::Command))
+}
+
+/// Finds the word of a command that is a password by its place: `htpasswd -b FILE USER PASSWORD`.
+pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
+    let skipped = match text.get(run.clone())? {
+        "htpasswd" if text.get(run.end..)?.starts_with(" -") => 3,
+        "add_user" | "change_password" if text.get(..run.start)?.ends_with("rabbitmqctl ") => 1,
+        "chpasswd" => return piped(text, run.start),
+        _ => return None,
+    };
+    let line = text.get(run.end..)?.strip_prefix(' ')?;
+    let line = line.get(..line.find(['\n', '|', ';', '"']).unwrap_or(line.len()))?;
+    let held = line.split(' ').nth(skipped).filter(|held| !held.is_empty() && !is_nothing(held))?;
+    let start = run.end + 1 + line.split(' ').take(skipped).map(|word| word.len() + 1).sum::<usize>();
+    Some(Secret::value(start..start + held.len(), Rule::Command))
+}
+
+/// `echo "jane:…" | chpasswd`
+fn piped(text: &str, start: usize) -> Option<Secret> {
+    let before = text.get(..start)?.strip_suffix("| ")?.trim_end_matches([' ', '"', '\'']);
+    let colon = before.rfind(':')?;
+    let held = before.get(colon + 1..)?;
+    (!held.is_empty() && !held.contains(' ')).then(|| Secret::value(colon + 1..before.len(), Rule::Command))
 }
 
 /// OpenSSL's sources of passwords: `pass:…`.

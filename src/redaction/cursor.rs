@@ -16,6 +16,11 @@ pub(super) const SLASH: u8 = 6;
 pub(super) const AT: u8 = 7;
 pub(super) const PERCENT: u8 = 8;
 pub(super) const GREATER: u8 = 9;
+/// `'`, which begins and ends texts in many languages.
+pub(super) const QUOTE: u8 = 10;
+pub(super) const PARENTHESIS: u8 = 11;
+/// The first byte of signs of full width: `：` and `＝`.
+pub(super) const WIDE: u8 = 12;
 
 /// The class of each byte for the scan; one load per byte keeps the scan cheap.
 #[expect(clippy::indexing_slicing, reason = "a byte is within 256, and this runs in the compiler")]
@@ -32,6 +37,9 @@ static CLASSES: [u8; 256] = {
             b'@' => AT,
             b'%' => PERCENT,
             b'>' => GREATER,
+            b'\'' => QUOTE,
+            b'(' | b'[' | b'{' => PARENTHESIS,
+            0xef => WIDE,
             b'_' | b'-' | b'+' => TOKEN,
             _ if byte.is_ascii_alphanumeric() => TOKEN,
             _ => OTHER,

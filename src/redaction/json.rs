@@ -31,7 +31,7 @@ impl Json<'_> {
                 return self.digits(text);
             }
             ValuePlace::Query | ValuePlace::Url | ValuePlace::Cookies | ValuePlace::UnknownHeader => {}
-            _ if scan::is_harmless_word(text) => return self.plain(text),
+            _ if scan::is_harmless_word(text) && !self.redactor.rules.is_strict => return self.plain(text),
             _ => {}
         }
         if clean::is_known(self.redactor, place, text) {

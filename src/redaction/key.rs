@@ -82,9 +82,12 @@ impl KeyWriter<'_, '_> {
                 if verdict.field == Level::Sure { Level::Sure } else { Level::Harmless },
                 ValuePlace::Open,
             ),
+            ValuePlace::User => {
+                (redactor.is_hidden_by_user(key) || redactor.rules.hides_user_field(key), verdict.field, verdict.attribute_place)
+            }
             _ => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
         };
-        if is_plain {
+        if is_plain && !redactor.rules.is_strict {
             self.json.plain(key);
         } else {
             self.json.escaped(&scan::scrub(redactor, key));

@@ -65,24 +65,26 @@ const COOKIES: [&str; 10] = ["sessid", "remember", "oidc", "pkce", "nonce", "__s
 
 /// Words that make a name secret even as a part of a longer word; compared without separators.
 const CONTAINED: &str = "password passwd passphrase passcode passwort kennwort contraseña contrasena motdepasse wachtwoord \
+    passord lösenord losenord adgangskode salasana jelszó hasło haslo heslo parola şifre sifremi wachtzin пароль Пароль ПАРОЛЬ 密码 密碼 口令 パスワード \
+    暗証番号 비밀번호 mậtkhẩu katasandi סיסמה storepass keypass \
     secret apikey accesskey privatekey signingkey encryptionkey masterkey secretkey sharedkey accountkey appkey applicationkey \
     sshkey credential authorization authtoken accesstoken refreshtoken idtoken csrf xsrf phpsessid sessid sessionid sessiontoken \
     cardnumber creditcard cardno ccnum ccnumber securitycode mysqlpwd pgpass setcookie verificationcode onetimecode onetimepass smscode mfacode \
-    otpcode twofactorcode 2facode recoverycode backupcode pincode socialsecurity accountnumber routingnumber passportnumber \
+    usercode devicecode authcode accesscode invitecode logincode resetcode otpcode twofactorcode 2facode recoverycode backupcode pincode socialsecurity accountnumber routingnumber passportnumber \
     nationalid taxid driverslicense driverlicense bankaccount seedphrase recoveryphrase mnemonic connectionstring sastoken webhookurl";
 
 /// Words that make a name secret as a separate word: `user_token`, `dbPwd`, but not `tokenizer`.
 const WORDS: &str = "token tokens pwd auth jwt bearer cookie cookies session sid otp totp hotp cvv cvc cvv2 cvc2 pin ssn saml \
-    iban salt pepper authenticity signature sig hmac senha pass pw assertion verifier oauth mfa";
+    iban salt pepper authenticity signature sig hmac senha pass pw assertion verifier oauth mfa psk clave contrasenya ssid hsid apisid sapisid";
 
 /// Words that make a name secret only as its last word: `pass_rate` and `signature_algorithm` are not.
 const LAST: &str = "pass pw assertion verifier mfa oauth";
 
 /// Numbers under these are secret from three digits on.
-const NUMERIC: &str = "pin otp totp hotp cvv cvc cvv2 cvc2 ssn code passcode pincode number id";
+const NUMERIC: &str = "pin otp totp hotp cvv cvc cvv2 cvc2 ssn passcode pincode";
 
 /// The name is about a secret without being one, if it ends with one of these: `token_count`.
-const ABOUT: &str = "count counts length len type types kind expires expiry expired expiration limit limits size duration age status state method \
+const ABOUT: &str = "ref refs count counts length len type types kind expires expiry expired expiration limit limits size duration age status state method \
     methods version versions name names policy provider providers engine algorithm alg endpoint issuer store storage scheme domain field fields \
     attempts attempt retries level index present enabled disabled required valid validity at in time date created updated rotated started \
     reset issued ttl ms seconds days hours minutes strength hint format source model url uri path file filename dir host port found \
@@ -124,7 +126,7 @@ pub(super) fn of_field(name: &str) -> Level {
         return Level::Harmless;
     }
     if !is_sure && !is_likely {
-        return if is_key || is_listed_word("nonce cred creds mac", last) { Level::IfRandom } else { Level::Harmless };
+        return if is_key || is_listed_word("nonce cred creds mac ticket", last) { Level::IfRandom } else { Level::Harmless };
     }
     let is_about = count > 1 && (is_listed_word(ABOUT, last) || is_listed_word(ASIDE, first));
     // `x-token-id` names one; `session_id` and `access_key_id` are one.
@@ -136,10 +138,30 @@ pub(super) fn of_field(name: &str) -> Level {
     }
 }
 
+/// Whether a header's name is that of a key which is a place: `cache-key`.
+fn is_public_key(name: &str) -> bool {
+    let mut before = "";
+    let mut last = "";
+    for word in words(name) {
+        before = std::mem::replace(&mut last, word);
+    }
+    last.eq_ignore_ascii_case("key") && is_listed_word(NO_KEYS, before)
+}
+
 /// Whether a name contains a word of the list by chance: `secretary`.
 fn is_only_alike(name: &str) -> bool {
     static ALIKE: LazyLock<WordSet> = LazyLock::new(|| {
-        WordSet::new(["secretar", "secretion", "secretsmanager", "secretmanager", "passwordless", "credentialed", "csrfexempt"])
+        WordSet::new([
+            "secretar",
+            "secretion",
+            "secretsmanager",
+            "secretmanager",
+            "passwordless",
+            "credentialed",
+            "csrfexempt",
+            "pgpassfile",
+            "passwordfile",
+        ])
     });
     ALIKE.are_in(name)
 }
@@ -152,7 +174,7 @@ pub(super) fn of_header(name: &str) -> Level {
         return Level::Sure;
     }
     let field = of_field(name);
-    if field >= Level::IfOpaque || name.ends_with("-authenticate") {
+    if field >= Level::IfOpaque || name.ends_with("-authenticate") || is_public_key(name) {
         return field;
     }
     if SET.are_in(name) || words(name).any(|word| word.eq_ignore_ascii_case("sid")) { Level::IfOpaque } else { field }
@@ -164,6 +186,7 @@ pub(super) fn of_parameter(name: &str) -> Level {
         return if name.len() > 1 { Level::Likely } else { Level::IfRandom };
     }
     match of_header(name) {
+        Level::Harmless if name.eq_ignore_ascii_case("appid") => Level::IfRandom,
         Level::Harmless
             if words(name).any(|word| is_listed_word("hmac signature credential policy hash code nonce verifier ticket", word)) =>
         {

@@ -1,4 +1,4 @@
-//! Names and their values in a text: `name=value`, `"name": "value"`, `("name", "value")`, `<name>value</name>`.
+//! Names and their values in a text: `name=value`, `"name": "value"`, `name: …, value: …`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::shape::with_private_key;
 use super::value::{Extent, Form, value};
-use super::value_class::{self, ValueClass};
+use super::value_class;
 use super::verdict::judge;
 
 /// Only the last bytes of a longer name are judged.
@@ -22,11 +22,20 @@ const NAME_LIMIT: usize = 128;
 pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> Option<Step> {
     let text = scan.text;
     let bytes = text.as_bytes();
+    let is_beyond_ascii = sign.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(|byte| !byte.is_ascii());
+    let behind_letters = sign..sign;
+    let run = if is_beyond_ascii { &behind_letters } else { run };
     let gap = bytes.get(run.end..sign)?;
-    if run.is_empty() || gap.len() > 4 || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b']' | b')' | b'`')) {
-        return None;
+    if (run.is_empty() && !is_beyond_ascii)
+        || gap.len() > 4
+        || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b']' | b')' | b'`'))
+    {
+        return escaped_name(scan, sign);
     }
     let is_sign = |at: usize| bytes.get(at).is_some_and(|byte| matches!(byte, b':' | b'='));
+    if matches!(text.get(run.clone()), Some("u0022" | "x22" | "quot")) {
+        return escaped_name(scan, sign);
+    }
     // `token::Kind` and `a == b` are not pairs; `:=` and `=>` are.
     let sign_end = match bytes.get(sign..sign + 2) {
         Some(b"=>" | b":=") => sign + 2,
@@ -36,25 +45,54 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         _ => sign + 1,
     };
     let name = whole_name(text, run);
-    let before = name.start.checked_sub(1).and_then(|before| bytes.get(before));
-    let is_parameter = bytes.get(sign) == Some(&b'=') && matches!(before, Some(b'?' | b'&' | b'#' | b';'));
+    let sign_before = name.start.checked_sub(1).and_then(|before| bytes.get(before));
+    let is_parameter = bytes.get(sign) == Some(&b'=') && matches!(sign_before, Some(b'?' | b'&' | b'#' | b';'));
     let decoded = decoded(text.get(name.clone())?);
     let rest = text.get(sign_end..)?;
+    let before = text.get(..name.start)?;
+    // `${TOKEN:?missing}` and Go's `--- PASS: TestLogin` are no pairs.
+    if is_place(&decoded, rest) || before.ends_with("--- ") || (before.ends_with("${") && !rest.starts_with('-')) {
+        return None;
+    }
     let level = level(scan, &decoded, is_parameter, text, name.start);
     if level == Level::Harmless {
         return if names::names_a_name(&decoded) { value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
     }
     let form = form(&decoded, is_parameter);
-    let Extent { range, is_quoted, is_wrapped } = value(rest, form)?;
+    let Extent { mut range, is_quoted, mut is_wrapped } = value(rest, form)?;
     if !scan.may_read(range.end) {
         return Some(Step::Secret(Secret::value(sign_end..text.len(), Rule::Name)));
     }
+    // `token: String = "…"`: what stands behind the name is the type of the value.
+    if !is_quoted
+        && let Some(after) = rest.get(range.end..).and_then(|after| after.strip_prefix(" = "))
+        && let Some(typed) = value(after, form)
+    {
+        let start = rest.len() - after.len();
+        range = start + typed.range.start..start + typed.range.end;
+        is_wrapped = typed.is_wrapped;
+    }
+    // Terraform shows a change: `"old" -> "new"`.
+    if is_quoted && let Some(after) = rest.get(range.end..).and_then(|after| after.strip_prefix("\" -> \"")) {
+        range.end = rest.len() - after.len() + after.find('"')?;
+    }
     let held = rest.get(range.clone())?;
+    if !is_quoted && held.ends_with(':') && rest.get(range.end..)?.starts_with(' ') {
+        // The next name.
+        return None;
+    }
+    // Terraform: `aws_access_key.deploy: Creating...`
+    if decoded.contains('.') && bytes.get(sign) == Some(&b':') && is_progress(held) {
+        return None;
+    }
     let is_prose = bytes.get(sign) == Some(&b':') && rest.starts_with(' ') && !is_quoted && form == Form::Value;
     if is_prose && is_phrase(held, rest.get(range.end..)?, level) {
         return None;
     }
     let own = scan.redactor.is_hidden_by_user(&decoded);
+    if level == Level::IfRandom && is_cache_key(held) {
+        return None;
+    }
     if !own && !is_secret(level, &decoded, held, is_wrapped) {
         return if names::names_a_name(&decoded) { value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
     }
@@ -62,16 +100,80 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     Some(Step::Secret(Secret::value(with_private_key(text, range), Rule::Name)))
 }
 
+/// Finds the value behind a sign of full width, as in Chinese and Japanese: `密码：…`.
+pub(super) fn wide(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> Option<Step> {
+    let rest = scan.text.get(sign..)?.strip_prefix(['：', '＝'])?;
+    let behind_letters = sign..sign;
+    let name = whole_name(scan.text, if run.end == sign { run } else { &behind_letters });
+    let decoded = scan.text.get(name)?;
+    let level = judge(decoded).field;
+    let start = scan.text.len() - rest.len();
+    let Extent { range, is_wrapped, .. } = value(rest, Form::Value).filter(|_| level > Level::Harmless)?;
+    is_secret(level, decoded, rest.get(range.clone())?, is_wrapped)
+        .then(|| Step::Secret(Secret::value(start + range.start..start + range.end, Rule::Name)))
+}
+
+/// Quotes as HTML and JavaScript write them.
+const ESCAPED_QUOTES: [&str; 7] = ["&quot;", "&#34;", "&#39;", "&apos;", "&#x27;", "\\u0022", "\\x22"];
+
+/// Finds the value of a name in escaped quotes: `&quot;name&quot;:&quot;value&quot;`.
+fn escaped_name(scan: &Scan<'_>, sign: usize) -> Option<Step> {
+    let text = scan.text;
+    // Nearly every sign ends here.
+    if !matches!(text.as_bytes().get(sign.checked_sub(1)?)?, b';' | b'2') {
+        return None;
+    }
+    let before = text.get(..sign)?;
+    let (quote, before) = ESCAPED_QUOTES.iter().find_map(|quote| Some((*quote, before.strip_suffix(quote)?)))?;
+    let from = (before.len().saturating_sub(NAME_LIMIT)..=before.len()).find(|at| before.is_char_boundary(*at))?;
+    let name = before.get(from..)?.rsplit(quote).next()?;
+    let rest = text.get(sign + 1..)?;
+    let rest = rest.trim_start_matches(' ');
+    let held = rest.strip_prefix(quote)?;
+    let start = text.len() - held.len();
+    let len = held.find(quote)?;
+    let level = judge(name).field;
+    let is_hidden = scan.may_read(len) && value_class::is_hidden(level, held.get(..len)?, names::is_numeric(name), names::is_plural(name));
+    (is_hidden || scan.redactor.is_hidden_by_user(name)).then(|| Step::Secret(Secret::value(start..start + len, Rule::Name)))
+}
+
+/// Whether a value is one word of a sentence: a capital, and small letters behind it.
+fn is_progress(held: &str) -> bool {
+    let word = held.trim_end_matches('.');
+    let mut letters = word.bytes();
+    word.len() >= 5 && letters.next().is_some_and(|first| first.is_ascii_uppercase()) && letters.all(|letter| letter.is_ascii_lowercase())
+}
+
+/// Whether a value is words with a digest behind them: `Linux-cargo-9f86d081…`.
+fn is_cache_key(held: &str) -> bool {
+    held.rsplit_once('-')
+        .is_some_and(|(words, digest)| words.contains('-') && value_class::is_digest(digest) && value_class::is_words(words))
+}
+
+/// Whether the name is that of a file, and a line's number follows: `session.js:12:9`.
+fn is_place(name: &str, rest: &str) -> bool {
+    rest.starts_with(|first: char| first.is_ascii_digit())
+        && name.rsplit_once('.').is_some_and(|(_, extension)| {
+            const EXTENSIONS: &str =
+                "js mjs cjs ts tsx jsx vue py rs go java kt scala rb php cs c cc cpp h hpp swift ex exs erl sql sh yml yaml";
+            super::name_words::is_listed_word(EXTENSIONS, extension)
+        })
+}
+
 /// Whether a value under this name is secret.
 pub(super) fn is_secret(level: Level, name: &str, held: &str, is_wrapped: bool) -> bool {
     if is_wrapped {
         return is_wrapped_secret(level, name, held);
     }
-    value_class::is_hidden(level, held, names::is_numeric(name), names::is_plural(name))
+    // `security code: 123`: the word before made it sure.
+    value_class::is_hidden(level, held, level == Level::Sure || names::is_numeric(name), names::is_plural(name))
 }
 
 /// Whether one of the values in a list, a map or a type is secret: `Some("…")`, but not `Some(true)`.
 fn is_wrapped_secret(level: Level, name: &str, held: &str) -> bool {
+    if (held.starts_with("{{") || matches!(held, "(sensitive value)" | "(known after apply)")) && value_class::is_nothing(held) {
+        return false;
+    }
     // `Some(None)`, `Secret([REDACTED …])`
     let mut peeled = held;
     for _ in 0..4 {
@@ -87,23 +189,34 @@ fn is_wrapped_secret(level: Level, name: &str, held: &str) -> bool {
     }
     let inner = held.trim_start_matches(|letter: char| letter.is_alphanumeric() || matches!(letter, '_' | ':' | ' '));
     let mut end = 0;
+    let mut field = "";
     inner.split(['"', '\'', ',', '(', ')', '[', ']', '{', '}']).any(|part| {
         let after = inner.get(end + part.len()..).unwrap_or_default().trim_start_matches(['"', '\'']);
         end += part.len() + 1;
         let part = part.trim();
         // The name of a field in a map is not a value.
         let is_name = part.ends_with(':') || after.trim_start().starts_with(':');
-        !part.is_empty() && !is_name && value_class::is_hidden(level, part, names::is_numeric(name), names::is_plural(name))
+        if is_name {
+            field = part;
+        }
+        // `"session": {"ttl": 3600}`
+        let level = |field: &str| if field.is_empty() { level } else { judge(&[name, "_", field].concat()).field.min(level) };
+        if part.is_empty() || is_name || part == ":" {
+            return false;
+        }
+        let part = part.trim_start_matches([':', ' ']);
+        let level = level(std::mem::take(&mut field).trim_end_matches(':'));
+        value_class::is_hidden(level, part, names::is_numeric(name), names::is_plural(name))
     })
 }
 
 /// The name in front of a sign: `cache.key` is one name, not a `key`.
 ///
 /// The limit keeps long names cheap.
-fn whole_name(text: &str, run: &Range<usize>) -> Range<usize> {
+pub(super) fn whole_name(text: &str, run: &Range<usize>) -> Range<usize> {
     let bytes = text.as_bytes();
     let before = bytes.get(run.start.saturating_sub(NAME_LIMIT)..run.start).unwrap_or_default();
-    let dotted = before.iter().rev().take_while(|byte| matches!(**byte, b'.' | b'%') || is_run(**byte)).count();
+    let dotted = before.iter().rev().take_while(|byte| matches!(**byte, b'.' | b'%' | 0x80..) || is_run(**byte)).count();
     // `%3Ftoken=`: the name begins behind the sign that was encoded.
     let mut start = run.start - dotted;
     let name = text.get(start..run.end).unwrap_or_default();
@@ -137,7 +250,17 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
             level = Level::Sure;
         }
     }
-    if level < Level::IfOpaque && ["key", "code", "phrase", "number"].iter().any(|last| name.eq_ignore_ascii_case(last)) {
+    if level == Level::Likely
+        && let Some((at, _)) = name.rmatch_indices('.').nth(1)
+        && let Some(end) = name.get(at + 1..)
+    {
+        // `module.auth.aws_role.deploy` is not about a login.
+        level = level.min(judge(end).field);
+    }
+    if name == "passe" && text.get(..start).is_some_and(|before| before.to_ascii_lowercase().ends_with("mot de ")) {
+        return Level::Sure;
+    }
+    if level < Level::IfOpaque && ["key", "code", "codes", "phrase", "number"].iter().any(|last| name.eq_ignore_ascii_case(last)) {
         // `api key: …`, `verification code: …`.
         let before = text.get(start.saturating_sub(24)..start).and_then(|before| before.strip_suffix(' '));
         if let Some(word) = before.and_then(|before| before.rsplit(|letter: char| !(letter.is_alphanumeric() || letter == '-')).next()) {
@@ -154,6 +277,8 @@ fn form(name: &str, is_parameter: bool) -> Form {
         Form::Parameter
     } else if ["authorization", "cookie"].iter().any(|ending| lower.ends_with(ending)) {
         Form::Credential
+    } else if lower.ends_with("codes") {
+        Form::List
     } else if ["phrase", "mnemonic", "seed"].iter().any(|ending| lower.ends_with(ending)) {
         Form::Phrase
     } else {
@@ -183,7 +308,9 @@ fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<Secret> {
     let name = rest.get(range.clone())?;
     let verdict = judge(name);
     let level = verdict.field.max(judge(&name.to_ascii_lowercase()).header);
-    if !is_quoted || name.len() > 64 || level < Level::IfRandom {
+    // In YAML, a name without quotes is on a line of its own.
+    let is_line = || rest.get(range.end..).is_some_and(|after| after.trim_start_matches('\r').starts_with('\n'));
+    if name.len() > 64 || level < Level::IfRandom || !(is_quoted || is_line()) {
         return None;
     }
     if !scan.may_read(range.end) {
@@ -213,61 +340,4 @@ fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<Secret> {
     let is_hidden =
         value_class::is_hidden(level.max(Level::IfOpaque), text, names::is_numeric(name), false) || scan.redactor.is_hidden_by_user(name);
     is_hidden.then(|| Secret::value(start + at + held.start..start + at + held.end, Rule::Name))
-}
-
-/// Finds the second of two quoted texts, of which the first is a secret name: `("api_key", "…")`.
-///
-/// `quote` is where the first one ends.
-pub(super) fn quoted_pair(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
-    let text = scan.text;
-    let rest = text.get(quote + 1..)?;
-    // Nearly every quote ends here.
-    if !rest.starts_with(',') || run.end > quote || quote - run.end > 1 {
-        return None;
-    }
-    let name = whole_name(text, run);
-    let before = text.get(..name.start)?.trim_end_matches('\\');
-    let outside = before.strip_suffix('"')?;
-    let name = text.get(name)?;
-    let level = judge(name).field.max(judge(&name.to_ascii_lowercase()).header);
-    let is_own = scan.redactor.is_hidden_by_user(name);
-    if level < Level::IfRandom && !is_own {
-        return None;
-    }
-    let blank = rest.len() - rest.get(1..)?.trim_start().len();
-    let held = value(rest.get(blank..)?, Form::Value)?;
-    if !scan.may_read(held.range.end) {
-        return Some(Secret::value(quote + 1..text.len(), Rule::Name));
-    }
-    if !held.is_quoted {
-        return None;
-    }
-    let range = blank + held.range.start..blank + held.range.end;
-    let secret = rest.get(range.clone())?;
-    // In a list of names, the next one is not a value.
-    let is_pair = outside.trim_end_matches('\\').ends_with('(') || name.starts_with('-');
-    let is_hidden = match value_class::class(secret) {
-        ValueClass::Words if !is_pair => false,
-        _ => is_own || value_class::is_hidden(level, secret, names::is_numeric(name), false),
-    };
-    is_hidden.then(|| Secret::value(quote + 1 + range.start..quote + 1 + range.end, Rule::Name))
-}
-
-/// Finds the text of an element with a secret name: `<password>…</password>`.
-pub(super) fn element(scan: &Scan<'_>, _: &Range<usize>, close: usize) -> Option<Secret> {
-    let text = scan.text;
-    let rest = text.get(close + 1..)?;
-    let end = rest.find('<').filter(|end| *end > 0 && *end <= 4096)?;
-    if !rest.get(end..)?.starts_with("</") {
-        return None;
-    }
-    let from = (close.saturating_sub(NAME_LIMIT)..=close).find(|at| text.is_char_boundary(*at))?;
-    let open = from + text.get(from..close)?.rfind('<')?;
-    let tag = text.get(open + 1..close)?;
-    let name = tag.split([' ', '\n', '\t']).next()?;
-    let name = name.rsplit(':').next()?;
-    let held = rest.get(..end)?;
-    let level = judge(name).field;
-    let is_hidden = value_class::is_hidden(level, held, names::is_numeric(name), false) || scan.redactor.is_hidden_by_user(name);
-    is_hidden.then(|| Secret::value(close + 1..close + 1 + end, Rule::Name))
 }

@@ -13,7 +13,7 @@ const WORDS: &str = "reset confirm verify invite invites invitation invitations 
     login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token";
 
 /// Words that even an id is a token after.
-const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email";
+const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email webhook hook";
 
 /// Finds the token behind a path's word, at the slash that ends the word.
 ///
@@ -32,7 +32,15 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
         return None;
     }
     let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
-    is_token_after(word, segment).then(|| Secret::value(slash + 1..slash + 1 + segment.len(), Rule::Path))
+    let mut len = segment.len();
+    // Rocket.Chat's have two.
+    if matches!(word, "hooks" | "hook" | "webhook" | "webhooks")
+        && let Some(next) = rest.get(len..).and_then(|after| after.strip_prefix('/'))
+    {
+        let next = next.get(..next.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(next.len()))?;
+        len += if next.len() >= 16 && value_class::is_mixed(next) { 1 + next.len() } else { 0 };
+    }
+    is_token_after(word, segment).then(|| Secret::value(slash + 1..slash + 1 + len, Rule::Path))
 }
 
 /// Whether a segment is a token, after this word.

@@ -26,6 +26,8 @@ pub(super) enum ValuePlace {
     Typed,
     Query,
     Url,
+    /// A map with the fields of a user.
+    User,
     /// The cookies of a request.
     Cookies,
     /// The value of a header that is not known to be harmless.
@@ -73,6 +75,7 @@ impl ValuePlace {
             (_, "attributes") => Self::Typed,
             (_, "contexts") => Self::Groups,
             (_, "request") => Self::Request,
+            (_, "user") => Self::User,
             (Self::Sampling, _) | (_, "instruction_addr" | "level" | "sdk") => Self::Own,
             (_, "transaction" | "fingerprint") => Self::Name,
             (_, "release" | "environment" | "function" | "module" | "filename" | "package" | "monitor_slug") => Self::Identifier,

@@ -8,7 +8,7 @@ use super::providers;
 use super::value_class::{self, ValueClass};
 
 /// Words that a secret follows in a sentence, and how plain it may be.
-const NOUNS: [(&str, Noun); 22] = [
+pub(super) const NOUNS: [(&str, Noun); 32] = [
     ("password", Noun::Password),
     ("passwd", Noun::Password),
     ("passphrase", Noun::Password),
@@ -30,11 +30,21 @@ const NOUNS: [(&str, Noun); 22] = [
     ("code", Noun::Code),
     ("ssn", Noun::Number),
     ("hmac", Noun::Opaque),
+    ("api-key", Noun::Opaque),
+    ("api_key", Noun::Opaque),
+    ("number", Noun::Numbered),
+    ("passwort", Noun::Password),
+    ("kennwort", Noun::Password),
+    ("senha", Noun::Password),
+    ("clave", Noun::Password),
+    ("session", Noun::Session),
+    ("cookie", Noun::Session),
+    ("community", Noun::Community),
     ("signature", Noun::Opaque),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Noun {
+pub(super) enum Noun {
     /// A word that people chose: it has digits, signs or capitals.
     Password,
     /// It is long and random, or in quotes.
@@ -45,6 +55,12 @@ enum Noun {
     Code,
     /// Nine digits.
     Number,
+    /// As `Opaque`, unless it is an id.
+    Session,
+    /// An account's or a passport's, which a word before says.
+    Numbered,
+    /// A router's: behind `snmp-server`.
+    Community,
 }
 
 /// Words before `code` that make it a secret: a status, a country and a source have codes too.
@@ -63,20 +79,63 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         return None;
     }
     let word = text.get(run.clone())?;
-    if !matches!(bytes.get(run.start)?.to_ascii_lowercase(), b'p' | b's' | b't' | b'k' | b'a' | b'j' | b'c' | b'o' | b'h') {
+    if !matches!(bytes.get(run.start)?.to_ascii_lowercase(), b'p' | b's' | b't' | b'k' | b'a' | b'j' | b'c' | b'o' | b'h' | b'n') {
         return None;
     }
     let (_, noun) = NOUNS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
     let before = text.get(..run.start)?;
-    if *noun == Noun::Code && !is_secret_code(before) {
+    if *noun == Noun::Code && !is_secret_code(before) && !is_to_sign_in(text.get(run.end..)?) {
+        return None;
+    }
+    if text.get(run.end..)?.starts_with(" = ") {
+        // A pair.
         return None;
     }
     let mut start = run.end;
     let mut is_told = false;
+    if *noun == Noun::Numbered && !is_numbered(before) {
+        return None;
+    }
+    if *noun == Noun::Community && !before.ends_with("snmp-server ") {
+        return None;
+    }
+    // `password for jane is …`
+    if let Some(rest) = text.get(start..)?.strip_prefix(" for ").or_else(|| text.get(start..)?.strip_prefix(" of "))
+        && let Some(len) = rest.find(' ').filter(|len| *len <= 40)
+        && rest.get(len..).is_some_and(|after| after.starts_with(" is "))
+    {
+        start = text.len() - rest.len() + len;
+    }
+    // A router's `secret 5 …`; `Unseal Key 1: …`.
+    if let Some(rest) = text.get(start..)?.strip_prefix(' ')
+        && rest.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && matches!(rest.as_bytes().get(1), Some(b' ' | b':'))
+    {
+        start += 2;
+        is_told = true;
+    }
     // Words between: `is`, `was`, `provided:`.
     for _ in 0..3 {
         let rest = text.get(start..)?;
-        let fillers = [" is ", " was ", ": ", " provided", " given", " =", " value"];
+        let fillers = [
+            " is: ",
+            " is ",
+            " was ",
+            ": ",
+            " provided",
+            " given",
+            " =",
+            " value",
+            " lautet ",
+            " ist ",
+            " est ",
+            " es ",
+            " set to ",
+            " to ",
+            " -> ",
+            " <- ",
+            " from ",
+        ];
         let Some(filler) = fillers.iter().find(|filler| rest.starts_with(**filler)) else { break };
         let ends = filler.trim_end().len();
         // `password of jane: …` is left to the pair.
@@ -127,13 +186,39 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
     let is_secret = match noun {
         Noun::Password => held.len() >= 5 && (is_chosen(held) || digits == held.len() && held.len() <= 8),
         Noun::Opaque if providers::key(text, start..start + end).is_some() => return None,
-        Noun::Opaque => {
-            held.len() >= if is_told { 8 } else { 12 } && value_class::is_mixed(held) && digits > 0 && !held.contains(['(', '/', '='])
+        Noun::Opaque | Noun::Session => {
+            let is_long = held.len() >= if is_told { 8 } else { 12 };
+            let is_text = !held.contains(['(', '/', '=']) || is_base64(held);
+            is_long && is_text && value_class::is_mixed(held) && digits > 0 && !(noun == Noun::Session && value_class::is_digest(held))
+        }
+        Noun::Community => value_class::class(held) >= ValueClass::Opaque,
+        Noun::Code if held.len() >= 8 && digits > 0 && digits < held.len() => {
+            value_class::class(held) >= ValueClass::Words && !held.contains(['(', '/', '='])
         }
         Noun::Digits | Noun::Code => digits == held.len() && (3..=8).contains(&digits) && (digits >= 4 || noun == Noun::Digits),
+        Noun::Numbered => digits >= 3 && (7..=20).contains(&held.len()) && held.bytes().all(|byte| byte.is_ascii_alphanumeric()),
         Noun::Number => digits == 9 && held.len() <= 11,
     };
-    (is_secret && !value_class::is_nothing(held)).then(|| Secret::value(start..start + held.len(), Rule::Sentence))
+    let mut len = held.len();
+    // `changed from … to …`
+    if noun == Noun::Password
+        && let Some(other) = rest.get(end..).and_then(|after| after.strip_prefix(" to "))
+    {
+        let word = other.get(..other.find(char::is_whitespace).unwrap_or(other.len()))?.trim_end_matches(['.', ',']);
+        len = if is_chosen(word) { end + " to ".len() + word.len() } else { len };
+    }
+    (is_secret && !value_class::is_nothing(held)).then(|| Secret::value(start..start + len, Rule::Sentence))
+}
+
+/// Whether a text with slashes or `=` is base64: long, of all kinds of letters, and no path.
+fn is_base64(text: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| text.bytes().any(|byte| test(&byte));
+    text.len() >= 24
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && !value_class::is_words(text)
 }
 
 /// Whether a word is a chosen password, and not a word of the sentence.
@@ -145,6 +230,31 @@ fn is_chosen(word: &str) -> bool {
         && !value_class::is_nothing(word)
 }
 
+/// `account number`, `passport number`
+fn is_numbered(before: &str) -> bool {
+    let word = before.trim_end().rsplit([' ', '\n', '"', ':', '(']).next().unwrap_or_default();
+    super::name_words::is_listed_word("account passport card routing insurance security licence license", word)
+}
+
+/// `use code 123456 to sign in`
+fn is_to_sign_in(after: &str) -> bool {
+    let sentence = after.get(..after.find(['.', '\n']).unwrap_or(after.len()).min(60)).unwrap_or(after);
+    [
+        " to sign in",
+        " to log in",
+        " to login",
+        " to verify",
+        " to confirm",
+        " as your",
+        " to continue",
+        " expires in ",
+        " valid for ",
+        " is valid",
+    ]
+    .iter()
+    .any(|end| sentence.contains(end))
+}
+
 fn is_secret_code(before: &str) -> bool {
     let word = before.trim_end().rsplit([' ', '\n', '"', ':', '(']).next().unwrap_or_default();
     super::name_words::is_listed_word(CODES, word)
@@ -152,10 +262,15 @@ fn is_secret_code(before: &str) -> bool {
 
 /// Finds a code that stands before its word: `123456 is your login code`.
 pub(super) fn code_before(text: &str, run: Range<usize>) -> Option<Secret> {
+    // Google's begin with `G-`.
+    let run = if text.get(run.clone())?.starts_with("G-") { run.start + 2..run.end } else { run };
     if !(4..=8).contains(&run.len()) || !text.get(run.clone())?.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let rest = text.get(run.end..)?;
+    if run.len() >= 6 && [" to verify", " to sign in", " to log in", " to confirm"].iter().any(|end| rest.starts_with(end)) {
+        return Some(Secret::value(run, Rule::OneTimeCode));
+    }
     let rest = rest.strip_prefix(" is your ").or_else(|| rest.strip_prefix(" is the "))?;
     let sentence = rest.get(..rest.find(['.', ',', '\n']).unwrap_or(rest.len()).min(60)).unwrap_or(rest);
     ["code", "pin", "password", "otp", "passcode", "PIN", "OTP"]

@@ -6,16 +6,18 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::cursor::{AT, COLON, EQUALS, ESCAPE, Found, GREATER, OTHER, PERCENT, Reading, SLASH, Scan, Step, TOKEN, class};
+use super::cursor::{
+    AT, COLON, EQUALS, ESCAPE, Found, GREATER, OTHER, PARENTHESIS, PERCENT, QUOTE, Reading, SLASH, Scan, Step, TOKEN, WIDE, class,
+};
 use super::finding::{Replacement, Rule, Secret};
-use super::{Redactor, authority, command, encoded, numbers, pair, path, prose, providers, shape, statement};
+use super::{Redactor, authority, command, encoded, numbers, pair, path, prose, providers, quoted, shape, statement, strict};
 
 /// Whether a text is too short for any shape, names no value and needs no escape, like most words.
 ///
 /// Such a text is not looked up in the cache, which saves 1.3 % of an envelope.
 pub(super) fn is_harmless_word(text: &str) -> bool {
     // The shortest shape is a telephone's code beside its word; a value needs a sign before it.
-    text.len() < 9 && text.bytes().all(|byte| matches!(class(byte), OTHER | TOKEN | SLASH))
+    text.len() < 9 && text.bytes().all(|byte| matches!(class(byte), OTHER | TOKEN | SLASH | QUOTE | PARENTHESIS))
 }
 
 /// Looks for secrets and for bytes that JSON must escape.
@@ -28,6 +30,9 @@ fn find_decoded(redactor: &Redactor, text: &str, reading: Reading, depth: u8) ->
     let mut scan = Scan::new(redactor, text, reading, depth);
     scan.run();
     let mut found = scan.found;
+    if redactor.rules.is_strict && depth == 0 && reading != Reading::Identifier {
+        found.secrets.extend(strict::find(text));
+    }
     if found.secrets.len() > 1 {
         merge(&mut found.secrets);
     }
@@ -79,6 +84,35 @@ pub(super) fn without<'a>(redactor: &Redactor, text: &'a str, secrets: &[Secret]
     Cow::Owned(out)
 }
 
+/// Whether a word with this first letter and length may be one that a secret follows.
+///
+/// Nearly every word ends here, after one load.
+#[inline]
+fn is_announcing(first: u8, len: usize) -> bool {
+    len <= 15 && ANNOUNCING.get(usize::from(first & 31)).is_some_and(|lengths| lengths >> len & 1 == 1)
+}
+
+/// The lengths of these words, one bit each, by their first letter in any case.
+#[expect(clippy::indexing_slicing, reason = "this runs in the compiler")]
+static ANNOUNCING: [u16; 32] = {
+    const fn with(mut lengths: [u16; 32], word: &str) -> [u16; 32] {
+        lengths[(word.as_bytes()[0] & 31) as usize] |= 1 << word.len();
+        lengths
+    }
+    let mut lengths = [0; 32];
+    let mut at = 0;
+    while at < prose::NOUNS.len() {
+        lengths = with(lengths, prose::NOUNS[at].0);
+        at += 1;
+    }
+    at = 0;
+    while at < statement::WORDS.len() {
+        lengths = with(lengths, statement::WORDS[at]);
+        at += 1;
+    }
+    lengths
+};
+
 impl Scan<'_> {
     fn run(&mut self) -> Option<()> {
         let bytes = self.text.as_bytes();
@@ -92,7 +126,9 @@ impl Scan<'_> {
             if len >= 2
                 && let Some(step) = self.at_run(start..at)
             {
-                start = self.take(step, start);
+                let end = self.take(step, start);
+                // A secret may stand before the word that reveals it.
+                start = if end > start { end } else { at };
                 last_run = start..start;
                 continue;
             }
@@ -109,14 +145,16 @@ impl Scan<'_> {
                     if byte == b'\\' && matches!(bytes.get(start), Some(b'n' | b'r' | b't')) {
                         start += 1;
                     }
-                    if byte == b'"' { pair::quoted_pair(self, &last_run, at).map(Step::Secret) } else { None }
+                    if byte == b'"' { quoted::after(self, &last_run, at).map(Step::Secret) } else { None }
                 }
                 class if self.reading == Reading::Identifier => (class == COLON && bytes.get(start..start + 2) == Some(b"//"))
                     .then(|| authority::user_info(self.text, start + 2))
                     .flatten()
                     .map(Step::Secret),
                 COLON if bytes.get(start..start + 2) == Some(b"//") => authority::url(self, start + 2).map(Step::Secret),
-                COLON => pair::named_value(self, &last_run, at).or_else(|| shape::data_url(self.text, &last_run, at)),
+                COLON => pair::named_value(self, &last_run, at)
+                    .or_else(|| shape::data_url(self.text, &last_run, at))
+                    .or_else(|| authority::password_file(self.text, &last_run, at).map(Step::Secret)),
                 EQUALS => pair::named_value(self, &last_run, at),
                 SLASH => self.at_slash(&last_run, at).map(Step::Secret),
                 AT => authority::without_scheme(self.text, at).map(Step::Secret),
@@ -127,7 +165,10 @@ impl Scan<'_> {
                     }
                     None
                 }
-                GREATER => pair::element(self, &last_run, at).map(Step::Secret),
+                GREATER => quoted::element(self, at).map(Step::Secret),
+                QUOTE => quoted::pair(self, &last_run, at).map(Step::Secret),
+                PARENTHESIS => quoted::call(self, &last_run, at).map(Step::Secret),
+                WIDE => pair::wide(self, &last_run, at),
                 _ => {
                     self.found.has_question_mark = true;
                     None
@@ -196,11 +237,24 @@ impl Scan<'_> {
             {
                 return Some(Step::Secret(secret));
             }
-            if len <= 12
+            if first == b'G'
+                && let Some(secret) = prose::code_before(self.text, run.clone())
+            {
+                return Some(Step::Secret(secret));
+            }
+            if is_announcing(first, len)
                 && let Some(secret) = prose::after(self, run.clone()).or_else(|| statement::after(self, run.clone()))
             {
                 return Some(Step::Secret(secret));
             }
+        }
+        if len >= 5
+            && self.reading != Reading::Identifier
+            && bytes.get(run.end) == Some(&b' ')
+            && self.text.get(run.clone()).is_some_and(|name| name.contains('_'))
+            && let Some(secret) = command::word(self.text, run.clone()).or_else(|| command::variable(self, run.clone()))
+        {
+            return Some(Step::Secret(secret));
         }
         shape::of_run(self, run)
     }

@@ -26,12 +26,16 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
     }
     if matches!(len, 4 | 5 | 6 | 8 | 9)
         && matches!(word.as_bytes().first().map(u8::to_ascii_lowercase), Some(b'b' | b'n' | b'a' | b'g' | b't' | b'h'))
-        && matches!(text.as_bytes().get(run.end), Some(b' ' | b'%'))
+        && matches!(text.as_bytes().get(run.end), Some(b' ' | b'%' | b','))
         && let Some(secret) = scheme(text, word, run.clone())
     {
         return Some(Step::Secret(secret));
     }
     if len >= 20 && word.starts_with("AAAA") && follows_key_type(text, run.start) {
+        return Some(Step::Skip(base64_end(text, run.start)));
+    }
+    // The integrity of a script, whose base64 has slashes in it.
+    if word.starts_with("sha") && ["sha256-", "sha384-", "sha512-"].iter().any(|known| word.starts_with(known)) {
         return Some(Step::Skip(base64_end(text, run.start)));
     }
     if scan.reading == Reading::Identifier || len < 16 {
@@ -87,7 +91,7 @@ fn is_made_of_words(word: &str) -> bool {
 
 /// Whether a long run is a digest beside its word: `sha256 …`, `digest: …`, `commit …`, `sha384-…`.
 fn is_digest(text: &str, start: usize, word: &str) -> bool {
-    const WORDS: [&str; 14] = [
+    const WORDS: [&str; 18] = [
         "sha",
         "md5",
         "digest",
@@ -102,13 +106,20 @@ fn is_digest(text: &str, start: usize, word: &str) -> bool {
         "layer",
         "manifest",
         "keccak",
+        "container",
+        "sandbox",
+        "image",
+        "sha",
     ];
-    if ["sha256-", "sha384-", "sha512-"].iter().any(|known| word.starts_with(known)) {
-        return true;
-    }
     // A build after a version: `shop@1.0.0+…`.
     let after_plus = word.rsplit_once('+').filter(|(version, _)| version.len() <= 12).map(|(_, build)| build);
     if after_plus.is_some_and(is_hex) {
+        return true;
+    }
+    // A key of a cache: `Linux-cargo-…`.
+    let is_behind_words =
+        |words: &str| words.split('-').count() > 1 && words.split('-').all(|part| part.len() >= 4 && value_class::is_words(part));
+    if word.rsplit_once('-').is_some_and(|(words, digest)| is_hex(digest) && is_behind_words(words)) {
         return true;
     }
     if !is_hex(word) {
@@ -118,13 +129,27 @@ fn is_digest(text: &str, start: usize, word: &str) -> bool {
     if text.get(..start).is_some_and(|before| before.ends_with('/')) {
         return true;
     }
-    let before = text
-        .get(start.saturating_sub(24)..start)
-        .or_else(|| text.get(start.saturating_sub(21)..start))
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let before = before.rsplit(['\n', ',', ';']).next().unwrap_or_default();
-    WORDS.iter().any(|known| before.contains(known))
+    let from = (start.saturating_sub(24)..=start).find(|at| text.is_char_boundary(*at)).unwrap_or(start);
+    let before = text.get(from..start).unwrap_or_default().to_ascii_lowercase();
+    let near = before.rsplit(['\n', ',', ';']).next().unwrap_or_default();
+    // `checksum mismatch: expected …, got …`
+    let is_other = near.trim() == "got" || near.trim() == "found" || near.trim() == "actual";
+    let is_compared = before.trim_end().ends_with("expected") || before.trim_end().ends_with("want");
+    is_other && follows_digest(text, start) || is_compared && follows_word(text, start) || WORDS.iter().any(|known| near.contains(known))
+}
+
+/// Whether another digest stands shortly before.
+fn follows_digest(text: &str, start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    let runs = before.rsplit(|letter: char| !letter.is_ascii_alphanumeric()).filter(|run| !run.is_empty());
+    runs.take(3).any(is_hex)
+}
+
+/// Whether a word that compares digests stands before, in the same line.
+fn follows_word(text: &str, start: usize) -> bool {
+    let from = (start.saturating_sub(80)..=start).find(|at| text.is_char_boundary(*at)).unwrap_or(start);
+    let line = text.get(from..start).unwrap_or_default().rsplit('\n').next().unwrap_or_default().to_ascii_lowercase();
+    ["checksum", "digest", "hash", "sha", "integrity", "etag"].iter().any(|known| line.contains(known))
 }
 
 fn is_hex(word: &str) -> bool {
@@ -168,7 +193,13 @@ fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
         let len = line.get(start..)?.find('"')?;
         return Some(Secret::value(run.end + start..run.end + start + len, Rule::Scheme));
     }
-    let blank = if rest.starts_with("%20") { 3 } else { usize::from(rest.starts_with(' ')) };
+    let blank = if rest.starts_with("%20") {
+        3
+    } else if rest.starts_with(", ") {
+        2
+    } else {
+        usize::from(rest.starts_with(' '))
+    };
     let rest = rest.get(blank..).filter(|_| blank > 0)?;
     let end = rest
         .find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | ',' | ';' | ')' | '\\' | '<' | '>'))

@@ -2,10 +2,37 @@
 
 use std::ops::Range;
 
+use super::command;
 use super::cursor::Scan;
 use super::finding::{Rule, Secret};
+use super::names::Level;
 use super::value::{Form, value};
-use super::value_class::{self, is_nothing};
+use super::value_class::{self, ValueClass, is_nothing};
+use super::verdict::judge;
+
+/// The words that [`after`] knows.
+pub(super) const WORDS: [&str; 20] = [
+    "VALUES",
+    "values",
+    "BY",
+    "PASSWORD",
+    "AS",
+    "AUTH",
+    "requirepass",
+    "masterauth",
+    "SETUSER",
+    "IN",
+    "in",
+    "PASS",
+    "LOGIN",
+    "IDENTIFY",
+    "add-mask",
+    "set-output",
+    "save-state",
+    "htpasswd",
+    "add_user",
+    "chpasswd",
+];
 
 /// Finds the secret after a keyword, which is the run.
 pub(super) fn after(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
@@ -16,6 +43,11 @@ pub(super) fn after(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         "AUTH" => auth(text, run.end),
         "requirepass" | "masterauth" => word(text, run.end, 0),
         "SETUSER" => rule(text, run.end),
+        "IN" | "in" => list(scan, run),
+        "PASS" | "LOGIN" | "IDENTIFY" => login(text, run),
+        "add-mask" => masked(text, run.end),
+        "set-output" | "save-state" => output(text, run.end),
+        "htpasswd" | "add_user" | "chpasswd" => command::word(text, run),
         // `.netrc` and the like: `login jane password …` is a sentence already.
         _ => None,
     }
@@ -45,6 +77,47 @@ fn values(scan: &mut Scan<'_>, start: usize) -> Option<Secret> {
         at = (begin + len + 1).min(list.end);
     }
     found
+}
+
+/// `token IN ('…')`: each literal in the list behind a secret name.
+fn list(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
+    let before = scan.text.get(..run.start)?.trim_end_matches([' ', '"', '`', ']']);
+    let name = before.get(before.rfind(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).map_or(0, |at| at + 1)..)?;
+    if judge(name).field >= Level::IfOpaque { values(scan, run.end) } else { None }
+}
+
+/// `PASS …`, `LOGIN jane …` and `IDENTIFY …`: the last word of a line.
+fn login(text: &str, run: Range<usize>) -> Option<Secret> {
+    let rest = text.get(run.end..)?.strip_prefix(' ')?;
+    let line = rest.get(..rest.find(['\r', '\n', '"']).unwrap_or(rest.len()))?;
+    let before = text.get(..run.start)?;
+    let word = match text.get(run.clone())? {
+        "PASS" if before.is_empty() || before.ends_with(['\n', '"', '>', ' ']) => line,
+        "LOGIN" => line.split_once(' ')?.1,
+        "IDENTIFY" => line,
+        _ => return None,
+    };
+    let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
+    let is_secret = !word.contains([' ', '/', '.']) && (has_digit || value_class::class(word) >= ValueClass::Opaque);
+    let start = run.end + 1 + line.len() - word.len();
+    is_secret.then(|| Secret::value(start..start + word.len(), Rule::Statement))
+}
+
+/// GitHub's `::add-mask::…`: the rest of the line.
+fn masked(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?.strip_prefix("::")?;
+    let len = rest.find('\n').unwrap_or(rest.len());
+    (len > 0 && !is_nothing(rest.get(..len)?)).then(|| Secret::value(start + 2..start + 2 + len, Rule::Statement))
+}
+
+/// GitHub's `::set-output name=token::…`.
+fn output(text: &str, start: usize) -> Option<Secret> {
+    let rest = text.get(start..)?.strip_prefix(" name=")?;
+    let (name, held) = rest.split_once("::")?;
+    let held = held.get(..held.find('\n').unwrap_or(held.len()))?;
+    let start = start + " name=".len() + name.len() + 2;
+    let is_secret = name.len() <= 64 && value_class::is_hidden(judge(name).field, held, false, false);
+    is_secret.then(|| Secret::value(start..start + held.len(), Rule::Statement))
 }
 
 /// The length of a list in parentheses, without those in quotes.
@@ -81,8 +154,14 @@ fn quoted(text: &str, run: Range<usize>) -> Option<Secret> {
 
 /// Redis: `AUTH password`, `AUTH user password`.
 fn auth(text: &str, start: usize) -> Option<Secret> {
-    let rest = text.get(start..)?.strip_prefix(' ')?;
-    let line = rest.get(..rest.find(['\r', '\n']).unwrap_or(rest.len()))?;
+    let after = text.get(start..)?;
+    // Redis shows what it was sent: `"AUTH" "…"`.
+    let packed = || after.strip_prefix("\r\n$").and_then(|after| Some(after.split_once("\r\n")?.1));
+    let rest = after.strip_prefix("\" \"").or_else(|| after.strip_prefix(' ')).or_else(packed)?;
+    let is_shown = after.starts_with('"');
+    let start = start + after.len() - rest.len() - 1;
+    let end = if is_shown { rest.find('"') } else { rest.find(['\r', '\n']) };
+    let line = rest.get(..end.unwrap_or(rest.len()))?;
     let mut words = line.split(' ');
     let first = words.next()?;
     let second = words.next().unwrap_or_default();

@@ -18,6 +18,8 @@ pub(super) enum Form {
     Value,
     /// A scheme and what belongs to it, or several cookies.
     Credential,
+    /// Several words or numbers with commas between them.
+    List,
     /// Several words.
     Phrase,
     /// A parameter of a query, which ends at `&`.
@@ -27,6 +29,9 @@ pub(super) enum Form {
 /// Returns the value in the text after its name, or `None` if there is none.
 pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     let mut start = text.len() - text.trim_start_matches([' ', '\t']).len();
+    if let Some(dumped) = dumped(text) {
+        start = dumped;
+    }
     // In `Debug` output, a value may be on a line of its own; in a file, the next line is another name's.
     if let Some(block) = block(text.get(start..)?) {
         return Some(Extent { range: start + block.start..start + block.end, is_quoted: false, is_wrapped: false });
@@ -64,6 +69,7 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
         }
         (None, _) if form == Form::Credential => credential(rest),
         (None, _) if form == Form::Parameter => parameter(rest),
+        (None, _) if form == Form::List => list(rest),
         (None, _) if form == Form::Phrase && !bare(rest).1 => phrase(rest),
         (None, _) => {
             let (len, wraps) = bare(rest);
@@ -72,6 +78,13 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
         }
     };
     (len > 0).then_some(Extent { range: start..start + len, is_quoted: quote.is_some(), is_wrapped })
+}
+
+/// PHP's dumps: the type of a text, and its length, on the next line: `string(9) "…"`.
+fn dumped(text: &str) -> Option<usize> {
+    let line = text.strip_prefix('\n')?.trim_start().strip_prefix("string(")?;
+    let quote = line.find(") \"").filter(|len| *len <= 6)? + 2;
+    Some(text.len() - line.len() + quote)
 }
 
 /// A block of YAML: `|` or `>`, and the lines behind it that are indented.
@@ -144,7 +157,7 @@ fn credential(text: &str) -> usize {
                     words += 1;
                 }
                 // The scheme and its token; then only what follows a comma or a semicolon.
-                let is_first = words == 1 && is_scheme;
+                let is_first = words == 1 && is_scheme && !is_known_state(text.get(..at).unwrap_or_default());
                 if !is_first && !goes_on {
                     return at;
                 }
@@ -163,12 +176,30 @@ fn credential(text: &str) -> usize {
     text.len()
 }
 
+/// Whether a word says that there is no credential.
+fn is_known_state(word: &str) -> bool {
+    ["none", "ok", "null", "nil", "off", "on", "enabled", "disabled", "missing", "valid", "invalid"].contains(&word)
+}
+
 /// Returns the end of several words: the end of the line, or the next pair.
 fn phrase(text: &str) -> usize {
     let line = text.find(['\n', '\r', '"', ',', ';', '}']).unwrap_or(text.len());
     let words = text.get(..line).unwrap_or_default();
     let pair = words.find('=').map(|sign| words.get(..sign).and_then(|before| before.rfind(' ')).unwrap_or(0)).filter(|end| *end > 0);
     pair.unwrap_or_else(|| words.trim_end().len())
+}
+
+/// Returns the end of values with `, ` between them.
+fn list(text: &str) -> usize {
+    let mut end = end_of_word(text);
+    while let Some(next) = text.get(end..).and_then(|after| after.strip_prefix(", ")) {
+        let word = end_of_word(next);
+        if !next.get(..word).is_some_and(|word| word.bytes().any(|byte| byte.is_ascii_digit()) && !word.contains(['=', ':'])) {
+            break;
+        }
+        end += 2 + word;
+    }
+    end
 }
 
 fn parameter(text: &str) -> usize {
@@ -195,7 +226,9 @@ fn bare(text: &str) -> (usize, bool) {
         return (path + blank + bracketed(held), true);
     }
     let end = end_of_word(text);
-    // A call: `hash(password)`.
+    // A call: `hash(password)`, `os.getenv("NAME")`.
+    let path = text.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':' | '.'))).unwrap_or(text.len());
+    let after = text.get(path..).unwrap_or_default();
     if let Some(close) = after.strip_prefix('(').and_then(|inner| inner.find([')', ' ', '\n']))
         && let Some(call) = text.get(..path + close + 2).filter(|call| super::value_class::is_call(call))
     {

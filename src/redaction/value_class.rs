@@ -79,7 +79,13 @@ pub(super) fn is_nothing(value: &str) -> bool {
     }
     let bare = value.trim_end_matches(['.', ',', ';', '!']);
     let lower = bare.to_ascii_lowercase();
-    is_mask(bare) || is_placeholder(value) || PLAIN.contains(lower.as_str()) || is_type(bare) || is_sentence(&lower)
+    is_mask(bare)
+        || is_placeholder(value)
+        || is_file(bare)
+        || is_named_digest(value)
+        || PLAIN.contains(lower.as_str())
+        || is_type(bare)
+        || is_sentence(&lower)
 }
 
 /// `***`, `xxxx`, `[REDACTED]`, `<hidden>`, `(none)`: the whole value stands for another.
@@ -96,7 +102,9 @@ fn is_bracketed_word(value: &str) -> bool {
     let stripped = |open: char, close: char| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     if let Some(word) = stripped('(', ')').or_else(|| stripped('{', '}')) {
         // What else is in parentheses may be the value itself: `Key (token)=(…)`.
-        return word.is_empty() || PLAIN.contains(word.to_ascii_lowercase().as_str());
+        return word.is_empty()
+            || matches!(word, "sensitive value" | "known after apply" | "sensitive")
+            || PLAIN.contains(word.to_ascii_lowercase().as_str());
     }
     let inner = stripped('[', ']').or_else(|| stripped('<', '>'));
     // Rust's `Secret` says `[REDACTED alloc::string::String]`.
@@ -124,18 +132,35 @@ fn is_placeholder(value: &str) -> bool {
         || value.strip_prefix("@p").is_some_and(is_short_number)
         || stripped("${", "}").is_some_and(|inner| inner.len() <= 64 && !inner.contains(":-"))
         || stripped("$(", ")").is_some()
-        || stripped("{{", "}}").is_some_and(|inner| is_name(inner.trim()))
+        || value.starts_with("cat /")
+        || stripped("{{", "}}").is_some_and(|inner| inner.len() <= 80)
+        || ["!Ref", "!Sub", "!GetAtt", "!ImportValue", "!secret", "!env", "!env_var"].contains(&value)
         || stripped("%(", ")s").is_some_and(is_name)
         || stripped("%", "%").is_some_and(is_capital)
         || is_call(value)
         || ["process.env.", "ENV[", "os.environ", "env.", "env(", "secrets.", "vault:", "var."].iter().any(|start| value.starts_with(start))
 }
 
+/// The place of a file that holds the value: `/run/secrets/db`.
+fn is_file(value: &str) -> bool {
+    value.strip_prefix('/').is_some_and(|path| {
+        let part = |part: &str| is_words(part) && part.bytes().any(|byte| byte.is_ascii_alphabetic());
+        path.len() >= 3 && path.trim_end_matches('/').split('/').all(part)
+    })
+}
+
+/// `sha256:…`: the digest of something public.
+fn is_named_digest(value: &str) -> bool {
+    value.strip_prefix("sha256:").is_some_and(|digest| digest.len() == 64 && is_digest(digest))
+}
+
 /// A call in a program: `hash(password)`, `require('auth')`.
 pub(super) fn is_call(value: &str) -> bool {
     let inner = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'\'' | b'"' | b','));
     value.split_once('(').is_some_and(|(name, rest)| {
-        name.starts_with(|first: char| first.is_ascii_lowercase()) && inner(name) && rest.strip_suffix(')').is_some_and(inner)
+        (name.starts_with(|first: char| first.is_ascii_lowercase()) || name.contains('.'))
+            && inner(name)
+            && rest.strip_suffix(')').is_some_and(inner)
     })
 }
 

@@ -29,7 +29,7 @@ use crate::protocol::TraceId;
 /// ```
 /// # #[cfg(feature = "axum")]
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use axum::{Form, Router, routing::{get, post}};
+/// use axum::{Json, Router, routing::{get, post}};
 /// use tower_sentry::{SentryLayer, test::LeakCheck};
 ///
 /// #[derive(serde::Deserialize)]
@@ -39,11 +39,11 @@ use crate::protocol::TraceId;
 /// }
 ///
 /// #[tracing::instrument(skip_all, fields(user = login.name))]
-/// async fn login(Form(login): Form<Login>) {}
+/// async fn login(Json(login): Json<Login>) {}
 ///
 /// let leaks = LeakCheck::new()
 ///     .request("GET /reset/{secret}?lang=en")
-///     .form("POST /login", "name=jane&password={secret}")
+///     .json("POST /login", r#"{"name":"jane","password":"{secret}"}"#)
 ///     .run(|sentry| {
 ///         Router::new()
 ///             .route("/reset/{token}", get(|| async {}))

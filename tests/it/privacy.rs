@@ -496,6 +496,46 @@ async fn trusted_proxy() {
 }
 
 #[tokio::test]
+async fn only_the_fields_of_a_user_that_are_named_are_sent() {
+    for (rules, plan, nickname) in [
+        (Redaction::default(), "gold", "jj"),
+        (Redaction::default().user_fields(["plan"]), "gold", "[Filtered]"),
+        (Redaction::default().user_fields([""; 0]), "[Filtered]", "[Filtered]"),
+    ] {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).redaction(rules).build().unwrap());
+        let user = tower_sentry::User::id(7).email("jane@example.org").field("plan", "gold").field("nickname", "jj");
+        client.transaction("work").run(async { _ = Scope::current().set_user(user) }).await;
+        support::settle(&client).await;
+
+        let sent = &relay.transactions()[0]["user"];
+        assert_eq!((&sent["id"], &sent["email"]), (&"7".into(), &"jane@example.org".into()));
+        assert_eq!((&sent["plan"], &sent["nickname"]), (&plan.into(), &nickname.into()));
+    }
+}
+
+#[tokio::test]
+async fn strict_rules_hide_persons_in_each_text() {
+    for (rules, leaves) in [(Redaction::default(), true), (Redaction::default().strict(), false)] {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).redaction(rules).build().unwrap());
+        let work = async {
+            let scope = Scope::current();
+            scope.set_tag("peer", "10.9.8.7").set_tag("mail", "of jane@example.org");
+            scope.set_context("facts", &serde_json::json!({ "phone": "+49 30 1234567", "file": "/home/jane/a.txt", "10.9.8.7": 1 }));
+            tower_sentry::capture_message(Level::Error, "no answer from 10.9.8.7:443 for jane@example.org");
+        };
+        client.transaction("work").run(work).await;
+        support::settle(&client).await;
+
+        let sent = [relay.events(), relay.transactions()].concat().iter().map(Value::to_string).collect::<String>();
+        for person in ["10.9.8.7", "jane", "1234567"] {
+            assert_eq!(sent.contains(person), leaves, "{person}: {sent}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_secret_parameter_is_hidden_whatever_the_request_is_called() {
     #[instrument(skip_all)]
     async fn reset() -> http::StatusCode {
