@@ -1,15 +1,20 @@
 //! The crate's own messages: to `tracing`, and to standard error.
 //!
-//! Their target is `tower_sentry`. Warnings and infos go to standard error if no subscriber is set.
-//! With `debug` on, all messages go there too.
+//! Their target is `tower_sentry`. Warnings go to standard error if no subscriber shows them, and infos
+//! if no subscriber is set. With `debug` on, all messages go there too.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::unwind;
+
+/// The same warning is not repeated for this long.
+const QUIET_FOR: Duration = Duration::from_secs(60);
 
 /// Logs at most one warning a minute, so that a server that is down does not fill the disk.
 #[derive(Debug, Default)]
@@ -25,7 +30,7 @@ impl Quiet {
     /// Logs the warning, unless this value logged one within the last minute.
     pub(crate) fn warn(&self, message: &str) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
+        if last.is_none_or(|last| last.elapsed() >= QUIET_FOR) {
             *last = Some(Instant::now());
             drop(last);
             warn(message);
@@ -51,11 +56,50 @@ fn heard(log: impl FnOnce()) -> bool {
 }
 
 /// Logs something that the user should act on.
+///
+/// If no subscriber shows it, it goes to standard error, at most once a minute. The usual filter of an
+/// application names its own crates, and hides this one.
 pub(crate) fn warn(message: &str) {
-    let was_heard = heard(|| tracing::warn!(target: "tower_sentry", "{message}"));
-    if !was_heard || is_aloud() || !tracing::dispatcher::has_been_set() {
+    let is_read = Cell::new(false);
+    let text = Watched { message, is_read: &is_read };
+    let was_heard = heard(|| tracing::warn!(target: "tower_sentry", "{text}"));
+    let is_unseen = !was_heard || !is_read.get();
+    if is_aloud() || (is_unseen && is_news(message)) {
         to_standard_error("warning", message);
     }
+}
+
+/// Logs that items are lost because the process ends. There is one such line for each shutdown.
+pub(crate) fn warn_of_loss(items: u64) {
+    warn(&format!("{items} items were not delivered before the shutdown's deadline and are dropped"));
+}
+
+/// A message that notes whether it is read. Only a layer that shows an event formats its message;
+/// no other question says whether the filters of all layers let it through.
+struct Watched<'a> {
+    message: &'a str,
+    is_read: &'a Cell<bool>,
+}
+
+impl fmt::Display for Watched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.is_read.set(true);
+        f.write_str(self.message)
+    }
+}
+
+/// Whether the message was not written to standard error within the last minute.
+fn is_news(message: &str) -> bool {
+    /// Further messages in one minute are left out.
+    const MOST: usize = 64;
+    static WRITTEN: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let mut written = WRITTEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    written.retain(|_, at| at.elapsed() < QUIET_FOR);
+    let is_news = written.len() < MOST && !written.contains_key(message);
+    if is_news {
+        written.insert(message.to_owned(), Instant::now());
+    }
+    is_news
 }
 
 /// Logs something worth knowing.
@@ -79,14 +123,27 @@ pub(crate) fn debug(message: &str) {
 /// Each pair of span and reason is explained once, at most a hundred in all. It goes to standard
 /// error only, because the subscribers are processing this very span.
 pub(crate) fn explain(span: &str, why: &str) {
-    static EXPLAINED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if !is_aloud() {
-        return;
+    if is_aloud() {
+        explain_once(&format!("the span '{span}' is not recorded: {why}"));
     }
+}
+
+/// Explains why data that was set on a scope may reach nothing, if `debug` is on. Says it once.
+#[cold]
+pub(crate) fn explain_detached_scope() {
+    explain_once(
+        "data is set on a scope outside any request or job: only what is captured with the same handle has it; \
+         wrap the work in `Client::transaction(..).run(..)`, or in `bind` or `enter` of that handle",
+    );
+}
+
+/// Writes each message once, at most a hundred in all.
+fn explain_once(message: &str) {
+    static EXPLAINED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut explained = EXPLAINED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if explained.len() < 100 && explained.insert(format!("{span} {why}")) {
+    if explained.len() < 100 && explained.insert(message.to_owned()) {
         drop(explained);
-        to_standard_error("debug", &format!("the span '{span}' is not recorded: {why}"));
+        to_standard_error("debug", message);
     }
 }
 

@@ -4,7 +4,6 @@
 use std::ops::Deref;
 
 use crate::client::{Client, Config, ConfigBuilder, set_default_client};
-use crate::diagnostics;
 use crate::error::Error;
 use crate::panic_hook;
 
@@ -62,9 +61,9 @@ impl Deref for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let timeout = self.client.settings().map(|settings| settings.delivery.shutdown_timeout).unwrap_or_default();
-        if let Err(error) = self.client.close_blocking(timeout, true) {
-            diagnostics::warn(&error.to_string());
-        }
+        self.client.note_dropped_guard();
+        // What could not be delivered has been logged and counted.
+        let _ = self.client.close_blocking(timeout, true);
     }
 }
 

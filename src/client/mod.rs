@@ -20,7 +20,9 @@ pub(crate) use settings::Settings;
 use crate::diagnostics;
 use crate::error::FlushError;
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
-use crate::exporter::{Exporter, ExporterSettings, Health, HoldTime, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
+use crate::exporter::{
+    DeliverySettings, Exporter, ExporterSettings, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter, is_security,
+};
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
@@ -183,6 +185,13 @@ impl Client {
         self.inner.as_ref().map_or(Ok(()), |inner| inner.exporter.flush(timeout, close))
     }
 
+    /// See [`Exporter::note_dropped_guard`].
+    pub(crate) fn note_dropped_guard(&self) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.note_dropped_guard();
+        }
+    }
+
     pub(crate) fn settings(&self) -> Option<&Settings> {
         self.inner.as_deref().map(|inner| &*inner.settings)
     }
@@ -212,6 +221,11 @@ impl Client {
     /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.names.lock().unwrap_or_else(PoisonError::into_inner).admit(name, now))
+    }
+
+    /// The user's rules for errors that are not reported.
+    pub(crate) fn ignored_errors(&self) -> Option<&IgnoredErrors> {
+        self.settings().map(|settings| &settings.hooks.ignored)
     }
 
     pub(crate) fn take_record(&self) -> Box<Record> {
@@ -377,6 +391,22 @@ fn exporter_settings(settings: &Settings) -> ExporterSettings {
         hooks: settings.hooks.clone(),
         limits: settings.limits.clone(),
         privacy: settings.privacy.clone(),
-        start_line: Some(format!("Sentry initialized for environment '{}'", settings.facts.environment)),
+        start_line: Some(start_line(settings)),
     }
+}
+
+/// Says where this client sends what it records. A process may have several clients.
+fn start_line(settings: &Settings) -> String {
+    let DeliverySettings { dsn, transport, spotlight, console, security_log, .. } = &settings.delivery;
+    let to = match (dsn, transport) {
+        (Some(dsn), _) => dsn.to_string(),
+        (None, Some(_)) => "a transport of your own".to_owned(),
+        (None, None) if spotlight.is_some() => "Spotlight".to_owned(),
+        (None, None) if *console => "the console".to_owned(),
+        (None, None) => {
+            let path = security_log.as_ref().map(|log| log.path.display().to_string()).unwrap_or_default();
+            return format!("Sentry is off: no DSN is set; only the security log '{path}' is written");
+        }
+    };
+    format!("Sentry initialized for environment '{}', sends to {to}", settings.facts.environment)
 }

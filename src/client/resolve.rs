@@ -26,6 +26,18 @@ impl Settings {
         let ConfigBuilder { settings: mut chosen, texts, from_environment: env } = builder;
         let Environment { dsn, name, release, traces_sample_rate, send_default_pii, spotlight, spool_dir, debug, warnings, error } = env;
         chosen.warnings = warnings;
+        let hidden = [
+            ("dsn", variable_of(dsn.as_ref())),
+            ("environment", variable_of(name.as_ref())),
+            ("release", variable_of(release.as_ref())),
+            ("traces_sample_rate", variable_of(traces_sample_rate.as_ref())),
+            ("send_default_pii", variable_of(send_default_pii.as_ref())),
+            ("spotlight", variable_of(spotlight.as_ref())),
+            ("debug", variable_of(debug.as_ref())),
+        ];
+        for (setting, variable) in hidden {
+            chosen.note_hidden(setting, variable);
+        }
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
         if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
@@ -47,6 +59,15 @@ impl Settings {
         }
         chosen.facts.redaction.clone_from(&chosen.privacy.redaction);
         Ok(chosen)
+    }
+
+    /// Warns of a variable without effect, because the setting is set in the code.
+    ///
+    /// `ENVIRONMENT` and `GIT_COMMIT` are not only for Sentry, so their owners did not mean us.
+    fn note_hidden(&mut self, setting: &'static str, variable: Option<&'static str>) {
+        if let Some(variable) = variable.filter(|name| name.starts_with("SENTRY_") && self.source(setting) == Source::Builder) {
+            self.warnings.push(format!("{variable} has no effect: `{setting}` is set in the code"));
+        }
     }
 
     /// Returns the value of a variable, unless the setting was set explicitly.
@@ -146,6 +167,10 @@ impl Settings {
         ];
         faults.into_iter().flatten().next().map_or(Ok(()), |fault| Err(Error::setting(fault)))
     }
+}
+
+fn variable_of<T>(variable: Option<&(&'static str, T)>) -> Option<&'static str> {
+    variable.map(|(name, _)| *name)
 }
 
 /// Checks the path of the security log. Its folder is made when the first line is written.

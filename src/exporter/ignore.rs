@@ -1,6 +1,6 @@
 //! User rules for errors that must not be reported.
 
-use crate::event::EventRecord;
+use crate::event::{CapturedEvent, EventRecord};
 use crate::protocol::Exception;
 
 /// Rules for events that are not sent. Such events count as dropped.
@@ -18,15 +18,21 @@ pub(crate) struct IgnoredErrors {
 impl IgnoredErrors {
     /// Whether a rule matches the event.
     pub(super) fn contains(&self, event: &EventRecord) -> bool {
-        let captured = &event.captured;
+        self.contains_captured(&event.captured) || event.scope.response.status.is_some_and(|status| self.contains_status(status))
+    }
+
+    /// Whether errors of responses with this status are ignored.
+    pub(crate) fn contains_status(&self, status: u16) -> bool {
+        self.statuses.contains(&status)
+    }
+
+    /// Whether a rule matches a capture, whatever the status of its response is.
+    pub(crate) fn contains_captured(&self, captured: &CapturedEvent) -> bool {
         let is_type = |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name));
         let values = || captured.exceptions.iter().filter_map(|exception| exception.value.as_deref());
         let is_told = |part: &String| captured.message.as_deref().into_iter().chain(values()).any(|text| text.contains(part.as_str()));
         let is_target = |start: &String| captured.log.as_ref().is_some_and(|log| is_below(log.target(), start));
-        self.types.iter().any(is_type)
-            || self.messages.iter().any(is_told)
-            || event.scope.response.status.is_some_and(|status| self.statuses.contains(&status))
-            || self.targets.iter().any(is_target)
+        self.types.iter().any(is_type) || self.messages.iter().any(is_told) || self.targets.iter().any(is_target)
     }
 }
 

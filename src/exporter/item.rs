@@ -68,6 +68,17 @@ impl Item {
         matches!(self, Self::Event(event) if event.scope.set.has_attachments())
     }
 
+    /// When it began or was captured, in nanoseconds since the epoch. None for a check-in.
+    pub(super) fn began_at(&self) -> Option<u64> {
+        match self {
+            Self::Event(event) => Some(event.captured.at),
+            Self::Transaction(record) => Some(record.started_at),
+            Self::CheckIn(_) => None,
+            Self::Feedback(feedback) => Some(feedback.timestamp.as_nanos()),
+            Self::Log(line) => Some(line.at),
+        }
+    }
+
     /// The approximate number of bytes that the item holds.
     pub(super) fn size(&self) -> usize {
         match self {

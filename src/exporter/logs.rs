@@ -6,6 +6,9 @@ use crate::record::LogLine;
 
 /// The protocol's limit for the logs in one envelope.
 const BATCH: usize = 100;
+/// The logs of one envelope have at most this many bytes, not counting the last one. Their JSON may be
+/// six times as long, and servers accept 12 MiB.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// The protocol's limit for how long the first log of a batch waits.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -16,11 +19,13 @@ pub(super) struct LogBatch {
     lines: Vec<Box<LogLine>>,
     /// The numbers that the queue gave to `lines`, in the same order.
     numbers: Vec<u64>,
+    bytes: usize,
     since: Option<Instant>,
 }
 
 impl LogBatch {
     pub(super) fn push(&mut self, number: u64, line: Box<LogLine>, now: Instant) {
+        self.bytes += line.size();
         self.since.get_or_insert(now);
         self.numbers.push(number);
         self.lines.push(line);
@@ -31,7 +36,7 @@ impl LogBatch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH
+        self.lines.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 
     /// When the logs must be sent at the latest.
@@ -49,11 +54,19 @@ impl LogBatch {
         self.numbers.first().copied()
     }
 
-    /// Takes the logs for one envelope: at most a hundred.
+    /// Takes the logs for one envelope: at most a hundred, and not many more bytes than the limit.
     #[expect(clippy::vec_box, reason = "they come boxed out of the queue")]
     pub(super) fn take(&mut self) -> (Vec<u64>, Vec<Box<LogLine>>) {
-        let rest = self.lines.split_off(self.lines.len().min(BATCH));
-        let numbers = self.numbers.split_off(self.numbers.len().min(BATCH));
+        let (mut count, mut bytes) = (0, 0);
+        for line in self.lines.iter().take(BATCH) {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            count += 1;
+            bytes += line.size();
+        }
+        self.bytes -= bytes;
+        let (rest, numbers) = (self.lines.split_off(count), self.numbers.split_off(count));
         self.since = self.since.filter(|_| !rest.is_empty());
         (std::mem::replace(&mut self.numbers, numbers), std::mem::replace(&mut self.lines, rest))
     }

@@ -51,6 +51,7 @@ use std::time::{Duration, Instant};
 pub use health::Health;
 pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
+pub(crate) use ignore::IgnoredErrors;
 pub(crate) use item::Item;
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
@@ -64,7 +65,7 @@ use crate::diagnostics;
 use crate::error::{Error, FlushError};
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
 use crate::protocol::{Category, DiscardReason, EventId};
-use crate::record::{LogLine, Record};
+use crate::record::{LogLine, Record, clock};
 use crate::transport::LONGEST_WAIT;
 
 /// Whether any client of the process keeps logs. Read for each `tracing` event.
@@ -210,6 +211,11 @@ impl Exporter {
         self.shared.sessions.add(started, end);
     }
 
+    /// The guard of `init` is dropped now: what begins later is lost because of that.
+    pub(crate) fn note_dropped_guard(&self) {
+        self.shared.guard_dropped_at.get_or_init(clock::wall);
+    }
+
     /// Returns the counts at this moment.
     pub(crate) fn stats(&self) -> Stats {
         self.shared.ledger.stats()
@@ -279,6 +285,7 @@ impl Exporter {
             Err(_) => {
                 let left = self.stats().waiting().max(1);
                 if close {
+                    diagnostics::warn_of_loss(left);
                     self.shared.ledger.lose_taken(DiscardReason::NetworkError);
                     self.shared.drop_queue(DiscardReason::NetworkError);
                 }

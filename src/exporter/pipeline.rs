@@ -48,6 +48,8 @@ pub(super) struct Outbound {
     pub(super) added_spans: u64,
     /// Spans that were too short, or removed by a hook, in a transaction that is still sent.
     pub(super) removed_spans: u64,
+    /// Spans for which a transaction that is still sent had no room.
+    pub(super) cut_spans: u64,
     /// The numbers that the queue gave to its items.
     pub(super) numbers: Vec<u64>,
 }
@@ -107,6 +109,7 @@ impl Outbound {
             withheld_bytes: 0,
             added_spans: 0,
             removed_spans: 0,
+            cut_spans: 0,
             numbers: Vec::new(),
         }
     }
@@ -138,8 +141,9 @@ impl Pipeline {
         };
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
+                load: Load { spans: spans.saturating_sub(envelope.reduction().spans), bytes: before.bytes - withheld, ..before },
+                cut_spans: envelope.reduction().spans,
                 envelope,
-                load: Load { spans, bytes: before.bytes - withheld, ..before },
                 withheld_bytes: withheld,
                 reports,
                 sessions: Vec::new(),

@@ -1,6 +1,6 @@
 //! What the request path and the worker share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::sessions::Sessions;
 use crate::event::{EventRecord, WaitingEvent};
 use crate::protocol::DiscardReason;
 use crate::record::Pool;
-use crate::unwind;
+use crate::{diagnostics, unwind};
 
 /// The state that requests and the worker share.
 pub(super) struct Shared {
@@ -33,6 +33,10 @@ pub(super) struct Shared {
     pub(super) lost: AtomicU64,
     /// The deadline of the first shutdown. Nothing is delivered after it.
     pub(super) closes_at: OnceLock<Instant>,
+    /// When the guard of `init` was dropped, in nanoseconds since the epoch.
+    pub(super) guard_dropped_at: OnceLock<u64>,
+    /// Whether it was said that the guard was dropped too early.
+    warned_of_guard: AtomicBool,
     /// The process that has the exporter's thread. A child that was forked has none.
     pub(super) process: u32,
 }
@@ -51,6 +55,8 @@ impl Shared {
             has_ended: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             closes_at: OnceLock::new(),
+            guard_dropped_at: OnceLock::new(),
+            warned_of_guard: AtomicBool::new(false),
             process: std::process::id(),
         }
     }
@@ -58,6 +64,9 @@ impl Shared {
     /// Queues an item that is counted already, or drops it. Never waits.
     pub(super) fn enqueue(&self, item: Item) {
         let Overflow { mut evicted, refused } = self.queue.push(item);
+        if let Some(refused) = &refused {
+            self.warn_of_early_guard(refused);
+        }
         match refused {
             // An event that does not fit with its attachments is sent without them.
             Some(Item::Event(mut event)) if event.scope.set.has_attachments() => {
@@ -73,6 +82,16 @@ impl Shared {
             let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
             self.ledger.discard(dropped.load(), reason);
             self.recycle(dropped);
+        }
+    }
+
+    /// Says once that nothing is recorded because the guard was dropped. What began before that is
+    /// lost at the end of any process.
+    #[cold]
+    fn warn_of_early_guard(&self, refused: &Item) {
+        let is_later = self.guard_dropped_at.get().is_some_and(|dropped_at| refused.began_at().is_some_and(|began| began > *dropped_at));
+        if is_later && !self.warned_of_guard.swap(true, Ordering::Relaxed) {
+            diagnostics::warn("nothing is recorded: the guard that `init` returned was dropped; keep it until the server has stopped");
         }
     }
 

@@ -276,6 +276,7 @@ impl<'a> Worker<'a> {
                 outbound.numbers.push(number);
                 self.shared.ledger.add_spans(outbound.added_spans);
                 self.shared.ledger.lose_spans(outbound.removed_spans, DiscardReason::BeforeSend);
+                self.shared.ledger.lose_spans(outbound.cut_spans, DiscardReason::BufferOverflow);
                 self.shared.ledger.lose_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
                 self.hand_over(outbound, now);
             }
@@ -289,6 +290,7 @@ impl<'a> Worker<'a> {
 
     /// Shows an envelope in the local sinks, and sends it unless the server limits its category.
     fn hand_over(&mut self, mut outbound: Outbound, now: Instant) {
+        self.shared.ledger.truncate(outbound.envelope.reduction().values);
         self.delivery.show(&mut outbound);
         if self.delivery.is_closed(outbound.load.category, now) {
             self.shared.ledger.lose(outbound.load, DiscardReason::RatelimitBackoff);
@@ -364,7 +366,7 @@ impl<'a> Worker<'a> {
         let spooled = self.shared.ledger.stats().spooled().saturating_sub(before.spooled());
         let left = before.waiting().saturating_sub(spooled);
         if left > 0 && reason == DiscardReason::NetworkError {
-            diagnostics::warn(&format!("{left} items were not delivered before the shutdown's deadline and are dropped"));
+            diagnostics::warn_of_loss(left);
         }
         self.shared.drop_queue(reason);
         left

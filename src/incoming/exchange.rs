@@ -51,7 +51,7 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Begins to serve a request.
     pub(super) fn begin(&mut self, scope: Arc<LiveScope>, method: &Method, rules: Arc<Rules>, failed: Arc<StatusCodes>) {
-        if rules.log_span {
+        if rules.log_span && !scope.is_ignored {
             let trace_id = scope.trace_id();
             let span = || tracing::info_span!(target: "tower_sentry", "request", %trace_id);
             // Inside the scope: a task that carries the span belongs to the request.
@@ -159,6 +159,7 @@ impl Exchange {
             scope.note_status(self.served, self.codes.http, self.codes.grpc);
             match error {
                 Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
+                None if scope.is_ignored => {}
                 None => scope.capture_failure(self.served, || self.codes.describe(scope.take_rejection(status.as_u16()).as_deref())),
             }
         } else if self.served != Served::Whole {
@@ -169,7 +170,7 @@ impl Exchange {
             Served::Whole => scope.release(status.as_u16()),
             served => scope.note_status(served, self.codes.http, self.codes.grpc),
         }
-        if let Some(rules) = self.rules.as_ref().filter(|rules| !rules.echo.is_silent()) {
+        if let Some(rules) = self.rules.as_ref().filter(|rules| !rules.echo.is_silent() && !scope.is_ignored) {
             let (trace, span, sampled, event) = scope.ids_of(self.served);
             rules.echo.write(trace, span, sampled, event, headers);
         }
@@ -264,6 +265,7 @@ impl Exchange {
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
             match self.waiting.take() {
                 Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
+                None if scope.is_ignored => {}
                 None => scope.capture_failure(self.served, || self.codes.describe(None)),
             }
         }

@@ -266,9 +266,10 @@ impl<F> SentryLayer<F> {
         self
     }
 
-    /// Ignores routes: no transaction, no errors, and no count for release health.
+    /// Ignores routes: no transaction, no logs, and no count for release health.
     ///
-    /// The same as [`RouteOptions::ignore`] for each of them.
+    /// Panics and captured errors are still reported, unless [`ignore_errors`](Self::ignore_errors) is
+    /// set. A failed status alone is not. The same as [`RouteOptions::ignore`] for each route.
     pub fn ignore<I>(mut self, routes: I) -> Self
     where
         I: IntoIterator,
@@ -277,6 +278,23 @@ impl<F> SentryLayer<F> {
         for route in routes {
             self = self.route(route, RouteOptions::new().ignore());
         }
+        self
+    }
+
+    /// Does not report errors and panics of the ignored routes either.
+    ///
+    /// They are not counted as dropped. The same as [`RouteOptions::ignore_errors`] for all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// let layer = SentryLayer::new(config).ignore(["/healthz", "/metrics"]).ignore_errors();
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn ignore_errors(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).ignores_errors = true;
         self
     }
 }

@@ -23,6 +23,7 @@ use crate::status_codes::StatusCodes;
 pub struct RouteOptions {
     pub(super) sample_rate: Option<f64>,
     pub(super) is_ignored: bool,
+    pub(super) ignores_errors: bool,
     pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
 }
 
@@ -63,9 +64,28 @@ impl RouteOptions {
         self
     }
 
-    /// Records nothing for this route: no transaction and no errors.
+    /// Records no transaction for this route, sends no logs, and does not count it for release health.
+    ///
+    /// Panics and captured errors are still reported, with the method, the route and the URL. A failed
+    /// status alone is not. See [`ignore_errors`](Self::ignore_errors).
     pub fn ignore(mut self) -> Self {
         self.is_ignored = true;
+        self
+    }
+
+    /// Does not report errors and panics of this route either, if it is [ignored](Self::ignore).
+    ///
+    /// They are not counted as dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::incoming::RouteOptions;
+    ///
+    /// let silent = RouteOptions::new().ignore().ignore_errors();
+    /// ```
+    pub fn ignore_errors(mut self) -> Self {
+        self.ignores_errors = true;
         self
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Rules {
     pub(super) ignores: Option<Choice>,
     pub(super) names_by_handler: bool,
     pub(super) log_span: bool,
+    /// Errors of ignored routes are not reported.
+    pub(super) ignores_errors: bool,
     pub(super) echo: Echo,
 }
 

@@ -8,7 +8,8 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::header::HOST;
+use http::{HeaderValue, Request, Response};
 use tower::Service;
 
 use super::active::{ActiveRequest, Ignored};
@@ -123,8 +124,11 @@ impl<S, F> SentryService<S, F> {
     fn begin_whole<B>(&self, settings: &Settings, request: &Request<B>, around: Around) -> ActiveRequest {
         let matched = matched_path(request);
         let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
-        if options.is_ignored || self.rules.ignores(request) {
+        if self.rules.ignores(request) {
             return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
+        }
+        if options.is_ignored {
+            return self.begin_ignored(settings, request, matched.or(template), &options);
         }
         let mut is_unrouted = false;
         let scope = LiveScope::open(&self.client, settings, true, |transaction| {
@@ -164,6 +168,24 @@ impl<S, F> SentryService<S, F> {
                 exchange.share_errors();
             }
         })
+    }
+
+    /// Begins a request whose route is ignored: at most its errors are reported.
+    #[inline(never)]
+    fn begin_ignored<B>(&self, settings: &Settings, request: &Request<B>, route: Option<&str>, options: &RouteOptions) -> ActiveRequest {
+        if options.ignores_errors || self.rules.ignores_errors {
+            return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
+        }
+        let scope = LiveScope::open_ignored(&self.client, settings, |record| {
+            let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+            describe(request, host, settings.privacy.trusted_hops, record);
+            if let Some(route) = route {
+                record.name_by_route(route);
+            }
+            record.seal_scope();
+        });
+        let failed = self.failed_status_codes(settings, options);
+        ActiveRequest::recorded(|exchange| exchange.begin(scope, request.method(), Arc::clone(&self.rules), failed))
     }
 
     fn failed_status_codes(&self, settings: &Settings, options: &RouteOptions) -> Arc<StatusCodes> {

@@ -68,6 +68,19 @@ pub(crate) enum ItemType {
     Other,
 }
 
+impl ItemType {
+    /// The number of bytes that Sentry's servers accept. They refuse the whole envelope of a larger item.
+    pub(crate) const fn size_limit(self) -> usize {
+        match self {
+            Self::Event | Self::Feedback | Self::Transaction => 1024 * 1024,
+            Self::CheckIn | Self::ClientReport => 100 * 1024,
+            Self::Sessions => 10 * 1024 * 1024,
+            Self::Log => 12 * 1024 * 1024,
+            Self::Attachment | Self::Other => 200 * 1024 * 1024,
+        }
+    }
+}
+
 /// The SDK that wrote an envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

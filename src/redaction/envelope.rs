@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde::ser::Error as _;
 
+use super::oversize::{Reduction, reduced};
 use super::place::ValuePlace;
 use super::{Redactor, scan, serializer};
 use crate::protocol::{Attachment, ItemType, Timestamp};
@@ -17,6 +19,7 @@ pub(crate) struct Redacted<T>(T);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SealedEnvelope {
     bytes: Vec<u8>,
+    reduction: Reduction,
 }
 
 /// `"sent_at":"…"` is overwritten at each attempt, so its room is reserved at the start.
@@ -42,6 +45,11 @@ impl Redacted<SealedEnvelope> {
     /// The envelope for the spool.
     pub(crate) fn stored(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// What its items have lost to fit.
+    pub(crate) fn reduction(&self) -> Reduction {
+        self.0.reduction
     }
 
     pub(crate) fn into_buffer(self) -> Vec<u8> {
@@ -78,7 +86,7 @@ impl Redactor {
         if buffer.len() == start {
             buffer.push(b'}');
         }
-        Ok(OpenEnvelope { redactor: self, bytes: buffer })
+        Ok(OpenEnvelope { redactor: self, bytes: buffer, reduction: Reduction::default() })
     }
 
     /// Redacts a text that is sent on its own, for example in a header.
@@ -122,6 +130,8 @@ impl ItemHeaderLine<'_> {
 pub(crate) struct OpenEnvelope<'a> {
     redactor: &'a Redactor,
     bytes: Vec<u8>,
+    /// What its items have lost to fit.
+    reduction: Reduction,
 }
 
 impl OpenEnvelope<'_> {
@@ -165,6 +175,9 @@ impl OpenEnvelope<'_> {
         self.bytes.push(b'\n');
         let start = self.bytes.len();
         let written = write(self.redactor, &mut self.bytes).and_then(|()| {
+            if self.bytes.len() - start > header.kind.size_limit() {
+                self.reduce(start, &mut header)?;
+            }
             header.length = self.bytes.len() - start;
             serde_json::to_vec(&header)
         });
@@ -188,9 +201,25 @@ impl OpenEnvelope<'_> {
         }
     }
 
-    pub(crate) fn seal(self) -> Redacted<SealedEnvelope> {
-        Redacted(SealedEnvelope { bytes: self.bytes })
+    /// Makes the payload that was written from `start` on fit.
+    #[cold]
+    fn reduce(&mut self, start: usize, header: &mut ItemHeaderLine<'_>) -> serde_json::Result<()> {
+        let written = self.bytes.get(start..).unwrap_or_default();
+        let (payload, lost) = reduced(written, header.kind.size_limit()).ok_or_else(too_large)?;
+        self.bytes.truncate(start);
+        self.bytes.extend_from_slice(&payload);
+        header.span_count = header.span_count.map(|count| count.saturating_sub(usize::try_from(lost.spans).unwrap_or(usize::MAX)));
+        self.reduction.add(lost);
+        Ok(())
     }
+
+    pub(crate) fn seal(self) -> Redacted<SealedEnvelope> {
+        Redacted(SealedEnvelope { bytes: self.bytes, reduction: self.reduction })
+    }
+}
+
+fn too_large() -> serde_json::Error {
+    serde_json::Error::custom("it is larger than servers accept")
 }
 
 #[cfg(test)]

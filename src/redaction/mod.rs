@@ -23,6 +23,7 @@ mod name_cache;
 mod name_words;
 mod names;
 mod numbers;
+mod oversize;
 mod pair;
 mod path;
 mod place;

@@ -69,7 +69,7 @@ impl LiveScope {
             }
         }
         if is_failure {
-            state.first_error.get_or_insert(captured.event_id);
+            state.note_first_error(&captured, &self.client);
             state.transaction.record.note_inner_error(span, captured.event_id);
             state.known.push(failure);
         }
@@ -165,6 +165,25 @@ impl LiveScope {
 }
 
 impl ScopeState {
+    /// Notes the first error. One that a rule of the user ignores gives way to a later one.
+    fn note_first_error(&mut self, captured: &CapturedEvent, client: &Client) {
+        let is_unsent = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
+        if is_unsent {
+            self.unsent.push(captured.event_id);
+        }
+        let is_known = self.first_error.is_some_and(|first| is_unsent || !self.unsent.contains(&first));
+        if !is_known {
+            self.first_error = Some(captured.event_id);
+        }
+    }
+
+    /// Whether an event with this id will be sent, as far as the rules of the user are concerned.
+    pub(super) fn will_send(&self, event_id: EventId, client: &Client) -> bool {
+        let status = self.transaction.record.response.status;
+        let is_status = status.is_some_and(|status| client.ignored_errors().is_some_and(|ignored| ignored.contains_status(status)));
+        !is_status && !self.unsent.contains(&event_id)
+    }
+
     /// Whether it belongs to no request or job.
     fn is_detached(&self) -> bool {
         self.transaction.record.op.is_empty()

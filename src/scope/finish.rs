@@ -31,7 +31,7 @@ pub(crate) struct Ending {
 
 impl ScopeState {
     /// Ends the transaction and decides whether it is sent. None if it has ended already.
-    fn end(&mut self, client: &Client, ending: Ending) -> Option<Ended> {
+    fn end(&mut self, client: &Client, ending: Ending, is_ignored: bool) -> Option<Ended> {
         if self.phase == Phase::Finished {
             return None;
         }
@@ -44,8 +44,9 @@ impl ScopeState {
         let record = &self.transaction.record;
         Some(Ended {
             is_sent,
+            is_ignored,
             parked,
-            session: ending.is_session.then(|| (record.started_at, self.session(ending.has_failed))),
+            session: (ending.is_session && !is_ignored).then(|| (record.started_at, self.session(ending.has_failed))),
             // Unrecorded transactions have only rows of inner requests.
             spans: if was_recording { record.spans.len() as u64 } else { 0 },
             dropped_spans: record.dropped_spans,
@@ -86,6 +87,8 @@ impl ScopeState {
 /// What to report about a transaction that has ended, once no lock is held.
 struct Ended {
     is_sent: bool,
+    /// The transaction is not counted as dropped.
+    is_ignored: bool,
     parked: Option<Vec<Item>>,
     /// The start on the wall clock, and the outcome. None for a job.
     session: Option<(u64, SessionEnd)>,
@@ -104,7 +107,7 @@ impl Ended {
             client.discard(DiscardReason::BufferOverflow, Category::Span, self.dropped_spans.into());
         }
         client.count_truncated(self.dropped_fields.into());
-        if !self.is_sent {
+        if !self.is_sent && !self.is_ignored {
             client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
             client.discard(DiscardReason::SampleRate, Category::Span, self.spans + 1);
         }
@@ -118,7 +121,7 @@ impl LiveScope {
         // updates of a reference count that all threads share.
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(ended) = state.end(&this.client, ending) else { return };
+        let Some(ended) = state.end(&this.client, ending, this.is_ignored) else { return };
         // Counted now if no event has its id, and not when the scope is used again.
         state.announced.clear();
         let client = std::mem::replace(&mut this.client, Client::off());
@@ -142,7 +145,7 @@ impl LiveScope {
     fn finish_shared(&self, ending: Ending) {
         let mut left = self.client.take_record();
         let mut state = self.lock();
-        let Some(ended) = state.end(&self.client, ending) else {
+        let Some(ended) = state.end(&self.client, ending, self.is_ignored) else {
             drop(state);
             return self.client.give_back(left);
         };

@@ -26,6 +26,27 @@ use crate::unwind::{self, Unwinding};
 /// [`Stats::truncated`](crate::Stats::truncated). Attachments have a limit of their own, see
 /// [`add_attachment`](Self::add_attachment).
 ///
+/// # Outside requests
+///
+/// Outside any request or job, [`Scope::current`] returns a new scope each time. Only what is captured
+/// with that handle has its data. For background work, wrap the work in a
+/// [`Client::transaction`](crate::Client::transaction), which records it too, or make the handle current:
+///
+/// ```
+/// use tower_sentry::{Level, Scope};
+///
+/// # async fn import() {
+/// let scope = Scope::current();
+/// scope.set_tag("job", "import");
+/// scope
+///     .bind(async {
+///         Scope::current().set_tag("file", "orders.csv"); // the same scope
+///         tower_sentry::capture_message(Level::Warning, "the file is empty"); // has both tags
+///     })
+///     .await;
+/// # }
+/// ```
+///
 /// # Examples
 ///
 /// ```
@@ -46,7 +67,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The scope of the current request, or a detached scope outside any request.
+    /// The scope of the current request or job, or a new one [outside](Self#outside-requests) of them.
     pub fn current() -> Self {
         Self::entered().unwrap_or_else(Self::detached)
     }
@@ -156,7 +177,7 @@ impl Scope {
 
     /// The settings of the client. None while monitoring is off, and for an ignored request.
     pub(crate) fn settings(&self) -> Option<&Settings> {
-        self.shared.as_ref()?.client.settings()
+        self.shared.as_ref().filter(|shared| !shared.is_ignored)?.client.settings()
     }
 
     pub(crate) fn capture(&self, captured: CapturedEvent) -> EventId {

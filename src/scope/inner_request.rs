@@ -120,6 +120,7 @@ impl LiveScope {
     pub(crate) fn ids_of(&self, served: Served) -> (TraceId, SpanId, bool, Option<EventId>) {
         let event_id = self.first_error(served);
         let mut state = self.lock();
+        let event_id = event_id.filter(|event_id| state.will_send(*event_id, &self.client));
         if let Some(event_id) = event_id {
             state.known.hand_out(event_id);
         }

@@ -52,7 +52,7 @@ impl Scope {
 
     /// The trace for the next service, and whether to write `traceparent` too.
     pub(crate) fn outgoing(&self) -> Option<(Outgoing, bool)> {
-        let shared = self.shared.as_ref()?;
+        let shared = self.shared.as_ref().filter(|shared| !shared.is_ignored)?;
         let settings = shared.client.settings()?;
         Some((shared.outgoing(self.span, settings)?, settings.propagation.traceparent))
     }

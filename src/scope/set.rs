@@ -7,8 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::current;
 use super::handle::Scope;
 use super::json::to_json;
+use super::state::ScopeKind;
 use crate::diagnostics;
 use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Level, User};
 use crate::record::{BreadcrumbSource, ScopeData, clock, json_size};
@@ -194,6 +196,10 @@ impl Scope {
 
     /// Changes the data of this scope. `change` must not run code of the user.
     fn change(&self, change: impl FnOnce(&mut ScopeData)) -> &Self {
+        if diagnostics::is_aloud() && !current::is_set() && self.shared.as_ref().is_some_and(|shared| shared.kind() == ScopeKind::Detached)
+        {
+            diagnostics::explain_detached_scope();
+        }
         let counted = |set: &mut ScopeData| {
             let before = set.truncated;
             change(set);

@@ -14,8 +14,10 @@ use crate::sampling::Decision;
 /// A scope. While its state is locked, no user code may run: no `Debug`, no `Display`, no hook.
 pub(crate) struct LiveScope {
     pub(crate) client: Client,
-    /// The client whose layer ignores the request. `client` is off then.
+    /// The client whose layer ignores the request and its errors. `client` is off then.
     pub(super) ignored_by: Client,
+    /// Only errors are reported: there is no transaction and no session, and logs are not sent.
+    pub(crate) is_ignored: bool,
     /// When the transaction began.
     pub(crate) start: Moment,
     /// A copy of the transaction's flag. Spans that are not recorded read it without the lock.
@@ -47,6 +49,8 @@ pub(crate) struct ScopeState {
     pub(super) known: KnownFailures,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
+    /// Errors that a rule of the user ignores: no event will have these ids.
+    pub(super) unsent: Vec<EventId>,
 }
 
 /// The state of a scope, for a layer that finds one.
@@ -118,6 +122,7 @@ impl LiveScope {
         // An idle scope has no other handle.
         if let Some(this) = Arc::get_mut(&mut scope) {
             this.client = client.clone();
+            this.is_ignored = false;
             let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             let (decision, extent) = begin(&mut state.transaction);
             let transaction = &mut state.transaction;
@@ -136,11 +141,25 @@ impl LiveScope {
             state.has_crashed = false;
             state.panic = None;
             state.first_error = None;
+            state.unsent.clear();
         }
         scope
     }
 
-    /// A scope that discards everything, for routes that are not recorded.
+    /// Opens a scope for a request that is ignored, except for its errors.
+    pub(crate) fn open_ignored(client: &Client, settings: &Settings, describe: impl FnOnce(&mut Record)) -> Arc<Self> {
+        let mut scope = Self::open(client, settings, true, |transaction| {
+            transaction.begin("http.server", "auto.http.tower");
+            describe(&mut transaction.record);
+            (Decision { sampled: false, rate: 0.0, is_final: true }, Extent::Bare)
+        });
+        if let Some(this) = Arc::get_mut(&mut scope) {
+            this.is_ignored = true;
+        }
+        scope
+    }
+
+    /// A scope that discards everything, for routes whose errors are ignored too.
     pub(crate) fn ignored(by: &Client) -> Self {
         Self { ignored_by: by.clone(), ..Self::idle(Box::default()) }
     }
@@ -169,10 +188,12 @@ impl LiveScope {
             panic: None,
             announced: Vec::new(),
             first_error: None,
+            unsent: Vec::new(),
         };
         Self {
             client: Client::off(),
             ignored_by: Client::off(),
+            is_ignored: false,
             start: Moment::default(),
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
@@ -199,7 +220,7 @@ impl LiveScope {
     }
 
     pub(crate) fn kind(&self) -> ScopeKind {
-        if !self.client.is_enabled() {
+        if self.is_ignored || !self.client.is_enabled() {
             return ScopeKind::Ignored;
         }
         let state = self.lock();

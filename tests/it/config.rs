@@ -145,7 +145,7 @@ fn odd_values_of_variables_that_others_read_too_stop_nothing() {
 
     let explicit = Config::builder().from_vars([DSN, ("ENVIRONMENT", "eu/staging")]).environment("qa").build().unwrap();
     assert_eq!(row(&explicit, "environment"), "qa builder");
-    assert!(explicit.warnings().is_empty(), "a value that is not used needs no warning");
+    assert!(explicit.warnings().is_empty(), "a value of others that is not used needs no warning");
 }
 
 #[test]

@@ -340,7 +340,10 @@ async fn an_ignored_route_is_silent_to_the_end_of_its_body() {
         });
         Body::from_stream(words)
     };
-    let app = Router::new().route("/quiet", get(talks)).route("/loud", get(talks)).layer(SentryLayer::new(&client).ignore(["/quiet"]));
+    let app = Router::new()
+        .route("/quiet", get(talks))
+        .route("/loud", get(talks))
+        .layer(SentryLayer::new(&client).ignore(["/quiet"]).ignore_errors());
     let server = Server::start(app).await;
 
     support::get(&server, "/quiet").await;

@@ -170,3 +170,33 @@ fn an_error_that_is_made_in_a_spawned_task_is_reported_under_its_id() {
         (&told.into(), &"the disk is full".into(), &"GET /".into())
     );
 }
+
+#[tokio::test]
+async fn no_caller_gets_the_id_of_an_event_that_a_rule_ignores() {
+    let relay = Relay::start();
+    let config = support::config(&relay).ignore_error_messages(["timed out"]).ignore_error_statuses([503]);
+    let client = Client::from(config.build().unwrap());
+    let fails = |errors: &'static [&'static str], status: StatusCode| async move {
+        for error in errors {
+            tower_sentry::capture_error(&std::io::Error::other(*error));
+        }
+        status
+    };
+    let error = StatusCode::INTERNAL_SERVER_ERROR;
+    let app = Router::new()
+        .route("/ignored", get(move || fails(&["it timed out"], error)))
+        .route("/second", get(move || fails(&["it timed out", "the disk is full", "it timed out again"], error)))
+        .route("/status", get(move || fails(&["the disk is full"], StatusCode::SERVICE_UNAVAILABLE)))
+        .layer(SentryLayer::new(&client).event_header("x-error-id"));
+
+    let mut given = Vec::new();
+    for path in ["/ignored", "/second", "/status"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        given.push(response.headers().get("x-error-id").map(|id| id.to_str().unwrap().to_owned()));
+    }
+    support::settle(&client).await;
+
+    let sent: Vec<_> = relay.events().iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((given, sent.len()), (vec![None, Some(sent[0].clone()), None], 1), "{sent:?}");
+    assert_eq!(relay.events()[0]["exception"]["values"][0]["value"], "the disk is full");
+}

@@ -106,6 +106,8 @@ mod middleware;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod moments;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod oversize;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod panic_hooks;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod panics;
@@ -142,3 +144,5 @@ mod spool;
 mod tail;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod trees;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod warnings;

@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::incoming::{ResponseBody, RouteOptions};
 use tower_sentry::protocol::{Attachment, Feedback};
 use tower_sentry::test::HandClock;
-use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, Stats, TrustParent};
+use tower_sentry::{CaptureError, Client, Config, ConfigBuilder, Counts, Level, Scope, SentryLayer, Stats, TrustParent};
 
 use crate::support::{self, Relay, Server};
 
@@ -454,8 +454,9 @@ async fn ignored() {
         let crashes = std::hint::black_box(true);
         assert!(!crashes, "a crash");
     };
-    let layer = SentryLayer::new(&client).ignore(["/healthz", "/crash", "/favicon.ico"]);
-    let layer = layer.route("/internal/{*rest}", RouteOptions::new().ignore()).route("GET /poll", RouteOptions::new().ignore());
+    let layer = SentryLayer::new(&client).ignore(["/healthz", "/crash", "/favicon.ico"]).ignore_errors();
+    let layer =
+        layer.route("/internal/{*rest}", RouteOptions::new().ignore().ignore_errors()).route("GET /poll", RouteOptions::new().ignore());
     let layer = layer.ignore_if(|request| match request.uri().path() {
         "/panics" => panic!("the user's function"),
         path => path == "/opted-out",
@@ -494,4 +495,54 @@ async fn ignored() {
     assert_eq!(names(&relay), ["POST /poll"]);
     assert_eq!((relay.events().len(), relay.payloads("log").len(), relay.payloads("feedback").len()), (0, 0, 0));
     assert_eq!(relay.payloads("sessions")[0]["aggregates"][0]["exited"], 1);
+}
+
+#[tokio::test]
+async fn errors_of_ignored_routes_are_reported_and_nothing_else() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").enable_logs(true).panic_hook(true).build().unwrap());
+    let captures = || async {
+        Scope::current().set_tag("plan", "gold");
+        tracing::info!("a line");
+        tower_sentry::span("db.query", "SELECT 1", async {}).await;
+        let error = std::io::Error::other("the disk is full");
+        tracing::error!(error = &error as &dyn std::error::Error, "storing failed");
+        tower_sentry::capture_error(&error);
+        (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(error))
+    };
+    let crash = || async {
+        let crashes = std::hint::black_box(true);
+        assert!(!crashes, "a crash");
+    };
+    let app = Router::new()
+        .route("/captures/{id}", get(captures))
+        .route("/answers", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/crash", get(crash))
+        .route("/silent", get(captures))
+        .layer(
+            SentryLayer::new(&client)
+                .ignore(["/captures/{id}", "/answers", "/crash"])
+                .route("/silent", RouteOptions::new().ignore().ignore_errors())
+                .log_span()
+                .trace_header("x-trace-id"),
+        )
+        .layer(CatchPanicLayer::new());
+
+    for path in ["/captures/7?page=2", "/answers", "/crash", "/silent"] {
+        let response = app.clone().oneshot(Request::get(path).header("host", "shop.example").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!((response.status(), response.headers().get("x-trace-id")), (StatusCode::INTERNAL_SERVER_ERROR, None), "{path}");
+    }
+    support::settle(&client).await;
+
+    let events = relay.events();
+    let names: Vec<_> = events.iter().map(|event| event["transaction"].as_str().unwrap()).collect();
+    // What was logged, captured and returned is one event, as in any request.
+    assert_eq!(names, ["GET /captures/{id}", "GET /crash"]);
+    let event = &events[0];
+    assert_eq!((&event["request"]["url"], &event["tags"]["plan"]), (&"http://shop.example/captures/7".into(), &"gold".into()));
+    assert_eq!(event["contexts"]["response"]["status_code"], 500);
+    assert_eq!(relay.transactions().len() + relay.payloads("log").len() + relay.payloads("sessions").len(), 0);
+    let stats = client.stats();
+    assert_eq!((stats.errors.captured, stats.transactions, stats.spans), (2, Counts::default(), Counts::default()));
 }

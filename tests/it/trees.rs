@@ -256,7 +256,7 @@ async fn auth_span() {
     }
     let app = Router::new()
         .route("/", get(|| async { "hello" }))
-        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth").outcome_tag("door"))
+        .layer(SpanLayer::new("auth", from_fn(auth)).op("auth").outcome_tag("auth"))
         .layer(SentryLayer::new(&client));
 
     for token in ["Bearer canary-good", "Bearer canary-broken", "Basic canary-bad"] {
@@ -266,7 +266,7 @@ async fn auth_span() {
 
     let outcomes: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["access"].clone()).collect();
     assert_eq!(outcomes, ["allowed", "error", "denied"]);
-    let at_the_door: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["door"].clone()).collect();
+    let at_the_door: Vec<_> = captured.transactions().iter().map(|transaction| transaction.tags["auth"].clone()).collect();
     assert_eq!(at_the_door, ["passed", "stopped", "stopped"]);
     assert!(captured.tree().starts_with("GET / [http.server] ok\n  auth [auth] ok\n    authenticate [auth] ok\n"), "{}", captured.tree());
     assert!(!captured.envelopes().iter().any(|envelope| String::from_utf8_lossy(envelope).contains("canary")));

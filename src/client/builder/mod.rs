@@ -269,9 +269,8 @@ impl ConfigBuilder {
     /// Whether the crate's own messages also go to standard error.
     ///
     /// They cover an unreachable server, limits, dropped data, spans outside any request, and a
-    /// line if monitoring is off. Without `debug`, messages go to `tracing` (target `tower_sentry`)
-    /// and are lost if no layer prints them. If the process has no `tracing` subscriber, warnings
-    /// go to standard error in any case.
+    /// line if monitoring is off. Without `debug`, messages go to `tracing` (target `tower_sentry`).
+    /// Warnings that no layer shows go to standard error, the same one at most once a minute.
     ///
     /// Once one client enables it, it is on for the whole process. Defaults to `false`.
     pub fn debug(self, debug: bool) -> Self {

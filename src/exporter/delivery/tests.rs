@@ -31,6 +31,7 @@ fn outbound(bytes: usize) -> Outbound {
         withheld_bytes: 0,
         added_spans: 0,
         removed_spans: 0,
+        cut_spans: 0,
         numbers: vec![0],
     }
 }

@@ -144,10 +144,10 @@ impl TracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let metadata = event.metadata();
-        let here = current::with(|entered| entered.scope.client.clone());
+        let here = current::with(|entered| (entered.scope.client.clone(), entered.scope.is_ignored));
         // Logs of an ignored request are not sent, but security events are still written.
-        let is_ignored = here.as_ref().is_some_and(|client| !client.is_enabled());
-        let client = here.filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
+        let is_ignored = here.as_ref().is_some_and(|(client, is_ignored)| *is_ignored || !client.is_enabled());
+        let client = here.map(|(client, _)| client).filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
         let keeps = client.keeps_logs_of(&target_of(event));
         let sends = keeps.sends && !is_ignored && self.takes(metadata);
         if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
