@@ -15,10 +15,13 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is invalid (see [`build`](Self::build)). If the exporter's thread
-    /// cannot be started, nothing is recorded and a warning is logged: the service must start.
+    /// Returns an error if a setting is invalid (see [`build`](Self::build)), also a proxy in the
+    /// environment, and if TLS is needed but there are no root certificates: `{error:#}` has the reason.
+    /// If the exporter's thread cannot be started, nothing is recorded and a warning is logged: the
+    /// service must start.
     pub fn init(self) -> Result<Guard, Error> {
         let config = self.build()?;
+        config.settings().delivery.check_tls()?;
         let client = config.client();
         make_default(&config, &client);
         Ok(Guard { client })

@@ -84,7 +84,13 @@ impl CapturedEvent {
 
     /// A message.
     pub(crate) fn message(level: Level, message: String) -> Self {
+        let message = chain::within_limit(message);
         Self { message: Some(message), id_use: IdUse::Returned, ..Self::new(level, EXPLICIT) }
+    }
+
+    /// How many of its texts were cut, plus one if causes were left out.
+    pub(crate) fn truncated(&self) -> u32 {
+        chain::truncated(&self.exceptions) + u32::from(self.message.as_deref().is_some_and(chain::is_cut))
     }
 
     /// Whether a job returned it.

@@ -6,13 +6,15 @@ use std::fmt::{self, Write as _};
 use super::identity::{DebugOutput, ErrorChain, FailureIdentity};
 use super::type_name;
 use crate::protocol::{Exception, Level, Mechanism};
-use crate::record::{cut, without_cut_word};
+use crate::record::{CUT_MARK, TRUNCATED, cut, without_cut_word};
 use crate::unwind;
 
 /// Causes beyond this limit are left out: a chain may be endless or a circle.
 const CAUSES_LIMIT: usize = 10;
 /// The mechanism of panics.
 pub(super) const PANIC: &str = "panic";
+/// The longest word that is removed at a cut, as `without_cut_word` has it.
+const CUT_WORD_LIMIT: usize = 256;
 /// The length of a message that Sentry keeps, in bytes.
 const MESSAGE_LIMIT: usize = 8 * 1024;
 
@@ -26,6 +28,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debu
     let mut next = Some(error);
     while let Some(error) = next {
         if chain.len() > CAUSES_LIMIT {
+            mark_left_out(&mut chain);
             break;
         }
         let mut exception = Exception { value: Some(message(error)), ..Exception::default() };
@@ -47,6 +50,30 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debu
     ErrorChain { exceptions: chain, identity }
 }
 
+/// Says in the last entry that it has further causes.
+#[cold]
+fn mark_left_out(chain: &mut [Exception]) {
+    if let Some(last) = chain.last_mut() {
+        let data = [(TRUNCATED.to_owned(), "further causes are left out".into())];
+        last.mechanism = Some(Mechanism { data: data.into_iter().collect(), ..Mechanism::default() });
+    }
+}
+
+/// The number of texts of a chain that were cut, plus one if causes were left out.
+pub(super) fn truncated(chain: &[Exception]) -> u32 {
+    let count = |exception: &Exception| {
+        let is_last = exception.mechanism.as_ref().is_some_and(|mechanism| mechanism.data.contains_key(TRUNCATED));
+        u32::from(is_last) + u32::from(exception.value.as_deref().is_some_and(is_cut))
+    };
+    chain.iter().map(count).sum()
+}
+
+/// Whether a text was cut at the length of a message: it ends with the mark, and without the word at
+/// the cut it is nearly as long.
+pub(super) fn is_cut(text: &str) -> bool {
+    text.len() + 2 * CUT_WORD_LIMIT > MESSAGE_LIMIT && text.ends_with(CUT_MARK)
+}
+
 /// Returns a text that stands for an error, as a chain of one entry.
 pub(crate) fn text_alone(text: &str) -> ErrorChain {
     ErrorChain::of_text(type_name::UNKNOWN, text)
@@ -57,14 +84,16 @@ pub(crate) fn text_alone(text: &str) -> ErrorChain {
 /// All entries share one `handled`, because a single `false` marks the session as crashed.
 pub(crate) fn mechanisms(chain: &mut [Exception], kind: &str, handled: bool) {
     for (id, exception) in (0..).zip(chain) {
+        let data = exception.mechanism.take().map(|mechanism| mechanism.data).unwrap_or_default();
         exception.mechanism = Some(match id {
-            0_u32 => Mechanism { kind: kind.to_owned(), handled: Some(handled), exception_id: Some(0), ..Mechanism::default() },
+            0_u32 => Mechanism { kind: kind.to_owned(), handled: Some(handled), exception_id: Some(0), data, ..Mechanism::default() },
             id => Mechanism {
                 kind: "chained".to_owned(),
                 handled: Some(handled),
                 exception_id: Some(id),
                 parent_id: Some(id - 1),
                 source: Some("source()".to_owned()),
+                data,
                 ..Mechanism::default()
             },
         });
@@ -100,6 +129,11 @@ pub(crate) fn limited(text: fmt::Arguments<'_>) -> Option<String> {
     limited_to(text, MESSAGE_LIMIT)
 }
 
+/// Cuts a text at the length of a message.
+pub(super) fn within_limit(text: String) -> String {
+    if text.len() <= MESSAGE_LIMIT { text } else { shown(&format_args!("{text}")) }
+}
+
 /// Like [`limited`], cut at `limit` bytes.
 pub(crate) fn limited_to(text: fmt::Arguments<'_>, limit: usize) -> Option<String> {
     let mut limited = Bounded { text: String::new(), limit };
@@ -108,7 +142,7 @@ pub(crate) fn limited_to(text: fmt::Arguments<'_>, limit: usize) -> Option<Strin
     Some(limited.text)
 }
 
-/// A writer that stops formatting at a limit of bytes.
+/// A writer that stops formatting at a limit of bytes, and marks that.
 struct Bounded {
     text: String,
     limit: usize,
@@ -119,7 +153,10 @@ impl fmt::Write for Bounded {
         let room = self.limit - self.text.len();
         if text.len() > room {
             self.text.push_str(cut(text, room));
+            let kept = cut(&self.text, self.limit.saturating_sub(CUT_MARK.len())).len();
+            self.text.truncate(kept);
             self.text.truncate(without_cut_word(&self.text).len());
+            self.text.push_str(CUT_MARK);
             return Err(fmt::Error);
         }
         self.text.push_str(text);
@@ -185,7 +222,7 @@ mod tests {
 
         assert_eq!(value(&Panics).as_deref(), Some("<the error's Display panicked>"));
         // Without the word at the cut.
-        assert!(value(&Endless).is_some_and(|text| (MESSAGE_LIMIT - 8..=MESSAGE_LIMIT).contains(&text.len()) && text.ends_with("again")));
+        assert!(value(&Endless).is_some_and(|text| (MESSAGE_LIMIT - 12..=MESSAGE_LIMIT).contains(&text.len()) && text.ends_with("again…")));
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::security_log::SecurityLog;
+use crate::error::Error;
 use crate::payload::Facts;
 use crate::protocol::Dsn;
 use crate::record::Limits;
 use crate::redaction::Privacy;
-use crate::transport::{HttpSettings, Transport};
+use crate::transport::{Http, HttpSettings, Transport};
 
 /// Where data goes, and how much of it may wait.
 #[derive(Clone)]
@@ -55,6 +56,12 @@ impl DeliverySettings {
     /// Whether data goes anywhere: to a server or to a local sink.
     pub(crate) fn is_on(&self) -> bool {
         self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
+    }
+
+    /// Checks that TLS can be set up for the servers that need it. Reads the platform's certificates.
+    pub(crate) fn check_tls(&self) -> Result<(), Error> {
+        let server = self.dsn.as_ref().filter(|_| self.transport.is_none()).map(Dsn::envelope_url);
+        server.into_iter().chain(&self.spotlight).try_for_each(|url| Http::check_tls(url, &self.http))
     }
 }
 

@@ -112,9 +112,10 @@ impl ResponseCodes {
 
 /// Reads a `grpc-message`, which is percent-encoded.
 fn message(encoded: &[u8]) -> Option<Box<str>> {
-    let encoded = encoded.get(..MESSAGE_LIMIT).unwrap_or(encoded);
-    let text = percent_encoding::percent_decode(encoded).decode_utf8_lossy();
-    (!text.trim().is_empty()).then(|| text.trim().into())
+    let kept = encoded.get(..MESSAGE_LIMIT).unwrap_or(encoded);
+    let text = percent_encoding::percent_decode(kept).decode_utf8_lossy();
+    let mark = if kept.len() < encoded.len() { "…" } else { "" };
+    (!text.trim().is_empty()).then(|| [text.trim(), mark].concat().into())
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ const OS: ConstantContext = ConstantContext(&[(Constant("name"), Constant(std::e
 const DEVICE: ConstantContext = ConstantContext(&[(Constant("arch"), Constant(std::env::consts::ARCH))]);
 
 /// Writes the contexts that every payload has, and those of the scope except `trace`.
-pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::Error> {
+///
+/// Only events have breadcrumbs.
+pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, counts_breadcrumbs: bool) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
         map.serialize_entry(&Constant("os"), &OS)?;
@@ -62,8 +64,11 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record) -> 
     if let Some(status) = record.response.status.filter(|_| !taken("response")) {
         map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?;
     }
-    if record.set.truncated > 0 {
-        map.serialize_entry(&Constant("tower_sentry"), &Pairs(|| std::iter::once((Constant("truncated"), record.set.truncated))))?;
+    let truncated = record.set.truncated.saturating_add(record.cut_texts);
+    let lost = [("dropped_breadcrumbs", if counts_breadcrumbs { record.breadcrumbs.dropped } else { 0 }), ("truncated", truncated)];
+    if lost.iter().any(|(_, count)| *count > 0) {
+        let known = || lost.iter().filter(|(_, count)| *count > 0).map(|(name, count)| (Constant(name), *count));
+        map.serialize_entry(&Constant("tower_sentry"), &Pairs(known))?;
     }
     for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace") {
         map.serialize_entry(name, value)?;

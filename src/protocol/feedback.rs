@@ -43,8 +43,10 @@ impl Feedback {
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         let mut message = message.into();
-        if let Some((end, _)) = message.char_indices().nth(Self::MESSAGE_LIMIT) {
+        if message.chars().nth(Self::MESSAGE_LIMIT).is_some() {
+            let end = message.char_indices().nth(Self::MESSAGE_LIMIT - 1).map_or(0, |(end, _)| end);
             message.truncate(end);
+            message.push('…');
         }
         Self { message, ..Self::default() }
     }
@@ -122,6 +124,13 @@ pub(crate) struct FeedbackTrace {
     pub trace_id: TraceId,
     /// The id of the root span.
     pub span_id: SpanId,
+}
+
+impl Feedback {
+    /// Whether the message was cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.message.ends_with('…') && self.message.chars().count() == Self::MESSAGE_LIMIT
+    }
 }
 
 impl FeedbackEvent {

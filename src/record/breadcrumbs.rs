@@ -35,6 +35,8 @@ pub(crate) struct Breadcrumbs {
     ring: VecDeque<BreadcrumbRecord>,
     /// Buffers of removed breadcrumbs, kept for the next ones.
     spare: Vec<Vec<u8>>,
+    /// How many were removed for newer ones.
+    pub(crate) dropped: u32,
 }
 
 impl Breadcrumbs {
@@ -50,6 +52,7 @@ impl Breadcrumbs {
             let Some(BreadcrumbRecord { source, fields, .. }) = self.ring.pop_front() else { break };
             freed += reserved_bytes(&source);
             self.spare.push(fields);
+            self.dropped = self.dropped.saturating_add(1);
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
@@ -64,6 +67,7 @@ impl Breadcrumbs {
 
     /// Copies the breadcrumbs into `target`, which has been cleared, and reuses its spare buffers.
     pub(crate) fn copy_to(&self, target: &mut Self) {
+        target.dropped = self.dropped;
         for BreadcrumbRecord { source, at, fields } in &self.ring {
             let mut buffer = target.spare.pop().unwrap_or_default();
             buffer.clone_from(fields);
@@ -94,6 +98,7 @@ impl Breadcrumbs {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.dropped = 0;
         // Buffers above 1 KiB are freed; smaller ones are reused.
         self.spare.extend(self.ring.drain(..).map(|step| step.fields).filter(|buffer| buffer.capacity() <= 1024));
         self.spare.truncate(100);

@@ -56,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) dropped_spans: u32,
     /// Fields and texts for which the arena had no room.
     pub(crate) dropped_fields: u32,
+    /// Texts of the request and names that were cut, and headers that were left out.
+    pub(crate) cut_texts: u32,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
     /// Open spans of `tracing` that are not recorded and began directly inside one of our own, with
@@ -95,6 +97,7 @@ impl Record {
         self.next_candidate = 0;
         self.dropped_spans = 0;
         self.dropped_fields = 0;
+        self.cut_texts = 0;
         self.live.clear();
         self.unrecorded.clear();
         self.inner_requests.clear();
@@ -130,6 +133,7 @@ impl Record {
         target.arena.extend_from_slice(self.arena.get(..self.scope_end).unwrap_or_default());
         target.scope_end = target.arena.len();
         target.header_lengths.clone_from(&self.header_lengths);
+        target.cut_texts = self.cut_texts;
         // A name that was set late lies after the scope's part of the arena.
         self.copy_name_to(target);
     }
@@ -176,6 +180,7 @@ impl Record {
 
     #[cold]
     fn cut_text(&mut self, bytes: &[u8], limit: usize) -> Slice {
+        self.cut_texts += 1;
         let kept = bytes.get(..FIELD_LIMIT - CUT_MARK.len()).unwrap_or_default();
         self.append(&[kept, CUT_MARK.as_bytes()].concat(), limit)
     }

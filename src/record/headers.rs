@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::slice::{readable, slice};
-use super::{HeaderLengths, Record, without_cut_word};
+use super::{CUT_MARK, HeaderLengths, Record, without_cut_word};
 
 /// A header's value, as it is passed to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +22,28 @@ impl Record {
     fn add_header(&mut self, name: &str, value: HeaderFact<'_>) {
         // `http` allows names of up to 64 KiB; real ones fit into 255 bytes, so longer ones are
         // skipped.
-        let Ok(name_len) = u8::try_from(name.len()) else { return };
+        let Ok(name_len) = u8::try_from(name.len()) else {
+            self.cut_texts += 1;
+            return;
+        };
         let (value_len, bytes) = match value {
             HeaderFact::Withheld => (None, &[][..]),
-            HeaderFact::Value(bytes) => {
-                let bytes = bytes.get(..HEADER_VALUE_LIMIT).unwrap_or(bytes);
-                (u16::try_from(bytes.len()).ok(), bytes)
-            }
+            HeaderFact::Value(bytes) if bytes.len() > HEADER_VALUE_LIMIT => return self.add_cut_header(name, name_len, bytes),
+            HeaderFact::Value(bytes) => (u16::try_from(bytes.len()).ok(), bytes),
         };
         self.header_lengths.push(HeaderLengths { name: name_len, value: value_len });
         self.arena.extend_from_slice(name.as_bytes());
         self.arena.extend_from_slice(bytes);
+    }
+
+    /// Records a header whose value is too long. The mark at its end says so.
+    #[cold]
+    fn add_cut_header(&mut self, name: &str, name_len: u8, value: &[u8]) {
+        self.cut_texts += 1;
+        self.header_lengths.push(HeaderLengths { name: name_len, value: u16::try_from(HEADER_VALUE_LIMIT).ok() });
+        self.arena.extend_from_slice(name.as_bytes());
+        self.arena.extend_from_slice(value.get(..HEADER_VALUE_LIMIT - CUT_MARK.len()).unwrap_or_default());
+        self.arena.extend_from_slice(CUT_MARK.as_bytes());
     }
 
     /// Records headers one after the other; those beyond fifty are left out.
@@ -41,10 +52,15 @@ impl Record {
         let start = self.arena.len();
         // Always runs to the end: the caller inspects headers on the way, and proxies append
         // theirs.
-        for (place, (name, value)) in headers.enumerate() {
-            if place < HEADER_LIMIT {
+        let mut count = 0;
+        for (name, value) in headers {
+            if count < HEADER_LIMIT {
                 self.add_header(name, value);
             }
+            count += 1;
+        }
+        if count > HEADER_LIMIT {
+            self.cut_texts += u32::try_from(count - HEADER_LIMIT).unwrap_or(u32::MAX);
         }
         self.request.headers = slice(start, self.arena.len() - start);
     }
@@ -86,14 +102,14 @@ impl Record {
     }
 }
 
-/// Removes the word that the limit cut from a value of `len` bytes.
+/// Removes the word that the limit cut from a value of `len` bytes; the mark stays.
 fn whole_words(value: Cow<'_, str>, len: u16) -> Cow<'_, str> {
     if usize::from(len) < HEADER_VALUE_LIMIT {
         return value;
     }
-    match value {
-        Cow::Borrowed(value) => Cow::Borrowed(without_cut_word(value)),
-        Cow::Owned(value) => Cow::Owned(without_cut_word(&value).to_owned()),
+    match value.strip_suffix(CUT_MARK) {
+        Some(kept) => Cow::Owned([without_cut_word(kept), CUT_MARK].concat()),
+        None => value,
     }
 }
 
@@ -141,7 +157,8 @@ mod tests {
         record.headers((0..60).map(|_| ("x-long", HeaderFact::Value(&long))));
 
         assert_eq!(record.each_header().count(), 50);
-        assert!(record.each_header().all(|(_, value)| value.is_some_and(|value| value.as_bytes() == &long[..1024])));
+        assert!(record.each_header().all(|(_, value)| value.is_some_and(|value| value == "a".repeat(1021) + "…")));
+        assert_eq!(record.cut_texts, 50 + 10);
     }
 
     #[test]
@@ -152,9 +169,10 @@ mod tests {
         record.headers([("x-note", HeaderFact::Value(value.as_bytes())), ("x-short", HeaderFact::Value(b"a word"))].into_iter());
 
         assert!(value.len() > HEADER_VALUE_LIMIT);
-        assert_eq!(record.header("x-note").as_deref(), Some("word ".repeat(203).trim_end()));
+        let expected = ["word ".repeat(203).trim_end(), "…"].concat();
+        assert_eq!(record.header("x-note").as_deref(), Some(&*expected));
         assert_eq!(record.header("x-short").as_deref(), Some("a word"));
         let lines: Vec<_> = record.each_header().filter_map(|(_, value)| value).collect();
-        assert_eq!(lines, ["word ".repeat(203).trim_end(), "a word"]);
+        assert_eq!(lines, [&*expected, "a word"]);
     }
 }

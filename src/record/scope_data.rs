@@ -211,6 +211,11 @@ impl ScopeData {
         has_room
     }
 
+    /// Counts a value that was left out.
+    pub(crate) fn count_left_out(&mut self) {
+        self.truncated = self.truncated.saturating_add(1);
+    }
+
     pub(crate) fn has_attachments(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| !rare.attachments.is_empty())
     }

@@ -267,6 +267,9 @@ impl ScopeState {
         if let Some(nested) = captured.nested.take() {
             scope.set = *nested;
         }
+        let truncated = captured.truncated();
+        scope.cut_texts += truncated;
+        client.count_truncated(truncated.into());
         Box::new(EventRecord { captured, scope })
     }
 }

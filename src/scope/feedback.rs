@@ -23,6 +23,7 @@ impl Scope {
     /// ```
     pub fn capture_feedback(&self, feedback: Feedback) -> EventId {
         let Some(shared) = &self.shared else { return EventId::nil() };
+        shared.client.count_truncated(feedback.is_cut().into());
         let (trace_id, root, ..) = shared.ids_of(Served::Whole);
         let event = FeedbackEvent::new(feedback, trace_id, root);
         let event_id = event.event_id;

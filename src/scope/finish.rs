@@ -11,7 +11,7 @@ use crate::diagnostics;
 use crate::exporter::{Item, SessionEnd};
 use crate::payload;
 use crate::protocol::{Category, DiscardReason, SpanStatus};
-use crate::record::{Moment, ResponseFacts, clock};
+use crate::record::{Moment, ResponseFacts, clock, cut};
 
 /// A poll of at least this many nanoseconds counts as blocking its thread.
 pub(crate) const BLOCKED_FROM: u64 = 200_000_000;
@@ -50,7 +50,7 @@ impl ScopeState {
             // Unrecorded transactions have only rows of inner requests.
             spans: if was_recording { record.spans.len() as u64 } else { 0 },
             dropped_spans: record.dropped_spans,
-            dropped_fields: record.dropped_fields,
+            truncated: record.dropped_fields.saturating_add(record.cut_texts),
         })
     }
 
@@ -94,7 +94,8 @@ struct Ended {
     session: Option<(u64, SessionEnd)>,
     spans: u64,
     dropped_spans: u32,
-    dropped_fields: u32,
+    /// Fields without room, and texts of the request that were cut.
+    truncated: u32,
 }
 
 impl Ended {
@@ -106,7 +107,7 @@ impl Ended {
         if self.dropped_spans > 0 {
             client.discard(DiscardReason::BufferOverflow, Category::Span, self.dropped_spans.into());
         }
-        client.count_truncated(self.dropped_fields.into());
+        client.count_truncated(self.truncated.into());
         if !self.is_sent && !self.is_ignored {
             client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
             client.discard(DiscardReason::SampleRate, Category::Span, self.spans + 1);
@@ -180,7 +181,7 @@ impl LiveScope {
         }
         let name = state.name_of(served);
         drop(state);
-        let nanos = own;
+        let (name, nanos) = (cut(&name, 200), own);
         TROUBLE.warn(&format!(
             "{name} blocked its thread for {} ms in one poll: whatever else runs there waits; spawn_blocking is for such work",
             nanos / 1_000_000

@@ -164,6 +164,7 @@ impl Scope {
             self.change(|set| is_taken = set.add_attachment(Arc::clone(&file)));
         }
         if !is_taken {
+            self.change(ScopeData::count_left_out);
             shared.client.discard(DiscardReason::BufferOverflow, Category::Attachment, (size as u64).max(1));
             TROUBLE.warn(&format!("the attachment '{}' of {size} bytes is left out: at most {limit} bytes, and ten files", file.filename));
         }

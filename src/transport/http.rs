@@ -102,6 +102,22 @@ impl Http {
         Ok(())
     }
 
+    /// Checks that TLS can be set up, if the server or its proxy needs it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are no root certificates. Without file descriptors they cannot be
+    /// read; that ends, so it is not an error.
+    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, clippy::unnecessary_wraps, reason = "this build has no TLS"))]
+    pub(crate) fn check_tls(url: &Uri, settings: &HttpSettings) -> Result<(), Error> {
+        #[cfg(feature = "rustls")]
+        if settings.client.is_none() {
+            let checked = super::tls::config(needs_tls(url, &proxy::find(url, settings.proxy.as_deref())?), &settings.certificates);
+            return checked.map(drop).or_else(|error| if has_file_descriptors() { Err(error) } else { Ok(()) });
+        }
+        Ok(())
+    }
+
     /// The reason why this build cannot send to the URL.
     pub(crate) fn lacks(url: &Uri, settings: &HttpSettings) -> Option<&'static str> {
         let needs_tls = url.scheme_str() == Some("https") && settings.client.is_none();
@@ -146,10 +162,7 @@ impl Transport for Http {
 #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS depends on the server"))]
 fn clients(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Clients, Error> {
     #[cfg(feature = "rustls")]
-    let tls = {
-        let is_used = url.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.scheme_str() == Some("https"));
-        super::tls::config(is_used, &settings.certificates)?
-    };
+    let tls = super::tls::config(needs_tls(url, way), &settings.certificates)?;
     let build = |idle| {
         let builder = builder(way, settings)?.pool_max_idle_per_host(idle);
         #[cfg(feature = "rustls")]
@@ -161,6 +174,20 @@ fn clients(url: &Uri, way: &Way, settings: &HttpSettings) -> Result<Clients, Err
         }
     };
     Ok(Clients { pooled: build(usize::MAX)?, unpooled: build(0)? })
+}
+
+#[cfg(feature = "rustls")]
+fn needs_tls(url: &Uri, way: &Way) -> bool {
+    url.scheme_str() == Some("https") || way.proxy().is_some_and(|proxy| proxy.scheme_str() == Some("https"))
+}
+
+/// Whether this process can open a file now.
+#[cfg(feature = "rustls")]
+fn has_file_descriptors() -> bool {
+    /// `ENFILE` and `EMFILE`.
+    const NONE_LEFT: [i32; 2] = [23, 24];
+    let opened = std::env::current_exe().and_then(std::fs::File::open);
+    opened.err().and_then(|error| error.raw_os_error()).is_none_or(|code| !NONE_LEFT.contains(&code))
 }
 
 fn builder(way: &Way, settings: &HttpSettings) -> Result<ClientBuilder, Error> {

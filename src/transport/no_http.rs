@@ -26,6 +26,11 @@ impl Http {
         Ok(())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the real transport can fail")]
+    pub(crate) fn check_tls(_: &Uri, _: &HttpSettings) -> Result<(), Error> {
+        Ok(())
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "the real transport may lack nothing")]
     pub(crate) fn lacks(_: &Uri, _: &HttpSettings) -> Option<&'static str> {
         Some(LACKS)

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use http::Request;
 use tower::ServiceExt as _;
 use tower_sentry::protocol::{self, DiscardReason};
-use tower_sentry::{Client, Config, Level, Scope, SentryLayer, TracingLayer};
+use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, TracingLayer};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{self, Answer, Relay, Server, patience};
@@ -478,6 +478,49 @@ async fn a_machine_without_certificates_says_so_and_the_rest_goes_on() {
         assert_eq!((counts.sent, counts.dropped.as_slice()), (0, &[(DiscardReason::NetworkError, 1)][..]));
     }
     assert!(std::fs::read_to_string(&path).unwrap().contains("sign-in refused"));
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn init_without_certificates_is_an_error_with_the_reason() {
+    let name = "export::init_without_certificates_is_an_error_with_the_reason";
+    if support::in_child(name, &[("SSL_CERT_FILE", "/none"), ("SSL_CERT_DIR", "/none")]) {
+        return;
+    }
+    const TLS: &str = "https://0123456789abcdef0123456789abcdef@localhost/1";
+    let init = |builder: ConfigBuilder| builder.panic_hook(false).shutdown_timeout(Duration::ZERO).init();
+
+    let error = init(Config::builder().dsn(TLS)).unwrap_err();
+    let with_reason = format!("{error:#}");
+    assert!(error.is_exporter() && with_reason.starts_with("TLS could not be set up: ") && with_reason.len() > 40, "{with_reason}");
+    let of_spotlight = init(Config::builder().spotlight("https://localhost/stream")).unwrap_err();
+    assert!(of_spotlight.is_exporter(), "{of_spotlight:#}");
+
+    // What needs no authority of the platform starts.
+    let authority = support::tls::CA.as_bytes();
+    for builder in [
+        Config::builder().dsn(TLS).ca_certificate(authority),
+        Config::builder().dsn(TLS).transport(|_: &[u8]| {}),
+        Config::builder().dsn(TLS.replace("https", "http")),
+        Config::builder(),
+    ] {
+        assert!(init(builder).is_ok());
+    }
+}
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn init_with_a_proxy_that_cannot_be_read_is_an_error_with_the_reason() {
+    let name = "export::init_with_a_proxy_that_cannot_be_read_is_an_error_with_the_reason";
+    if support::in_child(name, &[("HTTPS_PROXY", "http://me:pa55@proxy.test:99999"), ("http_proxy", ""), ("HTTP_PROXY", "")]) {
+        return;
+    }
+    let dsn = "https://0123456789abcdef0123456789abcdef@sentry.test/1";
+
+    let error = Config::builder().dsn(dsn).panic_hook(false).init().unwrap_err();
+
+    let text = format!("{error:#}");
+    assert!(error.is_setting() && text.starts_with("HTTPS_PROXY: expected a proxy's URL") && !text.contains("pa55"), "{text}");
 }
 
 /// A server that takes each request, answers with these bytes and hangs up; and how many requests there were.

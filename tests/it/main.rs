@@ -80,6 +80,8 @@ mod evaluation;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod everything;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod frames;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod grouping;

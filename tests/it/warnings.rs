@@ -188,7 +188,7 @@ fn data_that_is_set_outside_of_any_work_is_explained_once() {
     runtime.block_on(async {
         match case().as_str() {
             "bound" => Scope::current().bind(work()).await,
-            "in a job" => drop(sentry.transaction("import").run_infallible(work()).await),
+            "in a job" => sentry.transaction("import").run_infallible(work()).await,
             _ => work().await,
         }
         sentry.flush(support::patience()).await.unwrap();
