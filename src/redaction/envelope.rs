@@ -61,7 +61,7 @@ impl SealedEnvelope {
     /// An envelope that comes back from the spool. Returns `None` if the bytes are not one.
     pub(crate) fn restored(bytes: Vec<u8>) -> Option<Redacted<Self>> {
         let (start, _) = SENT_AT.split_at(SENT_AT_START);
-        bytes.starts_with(start.as_bytes()).then_some(Redacted(Self { bytes }))
+        bytes.starts_with(start.as_bytes()).then_some(Redacted(Self { bytes, reduction: Reduction::default() }))
     }
 }
 
