@@ -21,7 +21,8 @@ use crate::diagnostics;
 use crate::error::FlushError;
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
 use crate::exporter::{
-    DeliverySettings, Exporter, ExporterSettings, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter, is_security,
+    DeliverySettings, Exporter, ExporterSettings, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter,
+    is_security,
 };
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
