@@ -222,7 +222,9 @@ mod tests {
 
         assert_eq!(value(&Panics).as_deref(), Some("<the error's Display panicked>"));
         // Without the word at the cut.
-        assert!(value(&Endless).is_some_and(|text| (MESSAGE_LIMIT - 12..=MESSAGE_LIMIT).contains(&text.len()) && text.ends_with("again and…")));
+        assert!(
+            value(&Endless).is_some_and(|text| (MESSAGE_LIMIT - 12..=MESSAGE_LIMIT).contains(&text.len()) && text.ends_with("again and…"))
+        );
     }
 
     #[test]
