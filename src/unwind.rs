@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -107,12 +108,15 @@ fn now() -> u64 {
 
 /// Identifies a panic by its payload, between the hook and the end of the unwinding.
 ///
-/// The payload moves into a box after the hook, but the memory of its text does not move.
+/// The payload moves into a box after the hook, but the memory of its text or error does not move. The
+/// next payload may get that memory, so its contents count too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PanicMark {
     kind: TypeId,
     address: usize,
-    length: usize,
+    size: usize,
+    /// The hash of a text.
+    text: u64,
 }
 
 impl PanicMark {
@@ -120,7 +124,10 @@ impl PanicMark {
         let text = text(payload);
         let error = payload.downcast_ref::<Box<dyn Error + Send + Sync>>();
         let address = text.map(|text| text.as_ptr() as usize).or_else(|| error.map(|error| (&raw const **error).cast::<u8>() as usize));
-        Self { kind: payload.type_id(), address: address.unwrap_or_default(), length: text.map_or(0, str::len) }
+        let size = text.map(str::len).or_else(|| error.map(|error| size_of_val(&**error)));
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self { kind: payload.type_id(), address: address.unwrap_or_default(), size: size.unwrap_or_default(), text: hasher.finish() }
     }
 }
 
@@ -187,6 +194,18 @@ mod tests {
 
         assert!(!is_unreported(|| resume_unwind(boxed)));
         assert!(is_unreported(|| resume_unwind(Box::new(String::from("in a task")))), "an equal text is another panic");
+    }
+
+    #[test]
+    fn a_panic_whose_text_has_the_memory_of_an_earlier_one_is_another_panic() {
+        let mut payload = String::from("first");
+        let before = PanicMark::of(&payload);
+
+        payload.replace_range(.., "other");
+        let after = PanicMark::of(&payload);
+
+        assert_eq!((after.address, after.size), (before.address, before.size));
+        assert!(after != before && after == PanicMark::of(&payload));
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl KnownFailure {
         self.places.iter().flatten().any(|place| other.places.iter().flatten().any(|known| known == place))
     }
 
+    /// Whether it is a panic that the hook saw. The hook runs once per panic, so no earlier panic is the
+    /// same, whatever its text.
+    fn is_new_panic(&self) -> bool {
+        self.panic.is_some() && self.places.iter().any(Option::is_some)
+    }
+
     /// Sets the id of its event, which was handed out.
     pub(crate) fn set_known_id(&mut self, event_id: EventId) {
         self.event_id = event_id;
@@ -112,7 +118,7 @@ impl KnownFailure {
     }
 
     fn proof(&self, later: &Self, exceptions: &[Exception], message: Option<&str>) -> Option<Proof> {
-        if !self.surroundings.are_around(&later.surroundings) {
+        if !self.surroundings.are_around(&later.surroundings) || self.panic.is_some() && later.is_new_panic() {
             return None;
         }
         // An outer layer may see a clone of the error that an inner one has captured.

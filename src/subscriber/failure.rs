@@ -23,22 +23,27 @@ const OF_PANICS: &str = "tower_http::catch_panic";
 pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>, spans: impl FnOnce() -> Vec<u64>) -> Option<CapturedEvent> {
     let metadata = event.metadata();
     let is_of = |known: &str| target(metadata, &fields).starts_with(known);
-    if is_of(OF_RESPONSES) || (is_of(OF_PANICS) && is_panic_known()) {
+    if is_of(OF_RESPONSES) {
         return None;
     }
     let mut found = Found::default();
     event.record(&mut found);
+    if is_of(OF_PANICS) && is_panic_known(found.message.as_deref().unwrap_or_default()) {
+        return None;
+    }
     let log = LogRecord { metadata, fields };
     let chain =
         found.chain.unwrap_or_else(|| ErrorChain { identity: FailureIdentity::of_log(&log, found.texts, spans), ..ErrorChain::default() });
     Some(CapturedEvent::log(log, found.message.or(found.text), chain))
 }
 
-/// Whether the panic that a layer caught is an event, or will be one.
+/// Whether the panic that a layer caught, and logs in this message, is an event, or will be one.
 ///
-/// Outside the scope, the panic has passed our layer, which reports it.
-fn is_panic_known() -> bool {
-    current::with(|entered| entered.scope.has_crashed()).unwrap_or(true)
+/// Outside the scope, the panic has passed our layer, which reports it. Inside, a log with the text of
+/// another panic than the last one is captured: it may be about a panic that no hook saw.
+fn is_panic_known(message: &str) -> bool {
+    let text = message.strip_prefix("Service panicked: ");
+    current::with(|entered| entered.scope.has_crashed_with(text)).unwrap_or(true)
 }
 
 /// The fields that describe the error.

@@ -13,7 +13,7 @@ use axum::routing::get;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use tower::{Layer as _, Service, ServiceExt as _};
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
 use tower_sentry::protocol::{Event, SpanStatus};
@@ -647,4 +647,103 @@ async fn one_error_of_two_parts_is_two_events_wherever_it_is_captured() {
 
     let names: Vec<_> = captured.events().into_iter().map(|event| event.transaction.unwrap()).collect();
     assert_eq!(names, ["GET /parts/one", "GET /parts/two"]);
+}
+
+/// Two panics of one function are two failures, also if the first one left an inner request.
+#[tokio::test]
+async fn a_panic_after_one_in_a_part_is_an_event_whatever_its_text() {
+    if in_child("inner_requests::a_panic_after_one_in_a_part_is_an_event_whatever_its_text", &[]) {
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    async fn crash() {
+        let crashes = std::hint::black_box(true);
+        assert!(!crashes, "no stock");
+    }
+    let relay = support::Relay::start();
+    let guard = support::config(&relay).panic_hook(true).shutdown_timeout(support::patience()).init().unwrap();
+    let layer = SentryLayer::new(&guard);
+    let inner = Router::new().route("/part", get(crash)).layer(layer.clone()).layer(CatchPanicLayer::new());
+    let run = move || {
+        let inner = inner.clone();
+        async move {
+            inner.oneshot(request("/part")).await.unwrap();
+            tokio::spawn(Scope::current().bind(crash())).await.unwrap_err();
+        }
+    };
+    let app = Router::new().route("/batch", get(run)).layer(layer);
+
+    visit(app, "/batch").await;
+    drop(guard);
+
+    let names: Vec<_> = relay.events().iter().map(|event| event["transaction"].clone()).collect();
+    assert_eq!(names, ["GET /part", "GET /batch"]);
+}
+
+#[tokio::test]
+async fn a_layer_in_a_service_builder_has_the_names_and_failures_of_the_one_below() {
+    for what in ["error", "plain", "captures"] {
+        let (client, captured) = client();
+        let routes = parts().layer(SentryLayer::new(&client));
+        let app = ServiceBuilder::new().layer(SentryLayer::new(&client).boxed_body()).layer(CatchPanicLayer::new()).service(routes);
+
+        let response = app.oneshot(request(&format!("/parts/{what}"))).await.unwrap();
+        assert!(response.status().is_server_error());
+        let _ = response.into_body().collect().await;
+
+        let status = if what == "captures" { "unavailable" } else { "internal_error" };
+        let line = format!("GET /parts/{{what}} [http.server] {status}\n");
+        assert_eq!(captured.tree(), format!("{line}  {line}"), "{what}");
+        let events = captured.events();
+        assert_eq!(events.len(), 1, "{what}: {events:?}");
+        assert_eq!(events[0].transaction.as_deref(), Some("GET /parts/{what}"));
+        support::settle(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn the_layers_of_a_nested_router_have_the_whole_route() {
+    let (client, captured) = client();
+    let layer = || SentryLayer::new(&client);
+    let nested = |what: &str| {
+        let path = format!("/api/parts/{what}");
+        let both = Router::new().nest("/api", parts().layer(layer())).layer(layer());
+        let twice = Router::new()
+            .nest("/api", Router::new().nest("/parts", Router::new().route("/{what}", get(part)).layer(layer())).layer(layer()));
+        (both, twice, path)
+    };
+
+    for what in ["fine", "error", "plain", "stream"] {
+        let (both, twice, path) = nested(what);
+        visit(both, &path).await;
+        visit(twice, &path).await;
+    }
+
+    let transactions = captured.transactions();
+    let names: Vec<_> = transactions.iter().map(|transaction| transaction.name.as_str()).collect();
+    assert_eq!(names, ["GET /api/parts/{what}"; 8]);
+    assert!(transactions.iter().all(|transaction| transaction.spans.len() == 1), "one span each: {}", captured.tree());
+    let failures = failures(&captured);
+    let two = |text: &str| [format!("GET /api/parts/{{what}}: {text}"), format!("GET /api/parts/{{what}}: {text}")];
+    let expected = [
+        two("the disk is full"),
+        two("GET /api/parts/{what} answered 500"),
+        two("GET /api/parts/{what} failed in the body of its response"),
+    ];
+    assert_eq!(failures, expected.concat());
+}
+
+#[tokio::test]
+async fn the_layers_around_and_in_a_nested_service_report_a_failure_once() {
+    let (client, captured) = client();
+    let app = Router::new().nest_service("/api", parts().layer(SentryLayer::new(&client))).layer(SentryLayer::new(&client));
+
+    for what in ["fine", "error", "plain"] {
+        visit(app.clone(), &format!("/api/parts/{what}")).await;
+    }
+
+    let line = |status: &str| format!("GET /api/parts/{{what}} [http.server] {status}\n  GET /api/parts/{{what}} [http.server] {status}\n");
+    assert_eq!(captured.tree(), [line("ok"), line("internal_error"), line("internal_error")].concat());
+    let expected = ["GET /api/parts/{what}: the disk is full", "GET /api/parts/{what}: GET /api/parts/{what} answered 500"];
+    assert_eq!(failures(&captured), expected);
 }

@@ -138,6 +138,8 @@ mod scope;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod settings;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod soak;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod span_programs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod spans;

@@ -173,6 +173,60 @@ fn a_panic_that_a_layer_inside_caught_is_one_event_whichever_hook_is_installed()
     });
 }
 
+/// No hook runs for `resume_unwind`. The layer inside swallows that panic, and its log is all that is left.
+#[test]
+fn a_panic_that_only_a_log_shows_is_an_event_beside_another_panic() {
+    if in_child("panic_hooks::a_panic_that_only_a_log_shows_is_an_event_beside_another_panic", &[]) {
+        return;
+    }
+    panic::set_hook(Box::new(|_| {}));
+    support::subscribe();
+    runtime().block_on(async {
+        let relay = Relay::start();
+        let client = Client::from(support::config(&relay).panic_hook(true).build().unwrap());
+        let long = "another ".repeat(2_000);
+        // How the service panics after `kaboom` of a task, and how the texts of the events begin.
+        let rows: [(&str, &[&str]); 3] = [
+            ("another", &["kaboom", "Service panicked: another"]),
+            (&long, &["kaboom", "Service panicked: another another"]),
+            // The task's panic goes on.
+            ("kaboom", &["kaboom"]),
+        ];
+        let mut before = 0;
+        for (text, expected) in rows {
+            let serve = service_fn(move |_: Request<Body>| {
+                let text = text.to_owned();
+                async move {
+                    drop(tokio::spawn(Scope::current().bind(async { crash() })).await);
+                    panic::resume_unwind(Box::new(text));
+                    #[expect(unreachable_code, reason = "says what the service would return")]
+                    Ok::<_, Infallible>(Response::new(Body::empty()))
+                }
+            });
+            let service = SentryLayer::new(&client).layer(CatchPanicLayer::new().layer(serve));
+
+            drop(service.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
+
+            let seen: Vec<_> = seen(&client, &relay, &mut before).await.into_iter().map(|(text, ..)| text).collect();
+            let begin = |(seen, expected): (&String, &&str)| seen.starts_with(expected);
+            assert!(seen.len() == expected.len() && seen.iter().zip(expected).all(begin), "{text}: {seen:?}");
+        }
+
+        // A panic with a long text that the hook has seen is one event.
+        let serve = service_fn(move |_: Request<Body>| {
+            let text = "kaboom ".repeat(2_000);
+            async move {
+                panic::panic_any(text);
+                #[expect(unreachable_code, reason = "says what the service would return")]
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            }
+        });
+        let service = SentryLayer::new(&client).layer(CatchPanicLayer::new().layer(serve));
+        drop(service.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap());
+        assert_eq!(seen(&client, &relay, &mut before).await.len(), 1);
+    });
+}
+
 #[test]
 fn without_the_hook_the_layer_reports_no_panics_either() {
     if in_child("panic_hooks::without_the_hook_the_layer_reports_no_panics_either", &[]) {

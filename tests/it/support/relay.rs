@@ -263,6 +263,11 @@ impl Relay {
         self.state.0.lock().unwrap().received.clone()
     }
 
+    /// Hands out what has arrived so far, and forgets it.
+    pub fn take_envelopes(&self) -> Vec<Received> {
+        std::mem::take(&mut self.state.0.lock().unwrap().received)
+    }
+
     /// Waits until there are `count` requests.
     pub fn wait_for(&self, count: usize) -> Vec<Received> {
         let latest = Instant::now() + patience();
