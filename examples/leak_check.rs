@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example leak_check --features test` prints the field and the line of the leak.
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;

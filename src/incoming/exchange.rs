@@ -81,7 +81,7 @@ impl Exchange {
 
     /// The request waited for the inner service to be ready, before it began.
     pub(super) fn waited(&mut self, nanos: u64) {
-        self.response.queued = nanos;
+        self.active.scope().into_iter().for_each(|scope| scope.lock().transaction.record.queued = nanos);
     }
 
     /// Leaves the error on the response, for a layer of another client around this one.

@@ -32,7 +32,9 @@ pub struct SentryService<S, F> {
     inner: S,
     client: Client,
     rules: Arc<Rules>,
-    wait: ReadyWait,
+    /// Boxed, and only while there is something to know: the service is a part of futures that routers
+    /// put on the heap for each request.
+    wait: Option<Box<ReadyWait>>,
     form: PhantomData<fn() -> F>,
 }
 
@@ -52,13 +54,15 @@ impl ReadyWait {
 
     #[cold]
     fn end(&mut self) {
-        self.nanos += clock::now().nanos_since(mem::take(&mut self.since));
+        if self.since.is_known() {
+            self.nanos += clock::now().nanos_since(mem::take(&mut self.since));
+        }
     }
 }
 
 impl<S, F> SentryService<S, F> {
     pub(super) fn new(inner: S, client: Client, rules: Arc<Rules>) -> Self {
-        Self { inner, client, rules, wait: ReadyWait::default(), form: PhantomData }
+        Self { inner, client, rules, wait: None, form: PhantomData }
     }
 
     /// The same service, with response bodies of another form.
@@ -247,19 +251,19 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let polled = self.inner.poll_ready(cx);
         if polled.is_pending() {
-            self.wait.begin();
-        } else if self.wait.since.is_known() {
-            self.wait.end();
+            self.wait.get_or_insert_default().begin();
+        } else if let Some(wait) = &mut self.wait {
+            wait.end();
         }
         polled
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let waited = mem::take(&mut self.wait.nanos);
+        let waited = self.wait.take();
         let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), ActiveRequest::Off) };
         let mut active = self.begin(settings, &request);
-        if waited > 0 {
-            active.waited(waited);
+        if let Some(wait) = waited {
+            active.waited(wait.nanos);
         }
         // `self.inner` is the instance that was polled ready, so a clone must not be called
         // instead.

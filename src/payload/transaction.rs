@@ -161,8 +161,8 @@ fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Err
     if response.first_byte.is_known() {
         data.serialize_entry(&Constant("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
     }
-    if response.queued > 0 {
-        data.serialize_entry(&Constant("tower_sentry.queue_ms"), &millis(response.queued))?;
+    if record.queued > 0 {
+        data.serialize_entry(&Constant("tower_sentry.queue_ms"), &millis(record.queued))?;
     }
     // A single poll is busy for as long as the request takes, so its times say nothing new.
     if response.polls.count > 1 {

@@ -76,8 +76,6 @@ pub(crate) struct ResponseFacts {
     pub(crate) first_byte: Moment,
     /// Where the client disconnected: `before_headers` or `in_body`.
     pub(crate) cancelled: Option<&'static str>,
-    /// Nanoseconds that the request waited for the inner service to be ready, before the call.
-    pub(crate) queued: u64,
     /// Polls of the handler until the response headers: their number, total time and longest time.
     pub(crate) polls: Polls,
     /// A body of unknown length was dropped before it was read.

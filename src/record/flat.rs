@@ -58,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) dropped_fields: u32,
     /// Texts of the request and names that were cut, and headers that were left out.
     pub(crate) cut_texts: u32,
+    /// Nanoseconds that the request waited for the inner service to be ready, before the call.
+    pub(crate) queued: u64,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
     /// Open spans of `tracing` that are not recorded and began directly inside one of our own, with
@@ -98,6 +100,7 @@ impl Record {
         self.dropped_spans = 0;
         self.dropped_fields = 0;
         self.cut_texts = 0;
+        self.queued = 0;
         self.live.clear();
         self.unrecorded.clear();
         self.inner_requests.clear();

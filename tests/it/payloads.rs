@@ -98,7 +98,7 @@ fn shown_request() -> Value {
         "headers": {
             "host": "shop.example:8443", "content-length": "12", "user-agent": "curl/8", "authorization": "[Filtered]",
             "accept": "text/html,text/plain", "sentry-trace": format!("{TRACE}-{PARENT}-1"),
-            "baggage": format!("vendor=1,sentry-trace_id={TRACE},sentry-public_key=[Filtered],sentry-sample_rate=0.5"),
+            "baggage": format!("vendor=1,sentry-trace_id={TRACE},sentry-public_key={OTHER},sentry-sample_rate=0.5"),
         },
     })
 }

@@ -522,7 +522,7 @@ async fn strict_rules_hide_persons_in_each_text() {
         let work = async {
             let scope = Scope::current();
             scope.set_tag("peer", "10.9.8.7").set_tag("mail", "of jane@example.org");
-            scope.set_context("facts", &serde_json::json!({ "phone": "+49 30 1234567", "file": "/home/jane/a.txt", "10.9.8.7": 1 }));
+            scope.set_context("facts", serde_json::json!({ "phone": "+49 30 1234567", "file": "/home/jane/a.txt", "10.9.8.7": 1 }));
             tower_sentry::capture_message(Level::Error, "no answer from 10.9.8.7:443 for jane@example.org");
         };
         client.transaction("work").run(work).await;
