@@ -116,3 +116,31 @@ fn size(value: &Value) -> usize {
     let _ = serde_json::to_writer(&mut count, value);
     count.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_go_until_enough_is_free_and_the_trace_stays() {
+        let event = json!({
+            "message": "the shelf is empty",
+            "extra": { "basket": "x".repeat(100) },
+            "contexts": { "trace": { "trace_id": "1" }, "order": "x".repeat(100) },
+            "user": { "id": "7" },
+        });
+        let removed = |excess| {
+            let (mut item, mut lost) = (event.clone(), Reduction::default());
+            remove_groups(&mut item, excess, &mut lost);
+            (item, lost.values)
+        };
+
+        let (item, lost) = removed(50);
+        assert_eq!((&item["extra"], &item["contexts"], lost), (&json!({}), &event["contexts"], 1));
+        let (item, lost) = removed(10_000);
+        assert_eq!(
+            (item, lost),
+            (json!({ "message": "the shelf is empty", "extra": {}, "contexts": { "trace": { "trace_id": "1" } }, "user": {} }), 3)
+        );
+    }
+}

@@ -42,6 +42,12 @@ async fn adopt(client: &Client, errors: u64) {
     support::until("the dead run is found", || client.stats().errors.captured == errors).await;
 }
 
+/// Waits until all runs have removed their folders.
+async fn nothing_is_left(dir: &Path) {
+    let folders = || std::fs::read_dir(dir.join("v1")).unwrap().flatten().flat_map(|dsn| std::fs::read_dir(dsn.path())).flatten().count();
+    support::until("nothing is left", || folders() == 0).await;
+}
+
 /// Everything that was captured has an outcome, or is on disk.
 fn assert_accounted(client: &Client) {
     for (category, counts) in support::categories(&client.stats()) {
@@ -179,6 +185,19 @@ async fn an_envelope_that_the_server_refuses_does_not_come_back() {
     later.flush(patience()).await.unwrap();
 
     assert_eq!((later.stats().errors.captured, relay.received().len()), (0, before));
+}
+
+#[tokio::test]
+async fn an_envelope_that_is_dropped_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let panics = |_: &[u8]| panic!("the transport of the user");
+    let client = client(tower_sentry::Config::builder().transport(panics).panic_hook(false), dir.path());
+
+    work(&client, "0".to_owned()).await;
+    client.shutdown(patience()).await.unwrap();
+
+    assert_eq!((client.stats().errors.dropped_total(), client.stats().spooled()), (1, 0));
+    nothing_is_left(dir.path()).await;
 }
 
 #[tokio::test]

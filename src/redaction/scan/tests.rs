@@ -19,6 +19,10 @@ fn secrets_are_hidden_by_their_shape() {
         ("Authorization: Bearer abc", "Authorization: [Filtered]"),
         ("sent Bearer abcdef123456 to upstream", "sent Bearer [Filtered] to upstream"),
         ("Login { user: \"me\", password: \"hunter2\", age: 3 }", "Login { user: \"me\", password: \"[Filtered]\", age: 3 }"),
+        (
+            "&quot;password&quot;:&quot;hunter2&quot;,&quot;plan&quot;: &quot;gold&quot;",
+            "&quot;password&quot;:&quot;[Filtered]&quot;,&quot;plan&quot;: &quot;gold&quot;",
+        ),
         ("Login { password: Some(\"hun\\\"ter2\") }", "Login { password: [Filtered] }"),
         ("Login { password: Password(\"hunter2\"), n: 1 }", "Login { password: [Filtered], n: 1 }"),
         ("api_key: ApiKey { value: \"k-123\" }, n: 1", "api_key: [Filtered], n: 1"),
