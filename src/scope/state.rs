@@ -217,11 +217,8 @@ impl LiveScope {
     /// Whether a panic of its work was captured, or passed through it. With a text, the latest one
     /// must have that text.
     pub(crate) fn has_crashed_with(&self, text: Option<&str>) -> bool {
-        /// A text that is this long may have been cut at a shorter length than that of the panic.
-        const CUT_FROM: usize = 4 * 1024;
         let state = self.lock();
-        let is_of = |panic: &str, text: &str| panic == text || text.len() >= CUT_FROM && panic.starts_with(text);
-        let is_latest = state.panic.as_deref().zip(text).is_none_or(|(panic, text)| is_of(panic, text));
+        let is_latest = state.panic.as_deref().zip(text).is_none_or(|(panic, text)| panic == text);
         state.has_crashed && is_latest
     }
 
