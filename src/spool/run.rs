@@ -88,12 +88,12 @@ impl Run {
 
     /// The path of a new segment.
     pub(super) fn path(&self, lane: Lane, born: u64, number: u64) -> PathBuf {
-        // Only the first part of the number is random, and eight digits of it are enough.
+        // Eight random digits keep the names of several runs apart.
         let id = self.id.get(..8).unwrap_or_default();
         self.folder.join(lane.folder()).join(format!("{born:013}-{number:08x}-{id}{SEGMENT}"))
     }
 
-    /// Whether somebody has removed the folder.
+    /// Whether the folder was removed.
     pub(super) fn is_deleted(&self) -> bool {
         !self.folder.join(LOCK).exists()
     }
@@ -162,7 +162,7 @@ fn remove(folder: &Path) {
             return;
         }
     }
-    // The lock goes last: a folder without it is nobody's.
+    // The lock is removed last: other processes ignore a folder without it.
     let _ = std::fs::remove_file(folder.join(LOCK));
     let _ = std::fs::remove_dir(folder);
 }
@@ -176,7 +176,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Whoever else can write to the folder could read events, or replace them.
+/// Another user who can write to the folder could replace events in it.
 #[cfg(unix)]
 fn check_owner(spool_dir: &Metadata, own: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -15,7 +15,7 @@
 //! | 20 | the label |
 //! | … | the body: an envelope |
 //!
-//! All numbers are little-endian. There is no index that could disagree with the records.
+//! All numbers are little-endian. The file has no index.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

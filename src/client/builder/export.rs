@@ -26,7 +26,7 @@ impl ConfigBuilder {
     ///
     /// Each envelope is written to disk before it is sent. What could not be sent is sent later: by this
     /// process after an outage, or by the next one on this machine if this one is killed. Events that
-    /// still wait in memory, for at most some milliseconds, are lost if the process is killed;
+    /// still wait in the queue are lost if the process is killed;
     /// [`Client::flush`](crate::Client::flush) returns `Ok` once all are sent or on disk. Nothing waits
     /// for the disk itself, so a loss of power can lose the last seconds. An envelope may arrive twice,
     /// with the same event id.
