@@ -7,6 +7,7 @@ mod name_rules;
 mod names;
 mod resolve;
 mod settings;
+mod start;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -16,14 +17,12 @@ pub use builder::ConfigBuilder;
 pub use config::Config;
 use names::Names;
 pub(crate) use settings::Settings;
+use start::exporter_settings;
 
 use crate::diagnostics;
 use crate::error::FlushError;
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
-use crate::exporter::{
-    DeliverySettings, Exporter, ExporterSettings, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter,
-    is_security,
-};
+use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
@@ -320,6 +319,13 @@ impl Client {
         }
     }
 
+    /// Counts breadcrumbs that an event lacks, because newer ones replaced them.
+    pub(crate) fn count_dropped_breadcrumbs(&self, count: u64) {
+        if let Some(inner) = self.inner.as_ref().filter(|_| count > 0) {
+            inner.exporter.count_dropped_breadcrumbs(count);
+        }
+    }
+
     pub(crate) fn downgrade(&self) -> WeakClient {
         WeakClient { inner: self.inner.as_ref().map(Arc::downgrade).unwrap_or_default() }
     }
@@ -383,31 +389,4 @@ pub(crate) fn default_client() -> Client {
 /// Makes `client` the one for events outside any request.
 pub(crate) fn set_default_client(client: &Client) {
     *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = client.downgrade();
-}
-
-fn exporter_settings(settings: &Settings) -> ExporterSettings {
-    ExporterSettings {
-        delivery: settings.delivery.clone(),
-        facts: settings.facts.clone(),
-        hooks: settings.hooks.clone(),
-        limits: settings.limits.clone(),
-        privacy: settings.privacy.clone(),
-        start_line: Some(start_line(settings)),
-    }
-}
-
-/// Says where this client sends what it records. A process may have several clients.
-fn start_line(settings: &Settings) -> String {
-    let DeliverySettings { dsn, transport, spotlight, console, security_log, .. } = &settings.delivery;
-    let to = match (dsn, transport) {
-        (Some(dsn), _) => dsn.to_string(),
-        (None, Some(_)) => "a transport of your own".to_owned(),
-        (None, None) if spotlight.is_some() => "Spotlight".to_owned(),
-        (None, None) if *console => "the console".to_owned(),
-        (None, None) => {
-            let path = security_log.as_ref().map(|log| log.path.display().to_string()).unwrap_or_default();
-            return format!("Sentry is off: no DSN is set; only the security log '{path}' is written");
-        }
-    };
-    format!("Sentry initialized for environment '{}', sends to {to}", settings.facts.environment)
 }

@@ -33,6 +33,7 @@ impl Settings {
             ("traces_sample_rate", variable_of(traces_sample_rate.as_ref())),
             ("send_default_pii", variable_of(send_default_pii.as_ref())),
             ("spotlight", variable_of(spotlight.as_ref())),
+            ("spool_dir", variable_of(spool_dir.as_ref())),
             ("debug", variable_of(debug.as_ref())),
         ];
         for (setting, variable) in hidden {

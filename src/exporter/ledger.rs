@@ -17,6 +17,7 @@ const REASONS: usize = DiscardReason::ALL.len();
 pub(super) struct Ledger {
     accounts: [Account; CATEGORIES],
     truncated: AtomicU64,
+    dropped_breadcrumbs: AtomicU64,
     /// Reports of a failure that became part of an earlier report's event.
     merged: AtomicU64,
     /// What the worker has taken from the queue and not counted yet, by category.
@@ -32,6 +33,7 @@ impl Default for Ledger {
             accounts: Default::default(),
             taken: Mutex::new(Some([0; CATEGORIES])),
             truncated: AtomicU64::new(0),
+            dropped_breadcrumbs: AtomicU64::new(0),
             merged: AtomicU64::new(0),
         }
     }
@@ -186,6 +188,11 @@ impl Ledger {
         self.truncated.fetch_add(values, Ordering::Relaxed);
     }
 
+    /// Counts breadcrumbs that an event lacks, because newer ones replaced them.
+    pub(super) fn drop_breadcrumbs(&self, count: u64) {
+        self.dropped_breadcrumbs.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Takes the counts of everything dropped since the last call.
     pub(super) fn take_unreported(&self) -> Vec<DiscardedEvent> {
         let mut rows = Vec::new();
@@ -233,6 +240,7 @@ impl Ledger {
             feedback: counts(Category::Feedback),
             logs: counts(Category::LogItem),
             truncated: self.truncated.load(Ordering::Relaxed),
+            dropped_breadcrumbs: self.dropped_breadcrumbs.load(Ordering::Relaxed),
             merged_reports: self.merged.load(Ordering::Relaxed),
         }
     }

@@ -206,6 +206,11 @@ impl Exporter {
         self.shared.ledger.truncate(values);
     }
 
+    /// Counts breadcrumbs that an event lacks, because newer ones replaced them.
+    pub(crate) fn count_dropped_breadcrumbs(&self, count: u64) {
+        self.shared.ledger.drop_breadcrumbs(count);
+    }
+
     /// Counts a request for release health; `started` is in nanoseconds since the epoch.
     pub(crate) fn end_session(&self, started: u64, end: SessionEnd) {
         self.shared.sessions.add(started, end);

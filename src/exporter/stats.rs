@@ -27,6 +27,12 @@ pub struct Stats {
     /// for a value without room, and the attributes `tower_sentry.truncated` and
     /// `tower_sentry.dropped_fields` have the numbers.
     pub truncated: u64,
+    /// Breadcrumbs that events lack, because newer ones replaced them
+    /// ([`max_breadcrumbs`](crate::ConfigBuilder::max_breadcrumbs)).
+    ///
+    /// Each event has its own number in the context `tower_sentry`. Two events of one request may lack
+    /// the same breadcrumb, which counts twice.
+    pub dropped_breadcrumbs: u64,
     /// Reports of a failure that became part of the event of an earlier report.
     ///
     /// They are not in `errors.captured`, which counts events. All reports together are

@@ -9,10 +9,14 @@ use pin_project_lite::pin_project;
 use super::outcome::Outcome;
 use super::outcome::sealed::Judge as _;
 use crate::client::Client;
+use crate::diagnostics::Quiet;
 use crate::exporter::Item;
 use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor};
 use crate::record::{Moment, clock};
 use crate::scope::current;
+
+/// Servers cut the slug of a monitor here, in characters.
+const SLUG_LIMIT: usize = 50;
 
 impl Client {
     /// Reports a run of a cron job to the server's monitor of this name.
@@ -20,6 +24,9 @@ impl Client {
     /// It reports when the run begins and how it ends. The server opens an issue for a run that is
     /// missed, takes too long or fails. The first run creates the monitor. To trace the run as
     /// well, put a [transaction](Self::transaction) around it.
+    ///
+    /// Servers know a monitor by a slug of at most 50 of `a-z 0-9 _ -`: spaces become hyphens, capitals
+    /// small letters, and other characters are removed. A longer name is cut, with a warning.
     ///
     /// # Examples
     ///
@@ -33,14 +40,16 @@ impl Client {
     /// # }
     /// ```
     pub fn check_in(&self, monitor: impl Into<Cow<'static, str>>, schedule: Monitor) -> CheckInBuilder {
-        CheckInBuilder { client: self.clone(), slug: slug(&monitor.into()), schedule }
+        let (slug, is_cut) = slug(&monitor.into());
+        CheckInBuilder { client: self.clone(), slug, is_cut, schedule }
     }
 }
 
 /// Makes a slug of a name as servers do: at most 50 of `a-z 0-9 _ -`.
 ///
-/// Spaces and hyphens in a row become one hyphen, and other characters are removed.
-fn slug(name: &str) -> String {
+/// Spaces and hyphens in a row become one hyphen, and other characters are removed. The second value
+/// says whether the slug was cut.
+fn slug(name: &str) -> (String, bool) {
     let mut slug = String::new();
     for letter in name.to_lowercase().chars() {
         match letter {
@@ -49,8 +58,22 @@ fn slug(name: &str) -> String {
             _ => {}
         }
     }
-    let plain: String = slug.trim_matches(['-', '_']).chars().take(50).collect();
-    if plain.is_empty() { "unnamed".to_owned() } else { plain }
+    let plain = slug.trim_matches(['-', '_']);
+    match plain.get(..SLUG_LIMIT) {
+        Some(cut) => (cut.to_owned(), plain.len() > SLUG_LIMIT),
+        None if plain.is_empty() => ("unnamed".to_owned(), false),
+        None => (plain.to_owned(), false),
+    }
+}
+
+/// Says that a monitor is known by a part of its name.
+#[cold]
+fn warn_of_cut(client: &Client, slug: &str) {
+    static QUIET: Quiet = Quiet::new();
+    client.count_truncated(1);
+    QUIET.warn(&format!(
+        "the name of a monitor is longer than {SLUG_LIMIT} characters and is cut to '{slug}': monitors whose names begin alike are one"
+    ));
 }
 
 /// A run that has not begun. Made by [`Client::check_in`].
@@ -59,6 +82,8 @@ fn slug(name: &str) -> String {
 pub struct CheckInBuilder {
     client: Client,
     slug: String,
+    /// The slug is not the whole name.
+    is_cut: bool,
     schedule: Monitor,
 }
 
@@ -129,9 +154,12 @@ struct Run {
 }
 
 impl Run {
-    fn begin(CheckInBuilder { client, slug, schedule }: CheckInBuilder) -> Option<Self> {
+    fn begin(CheckInBuilder { client, slug, is_cut, schedule }: CheckInBuilder) -> Option<Self> {
         if !client.is_enabled() {
             return None;
+        }
+        if is_cut {
+            warn_of_cut(&client, &slug);
         }
         let trace_id = current::scope().map(|scope| scope.trace_id());
         let check_in = CheckIn {
@@ -164,8 +192,12 @@ mod tests {
 
     #[test]
     fn names_are_what_the_server_would_make_of_them() {
-        assert_eq!(slug("Nightly Report (v2)"), "nightly-report-v2");
-        assert_eq!(slug(" -- a  b_c -- "), "a-b_c");
-        assert_eq!((slug(&"x".repeat(80)).len(), slug("(?)").as_str()), (50, "unnamed"));
+        for (name, expected) in [("Nightly Report (v2)", "nightly-report-v2"), (" -- a  b_c -- ", "a-b_c"), ("(?)", "unnamed")] {
+            assert_eq!(slug(name), (expected.to_owned(), false), "{name}");
+        }
+        for (length, is_cut) in [(49, false), (50, false), (51, true), (500, true)] {
+            let (cut, said) = slug(&"x".repeat(length));
+            assert_eq!((cut.len(), said), (length.min(50), is_cut), "{length}");
+        }
     }
 }

@@ -186,9 +186,19 @@ impl<'a> FieldWriter<'a> {
 
     #[inline(never)]
     fn name(&mut self, name: &str) {
-        let name = cut(name, u8::MAX.into());
-        self.buffer.extend_from_slice(&[NAMED, u8::try_from(name.len()).unwrap_or_default()]);
+        let Ok(len) = u8::try_from(name.len()) else { return self.cut_name(name) };
+        self.buffer.extend_from_slice(&[NAMED, len]);
         self.buffer.extend_from_slice(name.as_bytes());
+    }
+
+    /// Writes a name that is too long. The mark stands before its field: the value follows the name.
+    #[cold]
+    fn cut_name(&mut self, name: &str) {
+        self.mark();
+        let kept = cut(name, usize::from(u8::MAX) - CUT_MARK.len());
+        self.buffer.extend_from_slice(&[NAMED, u8::try_from(kept.len() + CUT_MARK.len()).unwrap_or_default()]);
+        self.buffer.extend_from_slice(kept.as_bytes());
+        self.buffer.extend_from_slice(CUT_MARK.as_bytes());
     }
 }
 
@@ -334,8 +344,10 @@ mod tests {
 
         let fields: Vec<_> = FieldReader::new(&buffer).collect();
 
-        let cut = Key::Name(long.get(..254).unwrap_or_default());
-        let expected = [(cut, FieldValue::U64(1)), (cut, FieldValue::Text("two")), (Key::Name("next"), FieldValue::Text("three"))];
+        let cut = format!("{}…", "ä".repeat(126));
+        let (cut, mark) = (Key::Name(&cut), |count| (Key::Name(TRUNCATED), FieldValue::U64(count)));
+        let expected =
+            [mark(1), (cut, FieldValue::U64(1)), mark(2), (cut, FieldValue::Text("two")), (Key::Name("next"), FieldValue::Text("three"))];
         assert_eq!(fields, expected);
     }
 

@@ -270,6 +270,7 @@ impl ScopeState {
         let truncated = captured.truncated();
         scope.cut_texts += truncated;
         client.count_truncated(truncated.into());
+        client.count_dropped_breadcrumbs(scope.breadcrumbs.dropped.into());
         Box::new(EventRecord { captured, scope })
     }
 }

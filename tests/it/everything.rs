@@ -125,9 +125,10 @@ async fn one_of_everything_at_ten_times_its_limit_is_cut_marked_and_counted() {
     let stats = client.stats();
     let of_scope = truncated(transaction);
     assert_eq!((truncated(message) - of_scope, truncated(error) - of_scope, truncated(&json!({ "contexts": feedback }))), (1, 12, 3));
-    // The scope, the message, the error and its causes, the fields of the breadcrumb, of the log and of the span, feedback, and
-    // the check-in.
-    assert_eq!(stats.truncated, of_scope + 1 + 12 + 2 + 2 + 1 + 4 + 2);
+    // The scope, the message, the error and its causes, the fields of the breadcrumb, of the log and of the span, feedback, the
+    // check-in and the name of its monitor.
+    assert_eq!(stats.truncated, of_scope + 1 + 12 + 2 + 2 + 1 + 4 + 2 + 1);
+    assert_eq!(stats.dropped_breadcrumbs, 902 * 2);
     assert_eq!((stats.spans.dropped_total(), stats.attachment_bytes.dropped_total()), (9_002, 10 * 1024 * 1024));
     assert_eq!((stats.errors.sent, stats.transactions.sent, stats.feedback.sent, stats.check_ins.sent), (2, 1, 1, 2));
 }

@@ -106,13 +106,14 @@ fn a_guard_that_is_dropped_too_early_is_named_once() {
 fn a_variable_that_the_code_overrides_is_named() {
     const DSN: &str = "https://0123456789abcdef0123456789abcdef@sentry.example/1";
     type Set = fn(ConfigBuilder) -> ConfigBuilder;
-    let rows: [(&str, &str, &str, Set); 7] = [
+    let rows: [(&str, &str, &str, Set); 8] = [
         ("dsn", "SENTRY_DSN", DSN, |builder| builder.dsn("")),
         ("environment", "SENTRY_ENVIRONMENT", "dev", |builder| builder.environment("staging")),
         ("release", "SENTRY_RELEASE", "shop@1.4.0", |builder| builder.release("shop@1.5.0")),
         ("traces_sample_rate", "SENTRY_TRACES_SAMPLE_RATE", "1.0", |builder| builder.traces_sample_rate(0.1)),
         ("send_default_pii", "SENTRY_SEND_DEFAULT_PII", "1", |builder| builder.send_default_pii(false)),
         ("spotlight", "SENTRY_SPOTLIGHT", "1", |builder| builder.spotlight("http://localhost:1/stream")),
+        ("spool_dir", "SENTRY_SPOOL_DIR", "/tmp/x", |builder| builder.spool_dir("/tmp/y")),
         ("debug", "SENTRY_DEBUG", "1", |builder| builder.debug(false)),
     ];
     for (setting, variable, value, set) in rows {
@@ -137,8 +138,9 @@ fn each_start_line_says_where_its_client_sends() {
         let path = std::env::temp_dir().join("tower-sentry-start-line.log");
         let mut expected = [
             format!("{on} http://***@127.0.0.1:9/1"),
-            format!("{on} http://***@127.0.0.1:9/2"),
-            format!("{on} a transport of your own"),
+            format!("{on} http://***@127.0.0.1:9/2 (client 2 of this process)"),
+            format!("{on} http://***@127.0.0.1:9/2 (client 3 of this process)"),
+            format!("{on} a transport of your own (client 4 of this process)"),
             format!("Sentry is off: no DSN is set; only the security log '{}' is written", path.display()),
         ];
         expected.sort();
@@ -151,6 +153,7 @@ fn each_start_line_says_where_its_client_sends() {
     let path = std::env::temp_dir().join("tower-sentry-start-line.log");
     let started = [
         support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1"),
+        support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/2"),
         support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/2"),
         Config::builder().transport(|_: &[u8]| {}),
         Config::builder().dsn(" ").security_log(&path),

@@ -1,0 +1,39 @@
+//! What a client gives its exporter, and the line that says where it sends.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::settings::Settings;
+use crate::exporter::{DeliverySettings, ExporterSettings};
+
+pub(super) fn exporter_settings(settings: &Settings) -> ExporterSettings {
+    ExporterSettings {
+        delivery: settings.delivery.clone(),
+        facts: settings.facts.clone(),
+        hooks: settings.hooks.clone(),
+        limits: settings.limits.clone(),
+        privacy: settings.privacy.clone(),
+        start_line: Some(start_line(settings)),
+    }
+}
+
+/// Says where this client sends what it records. From the second client of a process on it has a number:
+/// two may send to one place.
+fn start_line(settings: &Settings) -> String {
+    static CLIENTS: AtomicU32 = AtomicU32::new(0);
+    let DeliverySettings { dsn, transport, spotlight, console, security_log, .. } = &settings.delivery;
+    let to = match (dsn, transport) {
+        (Some(dsn), _) => dsn.to_string(),
+        (None, Some(_)) => "a transport of your own".to_owned(),
+        (None, None) if spotlight.is_some() => "Spotlight".to_owned(),
+        (None, None) if *console => "the console".to_owned(),
+        (None, None) => {
+            let path = security_log.as_ref().map(|log| log.path.display().to_string()).unwrap_or_default();
+            return format!("Sentry is off: no DSN is set; only the security log '{path}' is written");
+        }
+    };
+    let number = match CLIENTS.fetch_add(1, Ordering::Relaxed) {
+        0 => String::new(),
+        earlier => format!(" (client {} of this process)", earlier.saturating_add(1)),
+    };
+    format!("Sentry initialized for environment '{}', sends to {to}{number}", settings.facts.environment)
+}
