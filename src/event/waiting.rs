@@ -41,7 +41,7 @@ impl WaitingEvent {
         self.event.captured.event_id = event_id;
     }
 
-    /// Adds the name and the status, of the moment at which it is sent, of its request or inner request.
+    /// Adds the name, the status and the response, of the moment at which it is sent, of its request or inner request.
     pub(crate) fn complete(mut self, record: &Record) -> Box<EventRecord> {
         let EventRecord { captured, scope } = &mut *self.event;
         if let Some(span) = captured.inner_request {
@@ -49,6 +49,7 @@ impl WaitingEvent {
         } else {
             record.copy_name_to(scope);
             scope.response = record.response;
+            scope.set.copy_response_body(&record.set);
         }
         self.event
     }

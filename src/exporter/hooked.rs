@@ -1,11 +1,11 @@
-//! Runs the hooks, and what is sent if one of them panics.
+//! Runs the hooks.
 
 use std::cell::Cell;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::protocol::{DiscardReason, Event, LogEntry, Transaction, TransactionSource};
+use crate::protocol::DiscardReason;
 use crate::{diagnostics, unwind};
 
 /// After this many panics a hook is off. It may be meant to remove data, so what it would see is
@@ -55,54 +55,4 @@ pub(super) fn through<T: DeserializeOwned>(
             Hooked::Panicked(Box::new(original))
         }
     })
-}
-
-/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
-///
-/// The hook may have been meant to remove the rest.
-pub(super) fn bare_event(event: &mut Event) {
-    // Servers require `message`: a log entry with `formatted` alone is invalid.
-    event.logentry = Some(LogEntry { message: Some("the contents were withheld: before_send panicked".to_owned()), ..LogEntry::default() });
-    if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
-        event.transaction = Some(WITHHELD.to_owned());
-    }
-    for exception in &mut event.exception.values {
-        exception.value = None;
-    }
-    event.breadcrumbs.values.clear();
-    event.request = None;
-    event.user = None;
-    event.tags.clear();
-    event.extra.clear();
-    event.fingerprint.clear();
-    event.contexts.other.clear();
-    if let Some(trace) = &mut event.contexts.trace {
-        trace.data.clear();
-    }
-}
-
-/// Reduces a transaction in the same way as `bare_event`.
-pub(super) fn bare_transaction(transaction: &mut Transaction) {
-    if is_from_data(transaction.transaction_info.source) {
-        WITHHELD.clone_into(&mut transaction.name);
-    }
-    transaction.request = None;
-    transaction.user = None;
-    transaction.tags.clear();
-    transaction.contexts.other.clear();
-    if let Some(trace) = &mut transaction.contexts.trace {
-        trace.data.clear();
-    }
-    for span in &mut transaction.spans {
-        span.description = None;
-        span.data.clear();
-    }
-}
-
-/// Replaces a transaction's name, if it may hold data that the failed hook should have removed.
-const WITHHELD: &str = "<withheld>";
-
-/// Whether a name may contain data, because it was set while the request or job ran.
-const fn is_from_data(source: TransactionSource) -> bool {
-    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }

@@ -11,6 +11,7 @@
 
 mod backlog;
 mod backoff;
+mod bare;
 mod buffers;
 mod delivery;
 mod destination;

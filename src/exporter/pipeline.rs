@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::hooked::{Hooked, Panics, bare_event, bare_transaction, through};
+use super::bare::{bare_event, bare_transaction, sensitive_event, sensitive_transaction};
+use super::hooked::{Hooked, Panics, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::load::Load;
@@ -12,8 +13,8 @@ use super::sessions::Minute;
 use crate::event::{self, EventRecord, ResolvedFrames};
 use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
-    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, EventId, Exception, FeedbackEvent, ItemType,
-    Request, SdkInfo, SessionAggregates,
+    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
+    ItemType, Request, SdkInfo, SessionAggregates, Transaction,
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -242,29 +243,41 @@ impl Pipeline {
             HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
-        let Some(hook) = &self.hooks.before_send else {
-            let written = self.write(&header, reports, buffer, |open| {
-                open.item(ItemType::Event, None, &payload)?;
-                attach(open)
-            });
-            return written.map(|envelope| (envelope, true));
+        let is_sensitive = event.scope.request.is_sensitive;
+        let hook = match &self.hooks.before_send {
+            Some(hook) => hook.as_ref(),
+            None if is_sensitive => &Some,
+            None => {
+                let written = self.write(&header, reports, buffer, |open| {
+                    open.item(ItemType::Event, None, &payload)?;
+                    attach(open)
+                });
+                return written.map(|envelope| (envelope, true));
+            }
         };
-        let (changed, has_panicked) = match through(hook.as_ref(), &payload, &self.panics.0, |event| self.hide_cookies(&mut event.request))?
-        {
-            Hooked::Kept(changed) => (*changed, false),
+        let prepare = |shown: &mut Event| {
+            if is_sensitive {
+                // The text of a failed response is part of its fingerprint.
+                sensitive_event(shown, route_of(&event.scope), if event.captured.follows_name { &[] } else { &fingerprint });
+            } else {
+                self.hide_cookies(&mut shown.request);
+            }
+        };
+        let (changed, is_bare) = match through(hook, &payload, &self.panics.0, prepare)? {
+            Hooked::Kept(changed) => (*changed, is_sensitive),
             Hooked::Dropped => return Err(DiscardReason::BeforeSend),
             Hooked::Panicked(mut original) => {
                 bare_event(&mut original);
                 (*original, true)
             }
         };
-        let name = if has_panicked { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
+        let name = if is_bare { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare, ..header };
         let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;
-            if has_panicked { Ok(()) } else { attach(open) }
+            if is_bare { Ok(()) } else { attach(open) }
         });
-        written.map(|envelope| (envelope, !has_panicked))
+        written.map(|envelope| (envelope, !is_bare))
     }
 
     fn seal_transaction(
@@ -279,21 +292,31 @@ impl Pipeline {
         let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
         let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
-        let Some(hook) = &self.hooks.before_send_transaction else {
-            let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
-            return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
+        let hook = match &self.hooks.before_send_transaction {
+            Some(hook) => hook.as_ref(),
+            None if record.request.is_sensitive => &Some,
+            None => {
+                let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
+                return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
+            }
         };
-        let (changed, has_panicked) =
-            match through(hook.as_ref(), &payload, &self.panics.1, |transaction| self.hide_cookies(&mut transaction.request))? {
-                Hooked::Kept(changed) => (*changed, false),
-                Hooked::Dropped => return Err(DiscardReason::BeforeSend),
-                Hooked::Panicked(mut original) => {
-                    bare_transaction(&mut original);
-                    (*original, true)
-                }
-            };
-        let name = if has_panicked { &changed.name } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, is_bare: has_panicked, ..header };
+        let prepare = |shown: &mut Transaction| {
+            if record.request.is_sensitive {
+                sensitive_transaction(shown, route_of(record));
+            } else {
+                self.hide_cookies(&mut shown.request);
+            }
+        };
+        let (changed, is_bare) = match through(hook, &payload, &self.panics.1, prepare)? {
+            Hooked::Kept(changed) => (*changed, record.request.is_sensitive),
+            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+            Hooked::Panicked(mut original) => {
+                bare_transaction(&mut original);
+                (*original, true)
+            }
+        };
+        let name = if is_bare { &changed.name } else { header.name };
+        let header = HeaderPayload { event_id: changed.event_id, name, is_bare, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
         self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
@@ -326,6 +349,11 @@ impl Pipeline {
             DiscardReason::InternalSdkError
         })
     }
+}
+
+/// The route of a request, whatever the application called it.
+fn route_of(record: &Record) -> Option<String> {
+    record.route.is_some().then(|| payload::route(record))
 }
 
 /// Details of an event that are computed on the exporter's thread.

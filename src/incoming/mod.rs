@@ -37,13 +37,15 @@
 //!
 //! Of the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
 //! Of the response: status and size. Values of credential headers are never copied. Everything else
-//! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are not recorded.
+//! is redacted before it is sent, see [`redaction`](crate::redaction). Of bodies nothing is recorded
+//! without a [`BodyLayer`].
 
 mod active;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
 mod body_form;
+mod body_layer;
 mod capture_error;
 mod exchange;
 mod future;
@@ -60,6 +62,7 @@ mod status;
 
 pub use body::ResponseBody;
 pub use body_form::{BodyForm, Boxed, Generic};
+pub use body_layer::{BodyFuture, BodyLayer, BodyService, SampledBody};
 pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
 pub use layer::SentryLayer;

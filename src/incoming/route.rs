@@ -24,6 +24,7 @@ pub struct RouteOptions {
     pub(super) sample_rate: Option<f64>,
     pub(super) is_ignored: bool,
     pub(super) ignores_errors: bool,
+    pub(super) is_sensitive: bool,
     pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
 }
 
@@ -86,6 +87,28 @@ impl RouteOptions {
     /// ```
     pub fn ignore_errors(mut self) -> Self {
         self.ignores_errors = true;
+        self
+    }
+
+    /// Sends nothing of this route's requests but what the program's code says: the method, the route and
+    /// the status, ids and times, the types, frames and places of errors, the kinds of spans.
+    ///
+    /// URL, query, headers, address, user, tags, contexts, breadcrumbs, attachments, and all texts and
+    /// fields of spans and errors stay in the process, even from `before_send`. Logs of such a request are
+    /// not sent, and not counted; the [security log](crate::ConfigBuilder::security_log) has them. A request
+    /// that such a request is part of is as sensitive. Feedback is still sent.
+    ///
+    /// Use it where each value is a secret or about a person, whatever its name: `/patients/{id}`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::incoming::RouteOptions;
+    ///
+    /// let patients = RouteOptions::new().sensitive();
+    /// ```
+    pub fn sensitive(mut self) -> Self {
+        self.is_sensitive = true;
         self
     }
 }

@@ -106,6 +106,9 @@ impl<S, F> SentryService<S, F> {
         if let Some(route) = route {
             name_around(&scope, request, route);
         }
+        if options.is_sensitive {
+            scope.make_sensitive();
+        }
         let name = RequestName::of(request, route, &self.rules, &self.client, clock::now());
         let is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
         let served = match &name {
@@ -160,6 +163,7 @@ impl<S, F> SentryService<S, F> {
             let name = RequestName::of(request, matched.or(template), &self.rules, &self.client, record.start);
             is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
             name.give(record);
+            record.request.is_sensitive = options.is_sensitive;
             record.is_named_by_handler = self.rules.names_by_handler;
             record.seal_scope();
             (decision, extent)
@@ -186,6 +190,7 @@ impl<S, F> SentryService<S, F> {
             if let Some(route) = route {
                 record.name_by_route(route);
             }
+            record.request.is_sensitive = options.is_sensitive;
             record.seal_scope();
         });
         let failed = self.failed_status_codes(settings, options);

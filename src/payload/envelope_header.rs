@@ -17,7 +17,8 @@ pub(crate) struct HeaderPayload<'a> {
     /// The transaction's name.
     pub(crate) name: &'a str,
     pub(crate) facts: &'a Facts,
-    /// A hook panicked that may have been meant to remove names. Only `name` is sent.
+    /// A hook panicked that may have been meant to remove names, or the route is sensitive. Only `name` is
+    /// sent.
     pub(crate) is_bare: bool,
 }
 

@@ -58,7 +58,7 @@ impl Serialize for EventPayload<'_> {
             let crumbs: Vec<_> = record.breadcrumbs.iter().map(|crumb| BreadcrumbPayload { record, crumb }).collect();
             out.serialize_field("breadcrumbs", &Wrapped { values: &crumbs })?;
         }
-        common_fields(&mut out, record, facts, &path(record, facts))?;
+        common_fields(&mut out, record, facts, &path(record, facts), true)?;
         out.serialize_field("contexts", &EventContexts(self.event))?;
         if let Some(rare) = rare.filter(|rare| !rare.extra.is_empty()) {
             out.serialize_field("extra", &Pairs(|| rare.extra.iter().map(|(name, value)| (name, value))))?;

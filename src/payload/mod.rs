@@ -3,6 +3,7 @@
 //! What these views write is what [`protocol`](crate::protocol) reads; a test checks that they
 //! agree.
 
+mod body;
 mod envelope_header;
 mod event;
 mod facts;

@@ -6,6 +6,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use super::Facts;
+use super::body;
 use super::value::Pairs;
 use crate::record::Record;
 
@@ -14,13 +15,14 @@ pub(super) struct RequestPayload<'a> {
     /// The path, with secret parameters hidden.
     pub(super) path: &'a str,
     pub(super) facts: &'a Facts,
+    pub(super) has_body: bool,
 }
 
 impl Serialize for RequestPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, path, .. } = *self;
         let facts = &record.request;
-        let mut request = serializer.serialize_struct("Request", 4)?;
+        let mut request = serializer.serialize_struct("Request", 5)?;
         request.serialize_field("method", &record.str(facts.method))?;
         let (scheme, host) = (record.str(facts.scheme), record.str(facts.host));
         // A URL needs a host. If the client sent none, a reserved name replaces it (RFC 2606).
@@ -28,6 +30,10 @@ impl Serialize for RequestPayload<'_> {
         request.serialize_field("url", &[&*scheme, "://", &*host, path].concat())?;
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;
+        }
+        let sample = record.set.rare().and_then(|rare| rare.bodies.request.as_ref()).filter(|_| self.has_body);
+        if let Some(data) = sample.and_then(|sample| body::data(sample)) {
+            request.serialize_field("data", &data)?;
         }
         request.serialize_field("headers", &Pairs(|| headers(record, self.facts)))?;
         request.end()

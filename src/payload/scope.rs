@@ -2,21 +2,29 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderMap, HeaderName};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
+use super::body;
 use super::request::RequestPayload;
 use super::sdk::sdk;
 use super::trusted::Constant;
 use super::value::Pairs;
 use crate::protocol::User;
-use crate::record::Record;
+use crate::record::{BodySample, Record};
 
 /// Writes the fields that events and transactions have from the process and from the scope.
 ///
-/// `path` is that of the request, with secret parameters hidden.
-pub(super) fn common_fields<S: SerializeStruct>(out: &mut S, record: &Record, facts: &Facts, path: &str) -> Result<(), S::Error> {
+/// `path` is that of the request, with secret parameters hidden. Only events have bodies.
+pub(super) fn common_fields<S: SerializeStruct>(
+    out: &mut S,
+    record: &Record,
+    facts: &Facts,
+    path: &str,
+    has_bodies: bool,
+) -> Result<(), S::Error> {
     if let Some(release) = &facts.release {
         out.serialize_field("release", release)?;
     }
@@ -29,7 +37,7 @@ pub(super) fn common_fields<S: SerializeStruct>(out: &mut S, record: &Record, fa
         out.serialize_field("tags", &Pairs(|| tags(record, facts)))?;
     }
     if record.has_request {
-        out.serialize_field("request", &RequestPayload { record, path, facts })?;
+        out.serialize_field("request", &RequestPayload { record, path, facts, has_body: has_bodies })?;
     }
     if let Some(user) = user(record) {
         out.serialize_field("user", &*user)?;
@@ -52,8 +60,8 @@ const DEVICE: ConstantContext = ConstantContext(&[(Constant("arch"), Constant(st
 
 /// Writes the contexts that every payload has, and those of the scope except `trace`.
 ///
-/// Only events have breadcrumbs.
-pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, counts_breadcrumbs: bool) -> Result<(), M::Error> {
+/// Only events have breadcrumbs and bodies.
+pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, is_event: bool) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
         map.serialize_entry(&Constant("os"), &OS)?;
@@ -61,11 +69,20 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, cou
     if !taken("device") {
         map.serialize_entry(&Constant("device"), &DEVICE)?;
     }
-    if let Some(status) = record.response.status.filter(|_| !taken("response")) {
-        map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?;
+    let status = record.response.status;
+    let kept = record.set.rare().and_then(|rare| rare.bodies.response.as_ref()).filter(|_| is_event);
+    match (kept, status) {
+        _ if taken("response") => {}
+        (Some((headers, sample)), _) => {
+            map.serialize_entry(&Constant("response"), &ResponseContext { status, headers, sample: sample.as_deref() })?;
+        }
+        (None, Some(status)) => {
+            map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?
+        }
+        (None, None) => {}
     }
     let truncated = record.set.truncated.saturating_add(record.cut_texts);
-    let lost = [("dropped_breadcrumbs", if counts_breadcrumbs { record.breadcrumbs.dropped } else { 0 }), ("truncated", truncated)];
+    let lost = [("dropped_breadcrumbs", if is_event { record.breadcrumbs.dropped } else { 0 }), ("truncated", truncated)];
     if lost.iter().any(|(_, count)| *count > 0) {
         let known = || lost.iter().filter(|(_, count)| *count > 0).map(|(name, count)| (Constant(name), *count));
         map.serialize_entry(&Constant("tower_sentry"), &Pairs(known))?;
@@ -74,6 +91,44 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, cou
         map.serialize_entry(name, value)?;
     }
     Ok(())
+}
+
+/// A response whose headers were kept.
+struct ResponseContext<'a> {
+    status: Option<u16>,
+    headers: &'a HeaderMap,
+    sample: Option<&'a BodySample>,
+}
+
+impl Serialize for ResponseContext<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { status, headers, sample } = self;
+        let mut out = serializer.serialize_struct("Response", 4)?;
+        if let Some(status) = status {
+            out.serialize_field("status_code", status)?;
+        }
+        out.serialize_field("headers", &ResponseHeaders(headers))?;
+        if let Some(sample) = sample {
+            out.serialize_field("body_size", &sample.read(|_, passed, _| passed))?;
+        }
+        if let Some(data) = sample.and_then(body::data) {
+            out.serialize_field("data", &data)?;
+        }
+        out.end()
+    }
+}
+
+/// Headers by name, in small letters; lines of one name are joined with a comma.
+struct ResponseHeaders<'a>(&'a HeaderMap);
+
+impl Serialize for ResponseHeaders<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let joined = |name: &HeaderName| {
+            let lines = self.0.get_all(name).iter().filter(|value| !value.is_sensitive());
+            lines.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(",")
+        };
+        serializer.collect_map(self.0.keys().map(|name| (name.as_str(), joined(name))))
+    }
 }
 
 /// The tags of the process and of the scope. The scope's tags win.

@@ -34,7 +34,7 @@ impl Serialize for TransactionPayload<'_> {
         out.serialize_field("start_timestamp", &time(record, record.start))?;
         out.serialize_field("timestamp", &time(record, record.end))?;
         let path = path(record, facts);
-        common_fields(&mut out, record, facts, &path)?;
+        common_fields(&mut out, record, facts, &path, false)?;
         out.serialize_field("contexts", &TransactionContexts { record, path: &path })?;
         out.serialize_field("spans", &Spans(record, facts))?;
         out.end()

@@ -50,6 +50,8 @@ pub(crate) struct RequestFacts {
     /// The client's address; recorded only while PII is on.
     pub(crate) client: Option<IpAddr>,
     pub(super) headers: Slice,
+    /// Only ids, times, types, the route and the status may leave.
+    pub(crate) is_sensitive: bool,
 }
 
 /// The lengths of a header's name and value.

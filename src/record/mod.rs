@@ -4,6 +4,7 @@
 //! rows, their fields are bytes in one arena, and their names are `tracing`'s static ones. Nothing
 //! here formats, locks or allocates per span.
 
+mod body_sample;
 mod breadcrumbs;
 pub(crate) mod clock;
 mod cut;
@@ -24,6 +25,7 @@ mod span;
 mod span_limit;
 mod transaction;
 
+pub(crate) use body_sample::{Bodies, BodySample};
 pub(crate) use breadcrumbs::{BreadcrumbRecord, BreadcrumbSource, Breadcrumbs};
 pub(crate) use cut::{CUT_MARK, cut, without_cut_word};
 use facts::HeaderLengths;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Bodies;
 use super::cut::{CUT_MARK, shorter};
 use crate::protocol::{Attachment, Breadcrumb, Level, User};
 
@@ -47,6 +48,8 @@ pub(crate) struct Rare {
     pub(crate) fingerprint: Vec<String>,
     /// Sent with events only.
     pub(crate) attachments: Vec<Arc<Attachment>>,
+    /// Sent with events only.
+    pub(crate) bodies: Bodies,
 }
 
 impl ScopeData {
@@ -209,6 +212,18 @@ impl ScopeData {
             attachments.push(attachment);
         }
         has_room
+    }
+
+    /// What is kept of the bodies.
+    pub(crate) fn bodies_mut(&mut self) -> &mut Bodies {
+        &mut self.rare_mut().bodies
+    }
+
+    /// Copies what is kept of the response's body, if anything is.
+    pub(crate) fn copy_response_body(&mut self, from: &Self) {
+        if let Some(response) = from.rare().and_then(|rare| rare.bodies.response.as_ref()) {
+            self.rare_mut().bodies.response = Some(response.clone());
+        }
     }
 
     /// Counts a value that was left out.

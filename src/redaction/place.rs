@@ -69,7 +69,8 @@ impl ValuePlace {
             (Self::Header, "trace") => Self::Sampling,
             (Self::Sampling, "transaction") => Self::Name,
             (Self::Sampling, "release" | "environment") => Self::Identifier,
-            (Self::Request, "headers") => Self::Headers,
+            // Of a request, or of a response.
+            (_, "headers") => Self::Headers,
             (Self::Request, "query_string") => Self::Query,
             (Self::Request, "url") => Self::Url,
             (_, "attributes") => Self::Typed,

@@ -59,6 +59,11 @@ impl LiveScope {
         Served::Inner(row)
     }
 
+    /// Keeps the texts of the whole request in the process, because a request inside it is sensitive.
+    pub(crate) fn make_sensitive(&self) {
+        self.lock().transaction.record.request.is_sensitive = true;
+    }
+
     /// Names the innermost request inside this one by its route, if that was not known before.
     #[cfg(feature = "axum")]
     pub(crate) fn name_inner_request(&self, span: Parent, method: &str, route: &str) {

@@ -14,6 +14,8 @@ pub(crate) struct LogPlace {
     trace_id: TraceId,
     span: Option<SpanId>,
     user: Option<String>,
+    /// Its text stays in the process.
+    pub(crate) is_sensitive: bool,
 }
 
 impl LiveScope {
@@ -23,7 +25,9 @@ impl LiveScope {
         let user = nested::of(self).map_or_else(|| of(&state.transaction.record.set), |nested| of(&nested.lock()));
         // The log contains the span's id, so the span's slot must not be reused at the span limit.
         state.transaction.record.hold(span);
-        LogPlace { trace_id: state.transaction.record.trace.trace_id, span: Some(state.transaction.span_id(span)), user }
+        let span = Some(state.transaction.span_id(span));
+        let record = &state.transaction.record;
+        LogPlace { trace_id: record.trace.trace_id, span, user, is_sensitive: record.request.is_sensitive }
     }
 }
 
@@ -33,7 +37,7 @@ impl LogPlace {
     /// Servers reject a log without a trace, so all of these share one trace per process.
     pub(crate) fn outside() -> Self {
         static PROCESS: OnceLock<TraceId> = OnceLock::new();
-        Self { trace_id: *PROCESS.get_or_init(TraceId::new), span: None, user: None }
+        Self { trace_id: *PROCESS.get_or_init(TraceId::new), span: None, user: None, is_sensitive: false }
     }
 
     /// A log that was written at this place.

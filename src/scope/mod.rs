@@ -11,6 +11,7 @@ mod active;
 mod announced;
 mod begin;
 mod bind;
+mod bodies;
 mod call_stack;
 mod capture;
 pub(crate) mod current;

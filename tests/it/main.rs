@@ -64,6 +64,8 @@ mod accounts;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod batchers;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod bodies;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod body;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod canaries;
@@ -135,6 +137,8 @@ mod same_orders;
 mod sampling;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod scope;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod sensitive;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod settings;
 #[cfg(all(feature = "axum", feature = "test"))]

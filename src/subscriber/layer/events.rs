@@ -162,7 +162,7 @@ impl TracingLayer {
         if keeps.writes {
             client.write_security_log(place.line(metadata, fields.clone()));
         }
-        if sends {
+        if sends && !place.is_sensitive {
             client.submit(Item::Log(Box::new(place.line(metadata, fields))));
         }
     }

@@ -1,0 +1,111 @@
+//! What is sent of a payload whose contents must stay in the process.
+
+use serde_json::json;
+
+use crate::protocol::{Contexts, Event, LogEntry, Request, Transaction, TransactionInfo, TransactionSource};
+
+/// Replaces a transaction's name, if it may hold data.
+const WITHHELD: &str = "<withheld>";
+
+/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
+///
+/// The hook may have been meant to remove the rest.
+pub(super) fn bare_event(event: &mut Event) {
+    strip_event(event, "the contents were withheld: before_send panicked");
+    event.fingerprint.clear();
+}
+
+/// Reduces an event of a sensitive route to ids, times, types, the method, the route and the status.
+///
+/// `fingerprint` is the default one, which has no texts of the request.
+pub(super) fn sensitive_event(event: &mut Event, route: Option<String>, fingerprint: &[String]) {
+    let left = Left::of(event.request.as_ref(), &event.contexts);
+    if route.is_some() {
+        event.transaction = route;
+        event.transaction_info = Some(TransactionInfo::from(TransactionSource::Route));
+    }
+    strip_event(event, "the contents are withheld: the route is sensitive");
+    left.put(&mut event.request, &mut event.contexts);
+    event.fingerprint = fingerprint.to_vec();
+}
+
+fn strip_event(event: &mut Event, message: &str) {
+    // Servers require `message`: a log entry with `formatted` alone is invalid.
+    event.logentry = Some(LogEntry { message: Some(message.to_owned()), ..LogEntry::default() });
+    if event.transaction.is_some() && event.transaction_info.is_none_or(|info| is_from_data(info.source)) {
+        event.transaction = Some(WITHHELD.to_owned());
+    }
+    for exception in &mut event.exception.values {
+        exception.value = None;
+        if let Some(mechanism) = &mut exception.mechanism {
+            mechanism.data.clear();
+        }
+    }
+    event.breadcrumbs.values.clear();
+    event.request = None;
+    event.user = None;
+    event.tags.clear();
+    event.extra.clear();
+    strip_contexts(&mut event.contexts);
+}
+
+/// Reduces a transaction in the same way as `bare_event`.
+pub(super) fn bare_transaction(transaction: &mut Transaction) {
+    if is_from_data(transaction.transaction_info.source) {
+        WITHHELD.clone_into(&mut transaction.name);
+    }
+    transaction.request = None;
+    transaction.user = None;
+    transaction.tags.clear();
+    strip_contexts(&mut transaction.contexts);
+    for span in &mut transaction.spans {
+        span.description = None;
+        span.data.clear();
+    }
+}
+
+/// Reduces a transaction in the same way as `sensitive_event`.
+pub(super) fn sensitive_transaction(transaction: &mut Transaction, route: Option<String>) {
+    let left = Left::of(transaction.request.as_ref(), &transaction.contexts);
+    if let Some(route) = route {
+        transaction.name = route;
+        transaction.transaction_info = TransactionInfo::from(TransactionSource::Route);
+    }
+    bare_transaction(transaction);
+    left.put(&mut transaction.request, &mut transaction.contexts);
+}
+
+fn strip_contexts(contexts: &mut Contexts) {
+    contexts.other.clear();
+    if let Some(trace) = &mut contexts.trace {
+        trace.data.clear();
+    }
+}
+
+/// What stays of a request to a sensitive route and of its response.
+struct Left {
+    method: Option<String>,
+    status: Option<u64>,
+}
+
+impl Left {
+    fn of(request: Option<&Request>, contexts: &Contexts) -> Self {
+        let response = contexts.other.get("response");
+        Self {
+            method: request.and_then(|request| request.method.clone()),
+            status: response.and_then(|response| response.get("status_code")?.as_u64()),
+        }
+    }
+
+    fn put(self, request: &mut Option<Request>, contexts: &mut Contexts) {
+        *request = self.method.map(|method| Request { method: Some(method), ..Request::default() });
+        if let Some(status) = self.status {
+            contexts.other.insert("response".to_owned(), json!({ "status_code": status }));
+        }
+    }
+}
+
+/// Whether a name may contain data, because it was set while the request or job ran.
+const fn is_from_data(source: TransactionSource) -> bool {
+    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
+}

@@ -1,0 +1,149 @@
+//! A sensitive route: nothing of its requests leaves but what the code says.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_sentry::incoming::RouteOptions;
+use tower_sentry::protocol::Attachment;
+use tower_sentry::{Breadcrumb, CaptureError, Client, ConfigBuilder, Level, Scope, SentryLayer, User};
+use tracing::{info, info_span};
+
+use crate::canaries::{Canaries, Kind};
+use crate::support::{self, Relay};
+
+/// A text for each place where a request or its handler may put one.
+async fn handler(State(canaries): State<Canaries>) -> (StatusCode, CaptureError) {
+    let text = |place: &str| canaries.harmless(place);
+    let scope = Scope::current();
+    scope.set_user(User::id(text("the user's id")).email(text("an address")).field("plan", text("a field of the user")));
+    scope.set_tag("tag", text("a tag")).set_context("context", json!({ "a": text("a context") })).set_extra("extra", text("an extra"));
+    scope.set_fingerprint([text("a fingerprint")]).set_transaction_name(text("the name"));
+    scope.add_breadcrumb(Breadcrumb::new(text("a breadcrumb")).field("data", text("data of a breadcrumb")));
+    scope.add_attachment(Attachment::new("notes.txt", text("an attachment")));
+    info!(field = text("a field of a log"), "{}", text("a log"));
+    drop(info_span!("a span", field = text("a field of a span"), otel.name = text("the name of a span")).entered());
+    tower_sentry::span("db.query", text("a span of our own"), async {}).await;
+    tower_sentry::capture_message(Level::Warning, text("a message"));
+    tracing::error!(field = text("a field of an error"), "{}", text("a logged error"));
+    (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(std::io::Error::other(text("an error"))))
+}
+
+async fn crash(State(canaries): State<Canaries>) {
+    panic!("{}", canaries.harmless("a panic"));
+}
+
+/// What left of three requests, and where its texts were put.
+struct Left {
+    relay: Relay,
+    canaries: Canaries,
+}
+
+impl Left {
+    async fn of(options: RouteOptions, settings: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Self {
+        support::subscribe();
+        let (relay, canaries) = (Relay::start(), Canaries::default());
+        let config = support::config(&relay).enable_logs(true).panic_hook(true).tag("service", "clinic");
+        let client = Client::from(settings(config).build().unwrap());
+        let layer = SentryLayer::new(&client).route("/patients/{id}", options.clone()).route("/crash", options);
+        let app = Router::new()
+            .route("/patients/{id}", post(handler))
+            .route("/crash", post(crash))
+            .with_state(canaries.clone())
+            .layer(layer)
+            .layer(CatchPanicLayer::new());
+        for path in [format!("/patients/{}", canaries.harmless("the path")), "/crash".to_owned(), "/elsewhere".to_owned()] {
+            let request = Request::post(format!("{path}?page={}", canaries.harmless("the query")));
+            let request = request.header("accept", canaries.harmless("a header")).header("host", "clinic.example");
+            drop(app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+        }
+        support::settle(&client).await;
+        let sent = client.stats();
+        assert_eq!((sent.errors.dropped_total(), sent.transactions.dropped_total()), (0, 0));
+        Self { relay, canaries }
+    }
+
+    fn found(&self) -> BTreeSet<String> {
+        let envelopes: Vec<_> = self.relay.received().into_iter().map(|received| received.envelope).collect();
+        self.canaries.found(Kind::Harmless, &envelopes)
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_request_leaves_but_what_the_code_says() {
+    let ordinary = Left::of(RouteOptions::new(), |config| config).await;
+    assert_eq!(ordinary.found(), ordinary.canaries.planted(Kind::Harmless), "each text would be found");
+
+    for has_hooks in [false, true] {
+        let sensitive = Left::of(RouteOptions::new().sensitive(), |config| {
+            if has_hooks { config.before_send(Some).before_send_transaction(Some) } else { config }
+        })
+        .await;
+
+        // Those of the third request, whose route is not sensitive.
+        assert_eq!(sensitive.found(), BTreeSet::from(["the query".to_owned(), "a header".to_owned()]));
+        let (events, transactions) = (sensitive.relay.events(), sensitive.relay.transactions());
+        let kinds: Vec<_> = events.iter().map(|event| &event["exception"]["values"][0]["type"]).collect();
+        assert_eq!(kinds, [&Value::Null, &Value::Null, &"io::Error".into(), &"panic".into()]);
+        let error = &events[2];
+        assert_eq!((&error["request"], &error["transaction"]), (&json!({ "method": "POST" }), &"POST /patients/{id}".into()));
+        assert_eq!(error["contexts"]["response"], json!({ "status_code": 500 }));
+        assert!(error["exception"]["values"][0]["stacktrace"]["frames"].is_array() || error["fingerprint"].is_array(), "{error}");
+        let shown = &transactions[0];
+        assert_eq!(shown["contexts"]["response"], json!({ "status_code": 500 }));
+        assert_eq!(shown["contexts"]["trace"]["status"], "internal_error");
+        let kinds: Vec<_> = shown["spans"].as_array().unwrap().iter().map(|span| &span["op"]).collect();
+        assert_eq!(kinds, ["function", "db.query"]);
+    }
+}
+
+#[tokio::test]
+async fn a_hook_sees_nothing_of_a_sensitive_route() {
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let (events, transactions) = (Arc::clone(&shown), Arc::clone(&shown));
+    let left = Left::of(RouteOptions::new().sensitive(), |config| {
+        config
+            .before_send(move |event| {
+                events.lock().unwrap().push(serde_json::to_vec(&event).unwrap());
+                Some(event)
+            })
+            .before_send_transaction(move |transaction| {
+                transactions.lock().unwrap().push(serde_json::to_vec(&transaction).unwrap());
+                Some(transaction)
+            })
+    })
+    .await;
+
+    let shown = shown.lock().unwrap();
+    assert_eq!(shown.len(), 7);
+    // Those of the third request, whose route is not sensitive.
+    assert_eq!(left.canaries.found(Kind::Harmless, &shown), BTreeSet::from(["the query".to_owned(), "a header".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_request_around_a_sensitive_one_is_as_sensitive() {
+    support::subscribe();
+    let (relay, canaries) = (Relay::start(), Canaries::default());
+    let client = Client::from(support::config(&relay).build().unwrap());
+    let layer = SentryLayer::new(&client).route("/patients/{id}", RouteOptions::new().sensitive());
+    let inner = Router::new().route("/patients/{id}", post(handler)).with_state(canaries.clone()).layer(layer.clone());
+    let batch = |State(canaries): State<Canaries>| async move {
+        let request = Request::post(format!("/patients/{}", canaries.harmless("the inner path"))).body(Body::empty()).unwrap();
+        inner.oneshot(request).await.unwrap().status()
+    };
+    let app = Router::new().route("/batch", post(batch)).with_state(canaries.clone()).layer(layer);
+
+    drop(app.oneshot(Request::post("/batch").body(Body::empty()).unwrap()).await.unwrap());
+    support::settle(&client).await;
+
+    let envelopes: Vec<_> = relay.received().into_iter().map(|received| received.envelope).collect();
+    assert_eq!(canaries.found(Kind::Harmless, &envelopes), BTreeSet::new());
+    assert_eq!((relay.events().len(), relay.transactions().len()), (3, 1));
+}
