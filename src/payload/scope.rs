@@ -77,7 +77,7 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, is_
             map.serialize_entry(&Constant("response"), &ResponseContext { status, headers, sample: sample.as_deref() })?;
         }
         (None, Some(status)) => {
-            map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?
+            map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?;
         }
         (None, None) => {}
     }

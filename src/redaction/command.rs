@@ -25,7 +25,7 @@ enum Holds {
 }
 
 /// Options and the tools that take a password with them; the tool stands before the option.
-const OPTIONS: [(char, Holds, &[&str]); 10] = [
+const OPTIONS: [(char, Holds, &[&str]); 11] = [
     ('p', Holds::Glued, &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"]),
     ('p', Holds::Any, &["sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "7z", "htpasswd"]),
     (
@@ -36,8 +36,9 @@ const OPTIONS: [(char, Holds, &[&str]); 10] = [
     ('p', Holds::Next, &["cqlsh", "twine upload", "influx", "nmcli", "lftp", "svn", "hg"]),
     ('P', Holds::Any, &["sqlcmd", "bcp", "zip", "unzip", "ipmitool", "mosquitto_pub", "mosquitto_sub"]),
     ('a', Holds::Next, &["redis-cli", "valkey-cli", "keydb-cli"]),
-    ('w', Holds::Any, &["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldapdelete"]),
-    ('u', Holds::Pair, &["curl", "http ", "wget", "xh ", "elasticdump"]),
+    ('w', Holds::Any, &["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldapdelete", "ldappasswd"]),
+    ('s', Holds::Next, &["ldappasswd"]),
+    ('u', Holds::Pair, &["curl", "http ", "wget", "xh ", "elasticdump", "lftp"]),
     ('U', Holds::Percent, &["smbclient", "rpcclient", "net ", "smbmap"]),
     ('U', Holds::Pair, &["curl"]),
 ];
@@ -72,7 +73,7 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         // Java's tools and those of Windows: `-storepass …`, `-Password …`.
         return Some(secret);
     }
-    if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U') {
+    if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U' | 's') {
         return None;
     }
     let before = text.get((run.start.saturating_sub(TOOL_LIMIT)..run.start).find(|at| text.is_char_boundary(*at))?..run.start)?;
@@ -97,7 +98,7 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let held = value(rest, Form::Value)?.range;
     let given = rest.get(held.clone())?;
     let offset = match holds {
-        Holds::Pair => given.find(':')? + 1,
+        Holds::Pair => given.find([':', ','])? + 1,
         Holds::Percent => given.find('%')? + 1,
         _ => 0,
     };
@@ -128,7 +129,8 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
     let level = judge(name).field;
     let is_own = scan.redactor.is_hidden_by_user(name);
     let rest = text.get(end..)?.strip_prefix(' ').filter(|_| level >= Level::IfRandom || is_own)?;
-    if rest.starts_with('-') && !rest.starts_with("-----BEGIN") {
+    // The next option, or a file whose contents go in.
+    if rest.starts_with(['-', '<']) && !rest.starts_with("-----BEGIN") {
         return None;
     }
     let held = value(rest, Form::Value)?;
@@ -168,6 +170,8 @@ pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
     let skipped = match text.get(run.clone())? {
         "htpasswd" if text.get(run.end..)?.starts_with(" -") => 3,
         "add_user" | "change_password" if text.get(..run.start)?.ends_with("rabbitmqctl ") => 1,
+        "wpa_passphrase" => 1,
+        "ConvertTo-SecureString" => 0,
         "chpasswd" => return piped(text, run.start),
         _ => return None,
     };
@@ -175,7 +179,9 @@ pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
     let line = line.get(..line.find(['\n', '|', ';', '"']).unwrap_or(line.len()))?;
     let held = line.split(' ').nth(skipped).filter(|held| !held.is_empty() && !is_nothing(held))?;
     let start = run.end + 1 + line.split(' ').take(skipped).map(|word| word.len() + 1).sum::<usize>();
-    Some(Secret::value(start..start + held.len(), Rule::Command))
+    let bare = held.trim_matches('\'');
+    let start = start + held.find(bare)?;
+    Some(Secret::value(start..start + bare.len(), Rule::Command))
 }
 
 /// `echo "jane:…" | chpasswd`

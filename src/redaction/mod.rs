@@ -6,6 +6,7 @@
 //! result has its own type, `Redacted`, and the exporter sends nothing else.
 
 mod authority;
+mod beside;
 mod clean;
 mod command;
 mod cookies;
@@ -31,12 +32,14 @@ mod prose;
 mod providers;
 mod quoted;
 mod redactor;
+mod reported;
 mod rules;
 mod scan;
 mod serializer;
 mod shape;
 mod statement;
 mod strict;
+mod table;
 mod url;
 mod value;
 mod value_class;

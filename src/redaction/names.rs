@@ -71,14 +71,17 @@ const CONTAINED: &str = "password passwd passphrase passcode passwort kennwort c
     sshkey credential authorization authtoken accesstoken refreshtoken idtoken csrf xsrf phpsessid sessid sessionid sessiontoken \
     cardnumber creditcard cardno ccnum ccnumber securitycode mysqlpwd pgpass setcookie verificationcode onetimecode onetimepass smscode mfacode \
     usercode devicecode authcode accesscode invitecode logincode resetcode otpcode twofactorcode 2facode recoverycode backupcode pincode socialsecurity accountnumber routingnumber passportnumber \
-    nationalid taxid driverslicense driverlicense bankaccount seedphrase recoveryphrase mnemonic connectionstring sastoken webhookurl";
+    nationalid taxid driverslicense driverlicense bankaccount samlart seedphrase recoveryphrase mnemonic connectionstring sastoken webhookurl";
 
 /// Words that make a name secret as a separate word: `user_token`, `dbPwd`, but not `tokenizer`.
 const WORDS: &str = "token tokens pwd auth jwt bearer cookie cookies session sid otp totp hotp cvv cvc cvv2 cvc2 pin ssn saml \
     iban salt pepper authenticity signature sig hmac senha pass pw assertion verifier oauth mfa psk clave contrasenya ssid hsid apisid sapisid";
 
 /// Words that make a name secret only as its last word: `pass_rate` and `signature_algorithm` are not.
-const LAST: &str = "pass pw assertion verifier mfa oauth";
+const LAST: &str = "pass pw assertion verifier mfa oauth signature";
+
+/// Words that say less if another word is behind them: `sessionAffinity`, `token_cache_hit_ratio`.
+const SOFT: &str = "session token tokens auth cookie cookies salt";
 
 /// Numbers under these are secret from three digits on.
 const NUMERIC: &str = "pin otp totp hotp cvv cvc cvv2 cvc2 ssn passcode pincode";
@@ -88,12 +91,12 @@ const ABOUT: &str = "ref refs count counts length len type types kind expires ex
     methods version versions name names policy provider providers engine algorithm alg endpoint issuer store storage scheme domain field fields \
     attempts attempt retries level index present enabled disabled required valid validity at in time date created updated rotated started \
     reset issued ttl ms seconds days hours minutes strength hint format source model url uri path file filename dir host port found \
-    consent evicted used authenticated changed change algorithms page second rate prefix mode manager service backend location region \
+    affinity timeout latency ratio cache stdin consent evicted used authenticated changed change algorithms page second rate prefix mode manager service backend location region \
     rotation usage header headers parameter param column table label title locked checks failures errors error message reason";
 
 /// The same, if it begins with one of these: `max_tokens`, `has_password`.
 const ASIDE: &str = "has is use uses using max min num number total prompt completion requires require needs allow allows enable remember last next \
-    public publishable no without forgot reset show hide";
+    public publishable no without forgot reset show hide stop eos bos pad unk mask";
 
 /// Words before `key` that make it a name or a place, whatever its value is.
 const NO_KEYS: &str = "public publishable primary foreign sort partition routing translation object cache lookup dedup group unique message \
@@ -103,13 +106,16 @@ const NO_KEYS: &str = "public publishable primary foreign sort partition routing
 pub(super) fn of_field(name: &str) -> Level {
     static CONTAINED_SET: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(CONTAINED.split_whitespace()));
     let name = cut(name);
-    // It says how to authenticate.
-    if name.len() >= 16 && name.to_ascii_lowercase().ends_with("-authenticate") {
-        return Level::Harmless;
+    // It says how to authenticate, or pins a public key.
+    if name.len() >= 10 {
+        let lower = name.to_ascii_lowercase();
+        if lower.ends_with("-authenticate") || lower.starts_with("pin-sha256") {
+            return Level::Harmless;
+        }
     }
     let mut count = 0;
     let (mut first, mut before, mut last) = ("", "", "");
-    let mut has_word = false;
+    let (mut has_word, mut has_signature) = (false, false);
     for word in words(name) {
         if count == 0 {
             first = word;
@@ -117,6 +123,7 @@ pub(super) fn of_field(name: &str) -> Level {
         before = last;
         last = word;
         has_word |= is_listed_word(WORDS, word) && !is_listed_word(LAST, word);
+        has_signature |= word.eq_ignore_ascii_case("signature");
         count += 1;
     }
     let is_sure = CONTAINED_SET.are_in(name) && !is_only_alike(name) || (is_listed_word("pass pw", last));
@@ -126,14 +133,23 @@ pub(super) fn of_field(name: &str) -> Level {
         return Level::Harmless;
     }
     if !is_sure && !is_likely {
-        return if is_key || is_listed_word("nonce cred creds mac ticket", last) { Level::IfRandom } else { Level::Harmless };
+        return if is_key || has_signature || is_listed_word("nonce cred creds mac ticket", last) {
+            Level::IfRandom
+        } else {
+            Level::Harmless
+        };
     }
+    let is_soft = count > 1
+        && is_listed_word(SOFT, first)
+        && !is_listed_word(WORDS, last)
+        && !is_listed_word("id key value string header data", last);
     let is_about = count > 1 && (is_listed_word(ABOUT, last) || is_listed_word(ASIDE, first));
     // `x-token-id` names one; `session_id` and `access_key_id` are one.
     let is_id = last.eq_ignore_ascii_case("id") && !is_sure && !name.to_ascii_lowercase().contains("session");
     match (is_about || is_id, is_sure) {
         (true, _) => Level::IfRandom,
         (false, true) => Level::Sure,
+        (false, false) if is_soft => Level::IfOpaque,
         (false, false) => Level::Likely,
     }
 }
@@ -186,7 +202,7 @@ pub(super) fn of_parameter(name: &str) -> Level {
         return if name.len() > 1 { Level::Likely } else { Level::IfRandom };
     }
     match of_header(name) {
-        Level::Harmless if name.eq_ignore_ascii_case("appid") => Level::IfRandom,
+        Level::Harmless if is_listed_word("appid state md5 relaystate", name) => Level::IfRandom,
         Level::Harmless
             if words(name).any(|word| is_listed_word("hmac signature credential policy hash code nonce verifier ticket", word)) =>
         {
@@ -216,12 +232,21 @@ pub(super) fn is_plural(name: &str) -> bool {
 
 /// Whether the value of a field is itself the name of the field beside it: `{"name": "password", "value": "…"}`.
 pub(super) fn names_a_name(name: &str) -> bool {
-    ["name", "key", "field", "header", "param", "variable"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    ["name", "key", "field", "header", "param", "variable", "path", "loc", "prop", "property", "type"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a field reports a value that something else names: `{"loc": ["password"], "input": "…"}`.
+pub(super) fn reports_a_value(name: &str) -> bool {
+    const REPORTS: &str =
+        "value input input_value rejectedvalue rejected_value left right expected actual got found login credentials auth id args params";
+    is_listed_word(REPORTS, name)
 }
 
 /// Whether a field holds the value of the name beside it.
 pub(super) fn names_a_value(name: &str) -> bool {
-    name.eq_ignore_ascii_case("value") || name.eq_ignore_ascii_case("val")
+    ["value", "val", "input", "rejectedvalue"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Whether the name contains one of the user's names, which are squashed already.

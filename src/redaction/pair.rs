@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+use super::beside;
 use super::cursor::{Scan, Step, is_run};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::shape::with_private_key;
 use super::value::{Extent, Form, value};
-use super::value_class;
+use super::value_class::{self, ValueClass};
 use super::verdict::judge;
 
 /// Only the last bytes of a longer name are judged.
@@ -27,10 +28,17 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     let run = if is_beyond_ascii { &behind_letters } else { run };
     let gap = bytes.get(run.end..sign)?;
     if (run.is_empty() && !is_beyond_ascii)
-        || gap.len() > 4
+        || (gap.len() > 4 && !(gap.len() <= 48 && gap.iter().all(|byte| *byte == b' ')))
         || !gap.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b']' | b')' | b'`'))
     {
         return escaped_name(scan, sign);
+    }
+    // The token of a device: `…:APA91b…`.
+    if gap.is_empty() && text.get(sign + 1..).is_some_and(|after| after.starts_with("APA91b")) {
+        let after = text.get(sign + 1..)?;
+        let len =
+            after.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '+' | '/'))).unwrap_or(after.len());
+        return Some(Step::Secret(Secret::token(run.start..sign + 1 + len, Rule::Key)));
     }
     let is_sign = |at: usize| bytes.get(at).is_some_and(|byte| matches!(byte, b':' | b'='));
     if matches!(text.get(run.clone()), Some("u0022" | "x22" | "quot")) {
@@ -39,6 +47,8 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     // `token::Kind` and `a == b` are not pairs; `:=` and `=>` are.
     let sign_end = match bytes.get(sign..sign + 2) {
         Some(b"=>" | b":=") => sign + 2,
+        // LDIF: a value in base64.
+        Some(b"::") if bytes.get(sign + 2) == Some(&b' ') => sign + 2,
         // `arn:aws:secretsmanager:…`: names with colons between them.
         Some([b':', next]) if *next != b' ' && run.end == sign && run.start > 0 && bytes.get(run.start - 1) == Some(&b':') => return None,
         _ if is_sign(sign + 1) || sign.checked_sub(1).is_some_and(is_sign) => return None,
@@ -54,9 +64,18 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if is_place(&decoded, rest) || before.ends_with("--- ") || (before.ends_with("${") && !rest.starts_with('-')) {
         return None;
     }
-    let level = level(scan, &decoded, is_parameter, text, name.start);
+    let level = level(scan, &decoded, is_parameter, text, name.start).max(level_around(text, &name, gap, is_beyond_ascii));
     if level == Level::Harmless {
-        return if names::names_a_name(&decoded) { value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
+        if is_public_value(&decoded, text) {
+            return value(rest, Form::Value).map(|held| Step::Skip(sign_end + held.range.end));
+        }
+        return beside::beside(scan, &decoded, rest, sign_end);
+    }
+    // PuTTY's keys: the lines behind their number.
+    if decoded == "Private-Lines" {
+        let line = rest.find('\n')? + 1;
+        let len = rest.get(line..)?.find("\nPrivate-MAC").unwrap_or(rest.len() - line);
+        return Some(Step::Secret(Secret::value(sign_end + line..sign_end + line + len, Rule::PrivateKey)));
     }
     let form = form(&decoded, is_parameter);
     let Extent { mut range, is_quoted, mut is_wrapped } = value(rest, form)?;
@@ -77,8 +96,16 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         range.end = rest.len() - after.len() + after.find('"')?;
     }
     let held = rest.get(range.clone())?;
+    // `Authorization: Bearer ${TOKEN}`, `Set-Cookie: session=; Max-Age=0`
+    if form == Form::Credential && says_nothing(held) {
+        return None;
+    }
     if !is_quoted && held.ends_with(':') && rest.get(range.end..)?.starts_with(' ') {
         // The next name.
+        return None;
+    }
+    // PHP: `["secret":protected]=>`
+    if held.starts_with("protected]=>") || held.starts_with("private]=>") {
         return None;
     }
     // Terraform: `aws_access_key.deploy: Creating...`
@@ -94,10 +121,80 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         return None;
     }
     if !own && !is_secret(level, &decoded, held, is_wrapped) {
-        return if names::names_a_name(&decoded) { value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
+        return if names::names_a_name(&decoded) { beside::value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
+    }
+    // `acme/auth-proxy:v7.4.0`: an image and its version.
+    if before.ends_with('/') && bytes.get(sign) == Some(&b':') && value_class::class(held) < ValueClass::Opaque {
+        return None;
     }
     let range = sign_end + range.start..sign_end + range.end;
     Some(Step::Secret(Secret::value(with_private_key(text, range), Rule::Name)))
+}
+
+/// Whether a value is long and random, and public: the id of a key or an answer, the modulus of a JSON Web Key.
+fn is_public_value(name: &str, text: &str) -> bool {
+    match name.len() {
+        1 => matches!(name, "n" | "x" | "y") && text.contains("kty"),
+        3..=11 => ["kid", "x5t", "etag", "x-amz-id-2", "x-amz-cf-id"].iter().any(|known| name.eq_ignore_ascii_case(known)),
+        _ => false,
+    }
+}
+
+/// The level of a pair by what stands around its name.
+fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bool) -> Level {
+    let before = text.get(..name.start).unwrap_or_default();
+    let word = text.get(name.clone()).unwrap_or_default();
+    // `passwd[root]=…`, `["secret":protected]=>`
+    if gap.contains(&b']') {
+        let from = (name.start.saturating_sub(64)..=name.start).find(|at| text.is_char_boundary(*at)).unwrap_or(name.start);
+        let around = text.get(from..name.start).unwrap_or_default();
+        let split = |part: &str| {
+            part.rsplit(|letter: char| !(letter.is_alphanumeric() || letter == '_')).find(|part| !part.is_empty()).map(str::to_owned)
+        };
+        return split(around).map_or(Level::Harmless, |name| judge(&name).field);
+    }
+    if word == "Private-Lines" {
+        return Level::Sure;
+    }
+    // Windows: `/p:…`; SQLite: `PRAGMA key='…'`; PostgreSQL: `$1 = '…'`.
+    if word.eq_ignore_ascii_case("p") && before.ends_with(" /") {
+        return Level::Sure;
+    }
+    if word.len() <= 5
+        && word.to_ascii_lowercase().ends_with("key")
+        && before.len() >= 7
+        && before.to_ascii_uppercase().ends_with("PRAGMA ")
+    {
+        return Level::Sure;
+    }
+    if before.ends_with('$') && word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return bound(before, word);
+    }
+    // A JSON Web Key: `{"kty":"oct","k":"…"}`.
+    if matches!(word, "d" | "k" | "dp" | "dq" | "qi")
+        && before.ends_with(['"', '\\'])
+        && (text.contains("\"kty") || text.contains("\\\"kty"))
+    {
+        return Level::Likely;
+    }
+    // `Пароль от сервера: …`
+    if is_beyond_ascii {
+        let line = before.rsplit(['\n', '.', ',', ';']).next().unwrap_or_default();
+        if line.len() <= 120 && line.split(' ').any(|word| !word.is_ascii() && judge(word).field == Level::Sure) {
+            return Level::Likely;
+        }
+    }
+    Level::Harmless
+}
+
+/// The level of the name that a placeholder stands beside: `password=$1`.
+fn bound(before: &str, number: &str) -> Level {
+    let place = format!("${number}");
+    before.match_indices(&place).take(8).fold(Level::Harmless, |level, (at, _)| {
+        let name = before.get(..at).unwrap_or_default().trim_end_matches([' ', '=']);
+        let name = name.rsplit(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).next().unwrap_or_default();
+        level.max(judge(name).field)
+    })
 }
 
 /// Finds the value behind a sign of full width, as in Chinese and Japanese: `密码：…`.
@@ -135,6 +232,12 @@ fn escaped_name(scan: &Scan<'_>, sign: usize) -> Option<Step> {
     let level = judge(name).field;
     let is_hidden = scan.may_read(len) && value_class::is_hidden(level, held.get(..len)?, names::is_numeric(name), names::is_plural(name));
     (is_hidden || scan.redactor.is_hidden_by_user(name)).then(|| Step::Secret(Secret::value(start..start + len, Rule::Name)))
+}
+
+/// Whether a scheme has a placeholder behind it, or a cookie is taken back.
+fn says_nothing(held: &str) -> bool {
+    let is_cleared = held.contains(';') && held.split(';').next().is_some_and(|first| first.ends_with('='));
+    is_cleared || held.split_once(' ').is_some_and(|(_, given)| value_class::is_nothing(given.trim_end_matches(['"', '\''])))
 }
 
 /// Whether a value is one word of a sentence: a capital, and small letters behind it.
@@ -260,7 +363,11 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
     if name == "passe" && text.get(..start).is_some_and(|before| before.to_ascii_lowercase().ends_with("mot de ")) {
         return Level::Sure;
     }
-    if level < Level::IfOpaque && ["key", "code", "codes", "phrase", "number"].iter().any(|last| name.eq_ignore_ascii_case(last)) {
+    let is_equal = text.as_bytes().get(start + name.len()) == Some(&b'=');
+    if level < Level::IfOpaque
+        && !is_equal
+        && ["key", "code", "codes", "phrase", "number"].iter().any(|last| name.eq_ignore_ascii_case(last))
+    {
         // `api key: …`, `verification code: …`.
         let before = text.get(start.saturating_sub(24)..start).and_then(|before| before.strip_suffix(' '));
         if let Some(word) = before.and_then(|before| before.rsplit(|letter: char| !(letter.is_alphanumeric() || letter == '-')).next()) {
@@ -290,7 +397,7 @@ fn form(name: &str, is_parameter: bool) -> Form {
 fn is_phrase(held: &str, after: &str, level: Level) -> bool {
     let word = held.trim_end_matches(['.', ',', ';', ')', ':']);
     let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'\'' | b'-'));
-    let next = after.strip_prefix(' ').unwrap_or_default();
+    let next = after.strip_prefix(", ").or_else(|| after.strip_prefix(' ')).unwrap_or_default();
     let goes_on = next.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '(');
     let is_common = value_class::is_common(&word.to_ascii_lowercase());
     (is_common && (goes_on || after.is_empty())) || is_word && (is_common || level < Level::Sure && goes_on || level < Level::Likely)
@@ -298,46 +405,4 @@ fn is_phrase(held: &str, after: &str, level: Level) -> bool {
 
 fn decoded(name: &str) -> Cow<'_, str> {
     if name.contains('%') { percent_decode_str(name).decode_utf8_lossy() } else { Cow::Borrowed(name) }
-}
-
-/// Finds the value beside a name that is itself a value: `name: "api_key", value: "…"`.
-///
-/// The same form has a part of a multipart body, and an element of XML.
-fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<Secret> {
-    let Extent { range, is_quoted, .. } = value(rest, Form::Value)?;
-    let name = rest.get(range.clone())?;
-    let verdict = judge(name);
-    let level = verdict.field.max(judge(&name.to_ascii_lowercase()).header);
-    // In YAML, a name without quotes is on a line of its own.
-    let is_line = || rest.get(range.end..).is_some_and(|after| after.trim_start_matches('\r').starts_with('\n'));
-    if name.len() > 64 || level < Level::IfRandom || !(is_quoted || is_line()) {
-        return None;
-    }
-    if !scan.may_read(range.end) {
-        return Some(Secret::value(start..scan.text.len(), Rule::Name));
-    }
-    let after = rest.get(range.end..)?;
-    let behind = after.trim_start_matches(['"', '\'', '\\', '`']);
-    let offset = range.end + after.len() - behind.len();
-    let (held, at) = if let Some(body) = behind.strip_prefix("\r\n\r\n").or_else(|| behind.strip_prefix("\n\n")) {
-        let at = offset + behind.len() - body.len();
-        let end = body.find("\r\n--").or_else(|| body.find("\n--")).unwrap_or(body.len());
-        (0..end, at)
-    } else if let Some(body) = behind.strip_prefix('>') {
-        (0..body.find('<')?, offset + 1)
-    } else {
-        let gap = behind.len() - behind.trim_start_matches([',', ' ', '\n', '\r', '\t', '"', '\'', '\\', '{']).len();
-        let field = behind.get(gap..)?;
-        let len = field.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(field.len());
-        if gap > 40 || !names::names_a_value(field.get(..len)?) {
-            return None;
-        }
-        let sign = field.get(len..)?.find([':', '=']).filter(|at| *at <= 4)?;
-        let held = value(field.get(len + sign + 1..)?, Form::Value)?.range;
-        (held, offset + gap + len + sign + 1)
-    };
-    let text = rest.get(at..)?.get(held.clone())?;
-    let is_hidden =
-        value_class::is_hidden(level.max(Level::IfOpaque), text, names::is_numeric(name), false) || scan.redactor.is_hidden_by_user(name);
-    is_hidden.then(|| Secret::value(start + at + held.start..start + at + held.end, Rule::Name))
 }

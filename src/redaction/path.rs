@@ -10,7 +10,7 @@ use super::value_class;
 /// Words that a token follows.
 const WORDS: &str = "reset confirm verify invite invites invitation invitations token tokens secret secrets share shares activate activation magic magic-link magiclink \
     unsubscribe password passwords reset-password password-reset resetpassword verify-email confirm-email auth sso callback hook hooks webhook webhooks build_hooks \
-    login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token";
+    login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token device";
 
 /// Words that even an id is a token after.
 const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email webhook hook";
@@ -27,11 +27,12 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
     let end =
         rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '='))).unwrap_or(rest.len());
     let segment = rest.get(..end)?.trim_end_matches('.');
-    // Nearly every segment ends here.
-    if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
+    // Nearly every word ends here.
     let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
+    if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
+        // `/reset/MQ/…`: an id, or a time, stands before the token.
+        return if is_listed_word(SURE, word) { later_segment(text, slash + 1 + end) } else { None };
+    }
     let mut len = segment.len();
     // Rocket.Chat's have two.
     if matches!(word, "hooks" | "hook" | "webhook" | "webhooks")
@@ -40,7 +41,47 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
         let next = next.get(..next.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(next.len()))?;
         len += if next.len() >= 16 && value_class::is_mixed(next) { 1 + next.len() } else { 0 };
     }
+    // A device's token is as long as a digest.
+    if word == "device" && !(segment.len() == 64 && value_class::is_digest(segment)) {
+        return None;
+    }
     is_token_after(word, segment).then(|| Secret::value(slash + 1..slash + 1 + len, Rule::Path))
+}
+
+/// The token among the next segments of a path.
+fn later_segment(text: &str, start: usize) -> Option<Secret> {
+    let mut at = start;
+    for _ in 0..3 {
+        let rest = text.get(at..)?.strip_prefix('/')?;
+        let len = rest
+            .find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '~' | '=' | '+')))
+            .unwrap_or(rest.len());
+        let segment = rest.get(..len)?;
+        if segment.len() >= 16 && segment.bytes().any(|byte| byte.is_ascii_digit()) && value_class::is_mixed(segment) {
+            // Base64 has slashes in it.
+            let more = rest.get(len..)?.strip_prefix('/').filter(|_| segment.bytes().any(|byte| byte.is_ascii_uppercase()));
+            let more = more.map_or(0, |next| {
+                let next = next.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(next.len());
+                if next >= 16 { next + 1 } else { 0 }
+            });
+            return Some(Secret::value(at + 1..at + 1 + len + more, Rule::Path));
+        }
+        at += 1 + len;
+    }
+    None
+}
+
+/// `private-…` in an address of a calendar, and Cloudinary's `s--…--`.
+pub(super) fn marked(text: &str, slash: usize) -> Option<Secret> {
+    let rest = text.get(slash + 1..)?;
+    // Nearly every segment ends here.
+    let held = rest.strip_prefix("private-").or_else(|| rest.strip_prefix("s--"))?;
+    let len = held.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-' || letter == '_')).unwrap_or(held.len());
+    let held = held.get(..len)?;
+    let start = slash + 1 + rest.find(held)?;
+    let bare = held.trim_end_matches('-');
+    let is_secret = bare.bytes().any(|byte| byte.is_ascii_digit()) && (bare.len() >= 16 || rest.starts_with("s--") && held.ends_with("--"));
+    is_secret.then(|| Secret::value(start..start + bare.len(), Rule::Path))
 }
 
 /// Whether a segment is a token, after this word.

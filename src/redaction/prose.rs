@@ -8,7 +8,7 @@ use super::providers;
 use super::value_class::{self, ValueClass};
 
 /// Words that a secret follows in a sentence, and how plain it may be.
-pub(super) const NOUNS: [(&str, Noun); 32] = [
+pub(super) const NOUNS: [(&str, Noun); 45] = [
     ("password", Noun::Password),
     ("passwd", Noun::Password),
     ("passphrase", Noun::Password),
@@ -41,7 +41,26 @@ pub(super) const NOUNS: [(&str, Noun); 32] = [
     ("cookie", Noun::Session),
     ("community", Noun::Community),
     ("signature", Noun::Opaque),
+    ("wachtwoord", Noun::Password),
+    ("parola", Noun::Password),
+    ("heslo", Noun::Password),
+    ("salasana", Noun::Password),
+    ("lozinka", Noun::Password),
+    ("adgangskode", Noun::Password),
+    ("passe", Noun::Password),
+    // The letters up to the first beyond ASCII, or behind it: `contraseña`, `hasło`, `lösenord`, `código`.
+    ("contrase", Noun::Password),
+    ("has", Noun::Password),
+    ("senord", Noun::Password),
+    ("digo", Noun::Code),
+    ("einmalcode", Noun::Digits),
+    ("unseal", Noun::Opaque),
 ];
+
+/// The endings of those words whose first letters are a word of their own.
+const ENDINGS: [(&str, &str); 2] = [("contrase", "ña"), ("has", "ło")];
+/// The beginnings of those whose last letters are.
+const BEGINNINGS: [(&str, &str); 4] = [("passe", "mot de "), ("senord", "lö"), ("digo", "có"), ("digo", "Có")];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noun {
@@ -71,33 +90,52 @@ const CODES: &str = "verification login security 2fa mfa sms time one-time acces
 pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let bytes = text.as_bytes();
-    // A sentence goes on with a blank, a path or a type does not; `password: …` is a pair.
-    if bytes.get(run.end) != Some(&b' ') {
-        return None;
-    }
     if !(3..=11).contains(&run.len()) {
         return None;
     }
     let word = text.get(run.clone())?;
-    if !matches!(bytes.get(run.start)?.to_ascii_lowercase(), b'p' | b's' | b't' | b'k' | b'a' | b'j' | b'c' | b'o' | b'h' | b'n') {
+    let (known, noun) = NOUNS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
+    let before = text.get(..run.start)?;
+    let ending = ENDINGS.iter().find(|(start, _)| start == known).map(|(_, ending)| *ending);
+    let run = match ending {
+        Some(ending) if text.get(run.end..)?.starts_with(ending) => run.start..run.end + ending.len(),
+        Some(_) => return None,
+        None => run,
+    };
+    let mut beginnings = BEGINNINGS.iter().filter(|(end, _)| end == known).map(|(_, beginning)| *beginning).peekable();
+    if beginnings.peek().is_some() && !beginnings.any(|beginning| before.ends_with(beginning)) {
         return None;
     }
-    let (_, noun) = NOUNS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
-    let before = text.get(..run.start)?;
-    if *noun == Noun::Code && !is_secret_code(before) && !is_to_sign_in(text.get(run.end..)?) {
+    // A sentence goes on with a blank, a path or a type does not; `password: …` is a pair.
+    if bytes.get(run.end) != Some(&b' ') {
         return None;
+    }
+    if *noun == Noun::Opaque && *known == "key" && is_public(before) {
+        return None;
+    }
+    let mut start = run.end;
+    if *noun == Noun::Code && !is_secret_code(before) && !is_to_sign_in(text.get(run.end..)?) {
+        start += code_of(text.get(run.end..)?)?;
     }
     if text.get(run.end..)?.starts_with(" = ") {
         // A pair.
         return None;
     }
-    let mut start = run.end;
     let mut is_told = false;
     if *noun == Noun::Numbered && !is_numbered(before) {
         return None;
     }
     if *noun == Noun::Community && !before.ends_with("snmp-server ") {
         return None;
+    }
+    // `the password of the database is …`, in any language.
+    if *noun == Noun::Password
+        && let Some(told) = told(text.get(start..)?, ending.is_some())
+    {
+        let secret = candidate(scan, *noun, start + told, true);
+        if secret.is_some() {
+            return secret;
+        }
     }
     // `password for jane is …`
     if let Some(rest) = text.get(start..)?.strip_prefix(" for ").or_else(|| text.get(start..)?.strip_prefix(" of "))
@@ -135,6 +173,8 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
             " -> ",
             " <- ",
             " from ",
+            " ~ ",
+            " é ",
         ];
         let Some(filler) = fillers.iter().find(|filler| rest.starts_with(**filler)) else { break };
         let ends = filler.trim_end().len();
@@ -149,6 +189,34 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         }
     }
     candidate(scan, *noun, start, is_told)
+}
+
+/// The place of the secret behind the verb of a sentence that says what a password is.
+fn told(rest: &str, is_polish: bool) -> Option<usize> {
+    const VERBS: [&str; 13] =
+        [" is: ", " is ", " was ", " ist ", " lautet ", " est ", " es ", " é ", " è ", " jest ", " är ", " er ", ": "];
+    let sentence = rest.get(..rest.find(['.', '\n', ',', ';', '"', '=']).unwrap_or(rest.len()))?;
+    let verbs = VERBS.iter().chain(is_polish.then_some(&" to "));
+    let (at, verb) = verbs.filter_map(|verb| Some((sentence.find(verb)?, *verb))).min()?;
+    let word = rest.get(at + verb.len()..)?;
+    let word = word.get(..word.find([' ', ',', ';', '\n']).unwrap_or(word.len()))?;
+    let is_chosen = word.bytes().any(|byte| byte.is_ascii_digit()) || word.chars().skip(1).any(char::is_uppercase);
+    (at <= 60 && is_chosen).then_some(at + verb.trim_end().len())
+}
+
+/// The length of what says which code it is, in languages that say so behind it: ` de vérification`.
+fn code_of(rest: &str) -> Option<usize> {
+    const KINDS: &str = "vérification sécurité accès connexion validation confirmation verificación seguridad acceso confirmación verificação \
+        segurança acesso verifica sicurezza accesso";
+    let (link, after) = [" de ", " d'", " di "].iter().find_map(|link| Some((link, rest.strip_prefix(link)?)))?;
+    let kind = after.get(..after.find([' ', ':', ',', '.'])?)?;
+    super::name_words::is_listed_word(KINDS, kind).then_some(link.len() + kind.len())
+}
+
+/// `gpg: using RSA key …`, `host key …`: no key that is secret.
+fn is_public(before: &str) -> bool {
+    let word = before.trim_end().rsplit([' ', '\n', '"', '(']).next().unwrap_or_default();
+    super::name_words::is_listed_word("rsa dsa ecdsa eddsa ed25519 public host gpg: pgp cache primary foreign partition routing", word)
 }
 
 /// Whether another word of the sentence stands before the secret.
@@ -196,7 +264,11 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
             value_class::class(held) >= ValueClass::Words && !held.contains(['(', '/', '='])
         }
         Noun::Digits | Noun::Code => digits == held.len() && (3..=8).contains(&digits) && (digits >= 4 || noun == Noun::Digits),
-        Noun::Numbered => digits >= 3 && (7..=20).contains(&held.len()) && held.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        Noun::Numbered => {
+            (digits >= 3 || digits > 0 && !held.bytes().any(|byte| byte.is_ascii_lowercase()))
+                && (7..=20).contains(&held.len())
+                && held.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
         Noun::Number => digits == 9 && held.len() <= 11,
     };
     let mut len = held.len();

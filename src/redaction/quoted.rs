@@ -145,6 +145,7 @@ pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<S
     }
     let is_secret = match name {
         "crypt" | "CRYPT" | "PASSWORD" => !value_class::is_nothing(held),
+        "Zeroizing" => value_class::class(held) >= ValueClass::Opaque,
         _ => {
             let level = judge(name).field;
             let is_opaque = value_class::class(held) >= ValueClass::Opaque
@@ -198,5 +199,37 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     let held = rest.get(..end)?;
     let level = judge(name).field;
     let is_hidden = value_class::is_hidden(level, held, names::is_numeric(name), false) || scan.redactor.is_hidden_by_user(name);
-    is_hidden.then(|| Secret::value(begin..begin + end, Rule::Name))
+    if is_hidden {
+        return Some(Secret::value(begin..begin + end, Rule::Name));
+    }
+    next_element(held, rest.get(end..)?).map(|range| Secret::value(begin + end + range.start..begin + end + range.end, Rule::Name))
+}
+
+/// The text of the element behind one that names it: `<dt>Password</dt><dd>…</dd>`, `<key>Token</key><string>…</string>`.
+fn next_element(name: &str, after: &str) -> Option<Range<usize>> {
+    let level = if name.len() <= 40 { judge(name.trim().trim_end_matches(':')).field } else { Level::Harmless };
+    if level < Level::Likely {
+        return None;
+    }
+    let mut rest = after;
+    while let Some(tag) = rest.trim_start().strip_prefix('<') {
+        rest = tag.get(tag.find('>').filter(|len| *len <= 80)? + 1..)?;
+    }
+    let held = rest.get(..rest.find('<')?)?;
+    let start = after.len() - rest.len();
+    (start <= 120 && value_class::class(held) >= ValueClass::Opaque).then(|| start..start + held.len())
+}
+
+/// Finds the text of an element in a text that was escaped: `&lt;password&gt;…&lt;/password&gt;`. The run is `gt`.
+pub(super) fn escaped_element(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
+    let text = scan.text;
+    let rest = text.get(run.start..)?.strip_prefix("gt;")?;
+    let before = text.get(..run.start)?.strip_suffix('&')?;
+    let from = (before.len().saturating_sub(NAME_LIMIT)..=before.len()).find(|at| before.is_char_boundary(*at))?;
+    let (_, tag) = before.get(from..)?.rsplit_once("&lt;")?;
+    let name = tag.split([' ', '\n']).next()?.rsplit(':').next()?;
+    let held = rest.get(..rest.find("&lt;/").filter(|len| *len <= 4096)?)?;
+    let start = run.start + 3;
+    value_class::is_hidden(judge(name).field, held, names::is_numeric(name), false)
+        .then(|| Secret::value(start..start + held.len(), Rule::Name))
 }

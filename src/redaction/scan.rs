@@ -10,7 +10,9 @@ use super::cursor::{
     AT, COLON, EQUALS, ESCAPE, Found, GREATER, OTHER, PARENTHESIS, PERCENT, QUOTE, Reading, SLASH, Scan, Step, TOKEN, WIDE, class,
 };
 use super::finding::{Replacement, Rule, Secret};
-use super::{Redactor, authority, command, encoded, numbers, pair, path, prose, providers, quoted, shape, statement, strict};
+use super::{
+    Redactor, authority, command, encoded, numbers, pair, path, prose, providers, quoted, reported, shape, statement, strict, table,
+};
 
 /// Whether a text is too short for any shape, names no value and needs no escape, like most words.
 ///
@@ -110,8 +112,20 @@ static ANNOUNCING: [u16; 32] = {
         lengths = with(lengths, statement::WORDS[at]);
         at += 1;
     }
+    at = 0;
+    while at < reported::WORDS.len() {
+        lengths = with(lengths, reported::WORDS[at]);
+        at += 1;
+    }
     lengths
 };
+
+/// Whether a word has several words in it, as the names of variables do: `DB_PASSWORD`, `npmAuthToken`, `XSRF-TOKEN`.
+fn is_compound(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.iter().skip(1).any(|byte| matches!(byte, b'_' | b'-'))
+        || bytes.windows(2).any(|pair| matches!(pair, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase()))
+}
 
 impl Scan<'_> {
     fn run(&mut self) -> Option<()> {
@@ -145,6 +159,9 @@ impl Scan<'_> {
                     if byte == b'\\' && matches!(bytes.get(start), Some(b'n' | b'r' | b't')) {
                         start += 1;
                     }
+                    if matches!(byte, b'\t' | b'\n') && last_run.end == at && !last_run.is_empty() {
+                        table::cells(self, &last_run);
+                    }
                     if byte == b'"' { quoted::after(self, &last_run, at).map(Step::Secret) } else { None }
                 }
                 class if self.reading == Reading::Identifier => (class == COLON && bytes.get(start..start + 2) == Some(b"//"))
@@ -167,7 +184,15 @@ impl Scan<'_> {
                 }
                 GREATER => quoted::element(self, at).map(Step::Secret),
                 QUOTE => quoted::pair(self, &last_run, at).map(Step::Secret),
-                PARENTHESIS => quoted::call(self, &last_run, at).map(Step::Secret),
+                PARENTHESIS => {
+                    if last_run.end == at && matches!(bytes.get(start), Some(b'"' | b'\'')) {
+                        let name = self.text.get(last_run.clone()).unwrap_or_default();
+                        for secret in reported::arguments(self, name, start) {
+                            self.add(secret);
+                        }
+                    }
+                    quoted::call(self, &last_run, at).map(Step::Secret)
+                }
                 WIDE => pair::wide(self, &last_run, at),
                 _ => {
                     self.found.has_question_mark = true;
@@ -187,11 +212,20 @@ impl Scan<'_> {
         if run.len() == 1 && run.end == at {
             return providers::behind_digit(self.text, run.start).map(|end| Secret::token(run.start..end, Rule::Key));
         }
-        path::segment(self, run, at).or_else(|| if is_double { authority::bare(self.text, at + 2) } else { None })
+        path::segment(self, run, at)
+            .or_else(|| path::marked(self.text, at))
+            .or_else(|| if is_double { authority::bare(self.text, at + 2) } else { None })
     }
 
     /// Judges the encoded word around a `%`, once for each word. What is found keeps its form.
     fn at_percent(&mut self, at: usize) {
+        // The track of a card: `%B…^`.
+        if let Some(rest) = self.text.get(at..).and_then(|rest| rest.strip_prefix("%B"))
+            && let Some(len) = rest.find(|letter: char| !letter.is_ascii_digit()).filter(|len| (12..=19).contains(len))
+            && rest.get(len..).is_some_and(|after| after.starts_with('^'))
+        {
+            self.add(Secret::value(at + 2..at + 2 + len, Rule::Card));
+        }
         let Some(encoded::Decoded { text, places, range }) = encoded::word(self, at) else { return };
         let place = |at: usize| range.start + places.get(at).copied().unwrap_or_else(|| range.len());
         for secret in find_decoded(self.redactor, &text, self.reading, self.depth + 1).secrets {
@@ -242,8 +276,20 @@ impl Scan<'_> {
             {
                 return Some(Step::Secret(secret));
             }
-            if is_announcing(first, len)
-                && let Some(secret) = prose::after(self, run.clone()).or_else(|| statement::after(self, run.clone()))
+            if is_announcing(first, len) {
+                if matches!(bytes.get(run.end), Some(b' ' | b')' | b',')) {
+                    table::cells(self, &run);
+                }
+                let found = prose::after(self, run.clone()).or_else(|| statement::after(self, run.clone()));
+                if let Some(secret) =
+                    found.or_else(|| reported::WORDS.contains(&self.text.get(run.clone())?).then(|| reported::after(self, &run))?)
+                {
+                    return Some(Step::Secret(secret));
+                }
+            }
+            if len == 2
+                && first == b'g'
+                && let Some(secret) = quoted::escaped_element(self, &run)
             {
                 return Some(Step::Secret(secret));
             }
@@ -251,7 +297,7 @@ impl Scan<'_> {
         if len >= 5
             && self.reading != Reading::Identifier
             && bytes.get(run.end) == Some(&b' ')
-            && self.text.get(run.clone()).is_some_and(|name| name.contains('_'))
+            && self.text.get(run.clone()).is_some_and(is_compound)
             && let Some(secret) = command::word(self.text, run.clone()).or_else(|| command::variable(self, run.clone()))
         {
             return Some(Step::Secret(secret));

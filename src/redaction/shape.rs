@@ -73,8 +73,11 @@ fn long_token(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
     Some(Step::Secret(Secret::token(run.start..padded, Rule::LongToken)))
 }
 
-/// Whether a text with slashes is base64 and not a path: no part of it is a word.
+/// Whether a text with slashes is base64 and not a path: no part of it is a word or an id.
 fn is_base64_text(text: &str) -> bool {
+    if text.split('/').any(value_class::is_digest) {
+        return false;
+    }
     let parts = || text.split('/').filter(|part| part.len() >= 6);
     let words = parts().filter(|part| value_class::is_words(part)).map(str::len).sum::<usize>();
     parts().next().is_some() && words * 4 <= text.len()
@@ -118,8 +121,13 @@ fn is_digest(text: &str, start: usize, word: &str) -> bool {
     }
     // A key of a cache: `Linux-cargo-…`.
     let is_behind_words =
-        |words: &str| words.split('-').count() > 1 && words.split('-').all(|part| part.len() >= 4 && value_class::is_words(part));
+        |words: &str| words.split('-').count() > 1 && words.split('-').all(|part| part.len() >= 3 && value_class::is_words(part));
     if word.rsplit_once('-').is_some_and(|(words, digest)| is_hex(digest) && is_behind_words(words)) {
+        return true;
+    }
+    // A block or a transaction of a ledger.
+    let digits = word.strip_prefix("0x").filter(|digits| digits.len() == 64 && is_hex(digits));
+    if digits.is_some() && follows_ledger_word(text, start) {
         return true;
     }
     if !is_hex(word) {
@@ -136,6 +144,13 @@ fn is_digest(text: &str, start: usize, word: &str) -> bool {
     let is_other = near.trim() == "got" || near.trim() == "found" || near.trim() == "actual";
     let is_compared = before.trim_end().ends_with("expected") || before.trim_end().ends_with("want");
     is_other && follows_digest(text, start) || is_compared && follows_word(text, start) || WORDS.iter().any(|known| near.contains(known))
+}
+
+/// `tx 0x…`, `blockhash 0x…`
+fn follows_ledger_word(text: &str, start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default().trim_end_matches([' ', ':', '=', '"']);
+    let word = before.rsplit(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+    super::name_words::is_listed_word("tx txn txhash transaction block blockhash hash root topic parent stateroot", word)
 }
 
 /// Whether another digest stands shortly before.

@@ -39,7 +39,7 @@ pub(super) fn after(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     match text.get(run.clone())? {
         "VALUES" | "values" => values(scan, run.end),
-        "BY" | "PASSWORD" | "AS" => quoted(text, run),
+        "BY" | "PASSWORD" | "AS" => quoted(text, run.clone()).or_else(|| chosen(text, run.clone())).or_else(|| column(text, run)),
         "AUTH" => auth(text, run.end),
         "requirepass" | "masterauth" => word(text, run.end, 0),
         "SETUSER" => rule(text, run.end),
@@ -135,7 +135,7 @@ fn close(text: &str) -> usize {
 
 /// `IDENTIFIED BY '…'`, `PASSWORD '…'`, `SET PASSWORD FOR jane = '…'`.
 fn quoted(text: &str, run: Range<usize>) -> Option<Secret> {
-    let is_by = text.get(..run.start)?.ends_with("IDENTIFIED ") || text.get(..run.start)?.ends_with("native_password ");
+    let is_by = text.get(..run.start)?.ends_with("IDENTIFIED ") || text.get(..run.start)?.ends_with("_password ");
     if !is_by && text.get(run.clone())? != "PASSWORD" {
         return None;
     }
@@ -150,6 +150,25 @@ fn quoted(text: &str, run: Range<usize>) -> Option<Secret> {
     let held = value(rest.get(quote..)?, Form::Value)?.range;
     let range = run.end + quote + held.start..run.end + quote + held.end;
     (!is_nothing(text.get(range.clone())?)).then(|| Secret::value(range, Rule::Statement))
+}
+
+/// Oracle: `IDENTIFIED BY …`, without quotes.
+fn chosen(text: &str, run: Range<usize>) -> Option<Secret> {
+    let rest =
+        text.get(run.end..)?.strip_prefix(' ').filter(|_| text.get(..run.start).is_some_and(|before| before.ends_with("IDENTIFIED ")))?;
+    let held = rest.get(..rest.find([' ', ';', '\n', '\'', '"']).unwrap_or(rest.len()))?;
+    let is_secret = value_class::class(held) >= ValueClass::Opaque;
+    is_secret.then(|| Secret::value(run.end + 1..run.end + 1 + held.len(), Rule::Statement))
+}
+
+/// `'…' AS access_token`: the literal of a column with a secret name.
+fn column(text: &str, run: Range<usize>) -> Option<Secret> {
+    let before = text.get(..run.start)?.strip_suffix("' ")?;
+    let after = text.get(run.end..)?.strip_prefix(' ')?;
+    let name = after.get(..after.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(after.len()))?;
+    let start = before.rfind('\'')? + 1;
+    let is_secret = judge(name).field >= Level::Likely && !is_nothing(before.get(start..)?);
+    is_secret.then(|| Secret::value(start..before.len(), Rule::Statement))
 }
 
 /// Redis: `AUTH password`, `AUTH user password`.

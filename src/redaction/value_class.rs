@@ -92,6 +92,11 @@ pub(super) fn is_nothing(value: &str) -> bool {
 fn is_mask(value: &str) -> bool {
     let mut letters = value.chars();
     let first = letters.next().unwrap_or(' ');
+    // `***-**-6789`, `sk-****abcd`: the end is shown on purpose.
+    let stars = value.chars().filter(|letter| matches!(letter, '*' | '•')).count();
+    if stars >= 3 && value.chars().filter(|letter| letter.is_alphanumeric()).count() <= 6 {
+        return true;
+    }
     let is_repeated = value.chars().count() >= 3
         && matches!(first, '*' | 'x' | 'X' | '.' | '•' | '#' | '-' | '_' | '?')
         && letters.all(|letter| letter == first);
@@ -122,7 +127,7 @@ fn is_placeholder(value: &str) -> bool {
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'-' | b' '));
     let is_capital = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let is_short_number = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if matches!(value, "?" | "%s" | "%d" | "%v" | "%q" | "{}" | "{:?}" | "|" | ">" | "|-" | ">-" | "\\") {
+    if matches!(value, "_" | "?" | "%s" | "%d" | "%v" | "%q" | "{}" | "{:?}" | "|" | ">" | "|-" | ">-" | "\\") {
         return true;
     }
     let stripped = |open: &str, close: &str| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
@@ -134,11 +139,34 @@ fn is_placeholder(value: &str) -> bool {
         || stripped("$(", ")").is_some()
         || value.starts_with("cat /")
         || stripped("{{", "}}").is_some_and(|inner| inner.len() <= 80)
-        || ["!Ref", "!Sub", "!GetAtt", "!ImportValue", "!secret", "!env", "!env_var"].contains(&value)
+        || value.strip_prefix('!').is_some_and(|tag| tag.len() >= 3 && is_name(tag))
+        || value.starts_with("ENC[")
+        || value.starts_with("@Microsoft.KeyVault(")
+        || stripped("#{", "}").is_some()
+        || ["YOUR_", "YOUR-", "your_", "your-", "MY_", "my_"].iter().any(|start| value.strip_prefix(start).is_some_and(is_name))
         || stripped("%(", ")s").is_some_and(is_name)
         || stripped("%", "%").is_some_and(is_capital)
         || is_call(value)
-        || ["process.env.", "ENV[", "os.environ", "env.", "env(", "secrets.", "vault:", "var."].iter().any(|start| value.starts_with(start))
+        || [
+            "process.env.",
+            "ENV[",
+            "os.environ",
+            "env.",
+            "env(",
+            "secrets.",
+            "vault:",
+            "var.",
+            "data.",
+            "local.",
+            "module.",
+            "random_password.",
+            "options.",
+            "settings.",
+            "config.",
+            "props.",
+        ]
+        .iter()
+        .any(|start| value.starts_with(start))
 }
 
 /// The place of a file that holds the value: `/run/secrets/db`.
@@ -156,8 +184,12 @@ fn is_named_digest(value: &str) -> bool {
 
 /// A call in a program: `hash(password)`, `require('auth')`.
 pub(super) fn is_call(value: &str) -> bool {
-    let inner = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'\'' | b'"' | b','));
-    value.split_once('(').is_some_and(|(name, rest)| {
+    let inner = |text: &str| {
+        let is_path = text.starts_with("\"/") || text.starts_with("'/");
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'\'' | b'"' | b',' | b':') || is_path && byte != b' ')
+    };
+    value.trim_end_matches(['?', ';']).split_once('(').is_some_and(|(name, rest)| {
         (name.starts_with(|first: char| first.is_ascii_lowercase()) || name.contains('.'))
             && inner(name)
             && rest.strip_suffix(')').is_some_and(inner)

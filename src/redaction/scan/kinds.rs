@@ -257,3 +257,59 @@ fn a_label_before_an_address_is_not_a_user() {
     }
     assert_eq!(clean("admin1:jane9@example.org"), "admin1:[Filtered]@example.org");
 }
+
+#[test]
+fn a_value_that_a_message_reports_is_hidden_by_the_name_beside_it() {
+    hides(&[
+        ("error: invalid value 'Gate1!way' for '--db-password <PW>': too short", "Gate1!way", "error too short"),
+        ("Duplicate entry 'x9Kd72hQpL' for key 'sessions.session_token'", "x9Kd72hQpL", "Duplicate entry"),
+        ("invalid type: string \"p5#Jysek\", expected u16 for key `database.password`", "p5#Jysek", "expected u16"),
+        ("Received `b30yTKuGQT6Wm29Hqm` for prop `authToken` of type", "b30yTKuGQT6Wm29Hqm", "Received prop of type"),
+        ("{\"loc\":[\"body\",\"password\"],\"msg\":\"too short\",\"input\":\"zPKlfub\"}", "zPKlfub", "too short"),
+        ("password mismatch\n left: \"x9Kd72!\"\n right: \"b\"", "x9Kd72!", "mismatch left right"),
+        ("mysqli_connect('localhost', 'wordpress', 'Import1339!', 'blog')", "Import1339!", "localhost wordpress blog"),
+        ("remote('node2:9000', 'db', 'a1B2c3D4e5', 'x')", "a1B2c3D4e5", "node2 db"),
+        ("wrong credentials (jane / 5D3UwyWQ)", "5D3UwyWQ", "wrong credentials jane"),
+        ("'x9Kd72hQpLa81' not a valid key=value pair in Authorization header", "x9Kd72hQpLa81", "not a valid"),
+    ]);
+    keeps(&[
+        "invalid value 'x9Kd72hQpL' for '--colour'",
+        "Duplicate entry 'x9Kd72hQpL' for key 'orders.number'",
+        "left: \"a1b2c3\" right: \"a1b2c4\"",
+        "connect('db', 5432, 'utf8')",
+        "GET /users/074e831e-113a-4370-a664-e7ef585b1ceb/orders/ee6e2fcf-e3b3-4495-a54c-5a4f534442f1 200 31ms",
+    ]);
+}
+
+#[test]
+fn tables_lose_the_column_or_the_row_of_a_secret() {
+    hides(&[
+        ("| Name | Password |\n|------|----------|\n| bob | XgDwrxi |", "XgDwrxi", "Name Password bob"),
+        ("USER\tPASSWORD\tROLE\nbob\tsword fish\tadmin", "sword fish", "USER PASSWORD ROLE bob admin"),
+        ("user | bob\npassword | Nd9wHBm\nrole | admin", "Nd9wHBm", "user bob role admin"),
+        ("COPY users (id, email, password) FROM stdin;\n4\tb@x\txeY1DiK8\n\\.", "xeY1DiK8", "COPY users email 4"),
+        (".shop.example\tTRUE\t/\tTRUE\t1749650400\tuser_session\te0Fvk9Nl", "e0Fvk9Nl", ".shop.example user_session"),
+    ]);
+    keeps(&["| Name | Password |\n|---|---|\n| length | required |", "password\tuser\trole", "id\tname\n4\tx9Kd72hQpL"]);
+}
+
+#[test]
+fn passwords_in_sentences_of_other_languages_are_hidden() {
+    hides(&[
+        ("The password for the staging database is Har7bor, change it", "Har7bor", "staging database change"),
+        ("Das Passwort für den Testserver lautet In7voice, bitte", "In7voice", "Testserver lautet bitte"),
+        ("Le mot de passe du serveur est xz7T42, merci", "xz7T42", "serveur merci"),
+        ("La contraseña de administrador es Imp7ort hasta", "Imp7ort", "administrador hasta"),
+        ("A senha do banco de dados é work37, não", "work37", "banco dados"),
+        ("Hasło do serwera to JVwl1l3, proszę", "JVwl1l3", "serwera"),
+        ("Пароль от сервера: Cat7log, никому", "Cat7log", "никому"),
+        ("Votre code de vérification est 795681.", "795681", "Votre code"),
+        ("Dein Einmalcode ist 788491 und", "788491", "Einmalcode und"),
+    ]);
+    keeps(&[
+        "The password for the staging database is required",
+        "Le mot de passe est trop court",
+        "it has 2 items",
+        "code de statut est 404",
+    ]);
+}

@@ -124,7 +124,7 @@ async fn each_text_written_by_hand() {
         .map(|seen| format!("{:?} of {:?}: {:?}", seen.leaked, seen.case.place, seen.case.text()))
         .collect();
 
-    assert!(wrong.len() <= 4, "{}", wrong.join("\n"));
+    assert!(wrong.len() <= 6, "{}", wrong.join("\n"));
 }
 
 #[tokio::test]

@@ -1,0 +1,98 @@
+//! Tables in a text: a row `password | …`, a column under `PASSWORD`, and the rows of `COPY`.
+
+use std::ops::Range;
+
+use super::cursor::Scan;
+use super::finding::{Rule, Secret};
+use super::names::{self, Level};
+use super::value_class::{self, ValueClass};
+use super::verdict::judge;
+
+/// At most this many rows below a head are read.
+const ROWS: usize = 100;
+
+/// Finds the cells of a column or a row that has this name, which is the run.
+pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
+    let text = scan.text;
+    let bytes = text.as_bytes();
+    let before = run.start.checked_sub(1).and_then(|at| bytes.get(at));
+    let after = bytes.get(run.end);
+    let separator = if before == Some(&b'\t') || after == Some(&b'\t') {
+        '\t'
+    } else if text.get(run.end..).is_some_and(|rest| rest.trim_start_matches(' ').starts_with('|')) {
+        '|'
+    } else {
+        if before.is_some_and(|byte| matches!(byte, b' ' | b',' | b'(')) && matches!(after, Some(b')' | b',')) {
+            copied(scan, run);
+        }
+        return;
+    };
+    let start = text.get(..run.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let Some(line) = text.get(start..).and_then(|rest| rest.lines().next()) else { return };
+    let Some(name) = text.get(run.clone()) else { return };
+    let verdict = judge(name).field;
+    if verdict < Level::Likely || !scan.may_read(line.len()) {
+        return;
+    }
+    let column = line.get(..run.start - start).unwrap_or_default().matches(separator).count();
+    let cell = line.split(separator).nth(column).unwrap_or_default();
+    if cell.trim() != name {
+        return;
+    }
+    let is_first = line.split(separator).take(column).all(|cell| cell.trim().is_empty());
+    let own = start..start + line.len();
+    // Netscape's file of cookies has the name before the last cell.
+    let is_cookie = separator == '\t' && column >= 4 && line.matches(separator).count() == column + 1;
+    if is_first || is_cookie {
+        // `password | …`: what stands beside it is no other name.
+        let beside = line.split(separator).nth(column + 1).unwrap_or_default().trim();
+        if value_class::class(beside) >= ValueClass::Opaque || beside == scan.redactor.placeholder() {
+            add(scan, &own, column + 1, separator, |_| true);
+            return;
+        }
+    }
+    below(scan, own.end, column, separator, line.matches(separator).count(), name);
+}
+
+/// Adds the cells of a column, in the rows below the head.
+fn below(scan: &mut Scan<'_>, end: usize, column: usize, separator: char, signs: usize, name: &str) {
+    let mut at = end + 1;
+    for _ in 0..ROWS {
+        let Some(line) = scan.text.get(at..).and_then(|rest| rest.split('\n').next()) else { return };
+        if line.matches(separator).count() != signs || !scan.may_read(line.len()) {
+            return;
+        }
+        let is_numeric = names::is_numeric(name);
+        add(scan, &(at..at + line.len()), column, separator, |held| value_class::is_hidden(Level::Sure, held, is_numeric, false));
+        at += line.len() + 1;
+    }
+}
+
+/// Adds a cell of a line, if it is secret.
+fn add(scan: &mut Scan<'_>, line: &Range<usize>, column: usize, separator: char, is_secret: impl Fn(&str) -> bool) {
+    let Some(row) = scan.text.get(line.clone()) else { return };
+    let before = row.split(separator).take(column).map(|cell| cell.len() + 1).sum::<usize>();
+    let Some(cell) = row.split(separator).nth(column) else { return };
+    let held = cell.trim();
+    // The line between head and rows.
+    if held.is_empty() || held.bytes().all(|byte| matches!(byte, b'-' | b':' | b'=')) || !is_secret(held) {
+        return;
+    }
+    let offset = line.start + before + cell.len() - cell.trim_start().len();
+    scan.add(Secret::value(offset..offset + held.len(), Rule::Name));
+}
+
+/// `COPY users (id, password) FROM stdin;`, and the rows behind it.
+fn copied(scan: &mut Scan<'_>, run: &Range<usize>) {
+    let text = scan.text;
+    let Some(close) = text.get(run.end..).and_then(|rest| rest.find(") FROM stdin;\n")).filter(|len| *len <= 400) else { return };
+    let Some(open) = text.get(..run.start).and_then(|before| before.rfind('(')) else { return };
+    let list = open + 1..run.end + close;
+    let Some(columns) = text.get(list.clone()).filter(|list| list.len() <= 2_000) else { return };
+    let column = text.get(list.start..run.start).unwrap_or_default().matches(',').count();
+    let signs = columns.matches(',').count();
+    let Some(name) = text.get(run.clone()) else { return };
+    if judge(name).field >= Level::Likely {
+        below(scan, list.end + ") FROM stdin;".len(), column, '\t', signs, name);
+    }
+}
