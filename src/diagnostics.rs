@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::fork::Lock;
 use crate::unwind;
 
 /// The same warning is not repeated for this long.
@@ -19,17 +19,17 @@ const QUIET_FOR: Duration = Duration::from_secs(60);
 /// Logs at most one warning a minute, so that a server that is down does not fill the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
-    last: Mutex<Option<Instant>>,
+    last: Lock<Option<Instant>>,
 }
 
 impl Quiet {
     pub(crate) const fn new() -> Self {
-        Self { last: Mutex::new(None) }
+        Self { last: Lock::of_first(None) }
     }
 
     /// Logs the warning, unless this value logged one within the last minute.
     pub(crate) fn warn(&self, message: &str) {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.last.lock();
         if last.is_none_or(|last| last.elapsed() >= QUIET_FOR) {
             *last = Some(Instant::now());
             drop(last);
@@ -74,6 +74,18 @@ pub(crate) fn warn_of_loss(items: u64) {
     warn(&format!("{items} items were not delivered before the shutdown's deadline and are dropped"));
 }
 
+/// Writes a warning to standard error without any lock. In a forked child, the owner of a lock may not
+/// exist, also one of the application's layers.
+pub(crate) fn warn_in_child(message: &str) {
+    #[cfg(unix)]
+    if let Ok(own) = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned() {
+        // An error means that standard error is closed, so there is nowhere to report it.
+        let _ = std::fs::File::from(own).write_all(format!("tower_sentry: warning: {message}\n").as_bytes());
+    }
+    #[cfg(not(unix))]
+    let _ = message;
+}
+
 /// A message that notes whether it is read. Only a layer that shows an event formats its message;
 /// no other question says whether the filters of all layers let it through.
 struct Watched<'a> {
@@ -92,8 +104,8 @@ impl fmt::Display for Watched<'_> {
 fn is_news(message: &str) -> bool {
     /// Further messages in one minute are left out.
     const MOST: usize = 64;
-    static WRITTEN: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
-    let mut written = WRITTEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    static WRITTEN: Lock<BTreeMap<String, Instant>> = Lock::of_first(BTreeMap::new());
+    let mut written = WRITTEN.lock();
     written.retain(|_, at| at.elapsed() < QUIET_FOR);
     let is_news = written.len() < MOST && !written.contains_key(message);
     if is_news {
@@ -139,8 +151,8 @@ pub(crate) fn explain_detached_scope() {
 
 /// Writes each message once, at most a hundred in all.
 fn explain_once(message: &str) {
-    static EXPLAINED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut explained = EXPLAINED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    static EXPLAINED: Lock<BTreeSet<String>> = Lock::of_first(BTreeSet::new());
+    let mut explained = EXPLAINED.lock();
     if explained.len() < 100 && explained.insert(message.to_owned()) {
         drop(explained);
         to_standard_error("debug", message);
@@ -177,7 +189,7 @@ mod tests {
     /// How often the second of two equal warnings is logged, `time` after the first.
     fn repeated_after(time: Duration) -> usize {
         let heard = Arc::new(AtomicUsize::new(0));
-        let quiet = Quiet { last: Mutex::new(Instant::now().checked_sub(time)) };
+        let quiet = Quiet { last: Lock::of_first(Instant::now().checked_sub(time)) };
         let subscriber = tracing_subscriber::registry().with(Count(Arc::clone(&heard)));
         tracing::subscriber::with_default(subscriber, || quiet.warn("the server cannot be reached"));
         heard.load(Ordering::Relaxed)

@@ -86,7 +86,10 @@ mod diagnostics;
 mod error;
 pub mod protocol;
 mod status_codes;
+
 mod unwind;
+
+mod fork;
 
 pub mod guide;
 

@@ -133,7 +133,7 @@ pub(crate) fn continues(incoming: Option<&str>, own: Option<&str>) -> bool {
 /// A budget that refills with time: `per_second`, and at most `burst` at once.
 ///
 /// Infinity means no limit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Budget {
     per_second: f64,
     burst: f64,

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+use crate::fork::Lock;
 
 /// What a panic carries: mostly a text.
 pub(crate) type Payload = dyn Any + Send;
@@ -89,7 +90,7 @@ pub(crate) fn mark_reported(payload: &Payload) {
 pub(crate) fn mark_reported_outside(payload: &Payload) {
     /// Panics that go on nowhere stay in the list until newer ones push them out.
     const OUTSIDE_LIMIT: usize = 64;
-    let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut outside = OUTSIDE.lock();
     if outside.len() >= OUTSIDE_LIMIT {
         outside.pop_front();
     }
@@ -97,7 +98,7 @@ pub(crate) fn mark_reported_outside(payload: &Payload) {
 }
 
 fn take(panic: PanicMark) -> bool {
-    let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut outside = OUTSIDE.lock();
     let place = outside.iter().position(|known| *known == panic);
     place.and_then(|place| outside.remove(place)).is_some()
 }
@@ -140,7 +141,7 @@ pub(crate) fn text(payload: &Payload) -> Option<&str> {
 }
 
 /// See [`mark_reported_outside`].
-static OUTSIDE: Mutex<VecDeque<PanicMark>> = Mutex::new(VecDeque::new());
+static OUTSIDE: Lock<VecDeque<PanicMark>> = Lock::of_first(VecDeque::new());
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
@@ -214,7 +215,7 @@ mod tests {
             mark_reported_outside(&format!("panic {number}"));
         }
 
-        assert!(OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner).len() <= 64);
+        assert!(OUTSIDE.lock().len() <= 64);
     }
 
     #[test]

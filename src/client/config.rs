@@ -1,12 +1,13 @@
 //! The configuration.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Client;
 use super::builder::ConfigBuilder;
 use super::settings::Settings;
 use crate::error::Error;
+use crate::fork::Lock;
 
 /// A checked configuration.
 ///
@@ -26,7 +27,7 @@ use crate::error::Error;
 pub struct Config {
     settings: Arc<Settings>,
     /// `None` until the first layer needs it.
-    client: Arc<Mutex<Option<Client>>>,
+    client: Arc<Lock<Option<Client>>>,
 }
 
 impl Config {
@@ -78,10 +79,13 @@ impl Config {
         &self.settings
     }
 
-    /// The client that all clones share. The first call starts it.
+    /// The client that all clones share. The first call starts it. In a forked child, the first call
+    /// starts another one.
     pub(crate) fn client(&self) -> Client {
-        let mut shared = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*shared {
+        let mut shared = self.client.lock();
+        if let Some(client) = &*shared
+            && !client.is_in_child()
+        {
             return client.clone();
         }
         shared.insert(Client::start(&self.settings)).clone()

@@ -2,6 +2,7 @@
 
 mod builder;
 mod config;
+mod default;
 mod env;
 mod name_rules;
 mod names;
@@ -10,11 +11,12 @@ mod settings;
 mod start;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
 pub use config::Config;
+pub(crate) use default::{default_client, set_default_client};
 use names::Names;
 pub(crate) use settings::Settings;
 use start::exporter_settings;
@@ -23,6 +25,7 @@ use crate::diagnostics;
 use crate::error::FlushError;
 use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
 use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, SessionEnd, Stats, is_exporter, is_security};
+use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
 use crate::sampling::Budget;
@@ -58,10 +61,10 @@ pub struct Client {
 pub(crate) struct LiveClient {
     exporter: Exporter,
     settings: Arc<Settings>,
-    inherited: Mutex<Budget>,
-    kept: Mutex<Budget>,
-    names: Mutex<Names>,
-    failures: Mutex<Budget>,
+    inherited: Lock<Budget>,
+    kept: Lock<Budget>,
+    names: Lock<Names>,
+    failures: Lock<Budget>,
 }
 
 impl Client {
@@ -98,10 +101,10 @@ impl Client {
             inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
-                inherited: Mutex::new(Budget::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
-                kept: Mutex::new(Budget::new(settings.sampling.keep_failed_budget)),
-                names: Mutex::default(),
-                failures: Mutex::new(Budget::new(settings.sampling.failure_budget)),
+                inherited: Lock::new(Budget::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
+                kept: Lock::new(Budget::new(settings.sampling.keep_failed_budget)),
+                names: Lock::default(),
+                failures: Lock::new(Budget::new(settings.sampling.failure_budget)),
             })),
         }
     }
@@ -109,6 +112,11 @@ impl Client {
     /// Whether this client records anything.
     pub fn is_enabled(&self) -> bool {
         self.inner.is_some()
+    }
+
+    /// Whether this process was forked from the one that started the client.
+    pub(crate) fn is_in_child(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.exporter.is_in_child())
     }
 
     /// Whether both are handles to the same exporter.
@@ -163,7 +171,7 @@ impl Client {
 
     async fn finish(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         let Some(inner) = self.inner.clone() else { return Ok(()) };
-        if is_exporter() {
+        if is_exporter() || inner.exporter.is_in_child() {
             // It fails at once: a hook that waits for the exporter waits for itself.
             return inner.exporter.flush(timeout, close);
         }
@@ -202,7 +210,7 @@ impl Client {
     /// refills with time.
     pub(crate) fn grants(&self, rate: f64, wanted: bool, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| {
-            let mut budget = inner.inherited.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut budget = inner.inherited.lock();
             budget.earn(rate);
             wanted && budget.spend(now)
         })
@@ -210,17 +218,17 @@ impl Client {
 
     /// Spends one from the budget of failed requests that are kept after the fact.
     pub(crate) fn may_keep(&self, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.kept.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
+        self.inner.as_ref().is_some_and(|inner| inner.kept.lock().spend(now))
     }
 
     /// Spends one from the budget of events that say only that a response failed.
     pub(crate) fn may_tell_of_failure(&self, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.failures.lock().unwrap_or_else(PoisonError::into_inner).spend(now))
+        self.inner.as_ref().is_some_and(|inner| inner.failures.lock().spend(now))
     }
 
     /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.names.lock().unwrap_or_else(PoisonError::into_inner).admit(name, now))
+        self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now))
     }
 
     /// The user's rules for errors that are not reported.
@@ -374,19 +382,4 @@ impl fmt::Debug for WeakClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.upgrade().fmt(f)
     }
-}
-
-/// The client for events outside any request.
-///
-/// Weak, so that dropping the last handle still delivers.
-static DEFAULT: RwLock<WeakClient> = RwLock::new(WeakClient::new());
-
-/// The client for events outside any request. It is off if there is none.
-pub(crate) fn default_client() -> Client {
-    DEFAULT.read().unwrap_or_else(PoisonError::into_inner).upgrade()
-}
-
-/// Makes `client` the one for events outside any request.
-pub(crate) fn set_default_client(client: &Client) {
-    *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = client.downgrade();
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::panic::Location;
 
+use crate::fork;
+
 /// Frames beyond this limit are cut from the middle, as Sentry does.
 pub(super) const FRAMES_LIMIT: usize = 100;
 
@@ -44,6 +46,9 @@ impl CallStack {
     /// `base` is an address on the stack: frames above it are outside the request or job. 0 is none.
     /// They are left out if `is_trimmed`.
     pub(crate) fn walk(base: usize, is_trimmed: bool, location: Option<CodeLocation>) -> Self {
+        if !fork::may_walk() {
+            return Self { location, ..Self::default() };
+        }
         let mut stack = Self { addresses: Vec::with_capacity(64), inside: 0, location };
         // Code that runs on a stack of its own (a fibre) cannot be compared with the base.
         let mut has_base = base != 0;
@@ -66,6 +71,12 @@ impl CallStack {
             stack.addresses.len() < 4 * FRAMES_LIMIT
         });
         stack
+    }
+
+    /// Finds out in a forked child whether stacks can be walked: another thread may have walked its own
+    /// at the fork. Until then, they are empty.
+    pub(crate) fn try_to_walk() {
+        fork::try_to_walk(|| backtrace::trace(|_| false));
     }
 
     /// A place alone, where the calls say nothing.

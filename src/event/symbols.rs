@@ -5,12 +5,12 @@
 //! that fails meanwhile would wait for it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use addr2line::Loader;
 use findshlibs::{Segment as _, SharedLibrary as _, SharedLibraryId, TargetSharedLibrary};
 
 use super::{images, in_app};
+use crate::fork::Lock;
 use crate::protocol::Frame;
 use crate::unwind;
 
@@ -18,7 +18,7 @@ use crate::unwind;
 const BINARIES_LIMIT: usize = 8;
 
 /// The debug information that was read: each exporter of the process needs the same.
-static READ: Mutex<Vec<Binary>> = Mutex::new(Vec::new());
+static READ: Lock<Vec<Binary>> = Lock::of_first(Vec::new());
 
 /// A loaded binary whose debug information was read.
 struct Binary {
@@ -45,7 +45,7 @@ pub(super) fn resolve(addresses: &[usize]) -> Vec<Frame> {
         return Vec::new();
     }
     let images = images();
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut read = READ.lock();
     let mut frames = Vec::with_capacity(addresses.len());
     for address in addresses {
         let before = frames.len();

@@ -1,8 +1,10 @@
 //! What a service can say about its own monitoring.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::SystemTime;
+
+use crate::fork::Lock;
 
 /// How the delivery of a client goes, at one moment.
 ///
@@ -68,7 +70,7 @@ impl fmt::Display for Health {
 /// What the worker notes.
 #[derive(Debug, Default)]
 pub(super) struct HealthNotes {
-    notes: Mutex<Health>,
+    notes: Lock<Health>,
 }
 
 impl HealthNotes {
@@ -93,7 +95,7 @@ impl HealthNotes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock()
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::event::{Backtrace, CapturedEvent, EarlierReport, EventRecord, WaitingEvent};
+use crate::fork::Lock;
 use crate::protocol::EventId;
 
 /// An error of a job, or of a request after its head, waits at most this long.
@@ -22,7 +23,7 @@ pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(2);
 /// No user code runs under the lock. A scope that is locked may lock this, but not the reverse.
 #[derive(Default)]
 pub(super) struct HeldEvents {
-    events: Mutex<Events>,
+    events: Lock<Events>,
 }
 
 #[derive(Default)]
@@ -176,7 +177,7 @@ impl HeldEvents {
     }
 
     fn lock(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+        self.events.lock()
     }
 }
 

@@ -64,8 +64,9 @@ use self::flushes::Flush;
 use self::shared::Shared;
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
-use crate::event::{CapturedEvent, EarlierReport, WaitingEvent};
-use crate::protocol::{Category, DiscardReason, EventId};
+use crate::event::{CallStack, CapturedEvent, EarlierReport, WaitingEvent};
+use crate::fork;
+use crate::protocol::{Category, DiscardReason, EventId, reseed_ids};
 use crate::record::{LogLine, Record, clock};
 use crate::transport::LONGEST_WAIT;
 
@@ -96,9 +97,18 @@ impl Exporter {
         if settings.delivery.enable_logs || settings.delivery.security_log.is_some() {
             LOGS_WANTED.store(true, Ordering::Relaxed);
         }
+        if fork::is_child() {
+            reseed_ids();
+            CallStack::try_to_walk();
+        }
         let shared = Arc::new(Shared::new(settings.delivery.queue_items, settings.delivery.queue_bytes));
         thread::start(settings, &shared)?;
         Ok(Self { shared })
+    }
+
+    /// Whether this process was forked from the one with the exporter's thread. A system call.
+    pub(crate) fn is_in_child(&self) -> bool {
+        self.shared.is_in_child()
     }
 
     /// Takes a cleared record from the pool.
@@ -132,7 +142,8 @@ impl Exporter {
     ///
     /// A flush sends it before its time.
     pub(crate) fn hold(&self, waiting: WaitingEvent, time: HoldTime) {
-        if is_exporter() {
+        // No worker of a forked child would ever take it.
+        if is_exporter() || time != HoldTime::UntilHead && self.is_in_child() {
             return self.submit(Item::Event(waiting.into_event()));
         }
         self.shared.ledger.capture(item::load_of(waiting.event()));
@@ -193,6 +204,9 @@ impl Exporter {
 
     /// Hands over a line for the security log. Never waits.
     pub(crate) fn write_security_log(&self, line: Box<LogLine>) {
+        if self.is_in_child() {
+            return;
+        }
         self.shared.security.push(line);
         self.shared.queue.wake();
     }
@@ -246,8 +260,7 @@ impl Exporter {
     pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
         // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
         let timeout = timeout.min(LONGEST_WAIT);
-        if std::process::id() != self.shared.process {
-            // No lock: its owner may be a thread that does not exist here.
+        if self.is_in_child() {
             return Err(FlushError::new(timeout, self.stats().waiting().max(1)));
         }
         let (done, answer) = mpsc::sync_channel(1);

@@ -3,21 +3,25 @@
 //! A push never waits, and it wakes the worker's thread only if it is asleep.
 
 use std::collections::VecDeque;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::item::{Class, Item};
+use crate::fork::{Home, Lock};
 
 /// The protocol's limit for waiting logs. They do not count as items.
 const LOGS_LIMIT: usize = 1000;
 /// Check-ins have places of their own: a lost one is a false alarm. They do not count as items.
 const CHECK_INS_LIMIT: usize = 100;
 
+/// An item that does not find the queue empty looks for a fork only if its number is a multiple of this.
+const LOOK_EVERY: u64 = 16;
+
 #[derive(Debug)]
 pub(super) struct Queue {
-    state: Mutex<QueueState>,
+    state: Lock<QueueState>,
     items_limit: usize,
     bytes_limit: usize,
     /// Bytes that left the queue but not the process: envelopes in flight or before a retry.
@@ -30,6 +34,8 @@ pub(super) struct Queue {
     /// call.
     asleep: AtomicBool,
     notify: Notify,
+    /// The process that has the worker.
+    home: Home,
 }
 
 #[derive(Debug, Default)]
@@ -145,7 +151,15 @@ impl Queue {
             ..QueueState::default()
         };
         let on_the_way = AtomicUsize::new(0);
-        Self { state: Mutex::new(state), items_limit, bytes_limit, on_the_way, asleep: AtomicBool::new(false), notify: Notify::new() }
+        Self {
+            state: Lock::new(state),
+            items_limit,
+            bytes_limit,
+            on_the_way,
+            asleep: AtomicBool::new(false),
+            notify: Notify::new(),
+            home: Home::here(),
+        }
     }
 
     /// Adds an item, and returns the items that had to be dropped.
@@ -190,6 +204,8 @@ impl Queue {
             state.bytes -= freed;
             overflow.evicted.push(oldest);
         }
+        // A system call for each item would cost as much as the push.
+        let is_time_to_look = state.bytes == 0 || state.next.is_multiple_of(LOOK_EVERY);
         state.bytes += size;
         let number = state.next;
         state.next += 1;
@@ -197,13 +213,27 @@ impl Queue {
         lane.bytes += size;
         lane.items.push_back(Numbered { number, size, item });
         drop(state);
+        if is_time_to_look {
+            self.is_orphan();
+        }
         self.wake_if_asleep();
         overflow
     }
 
+    /// Whether this process was forked from the one that has the worker. A system call.
+    pub(super) fn is_orphan(&self) -> bool {
+        self.home.look()
+    }
+
+    /// The same, if it was noticed before.
+    pub(super) fn is_known_orphan(&self) -> bool {
+        self.home.is_left()
+    }
+
     /// Wakes the worker if it does not check the queue every few milliseconds.
     pub(super) fn wake_if_asleep(&self) {
-        if self.asleep.load(Ordering::Relaxed) {
+        // A worker that is not here cannot be woken: its locks may be held for good.
+        if self.asleep.load(Ordering::Relaxed) && !self.is_orphan() {
             self.wake();
         }
     }
@@ -268,7 +298,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

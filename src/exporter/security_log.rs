@@ -6,10 +6,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::pipeline::Pipeline;
 use crate::diagnostics;
+use crate::fork::Lock;
 use crate::record::LogLine;
 
 /// Limits of the lines that wait for the exporter's thread, in number and bytes. Lines beyond them
@@ -32,7 +32,7 @@ pub(crate) struct SecurityLog {
 /// Lines that wait to be written to the file.
 #[derive(Debug, Default)]
 pub(super) struct SecurityQueue {
-    state: Mutex<Waiting>,
+    state: Lock<Waiting>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Waiting {
 impl SecurityQueue {
     pub(super) fn push(&self, line: Box<LogLine>) {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
-        let mut waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.state.lock();
         if waiting.is_closed {
             waiting.lost += 1;
             let lost = waiting.lost;
@@ -65,14 +65,14 @@ impl SecurityQueue {
 
     #[expect(clippy::vec_box, reason = "see `Waiting`")]
     pub(super) fn take(&self) -> (Vec<Box<LogLine>>, u64) {
-        let mut waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.state.lock();
         waiting.bytes = 0;
         (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost))
     }
 
     /// Accepts no more lines.
     pub(super) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.state.lock().is_closed = true;
     }
 }
 

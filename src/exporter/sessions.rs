@@ -1,9 +1,10 @@
 //! Counts sessions by minute until they are sent.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::fork::Lock;
 use crate::protocol::SessionAggregate;
 
 const MINUTE: u64 = 60 * 1_000_000_000;
@@ -23,7 +24,7 @@ pub(crate) enum SessionEnd {
 
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    minutes: Mutex<VecDeque<Minute>>,
+    minutes: Lock<VecDeque<Minute>>,
 }
 
 /// The counts of one minute.
@@ -68,7 +69,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Minute>> {
-        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.minutes.lock()
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Shared {
     pub(super) guard_dropped_at: OnceLock<u64>,
     /// Whether it was said that the guard was dropped too early.
     warned_of_guard: AtomicBool,
-    /// The process that has the exporter's thread. A child that was forked has none.
-    pub(super) process: u32,
+    /// Whether it was said that this process was forked.
+    warned_of_fork: AtomicBool,
 }
 
 impl Shared {
@@ -57,12 +57,16 @@ impl Shared {
             closes_at: OnceLock::new(),
             guard_dropped_at: OnceLock::new(),
             warned_of_guard: AtomicBool::new(false),
-            process: std::process::id(),
+            warned_of_fork: AtomicBool::new(false),
         }
     }
 
     /// Queues an item that is counted already, or drops it. Never waits.
     pub(super) fn enqueue(&self, item: Item) {
+        if self.queue.is_known_orphan() {
+            self.ledger.discard(item.load(), DiscardReason::InternalSdkError);
+            return self.recycle(item);
+        }
         let Overflow { mut evicted, refused } = self.queue.push(item);
         if let Some(refused) = &refused {
             self.warn_of_early_guard(refused);
@@ -78,11 +82,37 @@ impl Shared {
             }
             refused => evicted.extend(refused),
         }
+        if self.queue.is_known_orphan() {
+            self.leave();
+        }
         for dropped in evicted {
             let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
             self.ledger.discard(dropped.load(), reason);
             self.recycle(dropped);
         }
+    }
+
+    /// Whether this process was forked from the one with the exporter's thread. A system call.
+    ///
+    /// If so, everything that waits is dropped and counted in the accounts of this process. What waited
+    /// at the fork is sent by the other one.
+    pub(super) fn is_in_child(&self) -> bool {
+        let is_in_child = self.queue.is_orphan();
+        if is_in_child {
+            self.leave();
+        }
+        is_in_child
+    }
+
+    #[cold]
+    fn leave(&self) {
+        if !self.warned_of_fork.swap(true, Ordering::Relaxed) {
+            diagnostics::warn_in_child(
+                "this process was forked from the one that started monitoring; nothing is recorded here until it starts a client itself",
+            );
+        }
+        self.drop_queue(DiscardReason::InternalSdkError);
+        self.enqueue_all(self.held.take_all());
     }
 
     /// Says once that nothing is recorded because the guard was dropped. What began before that is

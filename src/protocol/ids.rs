@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::str::FromStr;
 
 use serde::de::Error as _;
@@ -240,10 +240,16 @@ fn random() -> u64 {
     draw(|(first, _)| first.u64(..))
 }
 
+/// Makes the calling thread of a forked child draw other ids than the thread of its parent.
+pub(crate) fn reseed() {
+    let _ = GENERATORS.try_with(|pair| *pair.borrow_mut() = (seeded(), seeded()));
+}
+
+thread_local! {
+    static GENERATORS: RefCell<(fastrand::Rng, fastrand::Rng)> = RefCell::new((seeded(), seeded()));
+}
+
 fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
-    thread_local! {
-        static GENERATORS: RefCell<(fastrand::Rng, fastrand::Rng)> = RefCell::new((seeded(), seeded()));
-    }
     GENERATORS
         .try_with(|pair| draw(&mut pair.borrow_mut()))
         // The thread is being torn down and its generators are gone.
@@ -252,9 +258,11 @@ fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
 
 /// Seeds from the standard library's hasher.
 ///
-/// Its keys come from the operating system's entropy and differ at each call.
+/// Its keys come from the operating system's entropy and differ at each call. They are the same in a
+/// forked child, so the process and the time count too.
 fn seeded() -> fastrand::Rng {
-    fastrand::Rng::with_seed(std::hash::RandomState::new().build_hasher().finish())
+    let seed = (std::process::id(), std::time::SystemTime::now());
+    fastrand::Rng::with_seed(std::hash::RandomState::new().hash_one(seed))
 }
 
 #[cfg(test)]

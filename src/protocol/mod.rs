@@ -51,6 +51,7 @@ pub use event::{Event, LogEntry};
 pub use exception::{Exception, Frame, Mechanism, Stacktrace, Values};
 pub use feedback::Feedback;
 pub(crate) use feedback::FeedbackEvent;
+pub(crate) use ids::reseed as reseed_ids;
 pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
 pub use request::Request;

@@ -1,8 +1,7 @@
 //! Idle records, kept for the next requests.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::Record;
+use crate::fork::Lock;
 
 /// Maximum number of idle records; more are freed.
 const IDLE_LIMIT: usize = 256;
@@ -12,7 +11,7 @@ const BYTES_LIMIT: usize = 2 * 1024 * 1024;
 /// Hands out records and takes them back; shared by requests and the exporter.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Idle>,
+    idle: Lock<Idle>,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +23,7 @@ struct Idle {
 
 impl Pool {
     pub(crate) fn take(&self) -> Box<Record> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let Some(record) = idle.records.pop() else { return Box::default() };
         idle.bytes -= record.retained();
         record
@@ -33,7 +32,7 @@ impl Pool {
     pub(crate) fn give_back(&self, mut record: Box<Record>) {
         record.clear();
         let bytes = record.retained();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         if idle.records.len() < IDLE_LIMIT && idle.bytes + bytes <= BYTES_LIMIT {
             idle.bytes += bytes;
             idle.records.push(record);
@@ -53,7 +52,7 @@ mod tests {
             pool.give_back(Box::default());
         }
 
-        assert_eq!(pool.idle.lock().map_or(0, |idle| idle.records.len()), IDLE_LIMIT);
+        assert_eq!(pool.idle.lock().records.len(), IDLE_LIMIT);
     }
 
     #[test]
@@ -67,9 +66,9 @@ mod tests {
         let of_one = large().retained();
 
         (0..300).for_each(|_| pool.give_back(large()));
-        let kept = pool.idle.lock().map_or(0, |idle| idle.records.len());
+        let kept = pool.idle.lock().records.len();
         let taken: Vec<_> = (0..kept).map(|_| pool.take()).collect();
-        let bytes = pool.idle.lock().map_or(1, |idle| idle.bytes);
+        let bytes = pool.idle.lock().bytes;
 
         assert!(of_one >= 1000 * size_of::<crate::record::SpanRecord>() && kept >= 1 && kept * of_one <= BYTES_LIMIT, "{kept} of {of_one}");
         assert_eq!((taken.len(), bytes), (kept, 0), "what is taken out leaves room");

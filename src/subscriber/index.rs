@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::fork::Lock;
 use crate::scope::LiveScope;
 
 /// The number of slots in the table; a power of two.
@@ -19,7 +20,7 @@ const CROWDED_LIMIT: usize = 256 * 1024;
 pub(super) struct Index {
     places: Box<[Place]>,
     /// Spans whose slot was taken.
-    crowded: Mutex<HashMap<u64, Arc<LiveScope>>>,
+    crowded: Lock<HashMap<u64, Arc<LiveScope>>>,
     /// The size of `crowded`. It is nearly always 0, and then the lock is not taken.
     crowd: AtomicUsize,
 }
@@ -32,12 +33,18 @@ struct Place {
     id: AtomicU64,
     /// The address of the scope.
     address: AtomicUsize,
+    /// Only locked for the span in this slot, so a forked child finds it held for spans of other
+    /// threads only.
     scope: Mutex<Option<Arc<LiveScope>>>,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { places: (0..PLACES).map(|_| Place::default()).collect(), crowded: Mutex::default(), crowd: AtomicUsize::new(0) }
+        Self {
+            places: (0..PLACES).map(|_| Place::default()).collect(),
+            crowded: Lock::of_first(HashMap::new()),
+            crowd: AtomicUsize::new(0),
+        }
     }
 
     /// Adds the span. Returns `false` if there are too many.
@@ -115,7 +122,7 @@ impl Index {
     }
 
     fn crowded(&self) -> MutexGuard<'_, HashMap<u64, Arc<LiveScope>>> {
-        self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.crowded.lock()
     }
 }
 

@@ -15,6 +15,7 @@ mod server;
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use server::{Behaviour, FaultServer};
@@ -261,6 +262,54 @@ fn kills() -> Row {
     }
 }
 
+/// Forks while other threads capture. The children capture, flush and shut down.
+#[cfg(unix)]
+#[expect(clippy::exit, reason = "the child must not run the rest")]
+fn forks() -> Row {
+    const FORKS: u64 = 1050;
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).init().unwrap();
+    let ends = AtomicBool::new(false);
+    let mut ended = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    tower_sentry::capture_error(&std::io::Error::other("of a thread"));
+                }
+            });
+        }
+        for _ in 0..FORKS {
+            match fork::fork().unwrap() {
+                fork::Fork::Child => {
+                    tower_sentry::capture_error(&std::io::Error::other("of a child"));
+                    let flushed = wait(sentry.flush(Duration::from_secs(60)));
+                    let ended = wait(sentry.shutdown(Duration::from_secs(60)));
+                    std::process::exit(i32::from(flushed.is_ok() || ended.is_ok()));
+                }
+                fork::Fork::Parent(child) => ended += u64::from(has_ended(child)),
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
+    let row = row("1,050 forks under load", &sentry, &server, errors);
+    Row { figures: format!("{} children hang", FORKS - ended), goal: "none", is_met: ended == FORKS, ..row }
+}
+
+/// Whether a child ends well within ten seconds. One that does not is killed.
+#[cfg(unix)]
+fn has_ended(child: i32) -> bool {
+    let latest = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < latest {
+        if let Some(status) = fork::waitpid_nohang(child).unwrap() {
+            return status == 0;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
+    false
+}
+
 fn a_shutdown_after_a_hang() -> Row {
     let server = FaultServer::start(Behaviour { hangs: 1.0, ..Behaviour::default() });
     let sentry = config(&server).init().unwrap();
@@ -281,7 +330,7 @@ fn main() {
         return be_killed(dsn, dir);
     }
     let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let rows: [(&str, fn() -> Row); 11] = [
+    let rows: &[(&str, fn() -> Row)] = &[
         ("burst", a_burst),
         ("black-hole", a_black_hole),
         ("backend", one_bad_backend),
@@ -293,6 +342,8 @@ fn main() {
         ("spool", an_outage_with_a_spool),
         ("kills", kills),
         ("shutdown", a_shutdown_after_a_hang),
+        #[cfg(unix)]
+        ("forks", forks),
     ];
     println!("| fault | captured | delivered | duplicates | lost | figures | goal | |\n|---|---|---|---|---|---|---|---|");
     let mut missed = 0;

@@ -26,6 +26,8 @@ mod architecture;
 mod bare;
 mod export;
 mod faults;
+#[cfg(unix)]
+mod forks;
 mod hot_path;
 mod limits;
 mod protocol;
