@@ -9,6 +9,8 @@ pub(super) struct Flush {
     pub(super) close: bool,
     /// All items with smaller numbers must be sent or dropped before the flush is done.
     pub(super) up_to: u64,
+    /// So many lines of the security log must be written or lost.
+    pub(super) lines_up_to: u64,
     /// The sessions counted so far were taken for sending.
     pub(super) took_sessions: bool,
     /// The drops counted so far were taken for a client report.

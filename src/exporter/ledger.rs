@@ -241,6 +241,8 @@ impl Ledger {
             logs: counts(Category::LogItem),
             truncated: self.truncated.load(Ordering::Relaxed),
             dropped_breadcrumbs: self.dropped_breadcrumbs.load(Ordering::Relaxed),
+            // The ledger does not know it.
+            lost_security_lines: 0,
             merged_reports: self.merged.load(Ordering::Relaxed),
         }
     }

@@ -33,7 +33,9 @@ mod pipeline;
 mod queue;
 mod rate_limit;
 mod retries;
+mod security_file;
 mod security_log;
+mod security_writer;
 mod sessions;
 mod settings;
 mod shared;
@@ -208,7 +210,6 @@ impl Exporter {
             return;
         }
         self.shared.security.push(line);
-        self.shared.queue.wake();
     }
 
     /// Counts items that were dropped before they reached the exporter.
@@ -238,7 +239,7 @@ impl Exporter {
 
     /// Returns the counts at this moment.
     pub(crate) fn stats(&self) -> Stats {
-        self.shared.ledger.stats()
+        Stats { lost_security_lines: self.shared.security.lost(), ..self.shared.ledger.stats() }
     }
 
     /// Returns how the delivery goes at this moment.
@@ -282,6 +283,7 @@ impl Exporter {
             deadline,
             close,
             up_to,
+            lines_up_to: self.shared.security.accepted(),
             took_sessions: false,
             took_report: false,
             done,
@@ -353,16 +355,5 @@ mod tests {
         let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
         let log = LogRecord { metadata, fields: Vec::new() };
         LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None }
-    }
-
-    #[tokio::test]
-    async fn a_security_event_wakes_the_exporter() {
-        let exporter = Exporter { shared: shared() };
-        assert!(exporter.shared.queue.fall_asleep());
-
-        exporter.write_security_log(Box::new(log_line()));
-
-        let woken = tokio::time::timeout(Duration::from_secs(30), exporter.shared.queue.woken());
-        assert!(woken.await.is_ok(), "it sleeps for up to a minute otherwise");
     }
 }

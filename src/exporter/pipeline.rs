@@ -11,7 +11,7 @@ use super::item::Item;
 use super::load::Load;
 use super::sessions::Minute;
 use crate::event::{self, EventRecord, ResolvedFrames};
-use crate::payload::{self, EventPayload, Facts, HeaderPayload, LinePayload, LogsPayload, TransactionPayload};
+use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogsPayload, TransactionPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
     ItemType, Request, SdkInfo, SessionAggregates, Transaction,
@@ -163,11 +163,6 @@ impl Pipeline {
         let envelope = self.write_logs(lines, buffer).ok()?;
         let bytes = lines.iter().map(|line| line.size() as u64).sum();
         Some(Outbound::new(envelope, Load { quantity: lines.len() as u64, bytes, ..Load::one(Category::LogItem) }, Vec::new()))
-    }
-
-    /// Writes a log as a line of the security log.
-    pub(super) fn line(&self, line: &LogLine) -> Option<Redacted<Vec<u8>>> {
-        self.redactor.line(&LinePayload(line)).ok()
     }
 
     /// Seals an envelope that holds only a client report.

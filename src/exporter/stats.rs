@@ -33,6 +33,9 @@ pub struct Stats {
     /// Each event has its own number in the context `tower_sentry`. Two events of one request may lack
     /// the same breadcrumb, which counts twice.
     pub dropped_breadcrumbs: u64,
+    /// Lines of the [security log](crate::ConfigBuilder::security_log) that were not written: its disk was
+    /// full, slow or gone, or hung.
+    pub lost_security_lines: u64,
     /// Reports of a failure that became part of the event of an earlier report.
     ///
     /// They are not in `errors.captured`, which counts events. All reports together are

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
 
+use super::security_writer;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::worker::{Ended, Worker};
@@ -15,6 +16,7 @@ use crate::error::Error;
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::event;
 use crate::protocol::DiscardReason;
+use crate::redaction::{Privacy, Redactor};
 use crate::{diagnostics, unwind};
 
 /// The pause before the runtime is built again.
@@ -46,6 +48,10 @@ fn build() -> io::Result<Runtime> {
 fn run(settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime>) {
     let mut end = End { shared, ended: Ended::Failed };
     mark();
+    if let Some(log) = settings.delivery.security_log.clone() {
+        let Privacy { redaction, send_default_pii, .. } = &settings.privacy;
+        security_writer::start(log, Redactor::new(Arc::clone(redaction), *send_default_pii), shared);
+    }
     let Some(runtime) = runtime.or_else(|| build_later(shared)) else {
         end.ended = Ended::Closed;
         return;

@@ -10,7 +10,6 @@ use super::flushes::Flushes;
 use super::item::Item;
 use super::logs::LogBatch;
 use super::pipeline::{Outbound, Pipeline};
-use super::security_log::SecurityFile;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::start_line::StartLine;
@@ -50,7 +49,6 @@ pub(super) struct Worker<'a> {
     pipeline: Pipeline,
     delivery: Delivery,
     logs: LogBatch,
-    security: Option<SecurityFile>,
     flushes: Flushes,
     last_report: Instant,
     last_sessions: Instant,
@@ -75,7 +73,6 @@ impl<'a> Worker<'a> {
             },
             delivery,
             logs: LogBatch::default(),
-            security: settings.delivery.security_log.map(SecurityFile::new),
             flushes: Flushes::default(),
             last_report: now,
             last_sessions: now,
@@ -110,11 +107,9 @@ impl<'a> Worker<'a> {
     fn step(&mut self) -> Next {
         self.start_line.log_if_due();
         self.take_commands();
-        self.write_security_log();
         self.delivery.settle_finished();
         self.send_what_can_go();
         if self.answer_flushes() {
-            self.write_security_log();
             return Next::End;
         }
         self.next_look().map_or(Next::Again, Next::Wait)
@@ -148,14 +143,6 @@ impl<'a> Worker<'a> {
             // The second half of the time is for the spool.
             let now = Instant::now();
             self.delivery.hurry(now + deadline.saturating_duration_since(now) / 2);
-        }
-    }
-
-    /// Runs before any network work: the security log must work on the day when nothing else does.
-    fn write_security_log(&mut self) {
-        if let Some(file) = &mut self.security {
-            let (lines, lost) = self.shared.security.take();
-            file.write(&lines, lost, &self.pipeline);
         }
     }
 
@@ -338,20 +325,23 @@ impl<'a> Worker<'a> {
             return false;
         }
         let now = Instant::now();
-        let is_done = self.is_drained() && self.delivery.is_idle();
+        let is_done = self.is_drained() && self.delivery.is_idle() && self.shared.security.waiting() == 0;
         let closes = self.flushes.close(is_done, now);
         let stats = self.shared.ledger.stats();
         // Copies for Spotlight do not count here: an undelivered copy is not a loss.
-        let mut left = stats.waiting();
+        let mut left = stats.waiting() + self.shared.security.waiting();
         if closes && !is_done {
             left = self.give_up(DiscardReason::NetworkError);
         }
         let oldest =
             [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
         let sends_sessions = self.delivery.is_sending(Category::Session);
+        let lines = self.shared.security.settled();
         // Under traffic the queue may never be empty, so items after the call do not count.
-        self.flushes
-            .answer(left, closes, now, |flush| is_done || !flush.close && oldest >= flush.up_to && flush.took_sessions && !sends_sessions);
+        self.flushes.answer(left, closes, now, |flush| {
+            let has_items = oldest < flush.up_to || lines < flush.lines_up_to;
+            is_done || !flush.close && !has_items && flush.took_sessions && !sends_sessions
+        });
         closes
     }
 
@@ -364,12 +354,16 @@ impl<'a> Worker<'a> {
             self.shared.ledger.lose(Item::Log(line).load(), reason);
         }
         let spooled = self.shared.ledger.stats().spooled().saturating_sub(before.spooled());
+        let lines = self.shared.security.close();
         let left = before.waiting().saturating_sub(spooled);
         if left > 0 && reason == DiscardReason::NetworkError {
             diagnostics::warn_of_loss(left);
         }
+        if lines > 0 {
+            diagnostics::warn(&format!("{lines} lines of the security log were not written before the shutdown's deadline"));
+        }
         self.shared.drop_queue(reason);
-        left
+        left + lines
     }
 
     /// The latest time of the next step; `None` if there is something to do now.

@@ -279,6 +279,82 @@ fn note(client: &Client, target: &'static str) {
     });
 }
 
+/// A client whose security log is a pipe without a reader: opening it hangs, as a broken disk does.
+fn with_hanging_disk(relay: &Relay, name: &str) -> (Client, PathBuf) {
+    let path = folder(name).join("security.log");
+    let client = Client::from(support::config(relay).security_log(&path).build().unwrap());
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    (client, path)
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_nothing_but_the_security_log() {
+    const LINES: u64 = 10_500;
+    let relay = Relay::start();
+    let (client, path) = with_hanging_disk(&relay, "hangs");
+    let log = tracing::Dispatch::new(tracing_subscriber::registry().with(TracingLayer::new(&client)));
+    let many = |lines| tracing::dispatcher::with_default(&log, || (0..lines).for_each(|number| tracing::warn!(target: "security", number)));
+
+    many(1);
+    client.transaction("work").run(async {}).await;
+    support::until("the rest is sent", || client.stats().transactions.sent == 1).await;
+    let flushed = client.flush(Duration::from_millis(50)).await;
+    many(LINES - 1);
+    let lost = client.stats().lost_security_lines;
+
+    assert_eq!(flushed.unwrap_err().left(), 1, "the line");
+    assert!((200..=500).contains(&lost), "10,000 wait, and a few are in hand: {lost}");
+
+    // Repaired: what hangs ends, and the path is free.
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    let _reader = std::fs::File::open(aside).unwrap();
+    client.flush(patience()).await.unwrap();
+
+    let lines = lines(&path);
+    let mentioned: u64 = lines.iter().filter_map(|line| line["lost_lines"].as_u64()).sum();
+    let written = lines.iter().filter(|line| line["fields"]["number"].is_u64()).count() as u64;
+    assert_eq!(client.stats().lost_security_lines, lost + 1, "and the one that hung");
+    assert_eq!((written, mentioned), (LINES - lost - 1, lost + 1));
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_longer_for_a_disk_that_hangs() {
+    let relay = Relay::start();
+    let (client, _) = with_hanging_disk(&relay, "hangs-on");
+    note(&client, "security");
+    note(&client, "security");
+
+    let left = client.shutdown(Duration::from_millis(50)).await.unwrap_err().left();
+    note(&client, "security");
+
+    assert_eq!((left, client.stats().lost_security_lines), (2, 3));
+}
+
+#[test]
+fn security_events_are_written_while_a_hook_blocks() {
+    if in_child("logs::security_events_are_written_while_a_hook_blocks", &[]) {
+        return;
+    }
+    let path = folder("hook").join("security.log");
+    let (started, has_started) = std::sync::mpsc::channel();
+    let hook = move |_| {
+        started.send(()).unwrap();
+        std::thread::park_timeout(Duration::from_secs(24 * 3600));
+        None
+    };
+    let config = Config::builder().transport(|_: &[u8]| {}).before_send(hook).security_log(&path).panic_hook(false);
+    let guard = config.shutdown_timeout(Duration::ZERO).init().unwrap();
+    tower_sentry::capture_message(tower_sentry::Level::Error, "noted");
+    has_started.recv_timeout(patience()).unwrap();
+
+    note(&guard, "security");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let is_written = || std::fs::read_to_string(&path).is_ok_and(|text| text.contains("by default"));
+    runtime.block_on(support::until("the line is written", is_written));
+}
+
 #[tokio::test]
 async fn a_restart_goes_on_where_the_security_log_ended() {
     let path = folder("restart").join("security.log");

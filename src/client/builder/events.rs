@@ -150,6 +150,9 @@ impl ConfigBuilder {
     ///   the network.
     /// - The file contains one JSON object per line, redacted like everything else.
     /// - Only its owner can read it (mode 0600).
+    /// - It is written on a thread of its own: a disk that hangs holds up nothing else. At most 10,000
+    ///   lines or 8 MiB wait. Further ones are lost; the file and
+    ///   [`Stats::lost_security_lines`](crate::Stats::lost_security_lines) say how many.
     /// - At 10 MiB, a new file is started. Five old ones are kept; `security.log.1` is the newest
     ///   of them.
     ///

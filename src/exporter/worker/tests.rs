@@ -97,7 +97,15 @@ fn a_worker_that_ends_by_its_faults_says_what_it_lost() {
     }
     let (done, answer) = std::sync::mpsc::sync_channel(1);
     let deadline = Instant::now() + Duration::from_secs(3600);
-    worker.flushes.add(&mut vec![Flush { deadline, close: false, up_to: 0, took_sessions: false, took_report: false, done }]);
+    worker.flushes.add(&mut vec![Flush {
+        deadline,
+        close: false,
+        up_to: 0,
+        lines_up_to: 0,
+        took_sessions: false,
+        took_report: false,
+        done,
+    }]);
 
     worker.fail();
 
