@@ -34,8 +34,8 @@ impl Call {
         if is_target(targets.unwrap_or(&settings.propagation.targets), uri) {
             match &mut span {
                 // The next service's work is a child of this span.
-                Some(span) => span.enter(|| add_trace_headers(&Scope::current(), headers)),
-                None => add_trace_headers(&here, headers),
+                Some(span) => span.enter(|| Scope::current().write_trace(headers, false)),
+                None => here.write_trace(headers, false),
             }
         }
         Self { span }
@@ -56,12 +56,6 @@ impl Call {
             span.set(|writer| writer.u64(Key::Name("http.response.status_code"), status.as_u16().into()));
         }
         span.end(status.map_or(SpanStatus::InternalError, |status| SpanStatus::from_http(status.as_u16())));
-    }
-}
-
-fn add_trace_headers(scope: &Scope, headers: &mut HeaderMap) {
-    if let Some((outgoing, with_traceparent)) = scope.outgoing() {
-        outgoing.write(headers, with_traceparent, false);
     }
 }
 

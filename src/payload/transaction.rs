@@ -98,6 +98,9 @@ impl Serialize for RootAttributes<'_> {
         if record.dropped_fields > 0 {
             data.serialize_entry(&Constant("tower_sentry.dropped_fields"), &record.dropped_fields)?;
         }
+        if record.trace.is_baggage_cut {
+            data.serialize_entry(&Constant("tower_sentry.cut_baggage"), &true)?;
+        }
         if let Some(Repeated { query, count, nanos }) = repeated(record) {
             data.serialize_entry(&Constant("tower_sentry.n_plus_one.query"), &query)?;
             data.serialize_entry(&Constant("tower_sentry.n_plus_one.count"), &count)?;

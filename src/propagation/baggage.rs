@@ -13,24 +13,34 @@ pub(super) const MEMBERS_LIMIT: usize = 64;
 /// The characters to escape in a value: all except the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Sentry's members of a baggage.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sentrys {
+    pub(super) members: String,
+    /// The baggage exceeds W3C's limits, and what exceeds them was not read.
+    pub(super) is_cut: bool,
+}
+
 /// Joins Sentry's members of all lines, unchanged, into one text.
 ///
 /// One text is one allocation, whatever the caller sends. Members of other vendors are dropped:
 /// they must not travel on with our requests.
 #[expect(single_use_lifetimes, reason = "an anonymous lifetime in `impl Trait` is unstable")]
-pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Sentrys {
     let mut kept = String::new();
     let mut left = BYTES_LIMIT;
     let mut members = 0;
     for line in lines {
+        // Checked before a byte of it is read: a header may have megabytes.
         if line.len() > left {
-            break;
+            return Sentrys { members: kept, is_cut: true };
         }
         left -= line.len();
-        for member in line.split(',') {
+        // A line that is not text counts as an empty one, so that their number is limited too.
+        for member in std::str::from_utf8(line).unwrap_or_default().split(',') {
             members += 1;
             if members > MEMBERS_LIMIT {
-                return kept;
+                return Sentrys { members: kept, is_cut: true };
             }
             // Properties after a semicolon are not part of the value.
             let member = member.split(';').next().unwrap_or_default().trim();
@@ -44,7 +54,7 @@ pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a str>) -> String {
             }
         }
     }
-    kept
+    Sentrys { members: kept, is_cut: false }
 }
 
 /// Returns the value of one of Sentry's members; the last one wins.
@@ -126,8 +136,15 @@ mod tests {
         let many = format!("{}sentry-release=late", "a=1,".repeat(64));
         let long = format!("a={},sentry-release=late", "x".repeat(BYTES_LIMIT));
 
-        assert_eq!(sentrys(std::iter::once(many.as_str())), "");
-        assert_eq!(sentrys(std::iter::once(long.as_str())), "");
+        let bytes = vec![b'\xff'; BYTES_LIMIT / 2];
+        let empty = Sentrys { members: String::new(), is_cut: true };
+        assert_eq!(sentrys(std::iter::once(many.as_bytes())), empty);
+        assert_eq!(sentrys(std::iter::once(long.as_bytes())), empty);
+        assert_eq!(sentrys(std::iter::repeat_n(&*bytes, 1000)), empty);
+        assert_eq!(sentrys(std::iter::repeat_n(&b""[..], 1000)), empty);
+        let mut lines = 0;
+        sentrys(std::iter::repeat_n(&b"a=1"[..], 1000).inspect(|_| lines += 1));
+        assert_eq!(lines, MEMBERS_LIMIT + 1, "the others are not looked at");
     }
 
     #[test]
@@ -135,18 +152,19 @@ mod tests {
         // 64 members, or 8,192 bytes, on one line and on several.
         let others = "a=1,".repeat(63);
         let padded = |line: &str, length: usize| format!("{line}{}", " ".repeat(length - line.len()));
-        let rows: [(Vec<String>, &str); 6] = [
-            (vec![format!("{others}sentry-release=64th")], "sentry-release=64th"),
-            (vec![others.trim_end_matches(',').to_owned(), "sentry-release=64th".to_owned()], "sentry-release=64th"),
-            (vec![format!("{others}sentry-release=64th"), "sentry-release=65th".to_owned()], "sentry-release=64th"),
-            (vec![padded("sentry-release=whole", BYTES_LIMIT)], "sentry-release=whole"),
-            (vec![padded("a=1", BYTES_LIMIT - 21), "sentry-release=behind".to_owned()], "sentry-release=behind"),
-            (vec![padded("a=1", BYTES_LIMIT - 20), "sentry-release=behind".to_owned()], ""),
+        let rows: [(Vec<String>, &str, bool); 6] = [
+            (vec![format!("{others}sentry-release=64th")], "sentry-release=64th", false),
+            (vec![others.trim_end_matches(',').to_owned(), "sentry-release=64th".to_owned()], "sentry-release=64th", false),
+            (vec![format!("{others}sentry-release=64th"), "sentry-release=65th".to_owned()], "sentry-release=64th", true),
+            (vec![padded("sentry-release=whole", BYTES_LIMIT)], "sentry-release=whole", false),
+            (vec![padded("a=1", BYTES_LIMIT - 21), "sentry-release=behind".to_owned()], "sentry-release=behind", false),
+            (vec![padded("a=1", BYTES_LIMIT - 20), "sentry-release=behind".to_owned()], "", true),
         ];
 
-        for (lines, expected) in rows {
+        for (lines, members, is_cut) in rows {
             let lengths: Vec<_> = lines.iter().map(String::len).collect();
-            assert_eq!(sentrys(lines.iter().map(String::as_str)), expected, "lines of {lengths:?} bytes");
+            let expected = Sentrys { members: members.to_owned(), is_cut };
+            assert_eq!(sentrys(lines.iter().map(String::as_bytes)), expected, "lines of {lengths:?} bytes");
         }
     }
 
@@ -157,7 +175,7 @@ mod tests {
         assert!(!cases.is_empty());
         for case in cases {
             let lines = case["in"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let read = context(&sentrys(lines));
+            let read = context(&sentrys(lines.map(str::as_bytes)).members);
             assert_eq!(serde_json::to_value(&read).ok().as_ref(), Some(&case["dsc"]), "{case}");
             assert_eq!(context(&of_context(&read)), read, "written and read again");
         }
@@ -176,7 +194,7 @@ mod tests {
     fn members_are_kept_as_they_came_and_read_when_they_are_asked_for() {
         let lines = ["vendor=1, sentry-release = a%20b;prop=1", "sentry-unknown=7,sentry-release=later,sentry-nothing"];
 
-        let kept = sentrys(lines.into_iter());
+        let kept = sentrys(lines.into_iter().map(str::as_bytes)).members;
 
         assert_eq!(kept, "sentry-release = a%20b,sentry-unknown=7,sentry-release=later");
         assert_eq!((member(&kept, "release").as_deref(), member(&kept, "org_id")), (Some("later"), None));
@@ -187,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_lines_are_read_or_refused(lines in proptest::collection::vec(".{0,80}", 0..8)) {
-            let _ = context(&sentrys(lines.iter().map(String::as_str)));
+            let _ = context(&sentrys(lines.iter().map(String::as_bytes)).members);
         }
     }
 }

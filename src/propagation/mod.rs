@@ -15,12 +15,13 @@ mod traceparent;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use self::baggage::Sentrys;
 pub(crate) use self::baggage::{context, member, of_context};
 pub use self::carrier::Carrier;
 pub(crate) use self::outgoing::Outgoing;
-use self::sentry_trace::SentryTrace;
+use self::sentry_trace::{SentryTrace, VALUES_LIMIT};
 pub(crate) use self::settings::PropagationSettings;
 pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{SpanId, TraceId};
@@ -34,6 +35,8 @@ pub(crate) struct Incoming {
     pub(crate) sampled: Option<bool>,
     /// Sentry's members of the baggage, unchanged; the service that began the trace froze them.
     pub(crate) baggage: String,
+    /// The baggage was too long to be read whole.
+    pub(crate) is_baggage_cut: bool,
     /// The trace comes from this process, so it cannot be forged.
     pub(crate) is_own: bool,
 }
@@ -59,11 +62,17 @@ pub(crate) fn is_trace_header(name: &str) -> bool {
 ///
 /// `baggage` is read only together with one of them.
 pub(crate) fn incoming(headers: &HeaderMap) -> Option<Incoming> {
-    let ours = || headers.get_all(SENTRY_TRACE).iter().find_map(|value| sentry_trace::parse(value.to_str().ok()?));
-    let theirs = || traceparent::parse(headers.get(TRACEPARENT)?.to_str().ok()?);
+    let ours = || headers.get_all(SENTRY_TRACE).iter().take(VALUES_LIMIT).find_map(|value| sentry_trace::parse(short(value)?));
+    let theirs = || traceparent::parse(short(headers.get(TRACEPARENT)?)?);
     let SentryTrace { trace_id, parent, sampled } = ours().or_else(theirs)?;
-    let lines = headers.get_all(BAGGAGE).iter().filter_map(|line| line.to_str().ok());
-    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines), is_own: false })
+    let Sentrys { members, is_cut } = baggage::sentrys(headers.get_all(BAGGAGE).iter().map(HeaderValue::as_bytes));
+    Some(Incoming { trace_id, parent, sampled, baggage: members, is_baggage_cut: is_cut, is_own: false })
+}
+
+/// The text of a header that identifies a trace. A longer value is not read.
+fn short(value: &HeaderValue) -> Option<&str> {
+    const LIMIT: usize = 512;
+    if value.len() > LIMIT { None } else { value.to_str().ok() }
 }
 
 /// Like [`incoming`], for any carrier.
@@ -72,13 +81,12 @@ pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incomin
     let SentryTrace { trace_id, parent, sampled } =
         read("sentry-trace", sentry_trace::parse).or_else(|| read("traceparent", traceparent::parse))?;
     let lines = carrier.get("baggage");
-    Some(Incoming { trace_id, parent, sampled, baggage: baggage::sentrys(lines.as_deref().into_iter()), is_own: false })
+    let Sentrys { members, is_cut } = baggage::sentrys(lines.as_deref().map(str::as_bytes).into_iter());
+    Some(Incoming { trace_id, parent, sampled, baggage: members, is_baggage_cut: is_cut, is_own: false })
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

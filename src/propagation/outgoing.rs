@@ -36,43 +36,58 @@ impl Outgoing {
     ///
     /// - `replaces` is set.
     /// - It is the header of the incoming request: a proxy passes it on with all other headers.
-    pub(crate) fn write(&self, carrier: &mut (impl Carrier + ?Sized), with_traceparent: bool, replaces: bool) {
+    ///
+    /// Returns `false` if our members of the baggage had to be left out, because W3C's limits would be
+    /// exceeded.
+    pub(crate) fn write(&self, carrier: &mut (impl Carrier + ?Sized), with_traceparent: bool, replaces: bool) -> bool {
         let present = carrier.get("sentry-trace").map(|text| super::sentry_trace::parse(&text));
         let came_in = |present: Option<SentryTrace>| {
             present.is_some_and(|present| present.trace_id == self.trace_id && Some(present.parent) == self.parent)
         };
         if present.is_some_and(|present| !replaces && !came_in(present)) {
-            return;
+            return true;
         }
         carrier.set("sentry-trace", self.sentry_trace());
         if with_traceparent {
             carrier.set("traceparent", self.traceparent());
         }
         let present = carrier.get("baggage").unwrap_or_default().into_owned();
-        if let Some(merged) = merge(&present, Some(self.baggage.as_str()).filter(|ours| !ours.is_empty())) {
-            carrier.set("baggage", merged);
+        let Merged { line, has_ours } = merge(&present, Some(self.baggage.as_str()).filter(|ours| !ours.is_empty()));
+        if let Some(line) = line {
+            carrier.set("baggage", line);
         }
+        has_ours
     }
 }
 
-/// Returns the other vendors' members with ours behind them, or `None` if nothing changes.
+/// What a `baggage` header becomes.
+#[derive(Debug, PartialEq, Eq)]
+struct Merged {
+    /// `None` if nothing changes.
+    line: Option<String>,
+    /// Whether our members are in it, if there are any.
+    has_ours: bool,
+}
+
+/// Joins the other vendors' members with ours behind them.
 ///
 /// If W3C's limits would be exceeded, ours are left out.
-fn merge(present: &str, ours: Option<&str>) -> Option<String> {
+fn merge(present: &str, ours: Option<&str>) -> Merged {
     let is_ours = |member: &str| member.trim_start().starts_with("sentry-");
     let others: Vec<&str> = present.split(',').filter(|member| !member.trim().is_empty() && !is_ours(member)).collect();
     let has_stale = present.split(',').any(is_ours);
     let mut merged = others.join(",");
-    let Some(ours) = ours else { return has_stale.then_some(merged) };
-    let fits = merged.len() + 1 + ours.len() <= BYTES_LIMIT && others.len() + ours.split(',').count() <= MEMBERS_LIMIT;
+    let Some(ours) = ours else { return Merged { line: has_stale.then_some(merged), has_ours: true } };
+    let comma = usize::from(!merged.is_empty());
+    let fits = merged.len() + comma + ours.len() <= BYTES_LIMIT && others.len() + ours.split(',').count() <= MEMBERS_LIMIT;
     if !fits {
-        return has_stale.then_some(merged);
+        return Merged { line: has_stale.then_some(merged), has_ours: false };
     }
     if !merged.is_empty() {
         merged.push(',');
     }
     merged.push_str(ours);
-    Some(merged)
+    Merged { line: Some(merged), has_ours: true }
 }
 
 #[cfg(test)]
@@ -141,10 +156,11 @@ mod tests {
     fn the_limits_of_w3c_are_kept() {
         let many = (0..MEMBERS_LIMIT).map(|number| format!("m{number}=1")).collect::<Vec<_>>().join(",");
 
-        assert_eq!(merge(&many, Some(OURS)), None);
-        assert_eq!(merge(&format!("a={}", "x".repeat(BYTES_LIMIT - 20)), Some(OURS)), None);
-        assert_eq!(merge("", Some(OURS)).as_deref(), Some(OURS));
-        assert_eq!(merge("sentry-release=1,a=2", None).as_deref(), Some("a=2"));
+        let merged = |line: Option<&str>, has_ours| Merged { line: line.map(str::to_owned), has_ours };
+        assert_eq!(merge(&many, Some(OURS)), merged(None, false));
+        assert_eq!(merge(&format!("a={}", "x".repeat(BYTES_LIMIT - 20)), Some(OURS)), merged(None, false));
+        assert_eq!(merge("", Some(OURS)), merged(Some(OURS), true));
+        assert_eq!(merge("sentry-release=1,a=2", None), merged(Some("a=2"), true));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn parse(header: &str) -> Option<SentryTrace> {
 }
 
 /// At most this many values of a header are tried.
-const VALUES_LIMIT: usize = 4;
+pub(super) const VALUES_LIMIT: usize = 4;
 
 fn parse_one(value: &str) -> Option<SentryTrace> {
     let mut parts = value.trim().split('-');

@@ -22,6 +22,8 @@ pub(crate) struct TraceFacts {
     ///
     /// They never change after that.
     pub(crate) baggage: String,
+    /// Members of the baggage were not read, or not passed on: there were too many.
+    pub(crate) is_baggage_cut: bool,
 }
 
 impl Default for TraceFacts {
@@ -34,6 +36,7 @@ impl Default for TraceFacts {
             sample_rate: 0.0,
             sample_rand: 0,
             baggage: String::new(),
+            is_baggage_cut: false,
         }
     }
 }

@@ -79,6 +79,7 @@ impl Record {
     pub(crate) fn clear(&mut self) {
         self.trace.baggage.clear();
         self.trace.parent = None;
+        self.trace.is_baggage_cut = false;
         self.name = None;
         self.full_name = None;
         self.route = None;
@@ -186,6 +187,13 @@ impl Record {
         self.cut_texts += 1;
         let kept = bytes.get(..FIELD_LIMIT - CUT_MARK.len()).unwrap_or_default();
         self.append(&[kept, CUT_MARK.as_bytes()].concat(), limit)
+    }
+
+    /// Notes that members of the baggage were not read, or not passed on. They count once.
+    #[cold]
+    pub(crate) fn note_cut_baggage(&mut self) {
+        self.cut_texts += u32::from(!self.trace.is_baggage_cut);
+        self.trace.is_baggage_cut = true;
     }
 
     /// Marks everything in the arena so far as part of the scope.

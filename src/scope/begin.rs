@@ -35,6 +35,7 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
     let is_trusted = trusted.is_some();
     let rewritten = trusted.and_then(|trusted| new_baggage(trusted, decision, own_rate.is_some()));
     let parent = incoming.as_ref().map(|incoming| incoming.parent);
+    let is_cut = trusted.is_some_and(|trusted| trusted.is_baggage_cut);
     // Of an untrusted trace, only the ids are kept.
     let came_in = incoming.filter(|_| is_trusted).map(|incoming| incoming.baggage).unwrap_or_default();
     record.trace = TraceFacts {
@@ -45,7 +46,11 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         sample_rate: decision.rate,
         sample_rand,
         baggage: rewritten.unwrap_or(came_in),
+        is_baggage_cut: false,
     };
+    if is_cut {
+        record.note_cut_baggage();
+    }
     decision
 }
 

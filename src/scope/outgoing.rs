@@ -39,15 +39,22 @@ impl Scope {
     /// # assert!(message_headers.is_empty());
     /// ```
     pub fn inject(&self, carrier: &mut (impl Carrier + ?Sized)) {
-        if let Some((outgoing, with_traceparent)) = self.outgoing() {
-            outgoing.write(carrier, with_traceparent, true);
+        self.write_trace(carrier, true);
+    }
+
+    /// Writes the trace into a carrier; see [`Outgoing::write`]. Members of the baggage that had no room
+    /// are marked and counted.
+    pub(crate) fn write_trace(&self, carrier: &mut (impl Carrier + ?Sized), replaces: bool) {
+        let (Some((outgoing, with_traceparent)), Some(shared)) = (self.outgoing(), &self.shared) else { return };
+        if !outgoing.write(carrier, with_traceparent, replaces) {
+            shared.lock().transaction.record.note_cut_baggage();
         }
     }
 
     /// The trace of this request or job, for a transaction that begins inside it.
     pub(crate) fn as_incoming(&self) -> Option<Incoming> {
         let (Outgoing { trace_id, span, sampled, baggage, .. }, _) = self.outgoing()?;
-        Some(Incoming { trace_id, parent: span, sampled: Some(sampled), baggage, is_own: true })
+        Some(Incoming { trace_id, parent: span, sampled: Some(sampled), baggage, is_baggage_cut: false, is_own: true })
     }
 
     /// The trace for the next service, and whether to write `traceparent` too.

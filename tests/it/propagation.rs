@@ -143,6 +143,40 @@ async fn no_secret_of_a_name_goes_to_other_services() {
     assert_eq!(headers.len(), 2, "one of each, whatever its case was: {headers:?}");
 }
 
+#[tokio::test]
+async fn a_baggage_that_is_too_long_is_marked_and_counted() {
+    let ours = |length: usize| format!("sentry-release={}", "x".repeat(length - "sentry-release=".len()));
+    let carrier = |baggage: String| {
+        std::collections::HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-1")), ("baggage".to_owned(), baggage)])
+    };
+    // The baggage that comes in, that of the request to another service, and whether members are left out.
+    let rows = [
+        (ours(8192), String::new(), false),
+        (ours(8193), String::new(), true),
+        (ours(700_000), String::new(), true),
+        (format!("{}sentry-release=65th", "a=1,".repeat(64)), String::new(), true),
+        (ours(100), "vendor=1".to_owned(), false),
+        (ours(100), format!("vendor={}", "x".repeat(8100)), true),
+    ];
+
+    for (number, (incoming, outgoing, is_cut)) in rows.into_iter().enumerate() {
+        let relay = Relay::start();
+        let client = support::client(&relay);
+        let mut next = carrier(outgoing);
+        let work = async {
+            // Twice: it counts once.
+            tower_sentry::Scope::current().inject(&mut next);
+            tower_sentry::Scope::current().inject(&mut next);
+        };
+        client.transaction("work").continue_trace(&carrier(incoming)).run(work).await;
+        support::settle(&client).await;
+
+        let mark = relay.transactions()[0]["contexts"]["trace"]["data"]["tower_sentry.cut_baggage"].clone();
+        assert_eq!((mark == true, client.stats().truncated), (is_cut, u64::from(is_cut)), "row {number}");
+        assert!(next["sentry-trace"].starts_with(TRACE), "the trace goes on");
+    }
+}
+
 /// The ids of a transaction: trace, its own span, its parent.
 fn ids(transaction: &Value) -> (String, String, String) {
     let trace = &transaction["contexts"]["trace"];
