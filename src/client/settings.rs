@@ -121,6 +121,7 @@ impl fmt::Display for Settings {
         row("security_log", &or_none(self.delivery.security_log.as_ref().map(|log| log.path.display().to_string())))?;
         row("spool_dir", &or_none(self.delivery.spool_dir.as_ref().map(|dir| dir.display().to_string())))?;
         row("spool_max_bytes", &format!("{} KiB", self.delivery.spool_max_bytes / 1024))?;
+        row("spool_sync", &self.delivery.spool_sync)?;
         row("queue", &format!("{} items, {} KiB", self.delivery.queue_items, self.delivery.queue_bytes / 1024))?;
         row("connect_timeout", &format!("{:?}", self.delivery.http.connect_timeout))?;
         row("first_byte_timeout", &format!("{:?}", self.delivery.http.first_byte_timeout))?;

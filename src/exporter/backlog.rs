@@ -22,7 +22,7 @@ impl Backlog {
     pub(super) fn new(settings: &DeliverySettings, is_alone: bool, shared: Arc<Shared>) -> Self {
         let dsn = settings.dsn.as_ref().map(ToString::to_string).unwrap_or_default();
         let dir = settings.spool_dir.clone().filter(|_| !is_alone);
-        let spool = dir.map(|dir| Spool::new(SpoolSettings { dir, max_bytes: settings.spool_max_bytes }, &dsn));
+        let spool = dir.map(|dir| Spool::new(SpoolSettings { dir, max_bytes: settings.spool_max_bytes, syncs: settings.spool_sync }, &dsn));
         let mut this = Self { spool, shared };
         this.look_after(Instant::now());
         this

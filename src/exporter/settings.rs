@@ -26,6 +26,8 @@ pub(crate) struct DeliverySettings {
     /// Where envelopes are kept on disk, and how many bytes of them.
     pub(crate) spool_dir: Option<PathBuf>,
     pub(crate) spool_max_bytes: u64,
+    /// Whether the spool waits for the disk itself.
+    pub(crate) spool_sync: bool,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) queue_items: usize,
@@ -44,6 +46,7 @@ impl Default for DeliverySettings {
             security_log: None,
             spool_dir: None,
             spool_max_bytes: 50 * 1024 * 1024,
+            spool_sync: false,
             enable_logs: false,
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,

@@ -7,16 +7,17 @@
 //! The spool is bounded by bytes, files and age. If it is full, the oldest segment goes: first of
 //! logs and sessions, then of transactions, last of errors. All of this is counted.
 //!
-//! If the disk fails, the spool is off for half a minute at a time, and events wait in memory. It
-//! never ends the process. Only redacted envelopes get here.
+//! If the disk fails or is nearly full, the spool is off for half a minute at a time, and events wait
+//! in memory. It never ends the process. Only redacted envelopes get here.
 
 mod lane;
 mod run;
 mod segment;
 mod shelves;
+mod space;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::lane::LANES;
@@ -26,6 +27,7 @@ pub(crate) use self::segment::Label;
 use self::segment::{BODY_LIMIT, Record, Segment, State};
 pub(crate) use self::shelves::Place;
 use self::shelves::{Shelves, labels};
+use self::space::Space;
 use crate::diagnostics;
 use crate::redaction::{Redacted, SealedEnvelope};
 
@@ -35,6 +37,8 @@ const AGE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const OPEN_FOR: Duration = Duration::from_secs(60);
 /// After a fault of the disk, it is left alone for this long.
 const REST: Duration = Duration::from_secs(30);
+/// How often to look whether the file system has room.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
 /// How often dead runs are looked for. The first looks are closer together, because the process that
 /// this one replaces may end now.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
@@ -45,6 +49,8 @@ const FIRST_UPKEEP: Duration = Duration::from_secs(1);
 pub(crate) struct SpoolSettings {
     pub(crate) dir: PathBuf,
     pub(crate) max_bytes: u64,
+    /// Whether each write waits for the disk itself, so that it survives a loss of power.
+    pub(crate) syncs: bool,
 }
 
 /// An envelope that is in memory again.
@@ -85,6 +91,9 @@ pub(crate) struct Spool {
     pause: Duration,
     /// When the first of the records that rest may be sent, or earlier.
     next_due: Option<Instant>,
+    /// How to find the room of a file system.
+    space: fn(&Path) -> io::Result<Option<Space>>,
+    next_look_for_room: Option<Instant>,
     trouble: diagnostics::Quiet,
 }
 
@@ -102,6 +111,8 @@ impl Spool {
             next_upkeep: None,
             pause: FIRST_UPKEEP,
             next_due: None,
+            space: Space::of,
+            next_look_for_room: None,
             trouble: diagnostics::Quiet::new(),
         }
     }
@@ -163,13 +174,20 @@ impl Spool {
         if !self.shelves.make_room(lane, body.len() as u64, self.settings.max_bytes, evicted) {
             return None;
         }
-        match self.append(lane, label, body, compressed.is_some()) {
-            Ok(place) => Some(place),
-            Err(error) => {
-                self.rest(&error, now);
-                None
-            }
+        let written = self.look_for_room(now).and_then(|()| self.append(lane, label, body, compressed.is_some()));
+        written.inspect_err(|error| self.rest(error, now)).ok()
+    }
+
+    /// Returns an error if the file system is nearly full. Looks at most once a second.
+    fn look_for_room(&mut self, now: Instant) -> io::Result<()> {
+        if self.next_look_for_room.is_some_and(|next| now < next) {
+            return Ok(());
         }
+        if (self.space)(&self.settings.dir)?.is_some_and(Space::is_low) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "its file system has less than 100 MiB or 5 % free"));
+        }
+        self.next_look_for_room = Some(now + LOOK_FOR_ROOM_EVERY);
+        Ok(())
     }
 
     /// Leaves an envelope on disk only, until it is [taken](Self::take) again.
@@ -265,7 +283,7 @@ impl Spool {
         self.shelves.remove_done(lane);
         let (number, born) = (self.take_number(), born());
         let run = self.run.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let segment = Segment::create(run.path(lane, born, number), number, born)?;
+        let segment = Segment::create(run.path(lane, born, number), number, born, self.settings.syncs)?;
         self.shelves.bytes += segment.bytes;
         self.shelves.lane(lane).push_back(segment);
         Ok(())
@@ -280,7 +298,7 @@ impl Spool {
     fn adopt(&mut self) -> io::Result<()> {
         match &self.run {
             Some(run) => run.repair()?,
-            None => self.run = Some(Run::begin(&self.settings.dir, self.dsn)?),
+            None => self.run = Some(Run::begin(&self.settings.dir, self.dsn, self.settings.syncs)?),
         }
         let dead = self.run.as_ref().map(Run::dead).unwrap_or_default();
         for run in dead {
@@ -290,6 +308,9 @@ impl Spool {
                 let Ok(Some((mut segment, broken))) = Segment::read_from(&found.path, number, found.born) else { continue };
                 let Some(path) = self.run.as_ref().map(|own| own.path(found.lane, found.born, number)) else { continue };
                 std::fs::rename(&found.path, &path)?;
+                if self.settings.syncs {
+                    segment::sync_folder(&path)?;
+                }
                 segment.path = path;
                 self.changes.broken += broken;
                 self.changes.adopted.extend(labels(&segment));

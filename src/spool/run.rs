@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::lane::{LANES, Lane};
+use super::segment::sync_folder;
 use crate::protocol::EventId;
 
 const LOCK: &str = "run.lock";
@@ -52,7 +53,7 @@ impl Run {
     /// # Errors
     ///
     /// Returns an error if `spool_dir` belongs to another user, or others may write to it.
-    pub(super) fn begin(spool_dir: &Path, dsn: u64) -> io::Result<Self> {
+    pub(super) fn begin(spool_dir: &Path, dsn: u64, syncs: bool) -> io::Result<Self> {
         let project = spool_dir.join("v1").join(format!("{dsn:016x}"));
         make_folder(&project)?;
         let mut last = io::Error::from(io::ErrorKind::WouldBlock);
@@ -60,6 +61,11 @@ impl Run {
             match Self::begin_in(&project) {
                 Ok(run) => {
                     check_owner(&std::fs::metadata(spool_dir)?, &std::fs::metadata(&run.folder)?)?;
+                    if syncs {
+                        // Each name that leads to a segment, from the lanes up to the spool itself.
+                        let named = [run.folder.join(LOCK), run.folder.clone(), project, spool_dir.join("v1"), spool_dir.to_owned()];
+                        named.iter().try_for_each(|path| sync_folder(path))?;
+                    }
                     return Ok(run);
                 }
                 Err(error) => last = error,

@@ -1,7 +1,7 @@
 //! A segment: one file with up to 64 records.
 //!
-//! A record is on disk as soon as the call that appends it returns, so it survives the death of the
-//! process. It does not survive a loss of power, because nothing waits for the disk.
+//! A record is with the system as soon as the call that appends it returns, so it survives the death
+//! of the process. It survives a loss of power only if the segment waits for the disk.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -54,6 +54,8 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
     /// Open from its creation until it takes no more records.
     file: Option<File>,
+    /// Whether each record waits for the disk itself.
+    syncs: bool,
 }
 
 /// A record of a segment.
@@ -88,14 +90,17 @@ pub(super) struct Body {
 
 impl Segment {
     /// Creates the file, for its owner only.
-    pub(super) fn create(path: PathBuf, number: u64, born: u64) -> io::Result<Self> {
+    pub(super) fn create(path: PathBuf, number: u64, born: u64, syncs: bool) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
         file.write_all(&FILE_HEADER)?;
-        Ok(Self { number, born, path, records: Vec::new(), bytes: FILE_HEADER.len() as u64, file: Some(file) })
+        if syncs {
+            sync_folder(&path)?;
+        }
+        Ok(Self { number, born, path, records: Vec::new(), bytes: FILE_HEADER.len() as u64, file: Some(file), syncs })
     }
 
     /// Reads a segment that another process left. Returns the number of broken records too.
@@ -127,7 +132,7 @@ impl Segment {
     }
 
     fn found(path: &Path, number: u64, born: u64, bytes: u64) -> Self {
-        Self { number, born, path: path.to_owned(), records: Vec::new(), bytes, file: None }
+        Self { number, born, path: path.to_owned(), records: Vec::new(), bytes, file: None, syncs: false }
     }
 
     /// Whether it takes another record.
@@ -157,6 +162,8 @@ impl Segment {
             room.copy_from_slice(&sum);
         }
         let appended = file.seek(SeekFrom::Start(self.bytes)).and_then(|_| file.write_all(&written));
+        // A sync that failed is not tried again: the system may have dropped what it could not write.
+        let appended = if self.syncs { appended.and_then(|()| file.sync_data()) } else { appended };
         if let Err(error) = appended {
             // What was written in part must not look like a record to the next reader.
             let _ = file.set_len(self.bytes);
@@ -257,6 +264,17 @@ impl Record {
     }
 }
 
+/// Waits until the disk has the names of the folder that a file is in.
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(folder) = file.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
+}
+
 /// Where the next record may begin; the end if there is none.
 fn next_record(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
@@ -280,7 +298,7 @@ mod tests {
     /// A sealed segment of twenty records, and its bytes.
     fn segment(folder: &Path) -> Vec<u8> {
         let path = folder.join("1.seg");
-        let mut segment = Segment::create(path.clone(), 1, 7).unwrap();
+        let mut segment = Segment::create(path.clone(), 1, 7, true).unwrap();
         for number in 0..20 {
             segment.append(label(number), format!("envelope {number}").as_bytes(), false).unwrap();
         }
@@ -337,7 +355,7 @@ mod tests {
     #[test]
     fn what_is_done_is_not_read_again_by_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
-        let mut segment = Segment::create(folder.path().join("1.seg"), 1, 7).unwrap();
+        let mut segment = Segment::create(folder.path().join("1.seg"), 1, 7, false).unwrap();
         for number in 0..3 {
             segment.append(label(number), b"{}", number == 1).unwrap();
         }

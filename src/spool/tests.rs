@@ -14,8 +14,8 @@ fn label(number: u8) -> Label {
     [number; 20]
 }
 
-fn settings(dir: &std::path::Path) -> SpoolSettings {
-    SpoolSettings { dir: dir.to_owned(), max_bytes: 50 * 1024 * 1024 }
+fn settings(dir: &Path) -> SpoolSettings {
+    SpoolSettings { dir: dir.to_owned(), max_bytes: 50 * 1024 * 1024, syncs: false }
 }
 
 /// A spool that has taken over what was there.
@@ -44,7 +44,7 @@ fn kill(mut spool: Spool) {
 }
 
 /// All files below a folder.
-fn files(dir: &std::path::Path) -> Vec<PathBuf> {
+fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.flat_map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { vec![entry.path()] }).collect()
 }
@@ -204,6 +204,43 @@ fn a_disk_that_fails_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn a_file_system_that_is_nearly_full_is_left_alone_until_it_has_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = begin(settings(dir.path()));
+    let now = Instant::now();
+    let put_at = |spool: &mut Spool, after| spool.write(Lane::Errors, label(1), &envelope("a text"), |_| None, now + after).is_some();
+    spool.space = |_| Ok(Some(Space { free: 10_000_000, total: 10_000_000_000 }));
+
+    let when_low = put_at(&mut spool, Duration::ZERO);
+    let is_well = spool.is_well();
+    spool.look_after(now + REST);
+    let still_low = put_at(&mut spool, REST);
+    spool.space = |_| Ok(Some(Space { free: 200_000_000, total: 10_000_000_000 }));
+    spool.look_after(now + 2 * REST);
+    let repaired = put_at(&mut spool, 2 * REST);
+    spool.space = |_| Ok(Some(Space { free: 0, total: 10_000_000_000 }));
+    let within_a_second = put_at(&mut spool, 2 * REST + LOOK_FOR_ROOM_EVERY / 2);
+    let after_a_second = put_at(&mut spool, 2 * REST + LOOK_FOR_ROOM_EVERY);
+
+    assert_eq!((when_low, is_well, still_low), (false, false, false));
+    assert_eq!((repaired, within_a_second, after_a_second), (true, true, false));
+}
+
+#[test]
+fn a_spool_that_waits_for_the_disk_works_as_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let syncs = || SpoolSettings { syncs: true, ..settings(dir.path()) };
+    let mut killed = begin(syncs());
+    (1..=3).for_each(|number| assert!(put(&mut killed, Lane::Errors, number, "a text")));
+    kill(killed);
+
+    let mut spool = begin(syncs());
+
+    assert!(put(&mut spool, Lane::Transactions, 4, "a text"));
+    assert_eq!(take_all(&mut spool), [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_lane_that_was_removed_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut spool = begin(settings(dir.path()));
@@ -268,7 +305,7 @@ fn files_of_others_are_neither_read_nor_removed() {
 fn only_the_owner_can_read_and_write_it() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let dir = tempfile::tempdir().unwrap();
     let spool_dir = dir.path().join("spool");
     let mut spool = begin(settings(&spool_dir));

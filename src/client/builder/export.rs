@@ -27,9 +27,9 @@ impl ConfigBuilder {
     /// Each envelope is written to disk before it is sent. What could not be sent is sent later: by this
     /// process after an outage, or by the next one on this machine if this one is killed. Events that
     /// still wait in the queue are lost if the process is killed;
-    /// [`Client::flush`](crate::Client::flush) returns `Ok` once all are sent or on disk. Nothing waits
-    /// for the disk itself, so a loss of power can lose the last seconds. An envelope may arrive twice,
-    /// with the same event id.
+    /// [`Client::flush`](crate::Client::flush) returns `Ok` once all are sent or on disk. A loss of power
+    /// can lose the last seconds, unless [`spool_sync`](Self::spool_sync) is set. An envelope may arrive
+    /// twice, with the same event id.
     ///
     /// - What is written is redacted, and only the owner of the process can read it. Use a folder of its
     ///   own that no other user can write to.
@@ -38,7 +38,10 @@ impl ConfigBuilder {
     ///   [`CacheOverflow`](crate::protocol::DiscardReason::CacheOverflow).
     /// - Several processes may share the folder. Each takes over what dead ones left for the same DSN,
     ///   at its start and once a minute. Network file systems are not supported.
-    /// - If the disk is full or fails, a warning says so, and events wait in memory until it works again.
+    /// - If the disk fails, or its file system has less than 100 MiB free (on a small one, less than 5 %),
+    ///   a warning says so, and events wait in memory. The disk is tried again every 30 s.
+    /// - A disk that hangs, such as a network disk without its server, holds up the sending, but no
+    ///   request, and no flush or shutdown beyond its deadline.
     ///
     /// [`build`](Self::build) fails if the path is not a folder. If the folder cannot be made, or another
     /// user can write to it, a warning says so.
@@ -60,6 +63,15 @@ impl ConfigBuilder {
     /// Defaults to 50 MiB.
     pub fn spool_max_bytes(self, bytes: u64) -> Self {
         self.set("spool_max_bytes", |settings| settings.delivery.spool_max_bytes = bytes)
+    }
+
+    /// Whether the [spool](Self::spool_dir) waits for the disk itself, so that what is in it survives a
+    /// loss of power.
+    ///
+    /// Each envelope then takes as long as the disk needs for a write, about 1 to 10 ms, on the
+    /// exporter's thread. Defaults to `false`: what is written survives the death of the process only.
+    pub fn spool_sync(self, sync: bool) -> Self {
+        self.set("spool_sync", |settings| settings.delivery.spool_sync = sync)
     }
 
     /// How long connecting to the server may take, including the handshakes of TLS and a proxy.
