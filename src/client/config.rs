@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Uri;
+
 use super::Client;
 use super::builder::ConfigBuilder;
 use super::settings::Settings;
 use crate::error::Error;
 use crate::fork::Lock;
+use crate::protocol::Dsn;
 
 /// A checked configuration.
 ///
@@ -69,6 +72,21 @@ impl Config {
     /// The same warnings are logged when the client starts.
     pub fn warnings(&self) -> &[String] {
         &self.settings.warnings
+    }
+
+    /// The URL to which envelopes are sent. It does not contain the key. `None` without a DSN.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = Config::builder().dsn("https://key@sentry.example/42").build()?;
+    /// assert_eq!(config.server().map(ToString::to_string).as_deref(), Some("https://sentry.example/api/42/envelope/"));
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn server(&self) -> Option<&Uri> {
+        self.settings.delivery.dsn.as_ref().map(Dsn::envelope_url)
     }
 
     pub(super) fn new(settings: Settings) -> Self {

@@ -295,6 +295,7 @@ impl Delivery {
         let status = response.status();
         self.backoff.succeeded();
         let (now, health) = (Instant::now(), &self.shared.health);
+        health.answered(status, response.headers());
         if self.limits.note(status, response.headers(), now) {
             health.limited(self.limits.in_force(now));
         }

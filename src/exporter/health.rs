@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::sync::MutexGuard;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use ::http::header::DATE;
+use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::fork::Lock;
 
@@ -30,6 +33,11 @@ pub struct Health {
     pub last_success: Option<SystemTime>,
     /// When an attempt last failed, and why.
     pub last_failure: Option<(SystemTime, String)>,
+    /// The status of the server's last answer.
+    pub last_status: Option<StatusCode>,
+    /// How many seconds the clock of this machine is ahead of the server's, by the `Date` of its last
+    /// answer. Negative if it is behind; the way of the answer makes it about a second wrong.
+    pub clock_ahead: Option<i64>,
     /// The rate limits of the server that are in force: the category, or `all`, and the end.
     pub rate_limits: Vec<(&'static str, SystemTime)>,
     /// Items that wait in memory; see [`Stats::waiting`](crate::Stats::waiting).
@@ -60,6 +68,9 @@ impl fmt::Display for Health {
         if let Some((failed, reason)) = &self.last_failure {
             write!(f, "last failure at {}: {reason}; ", at(*failed))?;
         }
+        if let Some(seconds) = self.clock_ahead.filter(|seconds| seconds.abs() >= 60) {
+            write!(f, "the clock is {seconds} s ahead of the server's; ")?;
+        }
         for (category, until) in &self.rate_limits {
             write!(f, "{category} limited until {}; ", at(*until))?;
         }
@@ -70,39 +81,59 @@ impl fmt::Display for Health {
 /// What the worker notes.
 #[derive(Debug, Default)]
 pub(super) struct HealthNotes {
-    notes: Lock<Health>,
+    notes: Lock<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    health: Health,
+    /// The `Date` of the last answer, and when it came.
+    date: Option<(HeaderValue, SystemTime)>,
 }
 
 impl HealthNotes {
     pub(super) fn succeeded(&self) {
-        self.lock().last_success = Some(SystemTime::now());
+        self.lock().health.last_success = Some(SystemTime::now());
+    }
+
+    pub(super) fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut notes = self.lock();
+        notes.health.last_status = Some(status);
+        notes.date = headers.get(DATE).map(|date| (date.clone(), SystemTime::now()));
     }
 
     pub(super) fn failed(&self, reason: &str) {
-        self.lock().last_failure = Some((SystemTime::now(), reason.to_owned()));
+        self.lock().health.last_failure = Some((SystemTime::now(), reason.to_owned()));
     }
 
     pub(super) fn limited(&self, limits: Vec<(&'static str, SystemTime)>) {
-        self.lock().rate_limits = limits;
+        self.lock().health.rate_limits = limits;
     }
 
     /// The notes, without limits that are over.
     pub(super) fn read(&self) -> Health {
-        let mut health = self.lock().clone();
+        let Notes { health, date } = &*self.lock();
+        let mut health = health.clone();
+        health.clock_ahead = date.as_ref().and_then(|(date, came)| ahead(date, *came));
         let now = SystemTime::now();
         health.rate_limits.retain(|(_, until)| *until > now);
         health
     }
 
-    fn lock(&self) -> MutexGuard<'_, Health> {
+    fn lock(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock()
     }
 }
 
+/// How many seconds a time is ahead of a date.
+fn ahead(date: &HeaderValue, came: SystemTime) -> Option<i64> {
+    let date = httpdate::parse_http_date(date.to_str().ok()?).ok()?;
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).ok();
+    came.duration_since(date).map_or_else(|behind| seconds(behind.duration()).map(|seconds| -seconds), seconds)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -119,6 +150,28 @@ mod tests {
             "not delivering; last sent at 1970-01-01T00:00:01Z; last failure at 1970-01-01T00:00:02Z: the server answered 503 Service \
              Unavailable; error limited until 1970-01-01T00:01:00Z; 3 wait, 4 on disk"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_shown() {
+        let notes = HealthNotes::default();
+        let says = |offset: i64| {
+            let now = SystemTime::now();
+            let time = Duration::from_secs(offset.unsigned_abs());
+            let date = if offset < 0 { now + time } else { now - time };
+            let headers = HeaderMap::from_iter([(DATE, httpdate::fmt_http_date(date).parse().unwrap())]);
+            notes.answered(StatusCode::OK, &headers);
+            notes.read()
+        };
+
+        for offset in [-86_400, -61, 0, 90, 86_400] {
+            let health = says(offset);
+            // A date has no fractions.
+            assert!(health.clock_ahead.is_some_and(|ahead| (ahead - offset).abs() <= 1), "{offset}: {health:?}");
+            assert_eq!(health.to_string().contains(" s ahead of the server's"), offset != 0, "{health}");
+        }
+        notes.answered(StatusCode::OK, &HeaderMap::new());
+        assert_eq!(notes.read().clock_ahead, None);
     }
 
     #[test]

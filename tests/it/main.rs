@@ -40,6 +40,8 @@ mod wire;
 #[cfg(feature = "reqwest")]
 mod delivery;
 #[cfg(feature = "reqwest")]
+mod doctor;
+#[cfg(feature = "reqwest")]
 mod outages;
 
 // With TLS, since a DSN begins with `https://`.
