@@ -226,6 +226,11 @@ impl Client {
         self.inner.as_ref().is_some_and(|inner| inner.failures.lock().spend(now))
     }
 
+    /// See [`Exporter::suppresses`].
+    pub(crate) fn suppresses(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.exporter.suppresses(captured, scope, route))
+    }
+
     /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now))

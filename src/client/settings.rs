@@ -90,6 +90,7 @@ impl fmt::Display for Settings {
         };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         let on_off = |on: bool| if on { "on" } else { "off" };
+        let a_minute = |limit: u32| if limit == u32::MAX { "no limit".to_owned() } else { format!("{limit} a minute") };
         row("dsn", &or_none(self.delivery.dsn.as_ref().map(ToString::to_string)))?;
         row("environment", &self.facts.environment)?;
         row("release", &or_none(self.facts.release.clone()))?;
@@ -98,6 +99,8 @@ impl fmt::Display for Settings {
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
         row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
         row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
+        row("max_events_per_issue", &a_minute(self.delivery.flood.events))?;
+        row("max_logs_per_callsite", &a_minute(self.delivery.flood.logs))?;
         row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.sampling.trust_parent))?;
         row("parent_budget", &format!("{} a second", self.sampling.parent_budget))?;

@@ -9,7 +9,7 @@ use super::chain;
 use super::identity::{ErrorChain, FailureIdentity};
 use super::panic::{ReadIn, panic_chain};
 use crate::protocol::{EventId, Exception, Frame, Level, SpanId};
-use crate::record::{LogRecord, Record, ScopeData, clock};
+use crate::record::{LogRecord, Record, ScopeData, Suppressed, clock};
 use crate::unwind::Payload;
 
 /// An error with a stack trace inside, which stable Rust exposes only as text.
@@ -74,6 +74,8 @@ pub(crate) struct CapturedEvent {
     pub(crate) inner_request: Option<u32>,
     /// The data of the nested scope it was captured in.
     pub(crate) nested: Option<Box<ScopeData>>,
+    /// Others of its issue that are not sent.
+    pub(crate) suppressed: Option<Suppressed>,
 }
 
 impl CapturedEvent {
@@ -177,6 +179,7 @@ impl CapturedEvent {
             span: SpanId::default(),
             inner_request: None,
             nested: None,
+            suppressed: None,
         }
     }
 

@@ -1,14 +1,19 @@
 //! The default fingerprint: which events the server shows as one issue.
 //!
+//! A limit for the events of one issue needs the same before the frames are resolved: [`issue`].
+//!
 //! It consists of what every build knows: types, places and callsites that the compiler writes into
 //! the program, routes and the names of jobs. Texts hold ids, so they do not count. Frames differ
 //! between builds, so they do not count either, except those that an error itself carries.
 
+use std::fmt::{self, Write as _};
+
 use super::in_app::{self, FrameSettings};
 use super::location::shown_path;
+use super::text_hash::{self, TextHash};
 use super::{CapturedEvent, CodeLocation};
 use crate::protocol::{Exception, Frame, Stacktrace};
-use crate::record::LogRecord;
+use crate::record::{LogRecord, is_of_log_crate};
 
 /// Returns the fingerprint of an event.
 ///
@@ -20,63 +25,116 @@ pub(crate) fn fingerprint(
     captured: &CapturedEvent,
     chain: &[Exception],
     origin: Option<&ErrorOrigin>,
-    route: &str,
+    route: &dyn fmt::Display,
     settings: &FrameSettings,
 ) -> Vec<String> {
-    let mut parts = Parts(Vec::new());
-    let is_own = |place: &&CodeLocation| settings.is_in_app(None, Some(&place.file));
-    let own_place = captured.stack.location.as_ref().filter(is_own).map(ToString::to_string);
+    let mut parts = Vec::new();
+    add_parts(&mut parts, captured, chain, origin, route, settings);
+    parts
+}
+
+/// Identifies the issue of an event, as far as that is known before its frames are resolved.
+///
+/// `given` is a fingerprint of the user's, or empty. Two events that the server shows as two issues
+/// have different numbers, unless a hook changes their fingerprints. `is_default` says whether events
+/// have the fingerprint of this module. Without it, and where the place inside an error decides, the
+/// words of the texts count, except those with digits: mostly ids.
+pub(crate) fn issue(
+    captured: &CapturedEvent,
+    given: &[String],
+    route: &dyn fmt::Display,
+    settings: &FrameSettings,
+    is_default: bool,
+) -> TextHash {
+    let mut parts = IssueHash::default();
+    for part in given {
+        parts.push(part);
+    }
+    // `{{ default }}` stands for what the server would use.
+    if !given.is_empty() && !given.iter().any(|part| part.contains("{{")) {
+        return parts.hash;
+    }
+    let before = parts.hash;
+    add_parts(&mut parts, captured, &captured.exceptions, None, route, settings);
+    if captured.backtrace.is_some() || !is_default || parts.hash == before {
+        let texts = captured.exceptions.iter().filter_map(|exception| exception.value.as_deref()).chain(captured.message.as_deref());
+        texts.for_each(|text| parts.words(text));
+    }
+    if !is_default {
+        let inside = captured.stack.addresses.iter().take(captured.stack.inside);
+        inside.for_each(|address| parts.number(*address as u64));
+    }
+    parts.hash
+}
+
+/// Identifies the place of a log in the code.
+pub(crate) fn callsite(log: &LogRecord) -> TextHash {
+    let mut parts = IssueHash::default();
+    parts.callsite(log);
+    parts.hash
+}
+
+fn add_parts(
+    parts: &mut impl Parts,
+    captured: &CapturedEvent,
+    chain: &[Exception],
+    origin: Option<&ErrorOrigin>,
+    route: &dyn fmt::Display,
+    settings: &FrameSettings,
+) {
+    let own_place = || captured.stack.location.as_ref().filter(|place| settings.is_in_app(None, Some(&place.file)));
     if captured.is_panic() {
-        parts.panic(captured, chain, own_place, route);
+        parts.panic(captured, chain, own_place(), route);
     } else if captured.is_returned() {
         parts.types(chain);
-        parts.push(route);
+        parts.show(route);
     } else if !chain.is_empty() {
         parts.types(chain);
         parts.push(captured.detail.as_deref().unwrap_or_default());
         let is_exact = origin.is_some_and(|origin| origin.is_exact);
         parts.push(origin.map_or("", |origin| &origin.function));
         if !is_exact {
-            parts.reported_at(captured, own_place, route);
+            parts.reported_at(captured, own_place(), route);
         }
     } else if let Some(log) = &captured.log {
         parts.callsite(log);
-        parts.push(route);
+        parts.show(route);
     } else if captured.follows_name {
-        parts.push(route);
+        parts.show(route);
         parts.push(captured.message.as_deref().unwrap_or_default());
-    } else if let Some(place) = own_place {
+    } else if let Some(place) = own_place() {
         parts.push("message");
-        parts.push(&place);
+        parts.show(place);
     }
-    parts.0
 }
 
-struct Parts(Vec<String>);
+/// The parts of a fingerprint: as texts, or hashed.
+trait Parts {
+    /// Adds a part, unless it is empty.
+    fn push(&mut self, part: &str);
 
-impl Parts {
-    fn push(&mut self, part: &str) {
-        if !part.is_empty() {
-            self.0.push(part.to_owned());
-        }
-    }
+    /// Adds the output of a value.
+    fn show(&mut self, part: &dyn fmt::Display);
+
+    /// Adds the target, file and line of a log.
+    fn callsite(&mut self, log: &LogRecord);
 
     /// The place of a panic is known, unless our hook did not see it.
-    fn panic(&mut self, captured: &CapturedEvent, chain: &[Exception], own_place: Option<String>, route: &str) {
+    fn panic(&mut self, captured: &CapturedEvent, chain: &[Exception], own_place: Option<&CodeLocation>, route: &dyn fmt::Display) {
         self.push("panic");
         match (own_place, &captured.stack.location) {
-            (Some(place), _) => return self.push(&place),
+            (Some(place), _) => return self.show(place),
             // A library panics for many reasons at one place.
-            (None, Some(place)) => self.push(&place.to_string()),
+            (None, Some(place)) => self.show(place),
             (None, None) => self.types(chain.get(1..).unwrap_or_default()),
         }
-        self.push(route);
+        self.show(route);
     }
 
     /// The place at which an error was captured or logged.
-    fn reported_at(&mut self, captured: &CapturedEvent, own_place: Option<String>, route: &str) {
+    fn reported_at(&mut self, captured: &CapturedEvent, own_place: Option<&CodeLocation>, route: &dyn fmt::Display) {
         if let Some(place) = own_place {
-            self.push(&place);
+            self.show(place);
             // An error of a response mostly passes through one place: `IntoResponse` or `From`.
             if captured.is_explicit() {
                 return;
@@ -84,7 +142,7 @@ impl Parts {
         } else if let Some(log) = &captured.log {
             self.callsite(log);
         }
-        self.push(route);
+        self.show(route);
     }
 
     fn types(&mut self, chain: &[Exception]) {
@@ -93,20 +151,77 @@ impl Parts {
             // The kind of `shop::cart::Error` is `cart::Error`: the module is in it already.
             let module = exception.module.as_deref().filter(|_| !kind.contains("::"));
             match module {
-                Some(module) => self.0.push([module, "::", kind].concat()),
+                Some(module) => self.show(&format_args!("{module}::{kind}")),
                 None => self.push(kind),
             }
         }
     }
+}
 
-    /// The target, file and line of a log.
+impl Parts for Vec<String> {
+    fn push(&mut self, part: &str) {
+        if !part.is_empty() {
+            Self::push(self, part.to_owned());
+        }
+    }
+
+    fn show(&mut self, part: &dyn fmt::Display) {
+        Parts::push(self, &part.to_string());
+    }
+
     fn callsite(&mut self, log: &LogRecord) {
-        self.push(log.target());
+        Parts::push(self, log.target());
         let file = log.file().map(shown_path).unwrap_or_default();
         match log.line() {
-            Some(line) => self.push(&format!("{file}:{line}")),
-            None => self.push(log.metadata.name()),
+            Some(line) => self.show(&format_args!("{file}:{line}")),
+            None => Parts::push(self, log.metadata.name()),
         }
+    }
+}
+
+/// The hash of all parts, which needs no memory.
+#[derive(Default)]
+struct IssueHash {
+    hash: TextHash,
+}
+
+impl IssueHash {
+    fn number(&mut self, number: u64) {
+        // An odd factor with many bits spreads each number over the whole hash.
+        self.hash = (self.hash.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    /// Adds the words of a text, except those with digits.
+    fn words(&mut self, text: &str) {
+        let words = text.split(|letter: char| !letter.is_alphanumeric());
+        for word in words.filter(|word| !word.is_empty() && !word.bytes().any(|byte| byte.is_ascii_digit())) {
+            self.push(word);
+        }
+    }
+}
+
+impl Parts for IssueHash {
+    fn push(&mut self, part: &str) {
+        if !part.is_empty() {
+            self.number(text_hash::of(part));
+        }
+    }
+
+    fn show(&mut self, part: &dyn fmt::Display) {
+        let mut hasher = text_hash::Hasher::default();
+        // An error means that enough is compared.
+        let _ = write!(hasher, "{part}");
+        self.number(hasher.finish());
+    }
+
+    fn callsite(&mut self, log: &LogRecord) {
+        if !is_of_log_crate(log.metadata) {
+            // Each callsite has metadata of its own.
+            return self.number(std::ptr::from_ref(log.metadata).addr() as u64);
+        }
+        self.push(log.target());
+        self.push(log.file().unwrap_or_default());
+        self.number(log.line().unwrap_or_default());
     }
 }
 
@@ -142,6 +257,7 @@ fn name(frame: &Frame) -> String {
 mod tests {
     use super::*;
     use crate::event::CallStack;
+    use crate::protocol::Level;
 
     fn frame(function: &str, in_app: bool) -> Frame {
         Frame { function: Some(function.to_owned()), in_app: Some(in_app), ..Frame::default() }
@@ -190,7 +306,7 @@ mod tests {
         let of = |file: &'static str| {
             let place = CodeLocation { file: file.into(), line: 7, column: 9 };
             let captured = CapturedEvent::panic(&"no room", CallStack { location: Some(place), ..CallStack::default() });
-            fingerprint(&captured, &captured.exceptions, None, "GET /", &FrameSettings::default())
+            fingerprint(&captured, &captured.exceptions, None, &"GET /", &FrameSettings::default())
         };
 
         assert_eq!(of("/root/.cargo/registry/src/crates/bytes-1.9.0/src/lib.rs"), ["panic", "bytes-1.9.0/src/lib.rs:7:9", "GET /"]);
@@ -205,11 +321,38 @@ mod tests {
         let captured = CapturedEvent { exceptions: chain, stack, ..CapturedEvent::failed_response(String::new()) };
         let of = |lineno| {
             let trace = Stacktrace { frames: vec![Frame { lineno, ..frame("shop::load", true) }] };
-            fingerprint(&captured, &captured.exceptions, origin(&trace).as_ref(), "GET /", &FrameSettings::default())
+            fingerprint(&captured, &captured.exceptions, origin(&trace).as_ref(), &"GET /", &FrameSettings::default())
         };
 
         assert_eq!(of(Some(3)), ["Error", "shop::load"]);
         assert_eq!(of(None), ["Error", "shop::load", "src/cart.rs:7:9", "GET /"]);
+    }
+
+    #[test]
+    fn events_of_different_issues_are_told_apart_without_their_frames() {
+        let of = |captured: &CapturedEvent, given: &[&str], route: &str, is_default| {
+            let given: Vec<_> = given.iter().map(|part| (*part).to_owned()).collect();
+            issue(captured, &given, &route, &FrameSettings::default(), is_default)
+        };
+        let message = |line, text: &str| {
+            let place = CodeLocation { file: "src/cart.rs".into(), line, column: 9 };
+            let stack = CallStack { location: Some(place), ..CallStack::default() };
+            CapturedEvent { stack, ..CapturedEvent::message(Level::Error, text.to_owned()) }
+        };
+        let nowhere = |text: &str| CapturedEvent::message(Level::Error, text.to_owned());
+        let (order, other) = (message(7, "order 7 failed"), message(7, "another text"));
+
+        assert_eq!(of(&order, &[], "", true), of(&other, &[], "GET /", true), "one place");
+        assert_ne!(of(&order, &[], "", true), of(&message(8, "order 7 failed"), &[], "", true), "two places");
+        assert_ne!(of(&order, &["a"], "", true), of(&order, &["b"], "", true), "the user's fingerprint");
+        assert_eq!(of(&order, &["a"], "", true), of(&message(8, "another"), &["a"], "", true), "it stands for all");
+        assert_ne!(of(&order, &["a", "{{ default }}"], "", true), of(&message(8, "x"), &["a", "{{ default }}"], "", true), "and the place");
+        assert_ne!(of(&order, &[], "", false), of(&other, &[], "", false), "the server would compare texts");
+        assert_eq!(of(&order, &[], "", false), of(&message(7, "order 8 failed"), &[], "", false), "without ids");
+        assert_eq!(of(&nowhere("order 7 failed"), &[], "", true), of(&nowhere("order 8a failed"), &[], "", true));
+        assert_ne!(of(&nowhere("order 7 failed"), &[], "", true), of(&nowhere("order 7 is late"), &[], "", true));
+        let failed = CapturedEvent::failed_response("answered 500".to_owned());
+        assert_ne!(of(&failed, &[], "GET /a", true), of(&failed, &[], "GET /b", true), "two routes");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord, IdUse};
 pub(crate) use chain::limited_to;
 pub(crate) use chain::{chain, limited, mechanisms, shown, text_alone};
 pub(crate) use frames::ResolvedFrames;
-pub(crate) use grouping::{fingerprint, origin};
+pub(crate) use grouping::{callsite, fingerprint, issue, origin};
 pub(crate) use identity::{DebugOutput, ErrorChain, FailureIdentity, is_error_field};
 pub(crate) use in_app::FrameSettings;
 pub(crate) use known::{EarlierReport, KnownFailure, KnownFailures, Surroundings};

@@ -3,7 +3,7 @@
 use super::load::Load;
 use crate::event::EventRecord;
 use crate::protocol::{Category, CheckIn, FeedbackEvent};
-use crate::record::{LogLine, Record};
+use crate::record::{LogLine, Record, Suppressed};
 
 /// A record that is handed over to the exporter.
 #[derive(Debug)]
@@ -66,6 +66,30 @@ impl Item {
     /// Whether the item is an event with attachments.
     pub(super) fn attaches(&self) -> bool {
         matches!(self, Self::Event(event) if event.scope.set.has_attachments())
+    }
+
+    /// Removes the attachments of an event. Returns their bytes.
+    pub(super) fn withhold_attachments(&mut self) -> u64 {
+        match self {
+            Self::Event(event) if event.scope.set.has_attachments() => {
+                let bytes = event.attached();
+                event.scope.set.clear_attachments();
+                bytes
+            }
+            _ => 0,
+        }
+    }
+
+    /// Notes how many others of its issue, or of its place, are not sent.
+    pub(super) fn note_suppressed(&mut self, suppressed: Suppressed) {
+        match self {
+            Self::Event(event) => {
+                event.captured.suppressed = Some(suppressed);
+                event.scope.set.set_tag("tower_sentry.suppressed".into(), suppressed.count.to_string());
+            }
+            Self::Log(line) => line.suppressed = Some(suppressed),
+            Self::CheckIn(_) | Self::Feedback(_) | Self::Transaction(_) => {}
+        }
     }
 
     /// When it began or was captured, in nanoseconds since the epoch. None for a check-in.

@@ -198,7 +198,7 @@ impl Ledger {
         let mut rows = Vec::new();
         for (category, account) in Category::COUNTED.iter().copied().zip(&self.accounts) {
             for (reason, count) in DiscardReason::ALL.iter().copied().zip(&account.unreported) {
-                // Read first: nearly all of the 72 counters are zero, and each swap locks a cache
+                // Read first: nearly all of the counters are zero, and each swap locks a cache
                 // line.
                 if count.load(Ordering::Relaxed) > 0 {
                     rows.push(DiscardedEvent::new(reason, category, count.swap(0, Ordering::Relaxed)));

@@ -17,6 +17,7 @@ mod delivery;
 mod destination;
 mod failures;
 mod flights;
+mod flood;
 mod flow;
 mod flushes;
 mod gzip;
@@ -39,6 +40,7 @@ mod security_writer;
 mod sessions;
 mod settings;
 mod shared;
+mod shares;
 mod sinks;
 mod start_line;
 mod stats;
@@ -62,7 +64,9 @@ pub(crate) use settings::{DeliverySettings, ExporterSettings};
 pub use stats::{Counts, Stats};
 pub(crate) use thread::is_exporter;
 
+use self::flood::FloodGuard;
 use self::flushes::Flush;
+use self::queue::Queue;
 use self::shared::Shared;
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
@@ -103,7 +107,8 @@ impl Exporter {
             reseed_ids();
             CallStack::try_to_walk();
         }
-        let shared = Arc::new(Shared::new(settings.delivery.queue_items, settings.delivery.queue_bytes));
+        let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
+        let shared = Arc::new(Shared::new(queue, FloodGuard::new(settings.delivery.flood, &settings.facts)));
         thread::start(settings, &shared)?;
         Ok(Self { shared })
     }
@@ -204,6 +209,16 @@ impl Exporter {
         self.shared.enqueue(item);
     }
 
+    /// Whether an event that is about to be captured would be dropped, because there were too many of its
+    /// issue. It is counted then.
+    pub(crate) fn suppresses(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> bool {
+        let is_suppressed = self.shared.flood.counts(captured, scope, route);
+        if is_suppressed {
+            self.discard(DiscardReason::Backpressure, Category::Error, 1);
+        }
+        is_suppressed
+    }
+
     /// Hands over a line for the security log. Never waits.
     pub(crate) fn write_security_log(&self, line: Box<LogLine>) {
         if self.is_in_child() {
@@ -272,6 +287,7 @@ impl Exporter {
             deadline = deadline.min(*self.shared.closes_at.get_or_init(|| deadline));
         }
         self.release_held();
+        self.shared.push_all(if close { self.shared.flood.close() } else { self.shared.flood.take_all() });
         // Close before sending the command: after the worker's answer no item may come in.
         if close {
             self.shared.queue.close();
@@ -324,6 +340,7 @@ impl fmt::Debug for Exporter {
 
 #[cfg(test)]
 mod tests {
+    use super::flood::FloodLimits;
     use super::*;
     use crate::payload::Facts;
     use crate::protocol::{Dsn, TraceId};
@@ -334,7 +351,7 @@ mod tests {
 
     /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(1000, 1024 * 1024))
+        Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits::default(), &Facts::default())))
     }
 
     /// Settings of an exporter that sends to `dsn` or to `transport`.
@@ -354,6 +371,6 @@ mod tests {
         let callsite = || tracing::info_span!("a log").metadata();
         let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
         let log = LogRecord { metadata, fields: Vec::new() };
-        LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None }
+        LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None, suppressed: None }
     }
 }

@@ -11,7 +11,7 @@ use super::item::Item;
 use super::load::Load;
 use super::sessions::Minute;
 use crate::event::{self, EventRecord, ResolvedFrames};
-use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogsPayload, TransactionPayload};
+use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogsPayload, RouteName, TransactionPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
     ItemType, Request, SdkInfo, SessionAggregates, Transaction,
@@ -348,7 +348,7 @@ impl Pipeline {
 
 /// The route of a request, whatever the application called it.
 fn route_of(record: &Record) -> Option<String> {
-    record.route.is_some().then(|| payload::route(record))
+    record.route.is_some().then(|| RouteName(record).to_string())
 }
 
 /// Details of an event that are computed on the exporter's thread.
@@ -390,7 +390,7 @@ fn resolve(event: &mut EventRecord, facts: &Facts) -> Resolved {
         }
     }
     let fingerprint = if facts.default_fingerprint {
-        event::fingerprint(captured, &chain, origin.as_ref(), &payload::route(&event.scope), &facts.frames)
+        event::fingerprint(captured, &chain, origin.as_ref(), &RouteName(&event.scope), &facts.frames)
     } else {
         Vec::new()
     };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::item::{Class, Item};
+use super::shares::{self, Turns};
 use crate::fork::{Home, Lock};
 
 /// The protocol's limit for waiting logs. They do not count as items.
@@ -47,6 +48,7 @@ struct QueueState {
     logs: Lane,
     /// Of all lanes.
     bytes: usize,
+    turns: Turns,
     closed: bool,
     /// The number of the next item, which is also the number of items so far.
     next: u64,
@@ -110,35 +112,65 @@ impl QueueState {
         }
     }
 
-    /// The bytes of items that never give way to a class.
-    fn bytes_kept_from(&self, class: Class, attaches: bool) -> usize {
-        let giving = gives_way_to(class, attaches);
-        let kept = [Class::CheckIns, Class::Errors, Class::Transactions, Class::Logs].into_iter().filter(|other| !giving.contains(other));
-        kept.map(|other| match other {
-            Class::CheckIns => self.check_ins.bytes,
-            Class::Errors => self.errors.bytes,
-            Class::Transactions => self.transactions.bytes,
-            Class::Logs => self.logs.bytes,
-        })
-        .sum()
+    fn lane(&self, class: Class) -> &Lane {
+        match class {
+            Class::CheckIns => &self.check_ins,
+            Class::Errors => &self.errors,
+            Class::Transactions => &self.transactions,
+            Class::Logs => &self.logs,
+        }
     }
 
-    /// Removes the oldest item of the lowest class that gives way.
+    /// Whether a new item has room in `limit` bytes, once all has gone that may give way to it.
     ///
-    /// Removing a log frees only bytes, because logs do not count as items.
-    fn give_way(&mut self, class: Class, attaches: bool, lacks_bytes: bool) -> Option<Numbered> {
-        let giving = gives_way_to(class, attaches).iter().filter(|other| lacks_bytes || **other != Class::Logs);
-        giving.copied().find_map(|other| self.of(other).pop())
+    /// Neither counts check-ins, which never give way.
+    fn fits(&self, new: &New, limit: usize) -> bool {
+        let kept = |class: Class| match self.lane(class).bytes {
+            bytes if !new.displaces(class) => bytes,
+            _ if class == new.class => 0,
+            bytes => bytes.min(shares::bytes(class, limit)),
+        };
+        let kept: usize = [Class::Errors, Class::Transactions, Class::Logs].into_iter().map(kept).sum();
+        kept + if new.class == Class::CheckIns { 0 } else { new.size } <= limit
+    }
+
+    /// Removes the oldest item of a class that has more than its share of `limit` bytes, the new item
+    /// included. If several have, the lowest one gives way.
+    fn give_bytes(&mut self, new: &New, limit: usize) -> Option<Numbered> {
+        let is_over = |class: &Class| {
+            let added = if *class == new.class { new.size } else { 0 };
+            new.displaces(*class) && self.lane(*class).bytes + added > shares::bytes(*class, limit)
+        };
+        let giving = [Class::Logs, Class::Transactions, Class::Errors].into_iter().find(is_over)?;
+        self.of(giving).pop()
+    }
+
+    /// The same for the number of items.
+    fn give_place(&mut self, new: &New, limit: usize) -> Option<Numbered> {
+        let is_over = |class: &Class| {
+            let added = usize::from(*class == new.class);
+            new.displaces(*class) && self.lane(*class).items.len() + added > shares::places(*class, limit)
+        };
+        let giving = [Class::Transactions, Class::Errors].into_iter().find(is_over)?;
+        self.of(giving).pop()
     }
 }
 
-/// The classes that give way to a new item, the lowest first. Errors do not give way to attachments.
-fn gives_way_to(class: Class, attaches: bool) -> &'static [Class] {
-    match class {
-        Class::Logs => &[Class::Logs],
-        Class::Transactions => &[Class::Logs, Class::Transactions],
-        Class::Errors if attaches => &[Class::Logs, Class::Transactions],
-        Class::Errors | Class::CheckIns => &[Class::Logs, Class::Transactions, Class::Errors],
+/// What counts of a new item.
+struct New {
+    class: Class,
+    size: usize,
+    attaches: bool,
+}
+
+impl New {
+    /// Whether items of a class may give way to it. Check-ins never do, and errors not to attachments.
+    fn displaces(&self, class: Class) -> bool {
+        match class {
+            Class::CheckIns => false,
+            Class::Errors => !self.attaches,
+            Class::Transactions | Class::Logs => true,
+        }
     }
 }
 
@@ -164,12 +196,12 @@ impl Queue {
 
     /// Adds an item, and returns the items that had to be dropped.
     ///
-    /// If the queue is full, the oldest item of the lowest class gives way: first logs, then
-    /// transactions, then errors. The new item is refused if only higher classes are left.
+    /// If the queue is full, the oldest item of a class with more than its share gives way: of logs,
+    /// else of transactions, else of errors. The new item is refused if that makes too little room.
     pub(super) fn push(&self, item: Item) -> Overflow {
-        let size = item.size();
         let class = item.class();
-        let attaches = class == Class::Errors && item.attaches();
+        let new = New { class, size: item.size(), attaches: class == Class::Errors && item.attaches() };
+        let size = new.size;
         let on_the_way = self.on_the_way.load(Ordering::Relaxed);
         let mut state = self.lock();
         let mut overflow = Overflow::default();
@@ -194,9 +226,13 @@ impl Queue {
             if !lacks_bytes && !lacks_room {
                 break;
             }
-            // Evict nothing if the item would not fit even then.
-            let fits = !lacks_bytes || state.bytes_kept_from(class, attaches) + on_the_way + size <= self.bytes_limit;
-            let oldest = if fits { state.give_way(class, attaches, lacks_bytes) } else { None };
+            let check_ins = state.check_ins.bytes + if class == Class::CheckIns { size } else { 0 };
+            let oldest = match self.bytes_limit.checked_sub(on_the_way + check_ins) {
+                _ if !lacks_bytes => state.give_place(&new, self.items_limit),
+                Some(limit) if state.fits(&new, limit) => state.give_bytes(&new, limit),
+                // Evict nothing if the item would not fit even then.
+                _ => None,
+            };
             let Some(Numbered { size: freed, item: oldest, .. }) = oldest else {
                 overflow.refused = Some(item);
                 return overflow;
@@ -209,6 +245,9 @@ impl Queue {
         state.bytes += size;
         let number = state.next;
         state.next += 1;
+        if state.lane(class).items.is_empty() {
+            state.turns.join(class);
+        }
         let lane = state.of(class);
         lane.bytes += size;
         lane.items.push_back(Numbered { number, size, item });
@@ -238,11 +277,17 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest check-in, else the oldest error, transaction or log, with its number.
+    /// Takes the oldest item of the class whose turn it is, with its number.
     pub(super) fn pop(&self) -> Option<(u64, Item)> {
         let mut state = self.lock();
-        let popped = state.check_ins.pop().or_else(|| state.errors.pop()).or_else(|| state.transactions.pop());
-        let Numbered { number, size, item } = popped.or_else(|| state.logs.pop())?;
+        let QueueState { check_ins, errors, transactions, logs, turns, .. } = &mut *state;
+        let class = turns.next(|class| match class {
+            Class::CheckIns => !check_ins.items.is_empty(),
+            Class::Errors => !errors.items.is_empty(),
+            Class::Transactions => !transactions.items.is_empty(),
+            Class::Logs => !logs.items.is_empty(),
+        })?;
+        let Numbered { number, size, item } = state.of(class).pop()?;
         state.bytes -= size;
         Some((number, item))
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::flood::FloodLimits;
 use super::hooks::Hooks;
 use super::security_log::SecurityLog;
 use crate::error::Error;
@@ -30,6 +31,7 @@ pub(crate) struct DeliverySettings {
     pub(crate) spool_sync: bool,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
+    pub(crate) flood: FloodLimits,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
     pub(crate) shutdown_timeout: Duration,
@@ -48,6 +50,7 @@ impl Default for DeliverySettings {
             spool_max_bytes: 50 * 1024 * 1024,
             spool_sync: false,
             enable_logs: false,
+            flood: FloodLimits::default(),
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,
             shutdown_timeout: Duration::from_secs(2),

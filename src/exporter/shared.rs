@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use super::flood::{Fate, FloodGuard};
 use super::flushes::Flush;
 use super::health::HealthNotes;
 use super::held::HeldEvents;
@@ -14,12 +15,13 @@ use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
 use crate::event::{EventRecord, WaitingEvent};
 use crate::protocol::DiscardReason;
-use crate::record::Pool;
+use crate::record::{Pool, clock};
 use crate::{diagnostics, unwind};
 
 /// The state that requests and the worker share.
 pub(super) struct Shared {
     pub(super) queue: Queue,
+    pub(super) flood: FloodGuard,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) health: HealthNotes,
@@ -42,9 +44,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(queue_items: usize, queue_bytes: usize) -> Self {
+    pub(super) fn new(queue: Queue, flood: FloodGuard) -> Self {
         Self {
-            queue: Queue::new(queue_items, queue_bytes),
+            queue,
+            flood,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
             health: HealthNotes::default(),
@@ -62,22 +65,46 @@ impl Shared {
     }
 
     /// Queues an item that is counted already, or drops it. Never waits.
+    ///
+    /// If there were too many like it, it may wait for the end of the minute.
     pub(super) fn enqueue(&self, item: Item) {
         if self.queue.is_known_orphan() {
             self.ledger.discard(item.load(), DiscardReason::InternalSdkError);
             return self.recycle(item);
         }
+        let (fate, ended) = self.flood.admit(item, clock::now);
+        self.push_all(ended);
+        match fate {
+            Fate::Passes(item) => self.push(item),
+            Fate::Waits(attached) => {
+                self.ledger.drop_bytes(attached, DiscardReason::Backpressure);
+                // It may be the first that waits.
+                self.queue.wake_if_asleep();
+            }
+            Fate::Suppressed(item) => {
+                self.ledger.discard(item.load(), DiscardReason::Backpressure);
+                self.recycle(item);
+            }
+        }
+    }
+
+    /// Queues items that waited because there were too many like them.
+    pub(super) fn push_all(&self, items: Vec<Item>) {
+        for item in items {
+            self.push(item);
+        }
+    }
+
+    fn push(&self, item: Item) {
         let Overflow { mut evicted, refused } = self.queue.push(item);
         if let Some(refused) = &refused {
             self.warn_of_early_guard(refused);
         }
         match refused {
             // An event that does not fit with its attachments is sent without them.
-            Some(Item::Event(mut event)) if event.scope.set.has_attachments() => {
-                let bytes = event.attached();
-                event.scope.set.clear_attachments();
-                self.ledger.drop_bytes(bytes, DiscardReason::QueueOverflow);
-                let again = self.queue.push(Item::Event(event));
+            Some(mut event) if event.attaches() => {
+                self.ledger.drop_bytes(event.withhold_attachments(), DiscardReason::QueueOverflow);
+                let again = self.queue.push(event);
                 evicted.extend(again.evicted.into_iter().chain(again.refused));
             }
             refused => evicted.extend(refused),
@@ -132,11 +159,13 @@ impl Shared {
         }
     }
 
-    /// Drops and counts everything in the queue. Returns the number of items.
+    /// Drops and counts everything that waits in the queue, and before it for the end of a minute.
+    /// Returns the number of items.
     pub(super) fn drop_queue(&self, reason: DiscardReason) -> u64 {
-        let items = std::iter::from_fn(|| self.queue.pop());
+        let before = self.flood.close();
+        let items = std::iter::from_fn(|| self.queue.pop()).map(|(_, item)| item);
         let mut count = 0;
-        for (_, item) in items {
+        for item in before.into_iter().chain(items) {
             self.ledger.discard(item.load(), reason);
             self.recycle(item);
             count += 1;

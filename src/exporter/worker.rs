@@ -149,8 +149,11 @@ impl<'a> Worker<'a> {
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
         self.shared.enqueue_all(self.shared.held.take_due(now));
-        // Sessions first: one small envelope a minute, which a backlog must not hold up.
+        self.shared.push_all(self.shared.flood.end_due(now));
+        // Sessions first: one small envelope a minute, which a backlog must not hold up. Nor may it hold
+        // up logs that are due.
         self.send_sessions(now);
+        self.send_logs(now);
         while !self.is_called() {
             let has_room = self.delivery.has_room(now);
             if let Some(outbound) = has_room.then(|| self.delivery.next_retry(now)).flatten() {
@@ -395,7 +398,7 @@ impl<'a> Worker<'a> {
         let logs = self.logs.due().filter(|_| self.can_go_on(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
         // Read after the worker has announced its sleep: an event that is held later wakes it.
-        let held = self.shared.held.next_due();
+        let held = self.shared.held.next_due().into_iter().chain(self.shared.flood.next_due());
         // What is past needs no timer: it waits for something else.
         let spool = self.delivery.spool_due().filter(|due| *due > now);
         for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {

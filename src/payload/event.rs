@@ -95,7 +95,7 @@ impl Serialize for EventContexts<'_> {
         if let Some(log) = self.0.captured.log.as_ref().filter(|_| !is_taken) {
             contexts.serialize_entry(&Constant("fields"), &LogFields(log))?;
         }
-        common_contexts(&mut contexts, &self.0.scope, true)?;
+        common_contexts(&mut contexts, &self.0.scope, Some(&self.0.captured))?;
         contexts.end()
     }
 }

@@ -8,11 +8,12 @@ use super::Facts;
 use super::fields::{log_fields, name_of};
 use super::origin::Target;
 use super::sql::{Dialect, is_query_text, without_values};
+use super::time::readable;
 use super::trusted::Constant;
 use super::value::Attribute;
 use crate::event::portable_path;
 use crate::protocol::{SdkInfo, Timestamp};
-use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
+use crate::record::{FieldReader, FieldValue, LogLine, LogRecord, Suppressed};
 
 /// The logs of one envelope.
 pub(crate) struct LogsPayload<'a> {
@@ -124,6 +125,11 @@ impl Serialize for LogAttributes<'_> {
             text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;
         }
         line.log.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number)))?;
+        if let Some(Suppressed { count, from, to }) = line.suppressed {
+            own("tower_sentry.suppressed", FieldValue::U64(count))?;
+            own("tower_sentry.suppressed_from", FieldValue::Text(&readable(from)))?;
+            own("tower_sentry.suppressed_to", FieldValue::Text(&readable(to)))?;
+        }
         map.end()
     }
 }

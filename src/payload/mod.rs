@@ -26,5 +26,5 @@ pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use event::EventPayload;
 pub(crate) use facts::Facts;
 pub(crate) use log::{LinePayload, LogsPayload};
-pub(crate) use name::{UNMATCHED, name, request_name, route};
+pub(crate) use name::{RouteName, UNMATCHED, name, request_name};
 pub(crate) use transaction::TransactionPayload;

@@ -1,5 +1,7 @@
 //! The name of a transaction, as it is sent.
 
+use std::fmt;
+
 use crate::protocol::TransactionSource;
 use crate::record::Record;
 
@@ -20,19 +22,27 @@ pub(crate) fn name(record: &Record) -> String {
     request_name(&record.str(record.request.method), name.as_deref())
 }
 
-/// Returns the route of a request, also if the application has named the transaction: that name may
+/// Shows the route of a request, also if the application has named the transaction: that name may
 /// hold an id. Without a route it is the name.
-pub(crate) fn route(record: &Record) -> String {
-    match record.route.filter(|_| record.has_request && record.full_name.is_none()) {
-        Some(route) => request_name(&record.str(record.request.method), Some(&record.str(route))),
-        None => name(record),
+pub(crate) struct RouteName<'a>(pub(crate) &'a Record);
+
+impl fmt::Display for RouteName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(record) = self;
+        match record.route.filter(|_| record.has_request && record.full_name.is_none()) {
+            Some(route) => write!(f, "{} {}", known_method(&record.str(record.request.method)), record.str(route)),
+            None => f.write_str(&name(record)),
+        }
     }
 }
 
 /// Returns the name of a request by its route, or the one for requests without a known route.
 pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
-    // A client can invent methods, but the number of names must stay small. So unknown methods
-    // become `_OTHER`, as in OpenTelemetry.
-    let method = if METHODS.contains(&method) { method } else { "_OTHER" };
-    [method, " ", route.unwrap_or(UNMATCHED)].concat()
+    [known_method(method), " ", route.unwrap_or(UNMATCHED)].concat()
+}
+
+/// Returns the method, or `_OTHER` as in OpenTelemetry: a client can invent methods, but the number of
+/// names must stay small.
+fn known_method(method: &str) -> &str {
+    if METHODS.contains(&method) { method } else { "_OTHER" }
 }

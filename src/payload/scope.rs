@@ -10,10 +10,12 @@ use super::Facts;
 use super::body;
 use super::request::RequestPayload;
 use super::sdk::sdk;
+use super::time::readable;
 use super::trusted::Constant;
 use super::value::Pairs;
+use crate::event::CapturedEvent;
 use crate::protocol::User;
-use crate::record::{BodySample, Record};
+use crate::record::{BodySample, Record, Suppressed};
 
 /// Writes the fields that events and transactions have from the process and from the scope.
 ///
@@ -58,10 +60,46 @@ impl Serialize for ConstantContext {
 const OS: ConstantContext = ConstantContext(&[(Constant("name"), Constant(std::env::consts::OS))]);
 const DEVICE: ConstantContext = ConstantContext(&[(Constant("arch"), Constant(std::env::consts::ARCH))]);
 
+/// What is missing in a payload, and beside it.
+struct Missing<'a> {
+    record: &'a Record,
+    /// Only events have breadcrumbs, and others like them that are not sent.
+    event: Option<&'a CapturedEvent>,
+}
+
+impl Missing<'_> {
+    fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let truncated = self.record.set.truncated.saturating_add(self.record.cut_texts);
+        let breadcrumbs = self.event.map_or(0, |_| self.record.breadcrumbs.dropped);
+        let suppressed = self.suppressed().map_or(0, |suppressed| suppressed.count);
+        [("dropped_breadcrumbs", breadcrumbs.into()), ("truncated", truncated.into()), ("suppressed", suppressed)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+    }
+
+    fn suppressed(&self) -> Option<Suppressed> {
+        self.event.and_then(|event| event.suppressed)
+    }
+}
+
+impl Serialize for Missing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, count) in self.counts() {
+            map.serialize_entry(&Constant(name), &count)?;
+        }
+        if let Some(Suppressed { from, to, .. }) = self.suppressed() {
+            map.serialize_entry(&Constant("suppressed_from"), &readable(from))?;
+            map.serialize_entry(&Constant("suppressed_to"), &readable(to))?;
+        }
+        map.end()
+    }
+}
+
 /// Writes the contexts that every payload has, and those of the scope except `trace`.
 ///
-/// Only events have breadcrumbs and bodies.
-pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, is_event: bool) -> Result<(), M::Error> {
+/// `event` is the event, if it is one: only events have breadcrumbs and bodies.
+pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, event: Option<&CapturedEvent>) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
         map.serialize_entry(&Constant("os"), &OS)?;
@@ -70,7 +108,7 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, is_
         map.serialize_entry(&Constant("device"), &DEVICE)?;
     }
     let status = record.response.status;
-    let kept = record.set.rare().and_then(|rare| rare.bodies.response.as_ref()).filter(|_| is_event);
+    let kept = record.set.rare().and_then(|rare| rare.bodies.response.as_ref()).filter(|_| event.is_some());
     match (kept, status) {
         _ if taken("response") => {}
         (Some((headers, sample)), _) => {
@@ -81,11 +119,9 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, is_
         }
         (None, None) => {}
     }
-    let truncated = record.set.truncated.saturating_add(record.cut_texts);
-    let lost = [("dropped_breadcrumbs", if is_event { record.breadcrumbs.dropped } else { 0 }), ("truncated", truncated)];
-    if lost.iter().any(|(_, count)| *count > 0) {
-        let known = || lost.iter().filter(|(_, count)| *count > 0).map(|(name, count)| (Constant(name), *count));
-        map.serialize_entry(&Constant("tower_sentry"), &Pairs(known))?;
+    let missing = Missing { record, event };
+    if missing.counts().next().is_some() {
+        map.serialize_entry(&Constant("tower_sentry"), &missing)?;
     }
     for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace") {
         map.serialize_entry(name, value)?;

@@ -51,7 +51,7 @@ impl Serialize for TransactionContexts<'_> {
         let mut contexts = serializer.serialize_map(None)?;
         let Self { record, path } = *self;
         contexts.serialize_entry(&Constant("trace"), &RootSpan { record, path })?;
-        common_contexts(&mut contexts, record, false)?;
+        common_contexts(&mut contexts, record, None)?;
         contexts.end()
     }
 }

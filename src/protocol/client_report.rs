@@ -63,6 +63,11 @@ impl Category {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
+    /// There were too many of the same issue, or of the same place in the code.
+    ///
+    /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue) and
+    /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite).
+    Backpressure,
     /// A `before_send*` hook returned `None`.
     ///
     /// Also counts spans that the hook removed or that are shorter than `min_span_duration`, and
@@ -100,6 +105,7 @@ pub enum DiscardReason {
 impl DiscardReason {
     /// All reasons that this version can report, in alphabetical order.
     pub const ALL: &'static [Self] = &[
+        Self::Backpressure,
         Self::BeforeSend,
         Self::BufferOverflow,
         Self::CacheOverflow,

@@ -64,6 +64,15 @@ fn given<'a>(metadata: &'static Metadata<'static>, fields: &'a [u8], name: &str)
     FieldReader::new(fields).find(|(key, _)| matches!(key, Key::Index(index) if usize::from(*index) == place)).map(|(_, value)| value)
 }
 
+/// The events of one issue, or the logs of one place, that are not sent because there were too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suppressed {
+    pub(crate) count: u64,
+    /// When the first and the last of them were captured, in nanoseconds since the epoch.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
 /// An event of `tracing` as a structured log.
 #[derive(Debug)]
 pub(crate) struct LogLine {
@@ -74,6 +83,8 @@ pub(crate) struct LogLine {
     /// The active span.
     pub(crate) span: Option<SpanId>,
     pub(crate) user: Option<String>,
+    /// Others of its place that are not sent.
+    pub(crate) suppressed: Option<Suppressed>,
 }
 
 impl LogLine {

@@ -34,7 +34,7 @@ pub(crate) use fields::{FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, Key, 
 pub(crate) use flat::Record;
 pub(crate) use headers::HeaderFact;
 pub(crate) use limits::{Limits, MOST_SPANS};
-pub(crate) use log::{LOG_TARGET, LogLine, LogRecord, is_of_log_crate, target};
+pub(crate) use log::{LOG_TARGET, LogLine, LogRecord, Suppressed, is_of_log_crate, target};
 pub(crate) use moment::Moment;
 pub(crate) use naming::FALLBACK;
 pub(crate) use pool::Pool;

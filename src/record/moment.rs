@@ -14,6 +14,10 @@ impl Moment {
         Self(Some(instant))
     }
 
+    pub(crate) const fn instant(self) -> Option<Instant> {
+        self.0
+    }
+
     pub(crate) const fn is_known(self) -> bool {
         self.0.is_some()
     }

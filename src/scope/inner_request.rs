@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::state::LiveScope;
 use crate::client::Client;
 use crate::event::CapturedEvent;
-use crate::payload;
+use crate::payload::{self, RouteName};
 use crate::protocol::{Category, DiscardReason, EventId, SpanId, SpanStatus, TraceId, TransactionSource};
 use crate::record::{FALLBACK, FieldWriter, Key, Parent, clock};
 
@@ -109,15 +109,30 @@ impl LiveScope {
 
     /// Captures a failed response for which no error was captured.
     ///
-    /// The rest beyond `failure_budget` is counted as dropped.
+    /// The rest beyond `max_events_per_issue` and `failure_budget` is counted as dropped.
     pub(crate) fn capture_failure(&self, served: Served, what: impl FnOnce() -> String) {
         if self.first_error(served).is_some() {
+            return;
+        }
+        let captured = CapturedEvent::failed_response(what());
+        // First: many failures of one route must not spend the budget of the others.
+        if self.is_suppressed(served, &captured) {
             return;
         }
         if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
-        self.capture(CapturedEvent::failed_response(what()), served.span());
+        self.capture(captured, served.span());
+    }
+
+    /// Whether an event is dropped because there were too many of its issue. It is counted then.
+    fn is_suppressed(&self, served: Served, captured: &CapturedEvent) -> bool {
+        let state = self.lock();
+        let record = &state.transaction.record;
+        match served {
+            Served::Inner(row) => self.client.suppresses(captured, record, &record.inner_request_name(row).unwrap_or_default()),
+            Served::Whole | Served::BeyondLimit(_) => self.client.suppresses(captured, record, &RouteName(record)),
+        }
     }
 
     /// The trace id, the span of the work here, the decision, and the first error of the work, whose

@@ -43,6 +43,6 @@ impl LogPlace {
     /// A log that was written at this place.
     pub(crate) fn line(&self, metadata: &'static Metadata<'static>, fields: Vec<u8>) -> LogLine {
         let log = LogRecord { metadata, fields };
-        LogLine { at: clock::wall(), log, trace_id: self.trace_id, span: self.span, user: self.user.clone() }
+        LogLine { at: clock::wall(), log, trace_id: self.trace_id, span: self.span, user: self.user.clone(), suppressed: None }
     }
 }

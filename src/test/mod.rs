@@ -51,13 +51,14 @@ use crate::subscriber::TracingLayer;
 
 /// Creates a client that sends nothing, and access to the data it captured.
 ///
-/// Every transaction is sampled. The data is redacted as if it were sent.
+/// Every transaction is sampled, and the number of events of one issue
+/// [is not limited](ConfigBuilder::max_events_per_issue). The data is redacted as if it were sent.
 ///
 /// # Panics
 ///
 /// If the exporter's thread cannot be started.
 pub fn client() -> (Client, Captured) {
-    client_with(Config::builder().traces_sample_rate(1.0))
+    client_with(Config::builder().traces_sample_rate(1.0).max_events_per_issue(u32::MAX))
 }
 
 /// Like [`client`], with your own settings.

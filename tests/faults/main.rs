@@ -34,7 +34,12 @@ struct Row {
 }
 
 fn config(server: &FaultServer) -> ConfigBuilder {
-    Config::builder().dsn(server.dsn()).panic_hook(false).traces_sample_rate(1.0).shutdown_timeout(Duration::ZERO)
+    Config::builder()
+        .dsn(server.dsn())
+        .panic_hook(false)
+        .traces_sample_rate(1.0)
+        .max_events_per_issue(u32::MAX)
+        .shutdown_timeout(Duration::ZERO)
 }
 
 /// Captures messages at a steady pace, and returns their ids in order.

@@ -25,6 +25,7 @@
 mod architecture;
 mod bare;
 mod export;
+mod fair;
 mod faults;
 #[cfg(unix)]
 mod forks;
@@ -93,6 +94,8 @@ mod frames;
 mod grouping;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod grpc;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod guard;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod homes;
 #[cfg(all(feature = "axum", feature = "test"))]

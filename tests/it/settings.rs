@@ -212,6 +212,8 @@ fn each_setting_has_its_effect() {
             json!([]),
         ),
         ("failure_budget", plain, |config| config.failure_budget(0.0), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
+        // What is beyond the limit waits, and has no attachments then.
+        ("max_events_per_issue", plain, |config| config.max_events_per_issue(0), |seen| seen.count("attachment"), json!(1), json!(0)),
         (
             "auto_session_tracking",
             |config| config.release("shop@1"),

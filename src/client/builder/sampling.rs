@@ -55,6 +55,43 @@ impl ConfigBuilder {
         self.set("failure_budget", |settings| settings.sampling.failure_budget = per_second)
     }
 
+    /// How many events of one issue are sent in a minute.
+    ///
+    /// The minute begins with the first of them. Beyond the limit, one more event waits until the minute
+    /// ends, or until a flush or the shutdown. It says how many others were left out, and over what
+    /// time: in its tag `tower_sentry.suppressed`, and in `suppressed`, `suppressed_from` and
+    /// `suppressed_to` of its context `tower_sentry`. The others are dropped, and counted with the reason
+    /// [`Backpressure`](crate::protocol::DiscardReason::Backpressure). Events of other issues are not
+    /// affected.
+    ///
+    /// An issue is what has one fingerprint: yours ([`Scope::set_fingerprint`](crate::Scope::set_fingerprint)),
+    /// or the [default](Self::default_fingerprint). `before_send` runs later, so a fingerprint from it
+    /// does not count. At most 1,000 issues are limited at a time; the minute of the oldest then ends
+    /// early. An event that waits has no attachments, and all that wait have at most 1 MiB.
+    ///
+    /// `0` sends only the events that say how many there were, and `u32::MAX` all. Defaults to 10.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = Config::builder().max_events_per_issue(20).build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn max_events_per_issue(self, in_a_minute: u32) -> Self {
+        self.set("max_events_per_issue", |settings| settings.delivery.flood.events = in_a_minute)
+    }
+
+    /// How many [structured logs](Self::enable_logs) of one place in the code are sent in a minute.
+    ///
+    /// It works like [`max_events_per_issue`](Self::max_events_per_issue). The log that waits has the
+    /// attributes `tower_sentry.suppressed`, `tower_sentry.suppressed_from` and
+    /// `tower_sentry.suppressed_to`. `u32::MAX` means no limit. Defaults to 10,000.
+    pub fn max_logs_per_callsite(self, in_a_minute: u32) -> Self {
+        self.set("max_logs_per_callsite", |settings| settings.delivery.flood.logs = in_a_minute)
+    }
+
     /// How far the sampling decisions of callers are followed.
     ///
     /// If only your own services can call this one, say [`TrustParent::Always`]: a trace that one

@@ -7,6 +7,9 @@ use super::super::flushes::Flush;
 use super::super::load::Load;
 use super::super::tests::{log_line, settings, shared};
 use super::*;
+use crate::event::{CapturedEvent, EventRecord};
+use crate::protocol::Level;
+use crate::record::Moment;
 
 type Sent = Arc<Mutex<Vec<String>>>;
 
@@ -44,6 +47,32 @@ fn sessions_are_sent_once_a_minute_and_then_counted_anew() {
     assert_eq!((at_once, after_a_minute, soon_after), (0, 1, 0));
 }
 
+/// Twenty events of one issue, whose minute began `passed` ago. One of them waits.
+fn flood(shared: &Shared, passed: Duration) {
+    let began = ago(passed);
+    for _ in 0..20 {
+        let captured = CapturedEvent::message(Level::Error, "no stock".to_owned());
+        let event = Item::Event(Box::new(EventRecord { captured, scope: Box::default() }));
+        drop(shared.flood.admit(event, || Moment::at(began)));
+    }
+}
+
+#[test]
+fn what_waits_because_there_were_too_many_goes_when_its_minute_ends() {
+    let (early, late) = (shared(), shared());
+    let (mut before, sent_before) = worker(&early);
+    let (mut after, sent_after) = worker(&late);
+    before.empty_looks = LOOKS_BEFORE_SLEEP;
+    flood(&early, Duration::from_secs(30));
+    flood(&late, Duration::from_secs(60));
+
+    let sent = (count(&mut before, &sent_before, "event"), count(&mut after, &sent_after, "event"));
+    let wakes = before.next_look().expect("nothing to do now");
+
+    assert_eq!(sent, (0, 1));
+    assert!(wakes <= Instant::now() + Duration::from_secs(30), "the worker sleeps for a minute otherwise");
+}
+
 #[test]
 fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
     let shared = shared();
@@ -69,6 +98,23 @@ fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
 
     assert!(latest.is_some_and(|latest| latest <= Instant::now()), "they are due: {latest:?}");
     assert_eq!(count(&mut worker, &sent, "log"), 1);
+}
+
+#[test]
+fn logs_that_are_due_go_before_a_backlog() {
+    let shared = shared();
+    let (mut worker, sent) = worker(&shared);
+    for _ in 0..3 {
+        let captured = CapturedEvent::message(Level::Error, "no stock".to_owned());
+        shared.enqueue(Item::Event(Box::new(EventRecord { captured, scope: Box::default() })));
+    }
+    worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
+
+    worker.send_what_can_go();
+
+    let sent = sent.lock().expect("no panic");
+    let places: Vec<_> = sent.iter().map(|envelope| envelope.contains("\"type\":\"log\"")).collect();
+    assert_eq!(places, [true, false, false, false], "while there is a backlog, room may be gone afterwards");
 }
 
 #[test]

@@ -36,7 +36,9 @@ pub async fn play(cases: Vec<Case>, rules: Redaction) -> Vec<Seen> {
     support::subscribe();
     let mut seen = Vec::new();
     for batch in cases.chunks(BATCH) {
-        let (client, captured) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(1.0).redaction(rules.clone()));
+        let (client, captured) = tower_sentry::test::client_with(
+            Config::builder().traces_sample_rate(1.0).max_events_per_issue(u32::MAX).redaction(rules.clone()),
+        );
         let app: Router = Router::new().fallback(handler).layer(SentryLayer::new(&client));
         for (number, case) in batch.iter().enumerate() {
             let request = request(number, case);

@@ -107,6 +107,12 @@ fn foreign_read(item: &Value, mut payload: Value) {
     if payload.pointer("/contexts/trace/status").is_some_and(|status| status == "unknown") {
         payload["contexts"]["trace"]["status"] = "unknown_error".into();
     }
+    // Nor the newer reasons of the protocol.
+    for row in payload.get_mut("discarded_events").and_then(Value::as_array_mut).into_iter().flatten() {
+        if row["reason"] == "backpressure" {
+            row["reason"] = "sample_rate".into();
+        }
+    }
     if item["type"] == "transaction" {
         translate(&mut payload);
         payload["spans"].as_array_mut().unwrap().iter_mut().for_each(translate);
