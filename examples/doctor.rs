@@ -3,7 +3,7 @@
 //! `SENTRY_DSN=https://key@host/42 cargo run --example doctor` sends one event and ends with status 1
 //! if something is wrong. A service can run `examine` too, from a command of its own.
 
-#![expect(clippy::exhaustive_enums, clippy::exhaustive_structs, clippy::print_stdout, reason = "an example talks to its reader")]
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::fmt;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -14,7 +14,8 @@ use tower_sentry::{Client, Config, ConfigBuilder, Health, Level};
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
+    /// Nothing is wrong.
     Good,
     /// Not wrong, but worth knowing.
     Note,
@@ -23,10 +24,10 @@ pub enum Verdict {
 
 /// What a step found.
 #[derive(Clone, Debug)]
-pub struct Finding {
-    pub step: &'static str,
-    pub verdict: Verdict,
-    pub text: String,
+pub(crate) struct Finding {
+    pub(crate) step: &'static str,
+    pub(crate) verdict: Verdict,
+    pub(crate) text: String,
 }
 
 impl fmt::Display for Finding {
@@ -52,7 +53,7 @@ impl Report {
 
 /// Examines the way from this configuration to its server. Ends at the first step that makes all later
 /// ones impossible.
-pub async fn examine(config: ConfigBuilder) -> Vec<Finding> {
+pub(crate) async fn examine(config: ConfigBuilder) -> Vec<Finding> {
     let mut report = Report::default();
     let config = match config.build() {
         Ok(config) => config,
