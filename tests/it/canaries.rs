@@ -55,6 +55,22 @@ impl Canaries {
         secret
     }
 
+    /// Writes the secrets of a kind to a file, for another process to search its own texts for.
+    pub fn save(&self, kind: Kind, file: &mut impl std::io::Write) {
+        for canary in self.0.lock().unwrap().iter().filter(|canary| canary.kind == kind) {
+            writeln!(file, "{}\t{}", canary.secret, canary.place).unwrap();
+        }
+    }
+
+    /// Reads what another process saved.
+    pub fn load(kind: Kind, text: &str) -> Self {
+        let canaries = Self::default();
+        for (secret, place) in text.lines().filter_map(|line| line.split_once('\t')) {
+            canaries.plant(kind, place, secret.to_owned());
+        }
+        canaries
+    }
+
     /// The places of all secrets of a kind.
     pub fn planted(&self, kind: Kind) -> BTreeSet<String> {
         self.0.lock().unwrap().iter().filter(|canary| canary.kind == kind).map(|canary| canary.place.clone()).collect()

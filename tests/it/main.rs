@@ -158,6 +158,8 @@ mod spool;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod tail;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod thousand_canaries;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod trees;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod warnings;
