@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::transport::TransportError;
+
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// If items are about to be lost.
@@ -46,6 +48,19 @@ pub(super) enum Failure {
     Silent,
 }
 
+impl Failure {
+    /// What an error says about the server.
+    pub(super) fn of(error: &TransportError) -> Self {
+        if error.is_unreachable() {
+            Self::Refused
+        } else if error.is_timed_out() {
+            Self::Silent
+        } else {
+            Self::Midway
+        }
+    }
+}
+
 impl Backoff {
     /// When the next attempt may begin; `None` means now. `is_filling` says whether the queue is at
     /// least half full.
@@ -58,6 +73,11 @@ impl Backoff {
     /// Whether the last attempt failed. If so, only one probe at a time is sent.
     pub(super) fn is_failing(&self) -> bool {
         self.failures > 0
+    }
+
+    /// The failures since the last answer.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Whether the process is about to end.

@@ -14,13 +14,14 @@ use super::flights::{Flight, Flights, Landed};
 use super::flow::{FEWEST, Flow, MOST};
 use super::gzip::Gzip;
 use super::load::Load;
+use super::pace::Pace;
 use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
 use super::retries::Retries;
 use super::settings::DeliverySettings;
 use super::shared::Shared;
 use super::sinks::Sink;
-use crate::protocol::{Category, DiscardReason};
+use crate::protocol::DiscardReason;
 use crate::transport::{LONGEST_WAIT, TransportError, TransportResponse};
 use crate::{diagnostics, unwind};
 
@@ -40,6 +41,7 @@ pub(super) struct Delivery {
     gzip: Gzip,
     limits: RateLimits,
     backoff: Backoff,
+    pace: Pace,
     flow: Flow,
     retry: Retries,
     bytes_limit: usize,
@@ -77,6 +79,7 @@ impl Delivery {
             gzip: Gzip::default(),
             limits: RateLimits::default(),
             backoff: Backoff::default(),
+            pace: Pace::default(),
             flow: Flow::default(),
             retry: Retries::default(),
             bytes_limit: BYTES.max(settings.queue_bytes / 4),
@@ -107,6 +110,9 @@ impl Delivery {
         }
         self.sinks.iter_mut().for_each(Sink::go_on);
         self.backlog.look_after(Instant::now());
+        if self.pace.is_on() && self.retry.is_empty() && self.shared.queue.is_empty() && !self.backlog.has_any() {
+            self.pace.end();
+        }
         self.update_queue();
     }
 
@@ -144,59 +150,15 @@ impl Delivery {
         self.flights.taken(now, self.answers, 2 * limit.max(FEWEST) as u64, self.flow.long())
     }
 
-    /// When the pause after a failure ends, if there is one.
+    /// When the pause after a failure ends, if there is one, or the pace allows the next envelope.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
-        self.backoff.until(now, || !self.shared.queue.has_much_room() || self.backlog.has_any())
+        let pause = self.backoff.until(now, || !self.shared.queue.has_much_room() || self.backlog.has_any());
+        pause.or_else(|| self.pace.until(now))
     }
 
-    /// How long to wait at most for a place: attempts may turn out to hang.
-    pub(super) fn recheck(&self) -> Duration {
-        self.flow.long()
-    }
-
-    /// When the next retry is due, if one waits.
-    pub(super) fn retry_due(&self, now: Instant) -> Option<Instant> {
-        self.retry.due(now)
-    }
-
-    /// When the spool needs a look: all of it, or only for what may be sent again.
-    pub(super) fn spool_due(&self) -> impl Iterator<Item = Instant> {
-        self.backlog.next_due().into_iter().chain(self.spools_from)
-    }
-
-    /// Whether a rate limit of the server applies to a category.
-    pub(super) fn is_closed(&self, category: Category, now: Instant) -> bool {
-        self.limits.is_closed(category, now)
-    }
-
-    /// Whether a local sink shows envelopes even if the server limits them.
-    pub(super) fn shows_locally(&self) -> bool {
-        !self.sinks.is_empty()
-    }
-
-    /// Whether there is a receiver for client reports.
-    pub(super) fn reports_losses(&self) -> bool {
-        self.server.is_some()
-    }
-
-    /// Whether nothing is in flight or waits for a retry, copies included.
-    pub(super) fn is_idle(&self) -> bool {
-        self.retry.is_empty() && self.flights.is_empty() && self.sinks.iter().all(Sink::is_idle)
-    }
-
-    /// Whether no envelope waits for a retry.
-    pub(super) fn has_no_backlog(&self) -> bool {
-        self.retry.is_empty()
-    }
-
-    /// Whether an envelope of a category is in flight.
-    pub(super) fn is_sending(&self, category: Category) -> bool {
-        self.flights.is_sending(category)
-    }
-
-    /// The smallest item number that is in flight or waits for a retry.
-    pub(super) fn oldest(&self) -> Option<u64> {
-        self.retry.oldest().into_iter().chain(self.flights.oldest()).min()
+    /// Lets what has waited since an outage go as fast as it can, because a flush waits for it.
+    pub(super) fn end_pace(&mut self) {
+        self.pace.end();
     }
 
     /// Takes the buffer of a sent envelope, or a new one.
@@ -218,6 +180,7 @@ impl Delivery {
             self.shared.ledger.sent(outbound.load);
             return self.buffers.keep(outbound.envelope);
         };
+        self.pace.spend(Instant::now());
         let is_failing = self.backoff.is_failing();
         self.backlog.write(&mut outbound, is_failing.then_some(&mut self.gzip), Instant::now());
         // While the server does not answer, an old connection proves nothing.
@@ -293,8 +256,11 @@ impl Delivery {
     fn settle_answered(&mut self, outbound: Outbound, response: &TransportResponse, flight: Flight) {
         let ledger = &self.shared.ledger;
         let status = response.status();
-        self.backoff.succeeded();
         let (now, health) = (Instant::now(), &self.shared.health);
+        if self.backoff.is_failing() {
+            self.pace.came_back(self.backoff.failures(), self.shared.queue.next_number(), now);
+        }
+        self.backoff.succeeded();
         health.answered(status, response.headers());
         if self.limits.note(status, response.headers(), now) {
             health.limited(self.limits.in_force(now));
@@ -343,14 +309,8 @@ impl Delivery {
             diagnostics::debug(&format!("{error} ({}); the envelope is sent again", error.reason()));
             return self.keep_for_later(outbound, now);
         }
-        let kind = if error.is_unreachable() {
-            Failure::Refused
-        } else if error.is_timed_out() {
-            Failure::Silent
-        } else {
-            Failure::Midway
-        };
-        self.backoff.failed(kind, now);
+        self.backoff.failed(Failure::of(error), now);
+        self.pace.failed(self.shared.queue.next_number(), now);
         let failure = format!("{error} ({})", error.reason());
         self.shared.health.failed(&failure);
         self.trouble.warn(&format!("{failure}; events wait {}", if self.backlog.is_well() { "on disk" } else { "in memory" }));
@@ -394,6 +354,7 @@ impl Delivery {
     pub(super) fn hurry(&mut self, spools_from: Instant) {
         self.spools_from = Some(spools_from);
         self.backoff.hurry();
+        self.pace.end();
         self.retry.hurry();
         self.answers_at_hurry = Some(self.answers);
         self.flights.leave_behind();
@@ -416,5 +377,6 @@ impl Delivery {
     }
 }
 
+mod questions;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ mod buffers;
 mod delivery;
 mod destination;
 mod failures;
+#[cfg(test)]
+mod fleet;
 mod flights;
 mod flood;
 mod flow;
@@ -30,6 +32,7 @@ mod item;
 mod ledger;
 mod load;
 mod logs;
+mod pace;
 mod pipeline;
 mod queue;
 mod rate_limit;

@@ -90,6 +90,13 @@ impl Lane {
 }
 
 impl QueueState {
+    /// Removes the newest error, if there is one.
+    fn pop_newest_error(&mut self) -> Option<Numbered> {
+        let newest = self.errors.items.pop_back()?;
+        self.errors.bytes -= newest.size;
+        Some(newest)
+    }
+
     /// The items that `queue_items` limits.
     fn len(&self) -> usize {
         self.errors.items.len() + self.transactions.items.len()
@@ -279,6 +286,15 @@ impl Queue {
 
     /// Takes the oldest item of the class whose turn it is, with its number.
     pub(super) fn pop(&self) -> Option<(u64, Item)> {
+        self.pop_in(|state| state.errors.pop())
+    }
+
+    /// The same, but with the newest error in place of the oldest.
+    pub(super) fn pop_newest(&self) -> Option<(u64, Item)> {
+        self.pop_in(QueueState::pop_newest_error)
+    }
+
+    fn pop_in(&self, error: impl FnOnce(&mut QueueState) -> Option<Numbered>) -> Option<(u64, Item)> {
         let mut state = self.lock();
         let QueueState { check_ins, errors, transactions, logs, turns, .. } = &mut *state;
         let class = turns.next(|class| match class {
@@ -287,7 +303,10 @@ impl Queue {
             Class::Transactions => !transactions.items.is_empty(),
             Class::Logs => !logs.items.is_empty(),
         })?;
-        let Numbered { number, size, item } = state.of(class).pop()?;
+        let Numbered { number, size, item } = match class {
+            Class::Errors => error(&mut state),
+            class => state.of(class).pop(),
+        }?;
         state.bytes -= size;
         Some((number, item))
     }

@@ -144,6 +144,9 @@ impl<'a> Worker<'a> {
             let now = Instant::now();
             self.delivery.hurry(now + deadline.saturating_duration_since(now) / 2);
         }
+        if !self.flushes.is_empty() {
+            self.delivery.end_pace();
+        }
     }
 
     fn send_what_can_go(&mut self) {
@@ -187,7 +190,10 @@ impl<'a> Worker<'a> {
 
     /// Takes the next item, if it can be sent or put on disk.
     fn next_item(&self, has_room: bool, now: Instant) -> Option<(u64, Item)> {
-        if has_room || self.delivery.spools(now) { self.shared.queue.pop() } else { None }
+        if !has_room && !self.delivery.spools(now) {
+            return None;
+        }
+        if self.delivery.is_paced() { self.shared.queue.pop_newest() } else { self.shared.queue.pop() }
     }
 
     fn send_again(&mut self, outbound: Outbound) {

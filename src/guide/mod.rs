@@ -23,6 +23,9 @@ pub mod sampling {}
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
 
+#[cfg_attr(any(not(doctest), feature = "axum"), doc = include_str!("production.md"))]
+pub mod production {}
+
 #[cfg_attr(any(not(doctest), feature = "test"), doc = include_str!("jobs.md"))]
 pub mod jobs {}
 

@@ -8,6 +8,7 @@ use super::super::load::Load;
 use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
 use super::*;
+use crate::protocol::Category;
 use crate::protocol::{DiscardedEvent, EnvelopeHeader, ItemType};
 use crate::redaction::Redactor;
 
@@ -96,6 +97,37 @@ fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
 
     assert!(delivery.has_no_backlog());
     assert_eq!(dropped(&delivery), [(DiscardReason::NetworkError, 1)]);
+}
+
+#[test]
+fn after_a_long_outage_what_has_waited_is_sent_at_a_pace() {
+    let mut delivery = delivery();
+    let now = Instant::now();
+    delivery.pace.failed(0, now);
+    // Each failure after the pause of the one before.
+    (0..3).for_each(|hours| delivery.backoff.failed(Failure::Refused, now + Duration::from_secs(3600 * hours)));
+    delivery.retry.push(outbound(10), BYTES);
+
+    settle(&mut delivery, outbound(10), Ok(ok()));
+    let later = Instant::now() + Duration::from_secs(10);
+    let places = |delivery: &Delivery| (delivery.has_room(now), delivery.has_room(later));
+    delivery.settle_finished();
+    let at_a_pace = places(&delivery);
+    delivery.retry.take_all();
+    delivery.settle_finished();
+
+    assert_eq!((at_a_pace, delivery.is_paced()), ((false, true), false), "until nothing waits");
+    assert_eq!(places(&delivery), (true, true));
+}
+
+#[test]
+fn a_short_outage_needs_no_pace() {
+    let mut delivery = delivery();
+    settle(&mut delivery, outbound(10), hung_up());
+
+    settle(&mut delivery, outbound(10), Ok(ok()));
+
+    assert!(!delivery.is_paced() && delivery.has_room(Instant::now()));
 }
 
 #[test]

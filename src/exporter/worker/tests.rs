@@ -118,6 +118,29 @@ fn logs_that_are_due_go_before_a_backlog() {
 }
 
 #[test]
+fn at_a_pace_the_newest_goes_first_and_a_flush_ends_it() {
+    let shared = shared();
+    let (mut worker, _) = worker(&shared);
+    for _ in 0..3 {
+        let captured = CapturedEvent::message(Level::Error, String::new());
+        shared.queue.push(Item::Event(Box::new(EventRecord { captured, scope: Box::default() })));
+    }
+    let now = Instant::now();
+    let next = |worker: &Worker<'_>| worker.next_item(true, now).map(|(number, _)| number);
+
+    worker.delivery.begin_pace(now);
+    let at_a_pace = next(&worker);
+    let (done, _answer) = std::sync::mpsc::sync_channel(1);
+    let deadline = now + Duration::from_secs(3600);
+    let flush = Flush { deadline, close: false, up_to: 0, lines_up_to: 0, took_sessions: false, took_report: false, done };
+    shared.commands.lock().unwrap().push(flush);
+    worker.take_commands();
+
+    assert_eq!(at_a_pace, Some(2));
+    assert_eq!((next(&worker), next(&worker), worker.delivery.is_paced()), (Some(0), Some(1), false));
+}
+
+#[test]
 fn a_step_that_panics_loses_what_it_was_working_on_and_counts_it() {
     let shared = shared();
     let (mut worker, _) = worker(&shared);
