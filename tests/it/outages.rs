@@ -172,3 +172,76 @@ async fn health_says_whether_and_why_nothing_is_delivered() {
     assert!(client.health().to_string().starts_with("not delivering; last sent at "), "{}", client.health());
     assert!(client.health().to_string().contains("the server answered 503 Service Unavailable"), "{}", client.health());
 }
+
+#[tokio::test]
+async fn a_name_that_cannot_be_looked_up_is_tried_again() {
+    // No name has a label of 64 letters, so no name server is asked.
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{}.test/1", "a".repeat(64));
+    let client = Client::from(support::to(dsn).panic_hook(false).build().unwrap());
+
+    report(&client, "0".to_owned()).await;
+    support::until("the first attempt has failed", || client.health().last_failure.is_some()).await;
+
+    assert!(client.health().to_string().contains("the server cannot be reached ("), "{}", client.health());
+    assert_eq!((client.stats().errors.waiting(), client.stats().errors.dropped_total()), (1, 0));
+    assert!(client.shutdown(Duration::ZERO).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_of_an_upload_is_given_up() {
+    use tower_sentry::protocol::Attachment;
+
+    // It accepts connections by its backlog alone.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{}/1", listener.local_addr().unwrap());
+    let config = support::to(dsn).panic_hook(false).request_timeout(Duration::from_millis(300)).max_attachment_size(20 * 1024 * 1024);
+    let client = Client::from(config.build().unwrap());
+    let work = async {
+        // More than the buffers of both sides take, and nothing that gzip makes smaller.
+        let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(16 * 1024 * 1024).collect();
+        tower_sentry::Scope::current().add_attachment(Attachment::new("core", bytes));
+        tower_sentry::capture_message(Level::Error, "0");
+    };
+
+    client.transaction("work").sample_rate(0.0).run(work).await;
+    support::until("the attempt has failed", || client.health().last_failure.is_some()).await;
+
+    assert!(client.health().to_string().contains("the server does not answer"), "{}", client.health());
+    assert!(client.shutdown(Duration::ZERO).await.is_err());
+    assert_eq!(client.stats().errors.dropped, [(DiscardReason::NetworkError, 1)]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_start_without_file_descriptors_recovers() {
+    const NAME: &str = "outages::a_start_without_file_descriptors_recovers";
+    if !support::is_child() {
+        let test = support::again(NAME, &[]);
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]).arg(test.get_program()).args(test.get_args());
+        for (name, value) in test.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let output = limited.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("the exporter's runtime could not be built"), "{said}");
+        return;
+    }
+    let relay = Relay::start();
+    let config = support::config(&relay);
+    let files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    let sentry = config.init().unwrap();
+    tower_sentry::capture_message(Level::Error, "0");
+    // Long enough for the first attempt to start; the test holds whatever happens meanwhile.
+    std::thread::sleep(Duration::from_millis(150));
+    drop(files);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(support::settle(&sentry));
+
+    assert_eq!((sentry.stats().errors.sent, relay.events().len()), (1, 1));
+}

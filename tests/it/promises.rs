@@ -39,14 +39,15 @@ fn is_there(holder: &str, tests: &BTreeSet<String>) -> bool {
     match holder.split_once(' ') {
         Some(("it", test)) => tests.contains(test),
         Some(("unit", test)) => {
-            let (module, name) = test.rsplit_once("::tests::").unwrap_or_default();
+            let (module, name) = test.rsplit_once("::tests::").or_else(|| test.rsplit_once("::")).unwrap_or_default();
             let path = module.replace("::", "/");
-            has_function(&format!("src/{path}.rs"), name) || has_function(&format!("src/{path}/mod.rs"), name)
+            [".rs", "/mod.rs", "/tests.rs"].iter().any(|end| has_function(&format!("src/{path}{end}"), name))
         }
         Some(("ecosystem", test)) => {
             let (file, name) = test.split_once("::").unwrap_or_default();
             !is_checkout || has_function(&format!("tests/ecosystem/tests/{file}.rs"), name)
         }
+        Some(("faults", row)) => read("tests/faults/main.rs").contains(&format!("(\"{row}")),
         _ => !is_checkout || exists(holder),
     }
 }
@@ -73,6 +74,24 @@ fn each_promise_is_held_by_tests_that_exist() {
 }
 
 #[test]
+fn each_fault_is_provoked_by_tests_that_exist() {
+    let tests = tests();
+    let text = read("tests/faults/README.md");
+    let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut faults = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" |").map(str::trim).collect();
+        let [fault, holders, ..] = *cells else { panic!("three cells: {row}") };
+        let holders = named(holders);
+        assert!(!holders.is_empty(), "no test provokes: {fault}");
+        let absent: Vec<_> = holders.into_iter().filter(|holder| !is_there(holder, &tests)).collect();
+        assert!(absent.is_empty(), "{fault}: there is no {absent:?}");
+        faults += 1;
+    }
+    assert!(faults > 35, "{faults}");
+}
+
+#[test]
 fn no_promise_is_forgotten() {
     let ids: Vec<_> = rows().into_iter().map(|[id, ..]| id).collect();
     let of = |tier: u32, count: u32| (1..=count).map(move |number| format!("T{tier}-{number:02}"));
@@ -90,6 +109,9 @@ fn a_test_that_does_not_exist_is_found() {
         ("unit sampling::tests::sample_rand_is_read_without_rounding", true),
         ("unit sampling::tests::nothing", false),
         ("unit nowhere::tests::sample_rand_is_read_without_rounding", false),
+        ("unit spool::tests::a_closed_lane_waits", true),
+        ("faults burst", true),
+        ("faults nothing", false),
         ("examples/boot.rs", true),
     ] {
         assert_eq!(is_there(holder, &tests), expected, "{holder}");
