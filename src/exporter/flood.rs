@@ -305,6 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn the_number_comes_with_the_time_of_the_first_and_the_last() {
+        let guard = guard(FloodLimits { events: 0, logs: 0 });
+        let captured = |at| CapturedEvent { at, ..CapturedEvent::message(Level::Error, "a".to_owned()) };
+        // Events of several threads come in any order.
+        for at in [3, 9, 5] {
+            let event = EventRecord { captured: captured(at), scope: Box::default() };
+            fate(&guard, Item::Event(Box::new(event)), Instant::now());
+        }
+
+        let [Item::Event(event)] = &guard.take_all()[..] else { panic!("one waits") };
+        assert_eq!(event.captured.suppressed, Some(Suppressed { count: 2, from: 3, to: 9 }));
+    }
+
+    #[test]
     fn an_event_that_would_be_dropped_is_counted_before_it_is_made() {
         let guard = guard(FloodLimits { events: 1, logs: 1 });
         let now = clock::now().instant().unwrap_or_else(Instant::now);

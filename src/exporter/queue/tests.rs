@@ -110,6 +110,23 @@ fn each_class_has_its_share_of_the_bytes() {
 }
 
 #[test]
+fn a_class_that_was_away_does_not_make_up_for_it() {
+    let queue = Queue::new(1000, usize::MAX);
+    for _ in 0..100 {
+        queue.push(error());
+        queue.pop();
+    }
+    for _ in 0..80 {
+        queue.push(error());
+        queue.push(transaction());
+    }
+
+    let first: Vec<_> = std::iter::from_fn(|| Some(queue.pop()?.1.class())).take(80).collect();
+
+    assert_eq!(first.iter().filter(|class| **class == Class::Errors).count(), 50);
+}
+
+#[test]
 fn errors_transactions_and_logs_leave_in_turns() {
     let queue = Queue::new(1000, usize::MAX);
     for _ in 0..100 {
