@@ -80,7 +80,7 @@ mod record;
 
 pub mod propagation;
 pub mod redaction;
-mod sampling;
+pub mod sampling;
 
 mod diagnostics;
 mod error;
@@ -93,7 +93,7 @@ mod fork;
 
 pub mod guide;
 
-pub use client::{Client, Config, ConfigBuilder};
+pub use client::{Client, Config, ConfigBuilder, Preset};
 pub use error::{Error, FlushError};
 pub use exporter::{Counts, Health, Stats};
 pub use incoming::{CaptureError, SentryLayer, SpanLayer};

@@ -1,6 +1,13 @@
 //! The sampling decision, and the budgets that limit what other services or failures can add.
 //!
-//! Everything here is a pure function of its inputs; callers pass clocks and random numbers.
+//! A [`traces_sampler`](crate::ConfigBuilder::traces_sampler) sees a [`SamplerContext`] and returns a
+//! [`Rate`]. The guide's page on [sampling](crate::guide::sampling) says which setting decides.
+// Everything here is a pure function of its inputs; callers pass clocks and random numbers.
+
+mod sampler;
+
+pub use sampler::{Rate, SamplerContext};
+pub(crate) use sampler::{SampledWork, TracesSampler};
 
 use crate::protocol::TraceId;
 
@@ -32,6 +39,8 @@ pub enum TrustParent {
 #[derive(Clone, Debug)]
 pub(crate) struct Sampling {
     pub(crate) traces_sample_rate: f64,
+    /// Chooses the rate of each request or job.
+    pub(crate) traces_sampler: Option<TracesSampler>,
     /// Whether failed requests are sent although they were not sampled.
     pub(crate) keep_failed: bool,
     /// Failed requests that are kept although they were not sampled, per second.
@@ -49,6 +58,7 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             traces_sample_rate: 0.1,
+            traces_sampler: None,
             keep_failed: true,
             keep_failed_budget: 10.0,
             failure_budget: 10.0,
@@ -61,9 +71,9 @@ impl Default for Sampling {
 /// The inputs of a decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SamplingContext {
-    /// The route's rate, if it has one.
+    /// The rate of the route, or of the user's function, if there is one.
     pub(crate) route_rate: Option<f64>,
-    /// The client's rate.
+    /// The rate without a decision of the parent.
     pub(crate) rate: f64,
     /// The parent's decision, if there is one and it is trusted.
     pub(crate) parent: Option<bool>,
@@ -82,7 +92,7 @@ pub(crate) struct Decision {
     pub(crate) is_final: bool,
 }
 
-/// Decides when the transaction begins: route's rate, then parent, then the client's rate.
+/// Decides when the transaction begins: route's rate or the function's, then parent, then the client's rate.
 ///
 /// If the caller is limited, `grant` must grant a "yes". It is called with the rate for a "no" too,
 /// unless the rate is zero. A header with a chosen flag, number or trace id must not add more than
@@ -105,7 +115,11 @@ pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> 
 ///
 /// It is in millionths and truncated, so it is always below one.
 pub(crate) fn sample_rand(trace_id: TraceId) -> u32 {
-    let id = trace_id.to_u128();
+    rand_of(trace_id.to_u128())
+}
+
+/// Returns a number below a million that is always the same for an id.
+pub(crate) fn rand_of(id: u128) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
     let mut mixed = (id >> 64) as u64 ^ id as u64;
     // The finaliser of SplitMix64, because trace ids of other services may be times or counters.

@@ -6,6 +6,7 @@ mod default;
 mod env;
 mod name_rules;
 mod names;
+mod preset;
 mod resolve;
 mod settings;
 mod start;
@@ -18,6 +19,7 @@ pub use builder::ConfigBuilder;
 pub use config::Config;
 pub(crate) use default::{default_client, set_default_client};
 use names::Names;
+pub use preset::Preset;
 pub(crate) use settings::Settings;
 use start::exporter_settings;
 

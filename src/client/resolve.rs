@@ -7,6 +7,7 @@ use http::Uri;
 use super::builder::{ConfigBuilder, Texts};
 use super::env::{Environment, checked_rate, read_url};
 use super::name_rules::{ENVIRONMENT_NAMES, RELEASE_NAMES};
+use super::preset::Preset;
 use super::settings::{Settings, Source};
 use crate::error::Error;
 use crate::exporter::SecurityLog;
@@ -39,6 +40,9 @@ impl Settings {
         for (setting, variable) in hidden {
             chosen.note_hidden(setting, variable);
         }
+        if let Some(preset) = chosen.fill_from_preset("console") {
+            chosen.delivery.console = preset.shows_on_the_console();
+        }
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
         if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
@@ -50,7 +54,11 @@ impl Settings {
         if let Some(rate) = chosen.fill("traces_sample_rate", traces_sample_rate) {
             chosen.sampling.traces_sample_rate = rate;
         }
+        if let Some(preset) = chosen.fill_from_preset("traces_sample_rate") {
+            chosen.sampling.traces_sample_rate = preset.traces_sample_rate();
+        }
         checked_rate("traces_sample_rate", chosen.sampling.traces_sample_rate)?;
+        checked_rate("error_sample_rate", chosen.delivery.error_sample_rate)?;
         chosen.check_budgets()?;
         if let Some(send) = chosen.fill("send_default_pii", send_default_pii) {
             chosen.privacy.send_default_pii = send;
@@ -78,11 +86,18 @@ impl Settings {
         Some(value)
     }
 
+    /// Returns the preset, unless the setting was set in the code or in the environment.
+    fn fill_from_preset(&mut self, setting: &'static str) -> Option<Preset> {
+        let preset = self.preset.filter(|_| self.source(setting) == Source::Default)?;
+        self.sources.push((setting, Source::Preset));
+        Some(preset)
+    }
+
     /// The name to use in an error about a setting: that of its variable, or its own.
     fn name_of(&self, setting: &'static str) -> &'static str {
         match self.source(setting) {
             Source::Environment(variable) => variable,
-            Source::Builder | Source::Default => setting,
+            Source::Builder | Source::Default | Source::Preset => setting,
         }
     }
 
@@ -138,6 +153,9 @@ impl Settings {
         let environment = environment.and_then(|named| ENVIRONMENT_NAMES.fit(named, &mut self.warnings));
         if let Some(environment) = self.fill("environment", environment) {
             self.facts.environment = environment;
+        }
+        if let Some(preset) = self.fill_from_preset("environment") {
+            preset.environment().clone_into(&mut self.facts.environment);
         }
         self.note(ENVIRONMENT_NAMES.check(self.name_of("environment"), &self.facts.environment))?;
         let release = release.filter(|_| self.source("release") == Source::Default);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::preset::Preset;
 use crate::exporter::{DeliverySettings, Hooks};
 use crate::payload::Facts;
 use crate::propagation::PropagationSettings;
@@ -18,6 +19,7 @@ pub(crate) enum Source {
     Default,
     /// The name of the variable.
     Environment(&'static str),
+    Preset,
 }
 
 impl fmt::Display for Source {
@@ -26,6 +28,7 @@ impl fmt::Display for Source {
             Self::Builder => f.write_str("builder"),
             Self::Default => f.write_str("default"),
             Self::Environment(name) => f.write_str(name),
+            Self::Preset => f.write_str("preset"),
         }
     }
 }
@@ -33,6 +36,7 @@ impl fmt::Display for Source {
 /// All settings, in groups. Each room that needs a group gets it whole.
 #[derive(Clone)]
 pub(crate) struct Settings {
+    pub(crate) preset: Option<Preset>,
     pub(crate) delivery: DeliverySettings,
     pub(crate) facts: Facts,
     pub(crate) hooks: Hooks,
@@ -53,6 +57,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            preset: None,
             delivery: DeliverySettings::default(),
             facts: Facts::default(),
             hooks: Hooks::default(),
@@ -91,11 +96,14 @@ impl fmt::Display for Settings {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         let on_off = |on: bool| if on { "on" } else { "off" };
         let a_minute = |limit: u32| if limit == u32::MAX { "no limit".to_owned() } else { format!("{limit} a minute") };
+        row("preset", &or_none(self.preset.map(|preset| preset.to_string())))?;
         row("dsn", &or_none(self.delivery.dsn.as_ref().map(ToString::to_string)))?;
         row("environment", &self.facts.environment)?;
         row("release", &or_none(self.facts.release.clone()))?;
         row("server_name", &or_none(self.facts.server_name.clone()))?;
         row("traces_sample_rate", &self.sampling.traces_sample_rate)?;
+        row("traces_sampler", &self.sampling.traces_sampler.as_ref().map_or("none", |_| "set"))?;
+        row("error_sample_rate", &self.delivery.error_sample_rate)?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
         row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
         row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;

@@ -35,5 +35,6 @@ fn start_line(settings: &Settings) -> String {
         0 => String::new(),
         earlier => format!(" (client {} of this process)", earlier.saturating_add(1)),
     };
-    format!("Sentry initialized for environment '{}', sends to {to}{number}", settings.facts.environment)
+    let preset = settings.preset.map(|preset| format!(" (preset: {preset})")).unwrap_or_default();
+    format!("Sentry initialized for environment '{}', sends to {to}{preset}{number}", settings.facts.environment)
 }

@@ -111,7 +111,8 @@ impl Exporter {
             CallStack::try_to_walk();
         }
         let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
-        let shared = Arc::new(Shared::new(queue, FloodGuard::new(settings.delivery.flood, &settings.facts)));
+        let shared =
+            Arc::new(Shared::new(queue, FloodGuard::new(settings.delivery.flood, &settings.facts), settings.delivery.error_sample_rate));
         thread::start(settings, &shared)?;
         Ok(Self { shared })
     }
@@ -354,7 +355,7 @@ mod tests {
 
     /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits::default(), &Facts::default())))
+        Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits::default(), &Facts::default()), 1.0))
     }
 
     /// Settings of an exporter that sends to `dsn` or to `transport`.

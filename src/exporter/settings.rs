@@ -32,6 +32,8 @@ pub(crate) struct DeliverySettings {
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) flood: FloodLimits,
+    /// The share of events that are sent.
+    pub(crate) error_sample_rate: f64,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
     pub(crate) shutdown_timeout: Duration,
@@ -51,6 +53,7 @@ impl Default for DeliverySettings {
             spool_sync: false,
             enable_logs: false,
             flood: FloodLimits::default(),
+            error_sample_rate: 1.0,
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,
             shutdown_timeout: Duration::from_secs(2),

@@ -16,12 +16,14 @@ use super::sessions::Sessions;
 use crate::event::{EventRecord, WaitingEvent};
 use crate::protocol::DiscardReason;
 use crate::record::{Pool, clock};
-use crate::{diagnostics, unwind};
+use crate::{diagnostics, sampling, unwind};
 
 /// The state that requests and the worker share.
 pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) flood: FloodGuard,
+    /// The share of events that are sent.
+    error_sample_rate: f64,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) health: HealthNotes,
@@ -44,10 +46,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(queue: Queue, flood: FloodGuard) -> Self {
+    pub(super) fn new(queue: Queue, flood: FloodGuard, error_sample_rate: f64) -> Self {
         Self {
             queue,
             flood,
+            error_sample_rate,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
             health: HealthNotes::default(),
@@ -75,7 +78,11 @@ impl Shared {
         let (fate, ended) = self.flood.admit(item, clock::now);
         self.push_all(ended);
         match fate {
-            Fate::Passes(item) => self.push(item),
+            Fate::Passes(item) if self.samples(&item) => self.push(item),
+            Fate::Passes(item) => {
+                self.ledger.discard(item.load(), DiscardReason::SampleRate);
+                self.recycle(item);
+            }
             Fate::Waits(attached) => {
                 self.ledger.drop_bytes(attached, DiscardReason::Backpressure);
                 // It may be the first that waits.
@@ -92,6 +99,16 @@ impl Shared {
     pub(super) fn push_all(&self, items: Vec<Item>) {
         for item in items {
             self.push(item);
+        }
+    }
+
+    /// Whether chance lets an item pass. All but events do.
+    fn samples(&self, item: &Item) -> bool {
+        match item {
+            Item::Event(event) if self.error_sample_rate < 1.0 => {
+                f64::from(sampling::rand_of(event.captured.event_id.to_u128())) < self.error_sample_rate * 1e6
+            }
+            _ => true,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::client::{Client, Settings};
 use crate::propagation::{self, Incoming};
 use crate::protocol::TransactionSource;
 use crate::record::{Moment, Parent, Record, clock};
+use crate::sampling::SampledWork;
 use crate::scope::current::{self, Place};
 use crate::scope::{Extent, LiveScope, Scope, ScopeKind, continue_or_begin};
 use crate::status_codes::StatusCodes;
@@ -151,7 +152,14 @@ impl<S, F> SentryService<S, F> {
             };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
             let incoming = around.trace(incoming);
-            let decision = continue_or_begin(&self.client, incoming, options.sample_rate, record);
+            let work = SampledWork::Request {
+                method: request.method(),
+                uri: request.uri(),
+                headers,
+                extensions: request.extensions(),
+                route: matched.or(template),
+            };
+            let decision = continue_or_begin(&self.client, incoming, options.sample_rate, work, record);
             let extent = Extent::of(decision, settings);
             if !settings.sampling.keep_failed && extent != Extent::Bare {
                 copy_headers(headers, &settings.privacy.redaction, record);

@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::event::{CallStack, CapturedEvent};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
+use crate::sampling::SampledWork;
 use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
 
 /// The transaction of a piece of work.
@@ -31,7 +32,8 @@ impl ActiveJob {
         let incoming = incoming.or_else(|| Scope::current().as_incoming());
         let scope = LiveScope::open(client, settings, false, |transaction| {
             transaction.begin(info.op, mechanism);
-            let decision = continue_or_begin(client, incoming, info.sample_rate, &mut transaction.record);
+            let work = SampledWork::Job { name: &info.name, op: info.op };
+            let decision = continue_or_begin(client, incoming, info.sample_rate, work, &mut transaction.record);
             transaction.record.name_by_task(&info.name);
             transaction.record.seal_scope();
             let mut fields = Vec::new();

@@ -31,6 +31,11 @@ impl EventId {
         Self([0; 16])
     }
 
+    /// The id as a number.
+    pub(crate) const fn to_u128(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
     /// Whether this is [`nil`](Self::nil).
     pub const fn is_nil(&self) -> bool {
         u128::from_be_bytes(self.0) == 0

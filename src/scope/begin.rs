@@ -4,10 +4,18 @@ use crate::client::Client;
 use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{Record, TraceFacts, clock};
-use crate::sampling::{self, Decision, SamplingContext, TrustParent};
+use crate::sampling::{self, Decision, Rate, SampledWork, SamplerContext, SamplingContext, TrustParent};
 
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
-pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own_rate: Option<f64>, record: &mut Record) -> Decision {
+///
+/// `own_rate` is that of the route or job. Without one, the user's function may choose it by `work`.
+pub(crate) fn continue_or_begin(
+    client: &Client,
+    incoming: Option<Incoming>,
+    own_rate: Option<f64>,
+    work: SampledWork<'_>,
+    record: &mut Record,
+) -> Decision {
     let Some(settings) = client.settings() else { return Decision { sampled: false, rate: 0.0, is_final: true } };
     let own_organization = settings.delivery.dsn.as_ref().and_then(|dsn| dsn.org_id());
     let incoming = incoming.filter(|incoming| sampling::continues(incoming.organization().as_deref(), own_organization));
@@ -23,10 +31,19 @@ pub(crate) fn continue_or_begin(client: &Client, incoming: Option<Incoming>, own
         // The caller may have chosen the trace id too, so the number is derived from a new id.
         (Some(_), None) => sampling::sample_rand(TraceId::new()),
     };
+    let parent = trusted.and_then(|trusted| trusted.sampled);
+    let sampler = settings.sampling.traces_sampler.as_ref().filter(|_| own_rate.is_none());
+    let chosen = sampler.map_or(Rate::Unchanged, |sampler| sampler.rate(&SamplerContext { work, parent }));
+    let rate = settings.sampling.traces_sample_rate;
+    let (own_rate, rate) = match chosen {
+        Rate::Fixed(chosen) => (Some(chosen), rate),
+        Rate::Inherited(chosen) => (None, chosen),
+        Rate::Unchanged => (own_rate, rate),
+    };
     let context = SamplingContext {
         route_rate: own_rate,
-        rate: settings.sampling.traces_sample_rate,
-        parent: trusted.and_then(|trusted| trusted.sampled),
+        rate,
+        parent,
         // A parent in this process has already spent from the budget.
         is_limited: trusted.is_some_and(|trusted| !trusted.is_own) && settings.sampling.trust_parent != TrustParent::Always,
         sample_rand,

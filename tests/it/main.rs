@@ -141,6 +141,8 @@ mod same;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod same_orders;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod samplers;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod sampling;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod scope;

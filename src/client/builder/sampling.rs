@@ -1,7 +1,8 @@
 //! Settings of sampling: which transactions are sent, and what callers and failures may add.
 
 use super::ConfigBuilder;
-use crate::sampling::TrustParent;
+use crate::client::preset::Preset;
+use crate::sampling::{Rate, SamplerContext, TracesSampler, TrustParent};
 
 impl ConfigBuilder {
     /// The share of transactions to send, from `0.0` to `1.0`.
@@ -15,6 +16,70 @@ impl ConfigBuilder {
     /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
     pub fn traces_sample_rate(self, rate: f64) -> Self {
         self.set("traces_sample_rate", |settings| settings.sampling.traces_sample_rate = rate)
+    }
+
+    /// A function that chooses the share of transactions to send, for each request and job.
+    ///
+    /// It sees the method, the route, headers and extensions of a request, or the name of a job, and
+    /// what the caller has decided. It returns a [`Rate`], a number, a `bool`, or an `Option` of these:
+    /// `None` means as without the function. It runs for each request before the handler, so it must be
+    /// quick. The rate of a [route](crate::incoming::RouteOptions::sample_rate) or
+    /// [job](crate::job::TransactionBuilder::sample_rate) takes precedence, and the function is not
+    /// called. If it panics, or returns a number that is not from `0.0` to `1.0`, a warning is logged,
+    /// and the request is sampled as without it. Defaults to none.
+    ///
+    /// Any client can write a header. Do not let one choose a higher rate without a secret in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    /// use tower_sentry::sampling::Rate;
+    ///
+    /// let config = Config::builder()
+    ///     .traces_sampler(|context| match context.route() {
+    ///         Some(route) if route.starts_with("/admin/") => Rate::Fixed(1.0),
+    ///         Some("/search") => Rate::Inherited(0.01),
+    ///         _ => Rate::Unchanged,
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn traces_sampler<R: Into<Rate>>(self, choose: impl Fn(&SamplerContext<'_>) -> R + Send + Sync + 'static) -> Self {
+        self.set("traces_sampler", |settings| settings.sampling.traces_sampler = Some(TracesSampler::new(choose)))
+    }
+
+    /// The share of events to send, from `0.0` to `1.0`: errors, panics and messages.
+    ///
+    /// Chance decides for each event. Those that are not sent are dropped and counted with the reason
+    /// [`SampleRate`](crate::protocol::DiscardReason::SampleRate). An event that says how many others of
+    /// its issue [were left out](Self::max_events_per_issue) is always sent. Defaults to `1.0`; a flood
+    /// of one error needs no lower rate.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
+    pub fn error_sample_rate(self, rate: f64) -> Self {
+        self.set("error_sample_rate", |settings| settings.delivery.error_sample_rate = rate)
+    }
+
+    /// Settings for an environment. What you set in code, and what the environment sets, takes
+    /// precedence.
+    ///
+    /// See [`Preset`] for what it changes. The line that is logged at the start names it. Defaults to
+    /// none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::{Config, Preset};
+    ///
+    /// let preset = if cfg!(debug_assertions) { Preset::Development } else { Preset::Production };
+    /// let config = Config::builder().preset(preset).from_env().build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn preset(self, preset: Preset) -> Self {
+        self.set("preset", |settings| settings.preset = Some(preset))
     }
 
     /// Whether to send the transaction of a failed request even if it was not sampled.
