@@ -5,9 +5,12 @@
 // Everything here is a pure function of its inputs; callers pass clocks and random numbers.
 
 mod sampler;
+mod slow;
 
 pub use sampler::{Rate, SamplerContext};
 pub(crate) use sampler::{SampledWork, TracesSampler};
+pub(crate) use slow::Medians;
+pub use slow::Slow;
 
 use crate::protocol::TraceId;
 
@@ -45,6 +48,9 @@ pub(crate) struct Sampling {
     pub(crate) keep_failed: bool,
     /// Failed requests that are kept although they were not sampled, per second.
     pub(crate) keep_failed_budget: f64,
+    /// Which requests are sent because they were slow, and how many per second.
+    pub(crate) keep_slow: Slow,
+    pub(crate) keep_slow_budget: f64,
     /// Events that say only that a response failed, per second.
     ///
     /// An outage must not cause a flood.
@@ -61,9 +67,30 @@ impl Default for Sampling {
             traces_sampler: None,
             keep_failed: true,
             keep_failed_budget: 10.0,
+            keep_slow: Slow::default(),
+            keep_slow_budget: 10.0,
             failure_budget: 10.0,
             trust_parent: TrustParent::default(),
             parent_budget: 10.0,
+        }
+    }
+}
+
+/// Why a transaction is sent although it was not sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Chosen,
+    Failed,
+    Slow,
+}
+
+impl Kept {
+    /// The value of the attribute `tower_sentry.kept`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Failed => "failed",
+            Self::Slow => "slow",
         }
     }
 }
@@ -174,15 +201,20 @@ impl Budget {
         self.left = (self.left + share).min(self.burst);
     }
 
-    /// Spends one and returns `true`, if at least one is left.
+    /// Whether at least one is left.
     ///
     /// `now` is in nanoseconds; an earlier time than before adds nothing.
     #[expect(clippy::cast_precision_loss, reason = "an error of a nanosecond in a month")]
-    pub(crate) fn spend(&mut self, now: u64) -> bool {
+    pub(crate) fn has_one(&mut self, now: u64) -> bool {
         let seconds = now.saturating_sub(self.at) as f64 / 1e9;
         self.at = self.at.max(now);
         self.left = (self.left + seconds * self.per_second).min(self.burst);
-        let granted = self.left >= 1.0;
+        self.left >= 1.0
+    }
+
+    /// Spends one and returns `true`, if at least one is left.
+    pub(crate) fn spend(&mut self, now: u64) -> bool {
+        let granted = self.has_one(now);
         if granted {
             self.left -= 1.0;
         }

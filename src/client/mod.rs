@@ -12,7 +12,7 @@ mod settings;
 mod start;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
@@ -30,7 +30,7 @@ use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, S
 use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
-use crate::sampling::Budget;
+use crate::sampling::{Budget, Kept, Medians};
 
 /// At least this many requests may be added by callers at once.
 ///
@@ -65,6 +65,8 @@ pub(crate) struct LiveClient {
     settings: Arc<Settings>,
     inherited: Lock<Budget>,
     kept: Lock<Budget>,
+    kept_slow: Lock<Budget>,
+    medians: Lock<Medians>,
     names: Lock<Names>,
     failures: Lock<Budget>,
 }
@@ -105,6 +107,8 @@ impl Client {
                 settings: Arc::clone(settings),
                 inherited: Lock::new(Budget::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
                 kept: Lock::new(Budget::new(settings.sampling.keep_failed_budget)),
+                kept_slow: Lock::new(Budget::new(settings.sampling.keep_slow_budget)),
+                medians: Lock::default(),
                 names: Lock::default(),
                 failures: Lock::new(Budget::new(settings.sampling.failure_budget)),
             })),
@@ -218,9 +222,18 @@ impl Client {
         })
     }
 
-    /// Spends one from the budget of failed requests that are kept after the fact.
-    pub(crate) fn may_keep(&self, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.kept.lock().spend(now))
+    /// Whether a request is kept after the fact. If it is not sampled, this spends one from the budget.
+    pub(crate) fn may_keep(&self, why: Kept, is_sampled: bool, now: u64) -> bool {
+        self.inner.as_ref().is_some_and(|inner| {
+            let budget = if why == Kept::Slow { &inner.kept_slow } else { &inner.kept };
+            let mut budget = budget.lock();
+            if is_sampled { budget.has_one(now) } else { budget.spend(now) }
+        })
+    }
+
+    /// The times of the latest requests of each route.
+    pub(crate) fn medians(&self) -> Option<MutexGuard<'_, Medians>> {
+        self.inner.as_ref().map(|inner| inner.medians.lock())
     }
 
     /// Spends one from the budget of events that say only that a response failed.

@@ -171,6 +171,7 @@ impl Settings {
         let budgets = [
             ("failure_budget", self.sampling.failure_budget),
             ("keep_failed_budget", self.sampling.keep_failed_budget),
+            ("keep_slow_budget", self.sampling.keep_slow_budget),
             ("parent_budget", self.sampling.parent_budget),
         ];
         let bad = budgets.into_iter().find(|(_, per_second)| !(0.0..=f64::INFINITY).contains(per_second));
@@ -180,6 +181,7 @@ impl Settings {
     fn check_limits(&self) -> Result<(), Error> {
         let count = self.limits.max_spans;
         let faults = [
+            self.sampling.keep_slow.fault().map(|fault| format!("keep_slow: {fault}")),
             self.failed_status_codes.fault().map(|fault| format!("failed_status_codes: {fault}")),
             (count > MOST_SPANS).then(|| format!("max_spans: expected at most {MOST_SPANS}, found {count}")),
             self.privacy.redaction.fault().map(|fault| format!("redaction: {fault}")),

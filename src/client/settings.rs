@@ -106,6 +106,8 @@ impl fmt::Display for Settings {
         row("error_sample_rate", &self.delivery.error_sample_rate)?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
         row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
+        row("keep_slow", &self.sampling.keep_slow)?;
+        row("keep_slow_budget", &format!("{} a second", self.sampling.keep_slow_budget))?;
         row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
         row("max_events_per_issue", &a_minute(self.delivery.flood.events))?;
         row("max_logs_per_callsite", &a_minute(self.delivery.flood.logs))?;

@@ -89,7 +89,7 @@ impl Serialize for RootAttributes<'_> {
         let Self { record, path } = *self;
         let mut data = serializer.serialize_map(None)?;
         data.serialize_entry(&Constant("sentry.sample_rate"), &record.trace.sample_rate)?;
-        if let Some(reason) = record.kept {
+        if let Some(reason) = record.kept.filter(|_| !record.trace.sampled) {
             data.serialize_entry(&Constant("tower_sentry.kept"), reason)?;
         }
         if record.dropped_spans > 0 {

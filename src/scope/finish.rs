@@ -9,12 +9,16 @@ use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::Client;
 use crate::diagnostics;
 use crate::exporter::{Item, SessionEnd};
-use crate::payload;
+use crate::payload::{self, RouteName};
 use crate::protocol::{Category, DiscardReason, SpanStatus};
 use crate::record::{Moment, ResponseFacts, clock, cut};
+use crate::sampling::{Kept, Medians, Slow};
 
 /// A poll of at least this many nanoseconds counts as blocking its thread.
 pub(crate) const BLOCKED_FROM: u64 = 200_000_000;
+
+/// One in this many unsampled requests is measured.
+const MEASURED_OF: u128 = 16;
 
 /// How the work of a scope ended.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +44,8 @@ impl ScopeState {
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;
         self.transaction.end(ending.status, ending.at);
-        let is_sent = was_recording && (self.decision.sampled || self.is_kept(client, ending.has_failed));
+        let is_kept = self.keep(client, ending.has_failed);
+        let is_sent = was_recording && (self.decision.sampled || is_kept);
         let record = &self.transaction.record;
         Some(Ended {
             is_sent,
@@ -54,14 +59,45 @@ impl ScopeState {
         })
     }
 
-    fn is_kept(&mut self, client: &Client, has_failed: bool) -> bool {
-        let keeps = client.settings().is_some_and(|settings| settings.sampling.keep_failed) && !self.decision.is_final;
-        let record = &mut self.transaction.record;
-        let is_kept = keeps && (has_failed || self.has_failed) && client.may_keep(clock::nanos(record.end));
-        if is_kept {
-            record.kept = Some("failed");
+    /// Whether the transaction is kept, whatever chance has decided.
+    ///
+    /// This is noted in a sampled one too: it stands for itself alone then, and not for others that were
+    /// not sampled. Servers estimate the number of requests by that.
+    fn keep(&mut self, client: &Client, has_failed: bool) -> bool {
+        let Some(settings) = client.settings() else { return false };
+        if !settings.sampling.keep_failed || self.decision.is_final {
+            return false;
         }
-        is_kept
+        let why = if has_failed || self.has_failed {
+            Some(Kept::Failed)
+        } else if self.is_chosen {
+            Some(Kept::Chosen)
+        } else {
+            self.judge_time(client, settings.sampling.keep_slow)
+        };
+        let record = &mut self.transaction.record;
+        let kept = why.filter(|why| client.may_keep(*why, self.decision.sampled, clock::nanos(record.end)));
+        record.kept = kept.map(Kept::as_str);
+        kept.is_some()
+    }
+
+    /// Whether the work was slow. Some of the others become part of the median of their route.
+    fn judge_time(&self, client: &Client, slow: Slow) -> Option<Kept> {
+        let record = &self.transaction.record;
+        let nanos = record.end.nanos_since(record.start);
+        let may_be_slow = nanos >= slow.shortest();
+        // Chance: requests of all kinds alike. Measuring each would cost each 400 instructions.
+        let is_measured = self.decision.sampled || record.trace.trace_id.to_u128().is_multiple_of(MEASURED_OF);
+        if !may_be_slow && !is_measured {
+            return None;
+        }
+        let route = Medians::key(&RouteName(record));
+        let mut medians = client.medians()?;
+        let is_slow = may_be_slow && slow.is_slow(nanos, || medians.of(route));
+        if is_measured && matches!(slow, Slow::TimesMedian { .. }) {
+            medians.add(route, nanos);
+        }
+        is_slow.then_some(Kept::Slow)
     }
 
     /// The name of a request, or of a request inside it.

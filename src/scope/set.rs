@@ -103,6 +103,32 @@ impl Scope {
         self.change(|set| set.set_fingerprint(parts))
     }
 
+    /// Sends the transaction even if it is not sampled.
+    ///
+    /// What a request turns out to be is often known only inside it: a large order, a customer who
+    /// complains, a fallback that was used. [`keep_failed_budget`](crate::ConfigBuilder::keep_failed_budget)
+    /// limits how many are kept. At a rate of `0.0`, and with
+    /// [`keep_failed(false)`](crate::ConfigBuilder::keep_failed), nothing is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Scope;
+    ///
+    /// fn charge(cents: u64) {
+    ///     if cents > 100_000 {
+    ///         Scope::current().keep();
+    ///     }
+    /// }
+    /// # charge(200_000);
+    /// ```
+    pub fn keep(&self) -> &Self {
+        if let Some(shared) = &self.shared {
+            shared.lock().is_chosen = true;
+        }
+        self
+    }
+
     /// Names the transaction, and the events captured from now on.
     ///
     /// The name takes precedence over those of the route and the handler. At most 1,000 different

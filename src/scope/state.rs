@@ -37,6 +37,8 @@ pub(crate) struct ScopeState {
     pub(super) rejection: Option<(u16, String)>,
     /// Nanoseconds that requests inside this one have blocked the thread in the current poll.
     pub(super) blocked_inside: u64,
+    /// Whether the user wants the transaction to be sent.
+    pub(super) is_chosen: bool,
     /// Whether an event of level error was captured, or code panicked.
     pub(super) has_failed: bool,
     /// Whether code panicked, even if the panic was caught, or a job returned an error.
@@ -137,6 +139,7 @@ impl LiveScope {
             state.rejection = None;
             state.blocked_inside = 0;
             state.known.clear();
+            state.is_chosen = false;
             state.has_failed = false;
             state.has_crashed = false;
             state.panic = None;
@@ -183,6 +186,7 @@ impl LiveScope {
             parked: Vec::new(),
             rejection: None,
             blocked_inside: 0,
+            is_chosen: false,
             has_failed: false,
             has_crashed: false,
             panic: None,

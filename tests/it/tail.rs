@@ -16,8 +16,9 @@ use http::Request;
 use tower::{Service as _, ServiceExt as _};
 use tower_sentry::incoming::RouteOptions;
 use tower_sentry::protocol::{DiscardReason, Transaction};
+use tower_sentry::sampling::Slow;
 use tower_sentry::test::{Captured, HandClock, client_with};
-use tower_sentry::{Breadcrumb, Client, Config, Scope, SentryLayer, TrustParent};
+use tower_sentry::{Breadcrumb, Client, Config, ConfigBuilder, Scope, SentryLayer, TrustParent};
 
 use crate::support::{self, Relay};
 
@@ -209,7 +210,7 @@ async fn the_envelope_of_a_kept_transaction_says_that_it_was_sampled() {
 }
 
 /// The transactions that are sent of requests that continue these traces.
-async fn continued(settings: tower_sentry::ConfigBuilder, traces: impl Iterator<Item = String>, baggage: &str) -> Vec<Transaction> {
+async fn continued(settings: ConfigBuilder, traces: impl Iterator<Item = String>, baggage: &str) -> Vec<Transaction> {
     let (client, captured): (Client, Captured) = client_with(settings);
     let app = service(&client);
     for trace in traces {
@@ -289,4 +290,157 @@ async fn jobs_inside_a_sampled_request_take_nothing_from_the_budget_of_incoming_
     let count = |name: &str| sent.iter().filter(|transaction| transaction.name == name).count();
     assert_eq!((count("GET /"), count("own"), count("continued")), (1, 150, 100));
     support::settle(&client).await;
+}
+
+/// Why a transaction was kept.
+fn reason(transaction: &Transaction) -> Option<&str> {
+    transaction.contexts.trace.as_ref()?.data.get("tower_sentry.kept")?.as_str()
+}
+
+thread_local! {
+    static CLOCK: std::cell::RefCell<Option<HandClock>> = const { std::cell::RefCell::new(None) };
+}
+
+fn pass(millis: u64) {
+    CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(Duration::from_millis(millis)));
+}
+
+/// A service whose requests take as long as they are asked to.
+fn timed(config: ConfigBuilder) -> (Router, Captured) {
+    let (client, captured) = client_with(config);
+    let takes = |Path(millis): Path<u64>| async move { pass(millis) };
+    let app = Router::new().route("/takes/{millis}", get(takes)).route("/other/{millis}", get(takes)).layer(SentryLayer::new(&client));
+    CLOCK.with(|clock| {
+        // The one before must be gone: its drop lets the real clock go on.
+        clock.borrow_mut().take();
+        *clock.borrow_mut() = Some(standing_clock());
+    });
+    (app, captured)
+}
+
+/// The names of the transactions that are kept because they are slow.
+async fn slow(config: ConfigBuilder, usual: u64, paths: &[&str]) -> Vec<String> {
+    let (app, captured) = timed(config.traces_sample_rate(HARDLY));
+    // One in sixteen is measured, and five are enough.
+    for _ in 0..1000 {
+        visit(&app, &format!("/takes/{usual}")).await;
+    }
+    for path in paths {
+        visit(&app, path).await;
+    }
+    let transactions = captured.transactions();
+    assert!(transactions.iter().all(|transaction| reason(transaction) == Some("slow")));
+    transactions.into_iter().map(|transaction| transaction.name).collect()
+}
+
+#[tokio::test]
+async fn slow_requests_are_kept_beside_the_others_of_their_route_or_by_a_fixed_time() {
+    let asked = ["/takes/1999", "/takes/2000", "/takes/30000", "/other/30000"];
+    let config = || Config::builder();
+
+    assert_eq!(slow(config(), 200, &asked).await.len(), 2, "ten times the median; a new route has none");
+    assert_eq!(slow(config(), 50, &["/takes/999", "/takes/1000"]).await.len(), 1, "at least a second");
+    let three = Slow::TimesMedian { times: 3.0, at_least: Duration::from_millis(100) };
+    assert_eq!(slow(config().keep_slow(three), 50, &["/takes/149", "/takes/150"]).await.len(), 1);
+    assert_eq!(slow(config().keep_slow(Slow::From(Duration::from_secs(2))), 50, &asked).await.len(), 3, "a fixed time");
+    for none in [config().keep_slow(Slow::Never), config().keep_slow_budget(0.0), config().keep_failed(false)] {
+        assert_eq!(slow(none, 50, &asked).await.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn slow_requests_have_a_limit_a_second() {
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(HARDLY).keep_slow(Slow::From(Duration::ZERO)));
+    let app = service(&client);
+    let clock = standing_clock();
+
+    for _ in 0..150 {
+        visit(&app, "/fine/1").await;
+    }
+    let at_once = captured.transactions().len();
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..50 {
+        visit(&app, "/fine/1").await;
+    }
+    visit(&app, "/status/1").await;
+
+    let transactions = captured.transactions();
+    assert_eq!((at_once, transactions.len()), (100, 111), "failed requests have a limit of their own");
+    assert_eq!(reason(&transactions[110]), Some("failed"));
+}
+
+#[tokio::test]
+async fn a_sampled_request_spends_nothing_of_the_budget() {
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(HARDLY).failure_budget(0.0));
+    let fails = || async { StatusCode::INTERNAL_SERVER_ERROR };
+    let app = Router::new().route("/sampled", get(fails)).route("/not", get(fails));
+    let app = app.layer(SentryLayer::new(&client).route("/sampled", RouteOptions::new().sample_rate(1.0)));
+    let _clock = standing_clock();
+
+    for path in std::iter::repeat_n("/sampled", 200).chain(std::iter::repeat_n("/not", 150)) {
+        visit(&app, path).await;
+    }
+
+    assert_eq!(captured.transactions().len(), 300);
+}
+
+#[tokio::test]
+async fn what_the_application_chooses_is_kept() {
+    for (config, expected) in [
+        (Config::builder().traces_sample_rate(HARDLY), Some(Some("chosen"))),
+        (Config::builder().traces_sample_rate(1.0), Some(None)),
+        (Config::builder().traces_sample_rate(0.0), None),
+        (Config::builder().traces_sample_rate(HARDLY).keep_failed(false), None),
+        (Config::builder().traces_sample_rate(HARDLY).keep_failed_budget(0.0), None),
+    ] {
+        let (client, captured) = client_with(config);
+        let chooses = || async { _ = Scope::current().keep() };
+        let app = Router::new().route("/chosen", get(chooses)).route("/not", get(|| async {})).layer(SentryLayer::new(&client));
+
+        visit(&app, "/chosen").await;
+        // The scope is used again: the choice was that of one request.
+        visit(&app, "/not").await;
+
+        let transactions: Vec<_> = captured.transactions().into_iter().filter(|sent| sent.name == "GET /chosen").collect();
+        assert_eq!(transactions.first().map(reason), expected);
+        let others = captured.transactions().len() - transactions.len();
+        assert_eq!(others, usize::from(expected == Some(None)));
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_requests_can_be_estimated_whatever_is_kept() {
+    const EACH: usize = 3000;
+    const RATE: f64 = 0.8;
+    // Failed requests are kept never, sometimes and always.
+    for budget in [0.0, 100.0, f64::INFINITY] {
+        let dsn = format!("http://{KEY}@127.0.0.1:9/42");
+        let config = Config::builder().dsn(dsn).traces_sample_rate(RATE).keep_failed_budget(budget).failure_budget(0.0);
+        let (client, captured) = client_with(config.queue_items(20_000).queue_bytes(1 << 30));
+        let fails =
+            |Path(number): Path<u32>| async move { if number % 5 < 3 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK } };
+        let app = Router::new().route("/fails/{number}", get(fails)).route("/fine/{number}", get(|| async {}));
+        let app = app.layer(SentryLayer::new(&client));
+        let clock = standing_clock();
+
+        for number in 0..EACH {
+            clock.advance(Duration::from_millis(2));
+            visit(&app, &format!("/fails/{number}")).await;
+            visit(&app, &format!("/fine/{number}")).await;
+        }
+
+        let mut estimates = HashMap::<String, f64>::new();
+        for envelope in captured.envelopes() {
+            let (header, items) = support::items(&envelope);
+            for (_, transaction) in items.iter().filter(|(item, _)| item["type"] == "transaction") {
+                let rate: f64 = header["trace"]["sample_rate"].as_str().unwrap().parse().unwrap();
+                *estimates.entry(transaction["transaction"].as_str().unwrap().to_owned()).or_default() += 1.0 / rate;
+            }
+        }
+        for route in ["GET /fails/{number}", "GET /fine/{number}"] {
+            // Five standard deviations are 4.6 %.
+            let error = estimates[route] / EACH as f64 - 1.0;
+            assert!(error.abs() < 0.05, "{route}: {:.1} % with a budget of {budget}", error * 100.0);
+        }
+    }
 }

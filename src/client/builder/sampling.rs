@@ -2,7 +2,7 @@
 
 use super::ConfigBuilder;
 use crate::client::preset::Preset;
-use crate::sampling::{Rate, SamplerContext, TracesSampler, TrustParent};
+use crate::sampling::{Rate, SamplerContext, Slow, TracesSampler, TrustParent};
 
 impl ConfigBuilder {
     /// The share of transactions to send, from `0.0` to `1.0`.
@@ -95,7 +95,8 @@ impl ConfigBuilder {
         self.set("keep_failed", |settings| settings.sampling.keep_failed = keep)
     }
 
-    /// How many unsampled transactions a second are sent because they failed.
+    /// How many unsampled transactions a second are sent because they failed, or because
+    /// [`Scope::keep`](crate::Scope::keep) chose them.
     ///
     /// Ten seconds' worth may be sent at once. The rest is counted as dropped. `0.0` keeps none, and
     /// `f64::INFINITY` all. Defaults to 10.
@@ -105,6 +106,31 @@ impl ConfigBuilder {
     /// [`build`](Self::build) fails if the number is negative or not a number.
     pub fn keep_failed_budget(self, per_second: f64) -> Self {
         self.set("keep_failed_budget", |settings| settings.sampling.keep_failed_budget = per_second)
+    }
+
+    /// Which requests and jobs are sent because they were slow, even if they were not sampled.
+    ///
+    /// [`keep_slow_budget`](Self::keep_slow_budget) limits how many. With
+    /// [`keep_failed(false)`](Self::keep_failed), unsampled requests are not recorded, so none is kept.
+    /// Defaults to those that take ten times as long as the median of their route, and at least a second.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if the number of [`Slow::TimesMedian`] is below 1 or infinite.
+    pub fn keep_slow(self, slow: Slow) -> Self {
+        self.set("keep_slow", |settings| settings.sampling.keep_slow = slow)
+    }
+
+    /// How many unsampled transactions a second are sent because they were slow.
+    ///
+    /// Ten seconds' worth may be sent at once. The rest is counted as dropped. `0.0` keeps none, and
+    /// `f64::INFINITY` all. Defaults to 10.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if the number is negative or not a number.
+    pub fn keep_slow_budget(self, per_second: f64) -> Self {
+        self.set("keep_slow_budget", |settings| settings.sampling.keep_slow_budget = per_second)
     }
 
     /// How many events a second say only that a response failed.
