@@ -180,9 +180,10 @@ impl Delivery {
             self.shared.ledger.sent(outbound.load);
             return self.buffers.keep(outbound.envelope);
         };
-        self.pace.spend(Instant::now());
+        let now = Instant::now();
+        self.pace.spend(now);
         let is_failing = self.backoff.is_failing();
-        self.backlog.write(&mut outbound, is_failing.then_some(&mut self.gzip), Instant::now());
+        self.backlog.write(&mut outbound, is_failing.then_some(&mut self.gzip), now);
         // While the server does not answer, an old connection proves nothing.
         let is_doubtful = is_failing || self.answers_at_hurry == Some(self.answers);
         let is_on_new_connection = is_doubtful || std::mem::take(&mut outbound.attempts.goes_at_once);

@@ -225,6 +225,19 @@ fn an_outage_with_a_spool() -> Row {
     Row { goal: "all, the first within 3 s", is_met: missing.is_empty() && first <= Duration::from_secs(3), ..row }
 }
 
+/// What it costs to write each envelope to disk, and to wait for the disk.
+fn a_burst_with_a_spool(name: &'static str, syncs: bool) -> Row {
+    let dir = tempfile::tempdir().unwrap();
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).spool_dir(dir.path()).spool_sync(syncs).init().unwrap();
+    let begun = Instant::now();
+    burst(1000);
+    let _ = wait(sentry.flush(Duration::from_secs(60)));
+    let took = begun.elapsed();
+    let row = row(name, &sentry, &server, errors);
+    Row { figures: format!("in {}", seconds(took)), goal: "1,000", is_met: row.delivered == 1000, ..row }
+}
+
 /// Reports errors, and prints the id of each that is sent or on disk, until it is killed.
 fn be_killed(dsn: &str, dir: &str) {
     let sentry = Config::builder().dsn(dsn).panic_hook(false).spool_dir(dir).init().unwrap();
@@ -345,6 +358,8 @@ fn main() {
         ("far-errors", far_away_errors),
         ("outage", an_outage),
         ("spool", an_outage_with_a_spool),
+        ("disk-burst", || a_burst_with_a_spool("burst, with a spool", false)),
+        ("disk-sync", || a_burst_with_a_spool("burst, with a spool that waits for the disk", true)),
         ("kills", kills),
         ("shutdown", a_shutdown_after_a_hang),
         #[cfg(unix)]
