@@ -111,6 +111,20 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_is_too_long_is_not_read() {
+        let ours = "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1";
+        let w3c = "01-771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-01-";
+        for (name, start) in [("sentry-trace", format!("{ours},")), ("traceparent", w3c.to_owned())] {
+            for (length, is_read) in [(512, true), (513, false), (700_000, false)] {
+                let value = format!("{start}{}", "x".repeat(length - start.len()));
+                let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::try_from(value).unwrap())]);
+
+                assert_eq!(incoming(&headers).is_some(), is_read, "{name} of {length} bytes");
+            }
+        }
+    }
+
+    #[test]
     fn both_headers_together_continue_the_trace() {
         let mut headers = HeaderMap::new();
         headers.insert("sentry-trace", HeaderValue::from_static("771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-0"));

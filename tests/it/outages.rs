@@ -182,7 +182,7 @@ async fn a_name_that_cannot_be_looked_up_is_tried_again() {
     report(&client, "0".to_owned()).await;
     support::until("the first attempt has failed", || client.health().last_failure.is_some()).await;
 
-    assert!(client.health().to_string().contains("the server cannot be reached ("), "{}", client.health());
+    assert!(!client.health().is_delivering(), "{}", client.health());
     assert_eq!((client.stats().errors.waiting(), client.stats().errors.dropped_total()), (1, 0));
     assert!(client.shutdown(Duration::ZERO).await.is_err());
 }
@@ -206,7 +206,7 @@ async fn a_server_that_reads_nothing_of_an_upload_is_given_up() {
     client.transaction("work").sample_rate(0.0).run(work).await;
     support::until("the attempt has failed", || client.health().last_failure.is_some()).await;
 
-    assert!(client.health().to_string().contains("the server does not answer"), "{}", client.health());
+    assert!(!client.health().is_delivering(), "{}", client.health());
     assert!(client.shutdown(Duration::ZERO).await.is_err());
     assert_eq!(client.stats().errors.dropped, [(DiscardReason::NetworkError, 1)]);
 }

@@ -230,3 +230,18 @@ fn a_closed_queue_takes_nothing() {
 
     assert_eq!(categories(&queue.push(error())), [Category::Error]);
 }
+
+#[test]
+fn the_newest_error_leaves_its_bytes_to_others() {
+    let queue = Queue::new(100, error().size() + transaction().size());
+    for _ in 0..10 {
+        queue.push(error());
+        assert!(queue.pop_newest().is_some());
+    }
+    queue.push(error());
+    queue.push(transaction());
+
+    let overflow = queue.push(transaction());
+
+    assert_eq!((overflow.evicted.len(), overflow.refused.is_some()), (1, false), "the older transaction gives way");
+}
