@@ -51,6 +51,12 @@ impl Home {
         Self { process, is_left: AtomicBool::new(false) }
     }
 
+    /// Another process.
+    #[cfg(test)]
+    pub(crate) fn elsewhere() -> Self {
+        Self { process: std::process::id() ^ 1, is_left: AtomicBool::new(false) }
+    }
+
     /// Whether it is known that this is a child.
     pub(crate) fn is_left(&self) -> bool {
         self.is_left.load(Ordering::Relaxed)
@@ -133,16 +139,16 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_here_is_waited_for() {
         let lock = Lock::new(0);
+        let (taken, is_taken) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let mut held = lock.lock();
-            let others: Vec<_> = (0..4).map(|_| scope.spawn(|| *lock.lock() += 1)).collect();
-            *held += 1;
+            scope.spawn(|| taken.send(*lock.lock()).unwrap());
+            let too_early = is_taken.recv_timeout(std::time::Duration::from_millis(50));
+            *held = 7;
             drop(held);
-            for other in others {
-                other.join().unwrap();
-            }
-        });
 
-        assert_eq!(*lock.lock(), 5);
+            assert!(too_early.is_err(), "it is held");
+            assert_eq!(is_taken.recv(), Ok(7));
+        });
     }
 }

@@ -271,6 +271,12 @@ impl Queue {
         self.home.look()
     }
 
+    /// As after a fork.
+    #[cfg(test)]
+    pub(super) fn fork(&mut self) {
+        self.home = Home::elsewhere();
+    }
+
     /// The same, if it was noticed before.
     pub(super) fn is_known_orphan(&self) -> bool {
         self.home.is_left()
