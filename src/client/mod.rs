@@ -222,6 +222,11 @@ impl Client {
         })
     }
 
+    /// How often the sample rate is halved, because the delivery is behind.
+    pub(crate) fn halvings(&self) -> u8 {
+        self.inner.as_ref().filter(|inner| inner.settings.sampling.backpressure).map_or(0, |inner| inner.exporter.halvings())
+    }
+
     /// Whether a request is kept after the fact. If it is not sampled, this spends one from the budget.
     pub(crate) fn may_keep(&self, why: Kept, is_sampled: bool, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| {

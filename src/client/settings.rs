@@ -108,6 +108,7 @@ impl fmt::Display for Settings {
         row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
         row("keep_slow", &self.sampling.keep_slow)?;
         row("keep_slow_budget", &format!("{} a second", self.sampling.keep_slow_budget))?;
+        row("backpressure", &on_off(self.sampling.backpressure))?;
         row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
         row("max_events_per_issue", &a_minute(self.delivery.flood.events))?;
         row("max_logs_per_callsite", &a_minute(self.delivery.flood.logs))?;

@@ -34,6 +34,7 @@ mod load;
 mod logs;
 mod pace;
 mod pipeline;
+mod pressure;
 mod queue;
 mod rate_limit;
 mod retries;
@@ -229,6 +230,11 @@ impl Exporter {
             return;
         }
         self.shared.security.push(line);
+    }
+
+    /// How often the sample rate is halved, because the delivery is behind.
+    pub(crate) fn halvings(&self) -> u8 {
+        self.shared.pressure.halvings()
     }
 
     /// Counts items that were dropped before they reached the exporter.

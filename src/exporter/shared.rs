@@ -10,6 +10,7 @@ use super::health::HealthNotes;
 use super::held::HeldEvents;
 use super::item::Item;
 use super::ledger::Ledger;
+use super::pressure::Pressure;
 use super::queue::{Overflow, Queue};
 use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) health: HealthNotes,
+    pub(super) pressure: Pressure,
     pub(super) pool: Pool,
     pub(super) sessions: Sessions,
     pub(super) security: SecurityQueue,
@@ -54,6 +56,7 @@ impl Shared {
             held: HeldEvents::default(),
             ledger: Ledger::default(),
             health: HealthNotes::default(),
+            pressure: Pressure::default(),
             pool: Pool::default(),
             sessions: Sessions::default(),
             security: SecurityQueue::default(),
@@ -93,6 +96,12 @@ impl Shared {
                 self.recycle(item);
             }
         }
+    }
+
+    /// Queues what has waited for long enough.
+    pub(super) fn queue_due(&self, now: Instant) {
+        self.enqueue_all(self.held.take_due(now));
+        self.push_all(self.flood.end_due(now));
     }
 
     /// Queues items that waited because there were too many like them.

@@ -10,6 +10,7 @@ use super::flushes::Flushes;
 use super::item::Item;
 use super::logs::LogBatch;
 use super::pipeline::{Outbound, Pipeline};
+use super::pressure::Judge;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::start_line::StartLine;
@@ -56,6 +57,7 @@ pub(super) struct Worker<'a> {
     turn: Turn,
     start_line: StartLine,
     failures: Failures,
+    judge: Judge,
 }
 
 impl<'a> Worker<'a> {
@@ -80,6 +82,7 @@ impl<'a> Worker<'a> {
             turn: Turn::default(),
             start_line: StartLine::new(settings.start_line, now),
             failures: Failures::default(),
+            judge: Judge::new(now),
         }
     }
 
@@ -108,6 +111,7 @@ impl<'a> Worker<'a> {
         self.start_line.log_if_due();
         self.take_commands();
         self.delivery.settle_finished();
+        self.judge.judge(Instant::now(), &self.shared.pressure, |now| self.delivery.troubles(now));
         self.send_what_can_go();
         if self.answer_flushes() {
             return Next::End;
@@ -151,10 +155,8 @@ impl<'a> Worker<'a> {
 
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
-        self.shared.enqueue_all(self.shared.held.take_due(now));
-        self.shared.push_all(self.shared.flood.end_due(now));
-        // Sessions first: one small envelope a minute, which a backlog must not hold up. Nor may it hold
-        // up logs that are due.
+        self.shared.queue_due(now);
+        // Sessions and logs that are due first: a few envelopes, which a backlog must not hold up.
         self.send_sessions(now);
         self.send_logs(now);
         while !self.is_called() {
@@ -404,7 +406,7 @@ impl<'a> Worker<'a> {
         let logs = self.logs.due().filter(|_| self.can_go_on(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
         // Read after the worker has announced its sleep: an event that is held later wakes it.
-        let held = self.shared.held.next_due().into_iter().chain(self.shared.flood.next_due());
+        let held = self.shared.held.next_due().into_iter().chain(self.shared.flood.next_due()).chain(self.judge.due(&self.shared.pressure));
         // What is past needs no timer: it waits for something else.
         let spool = self.delivery.spool_due().filter(|due| *due > now);
         for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {

@@ -145,11 +145,10 @@ impl<S, F> SentryService<S, F> {
             let headers = request.headers();
             // Without `keep_failed`, headers are copied only after the decision, and the decision
             // needs the trace headers.
-            let noticed = if settings.sampling.keep_failed {
-                copy_headers(headers, &settings.privacy.redaction, record)
-            } else {
-                Noticed::in_headers(headers)
-            };
+            // They are not needed of most requests while the delivery is behind either.
+            let copies_first = settings.sampling.keep_failed && self.client.halvings() == 0;
+            let noticed =
+                if copies_first { copy_headers(headers, &settings.privacy.redaction, record) } else { Noticed::in_headers(headers) };
             let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
             let incoming = around.trace(incoming);
             let work = SampledWork::Request {
@@ -161,7 +160,7 @@ impl<S, F> SentryService<S, F> {
             };
             let decision = continue_or_begin(&self.client, incoming, options.sample_rate, work, record);
             let extent = Extent::of(decision, settings);
-            if !settings.sampling.keep_failed && extent != Extent::Bare {
+            if !copies_first && extent != Extent::Bare {
                 copy_headers(headers, &settings.privacy.redaction, record);
             }
             describe(request, noticed.host, settings.privacy.trusted_hops, record);

@@ -63,10 +63,12 @@ impl Category {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// There were too many of the same issue, or of the same place in the code.
+    /// There were too many of the same issue, or of the same place in the code, or the delivery was
+    /// behind.
     ///
-    /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue) and
-    /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite).
+    /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue),
+    /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite) and
+    /// [`backpressure`](crate::ConfigBuilder::backpressure).
     Backpressure,
     /// A `before_send*` hook returned `None`.
     ///

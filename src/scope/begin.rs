@@ -16,7 +16,7 @@ pub(crate) fn continue_or_begin(
     work: SampledWork<'_>,
     record: &mut Record,
 ) -> Decision {
-    let Some(settings) = client.settings() else { return Decision { sampled: false, rate: 0.0, is_final: true } };
+    let Some(settings) = client.settings() else { return Decision::NEVER };
     let own_organization = settings.delivery.dsn.as_ref().and_then(|dsn| dsn.org_id());
     let incoming = incoming.filter(|incoming| sampling::continues(incoming.organization().as_deref(), own_organization));
     let trace_id = incoming.as_ref().map_or_else(TraceId::new, |incoming| incoming.trace_id);
@@ -47,6 +47,7 @@ pub(crate) fn continue_or_begin(
         // A parent in this process has already spent from the budget.
         is_limited: trusted.is_some_and(|trusted| !trusted.is_own) && settings.sampling.trust_parent != TrustParent::Always,
         sample_rand,
+        halvings: client.halvings(),
     };
     let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, clock::nanos(record.start)));
     let is_trusted = trusted.is_some();

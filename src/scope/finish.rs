@@ -45,11 +45,13 @@ impl ScopeState {
         self.transaction.record.response = ending.response;
         self.transaction.end(ending.status, ending.at);
         let is_kept = self.keep(client, ending.has_failed);
-        let is_sent = was_recording && (self.decision.sampled || is_kept);
+        // While the delivery is behind, spans are not recorded, but a failed request is still kept.
+        let is_sent = was_recording && (self.decision.sampled || is_kept) || self.decision.is_pressed() && is_kept;
         let record = &self.transaction.record;
         Some(Ended {
             is_sent,
             is_ignored,
+            reason: if self.decision.is_thinned { DiscardReason::Backpressure } else { DiscardReason::SampleRate },
             parked,
             session: (ending.is_session && !is_ignored).then(|| (record.started_at, self.session(ending.has_failed))),
             // Unrecorded transactions have only rows of inner requests.
@@ -87,14 +89,15 @@ impl ScopeState {
         let nanos = record.end.nanos_since(record.start);
         let may_be_slow = nanos >= slow.shortest();
         // Chance: requests of all kinds alike. Measuring each would cost each 400 instructions.
-        let is_measured = self.decision.sampled || record.trace.trace_id.to_u128().is_multiple_of(MEASURED_OF);
+        let is_measured = matches!(slow, Slow::TimesMedian { .. })
+            && (self.decision.sampled || record.trace.trace_id.to_u128().is_multiple_of(MEASURED_OF));
         if !may_be_slow && !is_measured {
             return None;
         }
         let route = Medians::key(&RouteName(record));
         let mut medians = client.medians()?;
         let is_slow = may_be_slow && slow.is_slow(nanos, || medians.of(route));
-        if is_measured && matches!(slow, Slow::TimesMedian { .. }) {
+        if is_measured {
             medians.add(route, nanos);
         }
         is_slow.then_some(Kept::Slow)
@@ -125,6 +128,8 @@ struct Ended {
     is_sent: bool,
     /// The transaction is not counted as dropped.
     is_ignored: bool,
+    /// Why it is not sent.
+    reason: DiscardReason,
     parked: Option<Vec<Item>>,
     /// The start on the wall clock, and the outcome. None for a job.
     session: Option<(u64, SessionEnd)>,
@@ -145,8 +150,8 @@ impl Ended {
         }
         client.count_truncated(self.truncated.into());
         if !self.is_sent && !self.is_ignored {
-            client.discard(DiscardReason::SampleRate, Category::Transaction, 1);
-            client.discard(DiscardReason::SampleRate, Category::Span, self.spans + 1);
+            client.discard(self.reason, Category::Transaction, 1);
+            client.discard(self.reason, Category::Span, self.spans + 1);
         }
     }
 }

@@ -84,7 +84,7 @@ pub(super) enum Phase {
 pub(crate) enum Extent {
     /// Ids, route and URL, so that an error can be found.
     ///
-    /// For requests that are not sampled, if `keep_failed` is off.
+    /// For requests that are not sampled, if `keep_failed` is off, or the delivery is behind.
     Bare,
     /// All data of errors, with headers and breadcrumbs.
     ///
@@ -98,6 +98,7 @@ impl Extent {
     pub(crate) fn of(decision: Decision, settings: &Settings) -> Self {
         match (decision.sampled, settings.sampling.keep_failed) {
             (false, false) => Self::Bare,
+            (false, true) if decision.is_pressed() => Self::Bare,
             (false, true) if decision.is_final => Self::Errors,
             (true, _) | (false, true) => Self::Spans,
         }
@@ -154,7 +155,7 @@ impl LiveScope {
         let mut scope = Self::open(client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
             describe(&mut transaction.record);
-            (Decision { sampled: false, rate: 0.0, is_final: true }, Extent::Bare)
+            (Decision::NEVER, Extent::Bare)
         });
         if let Some(this) = Arc::get_mut(&mut scope) {
             this.is_ignored = true;
@@ -180,7 +181,7 @@ impl LiveScope {
     fn idle(record: Box<Record>) -> Self {
         let state = ScopeState {
             transaction: LiveTransaction::idle(record),
-            decision: Decision { sampled: false, rate: 0.0, is_final: true },
+            decision: Decision::NEVER,
             phase: Phase::Open,
             known: KnownFailures::default(),
             parked: Vec::new(),

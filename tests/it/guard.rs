@@ -225,6 +225,56 @@ async fn without_a_limit_everything_is_sent_and_with_none_only_the_number() {
 }
 
 #[tokio::test]
+async fn backoff() {
+    let port = support::closed_port();
+    let address = port.local_addr().unwrap();
+    let dsn = format!("http://0123456789abcdef0123456789abcdef@{address}/42");
+    let config = support::to(dsn).traces_sample_rate(1.0).panic_hook(false).backpressure(true);
+    let client = Client::from(config.build().unwrap());
+    let ok = || async {
+        tower_sentry::span("task", "step", async {}).await;
+        "ok"
+    };
+    let app = Router::new().route("/ok", get(ok)).route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }));
+    let app = app.layer(SentryLayer::new(&client));
+    let visit = async |path: &str| drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+    let thinned = || client.stats().transactions.dropped.iter().find(|row| row.0 == DiscardReason::Backpressure).map_or(0, |row| row.1);
+
+    // The rate is halved each second; at a thousandth, a hundred in a row are nearly always thinned out.
+    visit("/ok").await;
+    let (mut visits, mut in_a_row) = (0_u64, 0);
+    let latest = std::time::Instant::now() + 3 * patience();
+    while in_a_row < 100 {
+        assert!(std::time::Instant::now() < latest, "the rate is not halved: {visits} visits, {} thinned out", thinned());
+        let before = thinned();
+        visit("/ok").await;
+        visits += 1;
+        in_a_row = if thinned() > before { in_a_row + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    visit("/broken").await;
+    let relay = Relay::start_at(port);
+    relay.wait_for(1);
+    support::until("the whole rate is back", || {
+        let before = thinned();
+        futures_util::FutureExt::now_or_never(visit("/ok")).unwrap();
+        thinned() == before
+    })
+    .await;
+    support::settle(&client).await;
+
+    let transactions = relay.transactions();
+    let broken = transactions.iter().find(|transaction| transaction["transaction"] == "GET /broken").expect("a failed request is kept");
+    assert_eq!(
+        (&broken["contexts"]["trace"]["data"]["tower_sentry.kept"], &broken["spans"]),
+        (&"failed".into(), &Value::Array(Vec::new()))
+    );
+    assert!(relay.events().iter().any(|event| event["transaction"] == "GET /broken"), "errors are not thinned out");
+    let reported = relay.reported().into_iter().filter(|(reason, category, _)| reason == "backpressure" && category == "transaction");
+    assert_eq!(reported.map(|(_, _, quantity)| quantity).sum::<u64>(), thinned());
+}
+
+#[tokio::test]
 async fn many_logs_of_one_place_are_a_few_and_their_number() {
     support::subscribe();
     let relay = Relay::start();

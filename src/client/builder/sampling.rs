@@ -133,6 +133,21 @@ impl ConfigBuilder {
         self.set("keep_slow_budget", |settings| settings.sampling.keep_slow_budget = per_second)
     }
 
+    /// Whether fewer transactions are recorded while the delivery is behind.
+    ///
+    /// It is behind if the server cannot be reached and there is no [spool](Self::spool_dir), if a rate
+    /// limit for transactions is in force, or if the queue is at least half full for ten seconds. Each second
+    /// of this halves the sample rate, at most ten times, also for the decisions of callers. Then the
+    /// rate is the whole one again. What is not sampled because of this is counted with the reason
+    /// [`Backpressure`](crate::protocol::DiscardReason::Backpressure).
+    ///
+    /// Meanwhile, unsampled requests are recorded as with [`keep_failed(false)`](Self::keep_failed):
+    /// their events have neither headers nor breadcrumbs, and those that are kept because they failed
+    /// have no spans. Errors and logs are not thinned. Defaults to `true`.
+    pub fn backpressure(self, is_on: bool) -> Self {
+        self.set("backpressure", |settings| settings.sampling.backpressure = is_on)
+    }
+
     /// How many events a second say only that a response failed.
     ///
     /// These are the events of failed responses, services and bodies without a captured error. Ten

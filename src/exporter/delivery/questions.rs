@@ -38,6 +38,12 @@ impl Delivery {
         self.limits.is_closed(category, now)
     }
 
+    /// Whether envelopes can only wait in memory now, or are dropped; and whether the queue is half full.
+    pub(in crate::exporter) fn troubles(&self, now: Instant) -> (bool, bool) {
+        let is_unwell = self.limits.is_closed(Category::Transaction, now) || self.backoff.is_failing() && !self.backlog.is_well();
+        (is_unwell, !self.shared.queue.has_much_room())
+    }
+
     /// Whether a local sink shows envelopes even if the server limits them.
     pub(in crate::exporter) fn shows_locally(&self) -> bool {
         !self.sinks.is_empty()

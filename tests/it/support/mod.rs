@@ -56,9 +56,10 @@ pub fn config(relay: &Relay) -> ConfigBuilder {
 
 /// A configuration that sends everything to the server of a DSN: over our own HTTP transport, or, in a build without it, over one of the
 /// tests' own. A busy machine may answer late: `request_timeout` is the limit, unless a test is about `first_byte_timeout`. Many events of one
-/// issue all count here: `guard` has the tests of their limit.
+/// issue all count here, and outages thin nothing out: `guard` has the tests of that.
 pub fn to(dsn: impl Into<String>) -> ConfigBuilder {
-    let config = Config::builder().dsn(dsn).first_byte_timeout(Duration::from_secs(3600)).max_events_per_issue(u32::MAX);
+    let config =
+        Config::builder().dsn(dsn).first_byte_timeout(Duration::from_secs(3600)).max_events_per_issue(u32::MAX).backpressure(false);
     #[cfg(not(feature = "reqwest"))]
     let config = config.transport(over_hyper::OverHyper::new());
     config
