@@ -7,7 +7,7 @@ mod oracle;
 mod plan;
 mod play;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -183,7 +183,7 @@ impl Judge {
 
     /// Judges a batch of which everything has arrived.
     fn judge(&mut self, soak: &Soak, account: Account, envelopes: &[Received]) {
-        let Account { events: mut expected, transactions: mut wholes, kinds, .. } = account;
+        let Account { events: expected, transactions: mut wholes, kinds, .. } = account;
         self.kinds.extend(kinds);
         let (mut events, mut transactions, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (item, payload) in envelopes.iter().flat_map(|envelope| support::items(&envelope.envelope).1) {
@@ -207,30 +207,46 @@ impl Judge {
         let ids = std::mem::take(&mut *soak.ids.lock().unwrap());
         let slow = soak.slow.lock().unwrap().clone();
         self.events += events.len() as u64;
-        for (place, event) in events {
-            let text = texts(&event);
-            let is_candidate = |expected: &oracle::Expected| expected.number == place.0 && text.contains(&expected.text);
-            let faults_of = |expected: &oracle::Expected| {
-                let ids = expected.label.and_then(|label| ids.get(&label));
-                expected.faults(&event, transactions.get(&place).unwrap_or(&Value::Null), ids)
-            };
-            let mut candidates: Vec<_> = (0..expected.len()).filter(|at| is_candidate(&expected[*at])).collect();
-            candidates.sort_by_cached_key(|at| faults_of(&expected[*at]).len());
-            match candidates.first() {
+        let faults_of = |place: (u32, u32), event: &Value, expected: &oracle::Expected| {
+            let ids = expected.label.and_then(|label| ids.get(&label));
+            expected.faults(event, transactions.get(&place).unwrap_or(&Value::Null), ids)
+        };
+        // An event with its possible expectations, and how many faults it has against each.
+        let candidates: Vec<Vec<(usize, usize)>> = events
+            .iter()
+            .map(|(place, event)| {
+                let text = texts(event);
+                let of_script =
+                    expected.iter().enumerate().filter(|(_, expected)| expected.number == place.0 && text.contains(&expected.text));
+                let mut candidates: Vec<_> = of_script.map(|(at, expected)| (at, faults_of(*place, event, expected).len())).collect();
+                candidates.sort_by_key(|(_, faults)| *faults);
+                candidates
+            })
+            .collect();
+        let mut taken = BTreeMap::new();
+        // Panics with one text may each fit several expectations: as many as possible fit without a fault.
+        for event in 0..events.len() {
+            assign(event, &candidates, &mut taken, &mut BTreeSet::new());
+        }
+        let of_event: BTreeMap<usize, usize> = taken.iter().map(|(at, event)| (*event, *at)).collect();
+        for (number, (place, event)) in events.iter().enumerate() {
+            let left = candidates[number].iter().find(|(at, _)| !taken.contains_key(at)).map(|(at, _)| *at);
+            match of_event.get(&number).copied().or(left) {
                 Some(at) => {
-                    let expected = expected.swap_remove(*at);
-                    let wrong = faults_of(&expected);
+                    taken.insert(at, number);
+                    let wrong = faults_of(*place, event, &expected[at]);
                     if slow.contains(&place.0) {
                         self.late += 1;
                     } else {
-                        faults.extend(wrong.into_iter().map(|fault| (place.0, format!("{fault}, in {expected:?}"))));
+                        faults.extend(wrong.into_iter().map(|fault| (place.0, format!("{fault}, in {:?}", expected[at]))));
                     }
                 }
                 None if slow.contains(&place.0) => self.late += 1,
                 None => faults.push((place.0, format!("a foreign event: {event}"))),
             }
         }
-        for missing in expected {
+        let missing = expected.into_iter().enumerate().filter(|(at, _)| !taken.contains_key(at)).map(|(_, missing)| missing);
+        for missing in missing {
             if missing.is_limited {
                 self.limited += 1;
             } else {
@@ -255,6 +271,21 @@ impl Judge {
             assert_eq!(*merged_reports, self.merged);
         }
     }
+}
+
+/// Gives an event an expectation that it meets. If another event has it, that one may take another (Kuhn's algorithm).
+fn assign(event: usize, candidates: &[Vec<(usize, usize)>], taken: &mut BTreeMap<usize, usize>, tried: &mut BTreeSet<usize>) -> bool {
+    for (at, _) in candidates[event].iter().filter(|(_, faults)| *faults == 0) {
+        if !tried.insert(*at) {
+            continue;
+        }
+        let owner = taken.get(at).copied();
+        if owner.is_none_or(|owner| assign(owner, candidates, taken, tried)) {
+            taken.insert(*at, event);
+            return true;
+        }
+    }
+    false
 }
 
 /// All texts of an event that may say which failure it is.
