@@ -270,6 +270,9 @@ fn a_value_that_a_message_reports_is_hidden_by_the_name_beside_it() {
         ("mysqli_connect('localhost', 'wordpress', 'Import1339!', 'blog')", "Import1339!", "localhost wordpress blog"),
         ("remote('node2:9000', 'db', 'a1B2c3D4e5', 'x')", "a1B2c3D4e5", "node2 db"),
         ("wrong credentials (jane / 5D3UwyWQ)", "5D3UwyWQ", "wrong credentials jane"),
+        ("%B5141035824252055^DOE^27 was swiped", "5141035824252055", "DOE was swiped"),
+        ("<dt>Password</dt><dd>Wor7kerg</dd><dt>Region</dt>", "Wor7kerg", "<dt>Password</dt> <dt>Region</dt>"),
+        ("&lt;Password&gt;rep7ort&lt;/Password&gt; &lt;Zone&gt;north&lt;/Zone&gt;", "rep7ort", "Password north"),
         ("'x9Kd72hQpLa81' not a valid key=value pair in Authorization header", "x9Kd72hQpLa81", "not a valid"),
     ]);
     keeps(&[
