@@ -33,7 +33,7 @@ pub(crate) struct FloodLimits {
 
 impl Default for FloodLimits {
     fn default() -> Self {
-        Self { events: 10, logs: 10_000 }
+        Self { events: 10_000, logs: 10_000 }
     }
 }
 

@@ -175,7 +175,9 @@ impl ConfigBuilder {
     /// does not count. At most 1,000 issues are limited at a time; the minute of the oldest then ends
     /// early. An event that waits has no attachments, and all that wait have at most 1 MiB.
     ///
-    /// `0` sends only the events that say how many there were, and `u32::MAX` all. Defaults to 10.
+    /// `0` sends only the events that say how many there were, and `u32::MAX` all. Defaults to 10,000:
+    /// each failure is an event, unless something is out of control. With a plan that counts events, 10 is
+    /// enough to see an issue.
     ///
     /// # Examples
     ///
