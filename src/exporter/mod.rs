@@ -362,7 +362,7 @@ mod tests {
 
     /// The shared state of an exporter without a thread.
     pub(super) fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits::default(), &Facts::default()), 1.0))
+        Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits { events: 10, logs: 10 }, &Facts::default()), 1.0))
     }
 
     /// Settings of an exporter that sends to `dsn` or to `transport`.

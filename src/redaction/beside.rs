@@ -16,7 +16,10 @@ pub(super) fn beside(scan: &Scan<'_>, name: &str, rest: &str, start: usize) -> O
     {
         return Some(Step::Secret(secret));
     }
-    let held = value(rest, Form::Value).filter(|_| names::reports_a_value(name))?;
+    if !names::reports_a_value(name) {
+        return None;
+    }
+    let held = value(rest, Form::Value)?;
     if held.is_wrapped {
         return reported::argument(scan, name, start + held.range.start + 1).map(Step::Secret);
     }

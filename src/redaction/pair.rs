@@ -64,9 +64,10 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if is_place(&decoded, rest) || before.ends_with("--- ") || (before.ends_with("${") && !rest.starts_with('-')) {
         return None;
     }
-    let level = level(scan, &decoded, is_parameter, text, name.start).max(level_around(text, &name, gap, is_beyond_ascii));
+    let own = level(scan, &decoded, is_parameter, text, name.start);
+    let level = if own == Level::Harmless { level_around(text, &name, gap, is_beyond_ascii) } else { own };
     if level == Level::Harmless {
-        if is_public_value(&decoded, text) {
+        if is_public_value(&decoded, text, name.start) {
             return value(rest, Form::Value).map(|held| Step::Skip(sign_end + held.range.end));
         }
         return beside::beside(scan, &decoded, rest, sign_end);
@@ -132,9 +133,9 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
 }
 
 /// Whether a value is long and random, and public: the id of a key or an answer, the modulus of a JSON Web Key.
-fn is_public_value(name: &str, text: &str) -> bool {
+fn is_public_value(name: &str, text: &str, at: usize) -> bool {
     match name.len() {
-        1 => matches!(name, "n" | "x" | "y") && text.contains("kty"),
+        1 => matches!(name, "n" | "x" | "y") && is_in_web_key(text, at),
         3..=11 => ["kid", "x5t", "etag", "x-amz-id-2", "x-amz-cf-id"].iter().any(|known| name.eq_ignore_ascii_case(known)),
         _ => false,
     }
@@ -160,21 +161,17 @@ fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bo
     if word.eq_ignore_ascii_case("p") && before.ends_with(" /") {
         return Level::Sure;
     }
-    if word.len() <= 5
-        && word.to_ascii_lowercase().ends_with("key")
-        && before.len() >= 7
-        && before.to_ascii_uppercase().ends_with("PRAGMA ")
-    {
+    let ends = |text: &str, end: &str| {
+        text.len().checked_sub(end.len()).and_then(|at| text.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    if word.len() <= 5 && ends(word, "key") && ends(before, "PRAGMA ") {
         return Level::Sure;
     }
     if before.ends_with('$') && word.bytes().all(|byte| byte.is_ascii_digit()) {
         return bound(before, word);
     }
     // A JSON Web Key: `{"kty":"oct","k":"…"}`.
-    if matches!(word, "d" | "k" | "dp" | "dq" | "qi")
-        && before.ends_with(['"', '\\'])
-        && (text.contains("\"kty") || text.contains("\\\"kty"))
-    {
+    if matches!(word, "d" | "k" | "dp" | "dq" | "qi") && before.ends_with(['"', '\\']) && is_in_web_key(text, name.start) {
         return Level::Likely;
     }
     // `Пароль от сервера: …`
@@ -187,8 +184,17 @@ fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bo
     Level::Harmless
 }
 
+/// Whether a field is one of a JSON Web Key, whose type stands near.
+fn is_in_web_key(text: &str, at: usize) -> bool {
+    const NEAR: usize = 600;
+    let from = at.saturating_sub(NEAR);
+    text.as_bytes().get(from..(at + NEAR).min(text.len())).is_some_and(|near| near.windows(4).any(|four| four == b"\"kty"))
+}
+
 /// The level of the name that a placeholder stands beside: `password=$1`.
 fn bound(before: &str, number: &str) -> Level {
+    let from = (before.len().saturating_sub(4096)..=before.len()).find(|at| before.is_char_boundary(*at)).unwrap_or_default();
+    let before = before.get(from..).unwrap_or_default();
     let place = format!("${number}");
     before.match_indices(&place).take(8).fold(Level::Harmless, |level, (at, _)| {
         let name = before.get(..at).unwrap_or_default().trim_end_matches([' ', '=']);

@@ -27,12 +27,13 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
     let end =
         rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '='))).unwrap_or(rest.len());
     let segment = rest.get(..end)?.trim_end_matches('.');
-    // Nearly every word ends here.
-    let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
+    // Nearly every segment ends here.
     if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
         // `/reset/MQ/…`: an id, or a time, stands before the token.
-        return if is_listed_word(SURE, word) { later_segment(text, slash + 1 + end) } else { None };
+        let later = if rest.as_bytes().get(end) == Some(&b'/') { later_segment(text, slash + 1 + end) } else { None };
+        return later.filter(|_| text.get(run.clone()).is_some_and(|word| is_listed_word(SURE, word)));
     }
+    let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
     let mut len = segment.len();
     // Rocket.Chat's have two.
     if matches!(word, "hooks" | "hook" | "webhook" | "webhooks")

@@ -226,7 +226,7 @@ pub(super) fn escaped_element(scan: &Scan<'_>, run: &Range<usize>) -> Option<Sec
     let rest = text.get(run.start..)?.strip_prefix("gt;")?;
     let before = text.get(..run.start)?.strip_suffix('&')?;
     let from = (before.len().saturating_sub(NAME_LIMIT)..=before.len()).find(|at| before.is_char_boundary(*at))?;
-    let (_, tag) = before.get(from..)?.rsplit_once("&lt;")?;
+    let (_, tag) = before.get(from..)?.rsplit_once("&lt;").filter(|(_, tag)| !tag.starts_with('/'))?;
     let name = tag.split([' ', '\n']).next()?.rsplit(':').next()?;
     let held = rest.get(..rest.find("&lt;/").filter(|len| *len <= 4096)?)?;
     let start = run.start + 3;
