@@ -88,8 +88,18 @@ async fn flood() {
 }
 
 #[tokio::test]
-async fn ten_events_of_an_issue_are_sent_in_a_minute_by_default() {
+async fn each_failure_is_an_event_by_default() {
     let (client, captured) = client_with(Config::builder());
+    let _clock = HandClock::start();
+
+    run(&client, async { (0..300).for_each(fail) }).await;
+
+    assert_eq!(captured.events().len(), 300);
+}
+
+#[tokio::test]
+async fn ten_events_of_an_issue_are_sent_in_a_minute() {
+    let (client, captured) = client_with(Config::builder().max_events_per_issue(10));
     let _clock = HandClock::start();
 
     run(&client, async { (0..100).for_each(fail) }).await;

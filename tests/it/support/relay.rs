@@ -160,10 +160,13 @@ impl Relay {
         let (release, released) = watch::channel(false);
         let relay = Self { address: listener.local_addr().unwrap(), state: Arc::default(), release: Arc::new(release), released };
         let of_thread = relay.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { of_thread.serve(tokio::net::TcpListener::from_std(listener).unwrap()).await });
-        });
+        // Here, and not on the thread: a test may leave no file descriptors to the threads that it starts.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).unwrap()
+        };
+        std::thread::spawn(move || runtime.block_on(of_thread.serve(listener)));
         relay
     }
 
