@@ -136,8 +136,8 @@ async fn a_shutdown_puts_on_disk_what_a_server_that_hangs_does_not_take() {
 async fn a_full_spool_drops_transactions_before_errors_and_counts_them() {
     let dir = tempfile::tempdir().unwrap();
     let port = support::closed_port();
-    let client = client(support::to(dsn_of(&port)).spool_max_bytes(512 * 1024), dir.path());
-    for number in 1..=1000 {
+    let client = client(support::to(dsn_of(&port)).spool_max_bytes(128 * 1024), dir.path());
+    for number in 1..=250 {
         work(&client, number.to_string()).await;
         // A transaction without a place waits in memory, but an error always has one.
         support::until("the error is on disk", || client.stats().errors.spooled + client.stats().errors.dropped_total() == number).await;
@@ -146,7 +146,7 @@ async fn a_full_spool_drops_transactions_before_errors_and_counts_them() {
     // The last transaction waits in memory, because only errors are left on disk.
     let _ = client.shutdown(Duration::from_millis(200)).await;
     let stats = client.stats();
-    assert_eq!(stats.errors.spooled + stats.errors.dropped_total(), 1000);
+    assert_eq!(stats.errors.spooled + stats.errors.dropped_total(), 250);
     assert!(stats.transactions.dropped_total() > stats.errors.dropped_total() && stats.errors.spooled > 0, "{stats:?}");
     let dropped = stats.transactions.dropped.iter().filter(|(reason, _)| *reason != DiscardReason::NetworkError);
     assert!(dropped.clone().all(|(reason, _)| *reason == DiscardReason::CacheOverflow) && dropped.count() == 1, "{stats:?}");
