@@ -57,7 +57,10 @@ impl BodySample {
     /// Reads what was kept. `look` gets the bytes, how many have passed, and whether the bytes are all.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&[u8], u64, bool) -> R) -> R {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        look(&kept.bytes, kept.passed, kept.has_ended && kept.passed == kept.bytes.len() as u64)
+        let (bytes, passed, has_ended) = (kept.bytes.clone(), kept.passed, kept.has_ended);
+        // The request goes on while the exporter unpacks the copy.
+        drop(kept);
+        look(&bytes, passed, has_ended && passed == bytes.len() as u64)
     }
 }
 
