@@ -1,5 +1,6 @@
 //! The name of a transaction, as it is sent.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::protocol::TransactionSource;
@@ -12,14 +13,36 @@ pub(crate) const UNMATCHED: &str = "<unmatched>";
 
 /// Returns `GET /users/{id}` for a request that is named by its route, else the given name alone.
 pub(crate) fn name(record: &Record) -> String {
-    if let Some(name) = record.full_name {
-        return record.str(name).into_owned();
+    Name::of(record).to_string()
+}
+
+/// The parts of a name, which the request path can read without an allocation.
+enum Name<'a> {
+    Given(Cow<'a, str>),
+    /// The method, and the route if one matched.
+    Route(Cow<'a, str>, Option<Cow<'a, str>>),
+}
+
+impl<'a> Name<'a> {
+    fn of(record: &'a Record) -> Self {
+        if let Some(name) = record.full_name {
+            return Self::Given(record.str(name));
+        }
+        let name = record.name.map(|name| record.str(name));
+        if !record.has_request || record.source != TransactionSource::Route {
+            return Self::Given(name.unwrap_or_default());
+        }
+        Self::Route(record.str(record.request.method), name)
     }
-    let name = record.name.map(|name| record.str(name));
-    if !record.has_request || record.source != TransactionSource::Route {
-        return name.unwrap_or_default().into_owned();
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(name) => f.write_str(name),
+            Self::Route(method, route) => write!(f, "{} {}", known_method(method), route.as_deref().unwrap_or(UNMATCHED)),
+        }
     }
-    request_name(&record.str(record.request.method), name.as_deref())
 }
 
 /// Shows the route of a request, also if the application has named the transaction: that name may
@@ -30,15 +53,15 @@ impl fmt::Display for RouteName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(record) = self;
         match record.route.filter(|_| record.has_request && record.full_name.is_none()) {
-            Some(route) => write!(f, "{} {}", known_method(&record.str(record.request.method)), record.str(route)),
-            None => f.write_str(&name(record)),
+            Some(route) => Name::Route(record.str(record.request.method), Some(record.str(route))).fmt(f),
+            None => Name::of(record).fmt(f),
         }
     }
 }
 
 /// Returns the name of a request by its route, or the one for requests without a known route.
 pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
-    [known_method(method), " ", route.unwrap_or(UNMATCHED)].concat()
+    Name::Route(method.into(), route.map(Into::into)).to_string()
 }
 
 /// Returns the method, or `_OTHER` as in OpenTelemetry: a client can invent methods, but the number of
