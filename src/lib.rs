@@ -89,6 +89,7 @@ mod status_codes;
 
 mod unwind;
 
+mod fnv;
 mod fork;
 
 pub mod guide;

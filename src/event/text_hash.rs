@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fnv;
 use crate::record::cut;
 
 /// The hash of a text.
@@ -12,16 +13,14 @@ pub(crate) type TextHash = u64;
 /// At most this many bytes of a text are compared. Longer texts are cut elsewhere, in several ways.
 const COMPARED: usize = 4 * 1024;
 
-const START: TextHash = 0xcbf2_9ce4_8422_2325;
-
 /// The hash of a text.
 pub(super) fn of(text: &str) -> TextHash {
-    add(START, cut(text, COMPARED))
+    fnv::add(fnv::START, cut(text, COMPARED))
 }
 
 /// The hash of several texts in a row.
 pub(super) fn of_all(texts: &[&str]) -> TextHash {
-    texts.iter().fold(START, |hash, text| add(hash, text))
+    texts.iter().fold(fnv::START, |hash, text| fnv::add(hash, text))
 }
 
 /// The hash of formatted output, which ends where enough is compared.
@@ -32,10 +31,6 @@ pub(super) fn of_output(output: fmt::Arguments<'_>) -> TextHash {
     hasher.finish()
 }
 
-fn add(hash: TextHash, text: &str) -> TextHash {
-    text.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// Hashes what is written, and stops where enough is compared.
 pub(super) struct Hasher {
     hash: TextHash,
@@ -44,7 +39,7 @@ pub(super) struct Hasher {
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self { hash: START, room: COMPARED }
+        Self { hash: fnv::START, room: COMPARED }
     }
 }
 
@@ -57,7 +52,7 @@ impl Hasher {
 impl fmt::Write for Hasher {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let kept = cut(text, self.room);
-        self.hash = add(self.hash, kept);
+        self.hash = fnv::add(self.hash, kept);
         self.room -= kept.len();
         if kept.len() < text.len() { Err(fmt::Error) } else { Ok(()) }
     }

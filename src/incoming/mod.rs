@@ -51,6 +51,7 @@ mod exchange;
 mod future;
 mod layer;
 mod naming;
+mod preview;
 mod request;
 mod route;
 #[cfg(feature = "axum")]
@@ -66,6 +67,7 @@ pub use body_layer::{BodyFuture, BodyLayer, BodyService, SampledBody};
 pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
 pub use layer::SentryLayer;
+pub use preview::Preview;
 pub use route::RouteOptions;
 #[cfg(feature = "axum")]
 pub use route_name::{RouteNameLayer, RouteNameService};

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::fnv;
+
 /// At most this many routes have a median. Requests of others are not slow beside it.
 const ROUTES_LIMIT: usize = 1000;
 /// The median is that of the latest requests that were measured, this many.
 const MEASURED: usize = 31;
-/// With fewer, there is no median.
+/// A route with fewer measured requests has no median.
 const FEWEST: usize = 5;
 
 /// Which requests and jobs are slow, for [`keep_slow`](crate::ConfigBuilder::keep_slow).
@@ -110,16 +112,15 @@ struct Measured {
 impl Medians {
     /// Identifies a route.
     pub(crate) fn key(route: &dyn fmt::Display) -> u64 {
-        // FNV-1a: routes are short, and chosen by the application.
         struct Hashed(u64);
         impl fmt::Write for Hashed {
             #[inline]
             fn write_str(&mut self, text: &str) -> fmt::Result {
-                self.0 = text.bytes().fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+                self.0 = fnv::add(self.0, text);
                 Ok(())
             }
         }
-        let mut hashed = Hashed(0xcbf2_9ce4_8422_2325);
+        let mut hashed = Hashed(fnv::START);
         // The writer returns no error.
         let _ = fmt::Write::write_fmt(&mut hashed, format_args!("{route}"));
         hashed.0

@@ -29,6 +29,7 @@ pub(crate) use self::shelves::Place;
 use self::shelves::{Shelves, labels};
 use self::space::Space;
 use crate::diagnostics;
+use crate::fnv;
 use crate::redaction::{Redacted, SealedEnvelope};
 
 /// What is older is dropped: the server would refuse it.
@@ -102,7 +103,8 @@ impl Spool {
     pub(crate) fn new(settings: SpoolSettings, dsn: &str) -> Self {
         Self {
             settings,
-            dsn: hash(dsn),
+            // The folder's name must be the same in each build, and must not show the DSN.
+            dsn: fnv::add(fnv::START, dsn),
             run: None,
             shelves: Shelves::default(),
             next_number: 0,
@@ -371,11 +373,6 @@ fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     flate2::read::GzDecoder::new(bytes).take(LIMIT).read_to_end(&mut body)?;
     Ok(body)
-}
-
-/// FNV-1a: the folder's name must be the same in each build, and must not show the DSN.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

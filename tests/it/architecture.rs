@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 12] = [
     &["propagation", "redaction", "sampling"],
     &["protocol", "error", "diagnostics", "status_codes"],
     &["unwind"],
-    &["fork"],
+    &["fnv", "fork"],
 ];
 
 fn floor(module: &str) -> usize {
