@@ -94,6 +94,11 @@ mod fork;
 
 pub mod guide;
 
+/// Targets of `tests/fuzz`. They exist only with `--cfg fuzzing`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use client::{Client, Config, ConfigBuilder, Preset};
 pub use error::{Error, FlushError};
 pub use exporter::{Counts, Health, Stats};

@@ -62,6 +62,8 @@ pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
 pub(crate) use ignore::IgnoredErrors;
 pub(crate) use item::Item;
+#[cfg(fuzzing)]
+pub(crate) use rate_limit::fuzz;
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
 pub(crate) use settings::{DeliverySettings, ExporterSettings};

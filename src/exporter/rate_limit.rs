@@ -100,5 +100,8 @@ fn category(name: &str) -> Option<Category> {
     LIMITED.into_iter().find(|category| category.as_str() == name)
 }
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ mod envelope_header;
 mod event;
 mod facts;
 mod fields;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod log;
 mod name;
 mod origin;

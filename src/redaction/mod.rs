@@ -16,6 +16,8 @@ mod envelope;
 mod escape;
 mod explain;
 mod finding;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod header_value;
 mod headers;
 mod json;

@@ -24,6 +24,8 @@ use self::lane::LANES;
 pub(crate) use self::lane::Lane;
 use self::run::Run;
 pub(crate) use self::segment::Label;
+#[cfg(fuzzing)]
+pub(crate) use self::segment::fuzz;
 use self::segment::{BODY_LIMIT, Record, Segment, State};
 pub(crate) use self::shelves::Place;
 use self::shelves::{Shelves, labels};

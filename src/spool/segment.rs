@@ -287,6 +287,9 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top down. Modules on one line are neighbours: they do not use each other.
 const FLOORS: [&[&str]; 12] = [
-    &["lib", "init", "test", "guide"],
+    &["lib", "init", "test", "guide", "fuzzing"],
     &["cache", "incoming", "outgoing", "job", "html", "subscriber", "panic_hook"],
     &["scope"],
     &["client"],
