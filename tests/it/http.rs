@@ -193,7 +193,7 @@ async fn the_end_is_the_end_of_the_body() {
     let relay = Relay::start();
     let client = support::client(&relay);
     let (frames, body) = tokio::sync::mpsc::unbounded_channel::<Result<&'static str, Infallible>>();
-    let body = std::sync::Mutex::new(Some(body));
+    let body = Mutex::new(Some(body));
     let stream = tower::service_fn(move |_: Request<Body>| {
         let mut body = body.lock().unwrap().take().unwrap();
         let stream = futures_util::stream::poll_fn(move |cx| body.poll_recv(cx));
