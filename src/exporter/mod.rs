@@ -317,9 +317,10 @@ impl Exporter {
             done,
         });
         self.shared.queue.wake();
-        // Check after pushing the command: a worker that ends after this check still answers it.
+        // Check after pushing the command: a worker that ends after this check still answers it. One that
+        // has ended may have answered it already.
         if self.shared.has_ended.load(Ordering::SeqCst) {
-            let lost = self.shared.lost.load(Ordering::SeqCst);
+            let lost = answer.try_recv().unwrap_or_else(|_| self.shared.lost.load(Ordering::SeqCst));
             return if lost == 0 { Ok(()) } else { Err(FlushError::new(timeout, lost)) };
         }
         if is_exporter() {

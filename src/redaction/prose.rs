@@ -90,7 +90,8 @@ const CODES: &str = "verification login security 2fa mfa sms time one-time acces
 pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let bytes = text.as_bytes();
-    if !(3..=11).contains(&run.len()) {
+    // A sentence goes on with a blank, or the word with a letter beyond ASCII. Nearly every word ends here.
+    if !(3..=11).contains(&run.len()) || !matches!(bytes.get(run.end), Some(b' ' | 0x80..)) {
         return None;
     }
     let word = text.get(run.clone())?;

@@ -32,8 +32,14 @@ pub(super) fn webhook(text: &str, start: usize) -> Option<Secret> {
         let above = host.len().checked_sub(known.len()).and_then(|at| host.split_at_checked(at));
         above.is_some_and(|(above, tail)| tail.eq_ignore_ascii_case(known) && (above.is_empty() || above.ends_with('.')))
     };
-    let (row, begin) =
-        ROWS.iter().filter(|row| is_host(row.host)).find_map(|row| Some((row, path + behind(rest.get(path..)?, row.path)?)))?;
+    // The first letter of the path is another one than that of nearly every row.
+    let letter = rest.as_bytes().get(path + 1);
+    let may_match = |row: &&Row| matches!(row.path.as_bytes().get(1), Some(b'*') | None) || row.path.as_bytes().get(1) == letter;
+    let (row, begin) = ROWS
+        .iter()
+        .filter(may_match)
+        .filter(|row| is_host(row.host))
+        .find_map(|row| Some((row, path + behind(rest.get(path..)?, row.path)?)))?;
     let secret = rest.get(begin..)?;
     let ends = |letter: char| {
         letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '?' | '#' | '<' | '>' | ')' | ']' | '}' | ',' | ';' | '\\')

@@ -1,6 +1,7 @@
 //! Outages and bad servers, at full length: what arrives, twice or not at all, and why. Prints a table, and fails if a goal is missed.
 //!
 //! `cargo bench --bench faults`, or with the names of some rows: `cargo bench --bench faults -- burst resets`.
+//! `benches/rivals/faults.sh` runs the same with the official SDK beside.
 #![expect(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -10,6 +11,7 @@
     reason = "test code"
 )]
 
+mod official;
 mod server;
 
 use std::collections::HashSet;
@@ -371,10 +373,12 @@ fn main() {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| name.starts_with(wanted.as_str())) {
             continue;
         }
-        let Row { name, captured, delivered, duplicates, lost, figures, goal, is_met } = run();
-        let verdict = if is_met { "met" } else { "MISSED" };
-        missed += i32::from(!is_met);
-        println!("| {name} | {captured} | {delivered} | {duplicates} | {lost} | {figures} | {goal} | {verdict} |");
+        for row in [Some(run()), official::row(name)].into_iter().flatten() {
+            let Row { name, captured, delivered, duplicates, lost, figures, goal, is_met } = row;
+            let verdict = if is_met { "met" } else { "MISSED" };
+            missed += i32::from(!is_met);
+            println!("| {name} | {captured} | {delivered} | {duplicates} | {lost} | {figures} | {goal} | {verdict} |");
+        }
     }
     std::process::exit(missed.min(1));
 }

@@ -195,6 +195,7 @@ async fn a_server_that_reads_nothing_of_an_upload_is_given_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dsn = format!("http://0123456789abcdef0123456789abcdef@{}/1", listener.local_addr().unwrap());
     let config = support::to(dsn).panic_hook(false).request_timeout(Duration::from_millis(300)).max_attachment_size(20 * 1024 * 1024);
+    let config = config.queue_bytes(64 * 1024 * 1024);
     let client = Client::from(config.build().unwrap());
     let work = async {
         // More than the buffers of both sides take, and nothing that gzip makes smaller.

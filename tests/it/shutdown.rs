@@ -148,6 +148,22 @@ async fn what_is_dropped_later_does_not_stand_for_what_was_captured_before() {
 }
 
 #[tokio::test]
+async fn a_shutdown_says_what_it_drops_however_fast_the_exporter_ends() {
+    // Nothing listens on this port.
+    let config = || support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1".to_owned()).panic_hook(false).build().unwrap();
+
+    // The exporter has often ended before the caller looks for its answer.
+    for _ in 0..300 {
+        let client = Client::from(config());
+        client.transaction("work").sample_rate(0.0).run_infallible(async { tower_sentry::capture_message(Level::Error, "0") }).await;
+        support::until("the exporter sleeps after a failure", || client.health().last_failure.is_some()).await;
+        let ended = client.shutdown(Duration::ZERO).await;
+        assert_eq!(ended.map_err(|error| error.left()), Err(1));
+        assert_eq!(client.stats().errors.dropped_total(), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_comes_after_a_shutdown_is_counted_as_dropped() {
     let relay = Relay::start();
     let client = support::client(&relay);
