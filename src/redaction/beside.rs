@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::{Scan, Step};
+use super::cursor::{Scan, Step, near};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::value::{Extent, Form, value};
@@ -66,7 +66,7 @@ pub(super) fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<
         let end = body.find("\r\n--").or_else(|| body.find("\n--")).unwrap_or(body.len());
         (0..end, at)
     } else if let Some(open) =
-        behind.find('>').filter(|open| *open <= 80 && behind.get(..*open).is_some_and(|tag| !tag.contains('<') && !tag.contains("alue")))
+        near(behind, 81).find('>').filter(|open| behind.get(..*open).is_some_and(|tag| !tag.contains('<') && !tag.contains("alue")))
     {
         // `<field name="password">…<`, `<setting name="…" type="…"><value>…<`
         let mut body = behind.get(open + 1..)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Scan;
+use super::cursor::{FAR, Scan, near};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::value::{Form, value};
@@ -152,7 +152,7 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
 pub(super) fn variable(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let rest = text.get(run.end..)?.strip_prefix(' ')?;
-    let word = rest.get(..rest.find([' ', '\n']).unwrap_or(rest.len()))?;
+    let word = near(rest, FAR).split([' ', '\n']).next()?;
     // Nearly every word ends here.
     if word.len() < 6 || !word.bytes().any(|byte| byte.is_ascii_digit()) || word.contains(['=', '(']) {
         return None;
@@ -176,7 +176,7 @@ pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
         _ => return None,
     };
     let line = text.get(run.end..)?.strip_prefix(' ')?;
-    let line = line.get(..line.find(['\n', '|', ';', '"']).unwrap_or(line.len()))?;
+    let line = near(line, FAR).split(['\n', '|', ';', '"']).next()?;
     let held = line.split(' ').nth(skipped).filter(|held| !held.is_empty() && !is_nothing(held))?;
     let start = run.end + 1 + line.split(' ').take(skipped).map(|word| word.len() + 1).sum::<usize>();
     let bare = held.trim_matches('\'');

@@ -106,10 +106,36 @@ pub(super) enum Step {
 const READINGS: usize = 16;
 const FREE: usize = 64 * 1024;
 
+/// So far a rule looks for the end of a line or of a value, in bytes.
+pub(super) const FAR: usize = 4096;
+
+/// The beginning of a text, at most this many bytes.
+pub(super) fn near(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The end of a text, at most this many bytes.
+pub(super) fn last(text: &str, bytes: usize) -> &str {
+    let start = (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
+    text.get(start.unwrap_or_default()..).unwrap_or_default()
+}
+
 impl<'t> Scan<'t> {
     pub(super) fn new(redactor: &'t Redactor, text: &'t str, reading: Reading, depth: u8) -> Self {
         let left = Cell::new(text.len().saturating_mul(READINGS).saturating_add(FREE));
         Self { redactor, text, reading, depth, found: Found::default(), decoded_to: 0, left }
+    }
+
+    /// The text from `at` on, at most this many bytes: a rule that looks further for each word would
+    /// take a time that grows with the square of the text.
+    pub(super) fn ahead(&self, at: usize, bytes: usize) -> &'t str {
+        near(self.text.get(at..).unwrap_or_default(), bytes)
+    }
+
+    /// The text before `at`, at most this many bytes.
+    pub(super) fn behind(&self, at: usize, bytes: usize) -> &'t str {
+        last(self.text.get(..at).unwrap_or_default(), bytes)
     }
 
     /// Adds a secret that is not where the scan is.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Scan;
+use super::cursor::{Scan, near};
 use super::finding::{Rule, Secret};
 use super::providers;
 use super::value_class::{self, ValueClass};
@@ -140,7 +140,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     }
     // `password for jane is …`
     if let Some(rest) = text.get(start..)?.strip_prefix(" for ").or_else(|| text.get(start..)?.strip_prefix(" of "))
-        && let Some(len) = rest.find(' ').filter(|len| *len <= 40)
+        && let Some(len) = near(rest, 41).find(' ')
         && rest.get(len..).is_some_and(|after| after.starts_with(" is "))
     {
         start = text.len() - rest.len() + len;
@@ -196,6 +196,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
 fn told(rest: &str, is_polish: bool) -> Option<usize> {
     const VERBS: [&str; 13] =
         [" is: ", " is ", " was ", " ist ", " lautet ", " est ", " es ", " é ", " è ", " jest ", " är ", " er ", ": "];
+    let rest = near(rest, 256);
     let sentence = rest.get(..rest.find(['.', '\n', ',', ';', '"', '=']).unwrap_or(rest.len()))?;
     let verbs = VERBS.iter().chain(is_polish.then_some(&" to "));
     let (at, verb) = verbs.filter_map(|verb| Some((sentence.find(verb)?, *verb))).min()?;
@@ -311,7 +312,7 @@ fn is_numbered(before: &str) -> bool {
 
 /// `use code 123456 to sign in`
 fn is_to_sign_in(after: &str) -> bool {
-    let sentence = after.get(..after.find(['.', '\n']).unwrap_or(after.len()).min(60)).unwrap_or(after);
+    let sentence = near(after, 60).split(['.', '\n']).next().unwrap_or_default();
     [
         " to sign in",
         " to log in",
@@ -345,7 +346,7 @@ pub(super) fn code_before(text: &str, run: Range<usize>) -> Option<Secret> {
         return Some(Secret::value(run, Rule::OneTimeCode));
     }
     let rest = rest.strip_prefix(" is your ").or_else(|| rest.strip_prefix(" is the "))?;
-    let sentence = rest.get(..rest.find(['.', ',', '\n']).unwrap_or(rest.len()).min(60)).unwrap_or(rest);
+    let sentence = near(rest, 60).split(['.', ',', '\n']).next()?;
     ["code", "pin", "password", "otp", "passcode", "PIN", "OTP"]
         .iter()
         .any(|word| sentence.contains(word))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Scan;
+use super::cursor::{FAR, Scan, near};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::pair::whole_name;
@@ -69,11 +69,10 @@ fn block(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
     let rest = text.get(quote + 1..)?.strip_prefix(" {")?;
     let name = text.get(run.clone()).filter(|_| run.end == quote)?;
     let level = judge(name).field;
-    let end = rest.find('}').unwrap_or(rest.len());
-    if level < Level::IfOpaque || !scan.may_read(end) {
+    if level < Level::IfOpaque {
         return None;
     }
-    let inner = rest.get(..end)?;
+    let inner = near(rest, FAR).split('}').next()?;
     let key = inner.find("default").or_else(|| inner.find("value"))?;
     let sign = key + inner.get(key..)?.find('=')? + 1;
     let held = value(inner.get(sign..)?, Form::Value)?;
@@ -87,7 +86,7 @@ fn beside(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
     let text = scan.text;
     let held = text.get(quote + 1..)?.strip_prefix(" \"")?;
     let name = text.get(run.clone()).filter(|_| run.end == quote && text.get(..run.start).is_some_and(|before| before.ends_with('"')))?;
-    let held = held.get(..held.find('"')?)?;
+    let held = held.get(..near(held, FAR).find('"')?)?;
     let is_secret = judge(name).field == Level::Sure && value_class::class(held) >= ValueClass::Opaque;
     is_secret.then(|| Secret::value(quote + 3..quote + 3 + held.len(), Rule::Name))
 }
@@ -101,7 +100,7 @@ fn binary(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
     }
     let level = judge(name).field;
     let rest = text.get(quote + 1..)?;
-    let held = rest.get(..rest.find('"')?)?;
+    let held = rest.get(..near(rest, FAR).find('"')?)?;
     value_class::is_hidden(level, held, names::is_numeric(name), false)
         .then(|| Secret::value(quote + 1..quote + 1 + held.len(), Rule::Name))
 }
@@ -130,14 +129,14 @@ pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<S
     }
     let start = open + 1 + blank + 1;
     let given = text.get(start..)?;
-    let len = given.find([char::from(mark), '\n'])?;
+    let len = near(given, FAR).find([char::from(mark), '\n'])?;
     let held = given.get(..len)?.trim_end_matches('\\');
     if name == "auth"
         && let Some(second) = given.get(len + 1..).and_then(|after| after.trim_start_matches([',', ' ']).strip_prefix(char::from(mark)))
     {
         // MongoDB's `db.auth("user", "…")`
         let start = text.len() - second.len();
-        let len = second.find([char::from(mark), '\n'])?;
+        let len = near(second, FAR).find([char::from(mark), '\n'])?;
         return (value_class::class(second.get(..len)?) >= ValueClass::Opaque).then(|| Secret::value(start..start + len, Rule::Name));
     }
     if !scan.may_read(len) {
@@ -164,7 +163,7 @@ fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
         rest.get(..sign).filter(|field| rest.get(sign..).is_some_and(|after| after.starts_with('=')) && names::names_a_value(field));
     let skipped = field.map_or(0, |field| field.len() + 1);
     let held = rest.get(skipped..)?;
-    let held = held.get(..held.find([',', ')', ']', '}', ' ', '\n', '"', '(', '=', ':'])?)?;
+    let held = held.get(..near(held, FAR).find([',', ')', ']', '}', ' ', '\n', '"', '(', '=', ':'])?)?;
     // Nearly every name is that of a function.
     let is_secret = held.len() >= 16 && value_class::is_random(held) && !value_class::is_digest(held) && judge(name).field >= Level::Likely;
     is_secret.then(|| Secret::value(start + skipped..start + skipped + held.len(), Rule::Name))
@@ -173,7 +172,7 @@ fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
 /// The last text in quotes of a call to the database: the key.
 fn last_literal(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
-    let inner = rest.get(..rest.find(')')?)?.strip_suffix('\'')?;
+    let inner = rest.get(..near(rest, FAR).find(')')?)?.strip_suffix('\'')?;
     let held = inner.get(inner.rfind('\'')? + 1..)?;
     let start = start + inner.len() - held.len();
     (!value_class::is_nothing(held)).then(|| Secret::value(start..start + held.len(), Rule::Statement))
@@ -186,8 +185,9 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     let raw = if text.get(close + 1..)?.starts_with(RAW) { RAW.len() } else { 0 };
     let begin = close + 1 + raw;
     let rest = text.get(begin..)?;
-    let end = if raw > 0 { rest.find("]]>") } else { rest.find('<') };
-    let end = end.filter(|end| *end > 0 && *end <= 4096)?;
+    let near = near(rest, FAR);
+    let end = if raw > 0 { near.find("]]>") } else { near.find('<') };
+    let end = end.filter(|end| *end > 0)?;
     if raw == 0 && !rest.get(end..)?.starts_with("</") {
         return None;
     }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Scan;
+use super::cursor::{FAR, Scan, last, near};
 use super::finding::{Rule, Secret};
 use super::names::Level;
 use super::value_class::{self, ValueClass};
@@ -33,7 +33,7 @@ pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
     let held = rest.get(skipped..)?;
     let open = gap.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
     let len = match open {
-        Some(quote) => held.find([quote, '\n'])?,
+        Some(quote) => near(held, FAR + 1).find([quote, '\n'])?,
         None => held.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ')' | ';' | ']')).unwrap_or(held.len()),
     };
     let start = run.end + skipped;
@@ -78,14 +78,15 @@ fn refused(scan: &Scan<'_>, start: usize) -> Option<Secret> {
     let before = scan.text.get(..start)?.strip_suffix(" not a ").or_else(|| scan.text.get(..start)?.strip_suffix(" is not a "))?;
     let quote = before.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'))?;
     let inner = before.get(..before.len() - 1)?;
-    judged(scan, inner.rfind(quote)? + 1..inner.len())
+    let (_, held) = last(inner, FAR).rsplit_once(quote)?;
+    judged(scan, inner.len() - held.len()..inner.len())
 }
 
 /// `echo … | wg set`: a long and random word.
 fn echoed(scan: &Scan<'_>, end: usize) -> Option<Secret> {
     let rest = scan.text.get(end..)?.strip_prefix(' ')?.trim_start_matches(['"', '\'']);
     let start = scan.text.len() - rest.len();
-    let held = rest.get(..rest.find([' ', '"', '\'', '\n'])?)?;
+    let held = rest.get(..near(rest, FAR).find([' ', '"', '\'', '\n'])?)?;
     let is_piped = rest.get(held.len()..)?.trim_start_matches(['"', '\'']).starts_with(" | ");
     let is_secret = is_piped && held.len() >= 24 && value_class::is_random(held) && !value_class::is_digest(held);
     is_secret.then(|| Secret::value(start..start + held.len(), Rule::Command))
@@ -94,7 +95,7 @@ fn echoed(scan: &Scan<'_>, end: usize) -> Option<Secret> {
 /// `credentials (jane / …)`
 fn pair_in_parentheses(text: &str, start: usize, is_open: bool) -> Option<Secret> {
     let inner = text.get(start..).filter(|_| is_open)?;
-    let inner = inner.get(..inner.find([')', '\n'])?)?;
+    let inner = inner.get(..near(inner, FAR).find([')', '\n'])?)?;
     let sign = inner.find([':', '/'])?;
     let held = inner.get(sign + 1..)?.trim_start();
     let is_secret = value_class::class(held) >= ValueClass::Opaque && !held.contains(char::is_whitespace);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::{Reading, Scan, Step, is_run};
+use super::cursor::{FAR, Reading, Scan, Step, is_run, near};
 use super::finding::{Rule, Secret};
 use super::providers;
 use super::value_class;
@@ -203,7 +203,7 @@ fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
     }
     let rest = text.get(run.end..)?;
     if word.eq_ignore_ascii_case("hawk") {
-        let line = rest.get(..rest.find('\n').unwrap_or(rest.len()))?;
+        let line = near(rest, FAR).split('\n').next()?;
         let start = line.find("mac=\"")? + 5;
         let len = line.get(start..)?.find('"')?;
         return Some(Secret::value(run.end + start..run.end + start + len, Rule::Scheme));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::command;
-use super::cursor::Scan;
+use super::cursor::{FAR, Scan, last, near};
 use super::finding::{Rule, Secret};
 use super::names::Level;
 use super::value::{Form, value};
@@ -89,7 +89,7 @@ fn list(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
 /// `PASS …`, `LOGIN jane …` and `IDENTIFY …`: the last word of a line.
 fn login(text: &str, run: Range<usize>) -> Option<Secret> {
     let rest = text.get(run.end..)?.strip_prefix(' ')?;
-    let line = rest.get(..rest.find(['\r', '\n', '"']).unwrap_or(rest.len()))?;
+    let line = near(rest, FAR).split(['\r', '\n', '"']).next()?;
     let before = text.get(..run.start)?;
     let word = match text.get(run.clone())? {
         "PASS" if before.is_empty() || before.ends_with(['\n', '"', '>', ' ']) => line,
@@ -113,8 +113,8 @@ fn masked(text: &str, start: usize) -> Option<Secret> {
 /// GitHub's `::set-output name=token::…`.
 fn output(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?.strip_prefix(" name=")?;
-    let (name, held) = rest.split_once("::")?;
-    let held = held.get(..held.find('\n').unwrap_or(held.len()))?;
+    let (name, held) = near(rest, FAR).split_once("::")?;
+    let held = held.split('\n').next()?;
     let start = start + " name=".len() + name.len() + 2;
     let is_secret = name.len() <= 64 && value_class::is_hidden(judge(name).field, held, false, false);
     is_secret.then(|| Secret::value(start..start + held.len(), Rule::Statement))
@@ -143,7 +143,7 @@ fn quoted(text: &str, run: Range<usize>) -> Option<Secret> {
     if !rest.starts_with(' ') {
         return None;
     }
-    let quote = rest.find(['\'', '"']).filter(|at| *at <= 48 && !rest.get(..*at).is_some_and(|gap| gap.contains(['\n', ';'])))?;
+    let quote = near(rest, 49).find(['\'', '"']).filter(|at| !rest.get(..*at).is_some_and(|gap| gap.contains(['\n', ';'])))?;
     if is_by && quote > 1 {
         return None;
     }
@@ -166,7 +166,8 @@ fn column(text: &str, run: Range<usize>) -> Option<Secret> {
     let before = text.get(..run.start)?.strip_suffix("' ")?;
     let after = text.get(run.end..)?.strip_prefix(' ')?;
     let name = after.get(..after.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(after.len()))?;
-    let start = before.rfind('\'')? + 1;
+    let from = before.len() - last(before, FAR).len();
+    let start = from + before.get(from..)?.rfind('\'')? + 1;
     let is_secret = judge(name).field >= Level::Likely && !is_nothing(before.get(start..)?);
     is_secret.then(|| Secret::value(start..before.len(), Rule::Statement))
 }
@@ -179,8 +180,7 @@ fn auth(text: &str, start: usize) -> Option<Secret> {
     let rest = after.strip_prefix("\" \"").or_else(|| after.strip_prefix(' ')).or_else(packed)?;
     let is_shown = after.starts_with('"');
     let start = start + after.len() - rest.len() - 1;
-    let end = if is_shown { rest.find('"') } else { rest.find(['\r', '\n']) };
-    let line = rest.get(..end.unwrap_or(rest.len()))?;
+    let line = if is_shown { near(rest, FAR).split('"').next()? } else { near(rest, FAR).split(['\r', '\n']).next()? };
     let mut words = line.split(' ');
     let first = words.next()?;
     let second = words.next().unwrap_or_default();
@@ -203,7 +203,7 @@ fn word(text: &str, start: usize, skipped: usize) -> Option<Secret> {
 /// Redis: `ACL SETUSER jane on >password`.
 fn rule(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
-    let line = rest.get(..rest.find(['\r', '\n']).unwrap_or(rest.len()))?;
+    let line = near(rest, FAR).split(['\r', '\n']).next()?;
     let at = line.find(" >")? + 2;
     let len = line.get(at..)?.find(' ').unwrap_or(line.len() - at);
     (len > 0).then(|| Secret::value(start + at..start + at + len, Rule::Statement))

@@ -10,6 +10,10 @@ use super::verdict::judge;
 
 /// At most this many rows below a head are read.
 const ROWS: usize = 100;
+/// A line of a table has at most this many bytes.
+const LINE: usize = 4096;
+/// A list of columns has at most this many bytes before a column, and behind it.
+const LIST: usize = 1024;
 
 /// Finds the cells of a column or a row that has this name, which is the run.
 pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
@@ -27,13 +31,13 @@ pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
         }
         return;
     };
-    let start = text.get(..run.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-    let Some(line) = text.get(start..).and_then(|rest| rest.lines().next()) else { return };
     let Some(name) = text.get(run.clone()) else { return };
-    let verdict = judge(name).field;
-    if verdict < Level::Likely || !scan.may_read(line.len()) {
+    if judge(name).field < Level::Likely {
         return;
     }
+    let before = scan.behind(run.start, LINE);
+    let start = run.start - before.rfind('\n').map_or(before.len(), |at| before.len() - at - 1);
+    let Some(line) = scan.ahead(start, 2 * LINE).lines().next().filter(|line| scan.may_read(line.len())) else { return };
     let column = line.get(..run.start - start).unwrap_or_default().matches(separator).count();
     let cell = line.split(separator).nth(column).unwrap_or_default();
     if cell.trim() != name {
@@ -58,7 +62,7 @@ pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
 fn below(scan: &mut Scan<'_>, end: usize, column: usize, separator: char, signs: usize, name: &str) {
     let mut at = end + 1;
     for _ in 0..ROWS {
-        let Some(line) = scan.text.get(at..).and_then(|rest| rest.split('\n').next()) else { return };
+        let Some(line) = scan.ahead(at, 2 * LINE).split('\n').next() else { return };
         if line.matches(separator).count() != signs || !scan.may_read(line.len()) {
             return;
         }
@@ -85,10 +89,11 @@ fn add(scan: &mut Scan<'_>, line: &Range<usize>, column: usize, separator: char,
 /// `COPY users (id, password) FROM stdin;`, and the rows behind it.
 fn copied(scan: &mut Scan<'_>, run: &Range<usize>) {
     let text = scan.text;
-    let Some(close) = text.get(run.end..).and_then(|rest| rest.find(") FROM stdin;\n")).filter(|len| *len <= 400) else { return };
-    let Some(open) = text.get(..run.start).and_then(|before| before.rfind('(')) else { return };
-    let list = open + 1..run.end + close;
-    let Some(columns) = text.get(list.clone()).filter(|list| list.len() <= 2_000) else { return };
+    let Some(close) = scan.ahead(run.end, LIST).find(") FROM stdin;\n") else { return };
+    let before = scan.behind(run.start, LIST);
+    let Some(open) = before.rfind('(') else { return };
+    let list = run.start - before.len() + open + 1..run.end + close;
+    let Some(columns) = text.get(list.clone()) else { return };
     let column = text.get(list.start..run.start).unwrap_or_default().matches(',').count();
     let signs = columns.matches(',').count();
     let Some(name) = text.get(run.clone()) else { return };

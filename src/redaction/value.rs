@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::cursor::near;
+
 /// A value in the text after its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
@@ -63,7 +65,7 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
             let close = 1 + bracketed(rest.get(1..)?);
             close + bare(rest.get(close..)?).0
         }
-        (None, b'<') if rest.find('>').is_some_and(|close| close <= 40) => {
+        (None, b'<') if near(rest, 41).contains('>') => {
             let close = rest.find('>')? + 1;
             close + bare(rest.get(close..)?).0
         }
@@ -89,7 +91,11 @@ fn dumped(text: &str) -> Option<usize> {
 
 /// A block of YAML: `|` or `>`, and the lines behind it that are indented.
 fn block(text: &str) -> Option<Range<usize>> {
-    let line = text.lines().next()?;
+    // Nearly every value ends here: its line may be long.
+    if !text.starts_with(['|', '>']) {
+        return None;
+    }
+    let line = near(text, 64).lines().next()?;
     if !matches!(line.trim_end(), "|" | ">" | "|-" | ">-" | "|+" | ">+") {
         return None;
     }
@@ -118,7 +124,7 @@ fn quoted(text: &str, quote: char) -> usize {
 /// Whether a quote has letters on both sides, and another quote closes the value later in the line.
 fn is_inside_word(text: &str, at: usize) -> bool {
     let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
-    let after = after.get(1..).unwrap_or_default();
+    let after = near(after.get(1..).unwrap_or_default(), 256);
     let closes = after.find('\'').is_some_and(|close| close < after.find([' ', '\n', ',']).unwrap_or(after.len()));
     before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric) && closes
 }
