@@ -261,6 +261,11 @@ impl Client {
         self.settings().map(|settings| &settings.hooks.ignored)
     }
 
+    /// Whether `error_sample_rate` lets an event with this id pass.
+    pub(crate) fn samples_event(&self, event_id: EventId) -> bool {
+        self.inner.as_ref().is_none_or(|inner| inner.exporter.samples_event(event_id))
+    }
+
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.inner.as_ref().map(|inner| inner.exporter.take_record()).unwrap_or_default()
     }

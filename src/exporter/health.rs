@@ -8,6 +8,7 @@ use ::http::header::DATE;
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::fork::Lock;
+use crate::protocol::Timestamp;
 
 /// How the delivery of a client goes, at one moment.
 ///
@@ -59,7 +60,8 @@ impl Health {
 /// One line, with the times in UTC.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = humantime::format_rfc3339_seconds;
+        // `humantime` panics on a time before 1970, which a wrong clock may show.
+        let at = |time: SystemTime| humantime::format_rfc3339_seconds(Timestamp::from(time).as_system_time());
         f.write_str(if self.is_delivering() { "delivering; " } else { "not delivering; " })?;
         match self.last_success {
             Some(success) => write!(f, "last sent at {}; ", at(success))?,
@@ -150,6 +152,14 @@ mod tests {
             "not delivering; last sent at 1970-01-01T00:00:01Z; last failure at 1970-01-01T00:00:02Z: the server answered 503 Service \
              Unavailable; error limited until 1970-01-01T00:01:00Z; 3 wait, 4 on disk"
         );
+    }
+
+    #[test]
+    fn a_time_before_1970_is_shown_as_the_first_one() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1000);
+        let health = Health { last_success: Some(before), rate_limits: vec![("error", before)], ..Health::default() };
+
+        assert!(health.to_string().starts_with("delivering; last sent at 1970-01-01T00:00:00Z; error limited until 1970"), "{health}");
     }
 
     #[test]

@@ -125,6 +125,11 @@ impl Exporter {
         self.shared.is_in_child()
     }
 
+    /// Whether `error_sample_rate` lets an event with this id pass.
+    pub(crate) fn samples_event(&self, event_id: EventId) -> bool {
+        self.shared.samples_event(event_id)
+    }
+
     /// Takes a cleared record from the pool.
     pub(crate) fn take_record(&self) -> Box<Record> {
         self.shared.pool.take()
@@ -286,7 +291,7 @@ impl Exporter {
     /// own faults. On the exporter's thread (in a hook) and in a process without that thread (after a
     /// fork) it returns an error at once: waiting would be in vain.
     pub(crate) fn flush(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
-        // `Duration::MAX` means no limit, but `Instant::now() + Duration::MAX` would panic.
+        // `Instant::now() + Duration::MAX` would panic.
         let timeout = timeout.min(LONGEST_WAIT);
         if self.is_in_child() {
             return Err(FlushError::new(timeout, self.stats().waiting().max(1)));
@@ -294,8 +299,7 @@ impl Exporter {
         let (done, answer) = mpsc::sync_channel(1);
         let mut deadline = Instant::now() + timeout;
         if close {
-            // Nothing is delivered after the first shutdown, so a later one need not wait for it: the
-            // drop of a guard is followed by that of its client.
+            // Nothing is delivered after the first shutdown: the drop of a guard is followed by that of its client.
             deadline = deadline.min(*self.shared.closes_at.get_or_init(|| deadline));
         }
         self.release_held();
@@ -317,8 +321,7 @@ impl Exporter {
             done,
         });
         self.shared.queue.wake();
-        // Check after pushing the command: a worker that ends after this check still answers it. One that
-        // has ended may have answered it already.
+        // After pushing the command: a worker that ends later still answers, and one that has ended may have.
         if self.shared.has_ended.load(Ordering::SeqCst) {
             let lost = answer.try_recv().unwrap_or_else(|_| self.shared.lost.load(Ordering::SeqCst));
             return if lost == 0 { Ok(()) } else { Err(FlushError::new(timeout, lost)) };
@@ -326,8 +329,6 @@ impl Exporter {
         if is_exporter() {
             return Err(FlushError::new(timeout, self.stats().waiting().max(1)));
         }
-        // The worker answers at the deadline. A hook that never returns may block it, so watch the
-        // clock here as well.
         match answer.recv_timeout(deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(20)) {
             Ok(0) => Ok(()),
             Ok(left) => Err(FlushError::new(timeout, left)),

@@ -15,7 +15,7 @@ use super::queue::{Overflow, Queue};
 use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
 use crate::event::{EventRecord, WaitingEvent};
-use crate::protocol::DiscardReason;
+use crate::protocol::{DiscardReason, EventId};
 use crate::record::{Pool, clock};
 use crate::{diagnostics, sampling, unwind};
 
@@ -114,11 +114,14 @@ impl Shared {
     /// Whether chance lets an item pass. All but events do.
     fn samples(&self, item: &Item) -> bool {
         match item {
-            Item::Event(event) if self.error_sample_rate < 1.0 => {
-                f64::from(sampling::rand_of(event.captured.event_id.to_u128())) < self.error_sample_rate * 1e6
-            }
+            Item::Event(event) => self.samples_event(event.captured.event_id),
             _ => true,
         }
+    }
+
+    /// The same for an event with this id. The answer is always the same.
+    pub(super) fn samples_event(&self, event_id: EventId) -> bool {
+        self.error_sample_rate >= 1.0 || f64::from(sampling::rand_of(event_id.to_u128())) < self.error_sample_rate * 1e6
     }
 
     fn push(&self, item: Item) {

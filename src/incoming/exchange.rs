@@ -181,8 +181,10 @@ impl Exchange {
     pub(super) fn body(&mut self, expected: Option<u64>, is_end: bool) {
         self.expected = expected;
         // After an upgrade the connection may live for hours, so the transaction ends here.
-        if is_end || self.codes.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
+        if self.codes.http == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
             self.complete();
+        } else if is_end {
+            self.end_of_body();
         }
     }
 

@@ -84,12 +84,13 @@ where
     }
 }
 
-/// The length of the body, if known.
+/// The length that the client is promised, if it is known.
 ///
-/// A stream of known length (a file, a proxied response) has it only in the `Content-Length`
-/// header.
+/// It is that of the `Content-Length` header: a stream of known length (a file, a proxied response) has
+/// it only there, and if the body has another length, the server ends the connection.
 fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
-    response.body().size_hint().exact().or_else(|| response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok())
+    let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    promised().or_else(|| response.body().size_hint().exact())
 }
 
 impl<Fut, F> fmt::Debug for ResponseFuture<Fut, F> {

@@ -73,7 +73,10 @@ pub(super) fn describe<B>(request: &Request<B>, host: Option<&[u8]>, hops: usize
 
 /// Whether the request is a gRPC call, also one of gRPC-Web.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
-    request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    request
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/grpc")))
 }
 
 /// The scheme that the client used, as the outermost of our own proxies saw it.
@@ -100,7 +103,9 @@ fn forwarded_scheme(headers: &HeaderMap, hops: usize) -> Option<&'static str> {
     };
     let scheme = of_simple.or_else(of_standard)?;
     let scheme = scheme.strip_prefix(b"\"").and_then(|quoted| quoted.strip_suffix(b"\"")).unwrap_or(scheme);
-    ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+    // Proxies call the scheme of a WebSocket `ws` or `wss`.
+    let schemes = [("http", "http"), ("https", "https"), ("ws", "http"), ("wss", "https")];
+    schemes.into_iter().find(|(known, _)| scheme.eq_ignore_ascii_case(known.as_bytes())).map(|(_, scheme)| scheme)
 }
 
 /// The client's address: the one that our outermost proxy saw, or the peer's if there is no proxy.

@@ -172,16 +172,25 @@ impl Routes {
         Some(place)
     }
 
+    /// Whether the row at a place is for paths that begin like this.
+    fn is_below(&self, place: usize, start: &str) -> bool {
+        self.rows.get(place).is_some_and(|row| row.template.starts_with(start))
+    }
+
     /// The options of a request, and the template of the row they come from.
     pub(super) fn find(&self, method: &Method, matched: Option<&str>, path: &str) -> (RouteOptions, Option<&str>) {
         if self.rows.is_empty() {
             return (RouteOptions::default(), None);
         }
-        // If the router matched a template, the path is not tried: it may match the row of another
-        // route.
+        let by_path = || self.by_path.at(path).ok().map(|found| *found.value);
         let place = match matched {
-            Some(template) => self.by_template.get(template).copied(),
-            None => self.by_path.at(path).ok().map(|found| *found.value),
+            // What is below a template with a wildcard may have a row of its own: a method of a gRPC
+            // service, or a file. The row of another route does not count.
+            Some(template) => {
+                let below = template.split_once("{*").and_then(|(start, _)| by_path().filter(|place| self.is_below(*place, start)));
+                below.or_else(|| self.by_template.get(template).copied())
+            }
+            None => by_path(),
         };
         let Some(row) = place.and_then(|place| self.rows.get(place)) else { return (RouteOptions::default(), None) };
         let of_method = row.by_method.iter().find(|(other, _)| other == method).map(|(_, options)| options);
@@ -205,6 +214,7 @@ mod tests {
         routes.add("/checkout/{id}", RouteOptions::new().sample_rate(1.0));
         routes.add("get /checkout/{id}", RouteOptions::new().sample_rate(0.5));
         routes.add("/assets/{*rest}", RouteOptions::new().sample_rate(0.0));
+        routes.add("/shop.Orders/Place", RouteOptions::new().sample_rate(0.25));
         routes
     }
 
@@ -218,6 +228,12 @@ mod tests {
             (Method::GET, Some("/checkout/mine"), "/checkout/mine", None, None),
             (Method::GET, None, "/assets/css/app.css", Some(0.0), Some("/assets/{*rest}")),
             (Method::GET, Some("/users/{id}"), "/users/7", None, None),
+            // Below a wildcard of the router: a row of its own, that of the template, and that of another route.
+            (Method::POST, Some("/shop.Orders/{*rest}"), "/shop.Orders/Place", Some(0.25), Some("/shop.Orders/Place")),
+            (Method::POST, Some("/shop.Orders/{*rest}"), "/shop.Orders/Cancel", None, None),
+            (Method::GET, Some("/assets/{*rest}"), "/assets/logo.png", Some(0.0), Some("/assets/{*rest}")),
+            (Method::GET, Some("/{*all}"), "/checkout/7", Some(0.5), Some("/checkout/{id}")),
+            (Method::GET, Some("/other/{*rest}"), "/checkout/7", None, None),
         ];
 
         for (method, matched, path, rate, template) in rows {

@@ -98,7 +98,7 @@ impl<S, F> SentryService<S, F> {
     /// Begins a request inside another one of the same client: a span, with its own failures.
     fn begin_inner<B>(&self, settings: &Settings, request: &Request<B>, scope: Arc<LiveScope>, parent: Parent) -> ActiveRequest {
         let matched = matched_path(request);
-        let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
+        let (options, template) = self.rules.routes.find(request.method(), matched, original_uri(request).path());
         if options.is_ignored || self.rules.ignores(request) {
             // The layer is as if it were not there: the request around it is not ignored.
             return ActiveRequest::Off;
@@ -131,7 +131,7 @@ impl<S, F> SentryService<S, F> {
     /// Begins a request with its own transaction.
     fn begin_whole<B>(&self, settings: &Settings, request: &Request<B>, around: Around) -> ActiveRequest {
         let matched = matched_path(request);
-        let (options, template) = self.rules.routes.find(request.method(), matched, request.uri().path());
+        let (options, template) = self.rules.routes.find(request.method(), matched, original_uri(request).path());
         if self.rules.ignores(request) {
             return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
         }
@@ -194,9 +194,7 @@ impl<S, F> SentryService<S, F> {
         let scope = LiveScope::open_ignored(&self.client, settings, |record| {
             let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
             describe(request, host, settings.privacy.trusted_hops, record);
-            if let Some(route) = route {
-                record.name_by_route(route);
-            }
+            RequestName::of(request, route, &self.rules, &self.client, record.start).give(record);
             record.request.is_sensitive = options.is_sensitive;
             record.seal_scope();
         });

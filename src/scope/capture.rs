@@ -165,9 +165,11 @@ impl LiveScope {
 }
 
 impl ScopeState {
-    /// Notes the first error. One that a rule of the user ignores gives way to a later one.
+    /// Notes the first error. One that a rule of the user ignores, or `error_sample_rate` leaves out, gives
+    /// way to a later one.
     fn note_first_error(&mut self, captured: &CapturedEvent, client: &Client) {
-        let is_unsent = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
+        let is_ignored = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
+        let is_unsent = is_ignored || !client.samples_event(captured.event_id);
         if is_unsent {
             self.unsent.push(captured.event_id);
         }

@@ -60,6 +60,24 @@ pub(super) fn fields_of(event: &Event<'_>) -> Vec<u8> {
     fields
 }
 
+/// Whether an event is a warning of this crate that came back through the `log` crate.
+#[inline]
+pub(super) fn is_own_warning(event: &Event<'_>) -> bool {
+    struct Own(bool);
+    impl Visit for Own {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0 |= field.name() == LOG_TARGET && value == "tower_sentry";
+        }
+
+        fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+    }
+    is_of_log_crate(event.metadata()) && {
+        let mut own = Own(false);
+        event.record(&mut own);
+        own.0
+    }
+}
+
 /// The target of the event: for a record of the `log` crate the one that it was logged with.
 pub(super) fn target_of(event: &Event<'_>) -> Cow<'static, str> {
     struct Given(Option<String>);

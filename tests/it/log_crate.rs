@@ -45,6 +45,26 @@ async fn an_error_has_the_target_and_the_place_it_was_logged_with() {
 }
 
 #[tokio::test]
+async fn our_own_warnings_do_not_come_back() {
+    let (client, captured) = client(Config::builder().enable_logs(true));
+
+    client
+        .transaction("work")
+        .run(async {
+            log(log::Level::Warn, "tower_sentry", "the server does not answer");
+            log(log::Level::Error, "tower_sentry", "nothing can be sent");
+            log(log::Level::Error, "shop", "no order");
+        })
+        .await;
+
+    let [event] = events(&captured).try_into().unwrap();
+    assert_eq!((&event["logentry"]["message"], &event["breadcrumbs"]), (&"no order".into(), &Value::Null));
+    let logs = payloads_in(&captured.envelopes(), "log");
+    let bodies: Vec<_> = logs.iter().flat_map(|log| log["items"].as_array().unwrap()).map(|log| &log["body"]).collect();
+    assert_eq!(bodies, ["no order"]);
+}
+
+#[tokio::test]
 async fn rules_for_targets_see_the_real_one() {
     let (client, captured) = client(Config::builder().ignore_error_targets(["noisy", "log"]));
 

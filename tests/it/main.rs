@@ -81,6 +81,8 @@ mod db;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod described;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod described_elsewhere;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod errors;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod evaluation;

@@ -4,7 +4,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::super::visit::{encoded, fields_of, target_of};
+use super::super::visit::{encoded, fields_of, is_own_warning, target_of};
 use super::super::{database, failure, rejection};
 use super::TracingLayer;
 use super::spans::around;
@@ -24,7 +24,9 @@ impl TracingLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        if current::is_set() && self.takes(event.metadata()) {
+        if is_own_warning(event) {
+            // Our own warning, which came back through the `log` crate.
+        } else if current::is_set() && self.takes(event.metadata()) {
             self.note(event, context);
         } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::is_set() {
             self.note_unusual(event, context);
