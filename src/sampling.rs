@@ -193,11 +193,11 @@ pub(crate) fn continues(incoming: Option<&str>, own: Option<&str>) -> bool {
     !matches!((incoming, own), (Some(incoming), Some(own)) if incoming != own)
 }
 
-/// A budget that refills with time: `per_second`, and at most `burst` at once.
+/// A token bucket: it refills by `per_second`, and holds at most `burst`.
 ///
 /// Infinity means no limit.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Budget {
+pub(crate) struct TokenBucket {
     per_second: f64,
     burst: f64,
     left: f64,
@@ -205,7 +205,7 @@ pub(crate) struct Budget {
     at: u64,
 }
 
-impl Budget {
+impl TokenBucket {
     /// Grants ten seconds' worth at once.
     pub(crate) fn new(per_second: f64) -> Self {
         Self::with_burst(per_second, 0.0)

@@ -30,7 +30,7 @@ use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, S
 use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
-use crate::sampling::{Budget, Kept, Medians};
+use crate::sampling::{Kept, Medians, TokenBucket};
 
 /// At least this many requests may be added by callers at once.
 ///
@@ -63,12 +63,12 @@ pub struct Client {
 pub(crate) struct LiveClient {
     exporter: Exporter,
     settings: Arc<Settings>,
-    inherited: Lock<Budget>,
-    kept: Lock<Budget>,
-    kept_slow: Lock<Budget>,
+    inherited: Lock<TokenBucket>,
+    kept: Lock<TokenBucket>,
+    kept_slow: Lock<TokenBucket>,
     medians: Lock<Medians>,
     names: Lock<Names>,
-    failures: Lock<Budget>,
+    failures: Lock<TokenBucket>,
 }
 
 impl Client {
@@ -105,12 +105,12 @@ impl Client {
             inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
-                inherited: Lock::new(Budget::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
-                kept: Lock::new(Budget::new(settings.sampling.keep_failed_budget)),
-                kept_slow: Lock::new(Budget::new(settings.sampling.keep_slow_budget)),
+                inherited: Lock::new(TokenBucket::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
+                kept: Lock::new(TokenBucket::new(settings.sampling.keep_failed_budget)),
+                kept_slow: Lock::new(TokenBucket::new(settings.sampling.keep_slow_budget)),
                 medians: Lock::default(),
                 names: Lock::default(),
-                failures: Lock::new(Budget::new(settings.sampling.failure_budget)),
+                failures: Lock::new(TokenBucket::new(settings.sampling.failure_budget)),
             })),
         }
     }

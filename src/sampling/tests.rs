@@ -56,7 +56,7 @@ fn whatever_a_header_says_it_spends_the_own_rate_and_the_budget() {
     let route = SamplingContext { sample_rand: 0, route_rate: Some(0.25), is_limited: true, ..ASKED };
 
     for forged in [flag, number, route] {
-        let mut budget = Budget::new(10.0);
+        let mut budget = TokenBucket::new(10.0);
         let mut spend = |now| {
             let mut grant = |rate, wanted| {
                 budget.earn(rate);
@@ -72,7 +72,7 @@ fn whatever_a_header_says_it_spends_the_own_rate_and_the_budget() {
 
 #[test]
 fn honest_numbers_are_all_granted() {
-    let mut budget = Budget::new(10.0);
+    let mut budget = TokenBucket::new(10.0);
     let (mut wanted, mut granted) = (0, 0);
     for _ in 0..20_000 {
         let context = SamplingContext { is_limited: true, sample_rand: sample_rand(TraceId::new()), ..ASKED };
@@ -91,14 +91,14 @@ fn honest_numbers_are_all_granted() {
 }
 
 /// Returns how many of a thousand requests are granted at `now`.
-fn granted(budget: &mut Budget, now: u64) -> usize {
+fn granted(budget: &mut TokenBucket, now: u64) -> usize {
     (0..1000).filter(|_| budget.spend(now)).count()
 }
 
 #[test]
 fn a_quiet_night_saves_up_no_more_than_the_burst() {
     const SECOND: u64 = 1_000_000_000;
-    let mut budget = Budget::new(10.0);
+    let mut budget = TokenBucket::new(10.0);
 
     let rows = [(SECOND, 100), (2 * SECOND, 10), (2 * SECOND + SECOND / 2, 5), (10 * 60 * 60 * SECOND, 100)];
 
@@ -109,7 +109,7 @@ fn a_quiet_night_saves_up_no_more_than_the_burst() {
 
 #[test]
 fn honest_traffic_saves_up_no_more_than_the_burst() {
-    let mut budget = Budget::new(10.0);
+    let mut budget = TokenBucket::new(10.0);
     assert_eq!(granted(&mut budget, 1), 100);
 
     (0..10_000).for_each(|_| budget.earn(0.25));
@@ -123,16 +123,16 @@ fn a_budget_is_of_any_size() {
     let rows = [(0.0, 0, 0), (0.05, 1, 0), (1.0, 10, 1), (50.0, 500, 50), (f64::INFINITY, 1000, 1000)];
 
     for (per_second, at_once, a_second_later) in rows {
-        let mut budget = Budget::new(per_second);
+        let mut budget = TokenBucket::new(per_second);
         assert_eq!((granted(&mut budget, 1), granted(&mut budget, SECOND + 1)), (at_once, a_second_later), "{per_second}");
     }
-    let (mut small, mut large) = (Budget::with_burst(0.0, 100.0), Budget::with_burst(50.0, 100.0));
+    let (mut small, mut large) = (TokenBucket::with_burst(0.0, 100.0), TokenBucket::with_burst(50.0, 100.0));
     assert_eq!((granted(&mut small, 1), granted(&mut large, 1)), (100, 500), "the larger one counts");
 }
 
 #[test]
 fn a_clock_that_goes_back_pays_no_time_twice() {
-    let mut budget = Budget::new(10.0);
+    let mut budget = TokenBucket::new(10.0);
     granted(&mut budget, 2_000_000_000);
 
     let (back, again) = (granted(&mut budget, 1_000_000_000), granted(&mut budget, 2_000_000_000));
