@@ -1,12 +1,17 @@
 //! The sampling decision, and the budgets that limit what other services or failures can add.
 //!
 //! A [`traces_sampler`](crate::ConfigBuilder::traces_sampler) sees a [`SamplerContext`] and returns a
-//! [`Rate`]. The guide's page on [sampling](crate::guide::sampling) says which setting decides.
+//! [`Rate`]. The guide's page on [sampling](crate::guide::sampling) says which setting decides. A [`Budget`]
+//! limits what is sent in a second, a day or a month.
 // Everything here is a pure function of its inputs; callers pass clocks and random numbers.
 
+mod budget;
+mod meter;
 mod sampler;
 mod slow;
 
+pub use budget::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetPeriod};
+pub(crate) use meter::{BudgetNews, Meter, PeriodCount};
 pub use sampler::{Rate, SamplerContext};
 pub(crate) use sampler::{SampledWork, TracesSampler};
 pub(crate) use slow::Medians;

@@ -185,6 +185,7 @@ impl Settings {
             self.failed_status_codes.fault().map(|fault| format!("failed_status_codes: {fault}")),
             (count > MOST_SPANS).then(|| format!("max_spans: expected at most {MOST_SPANS}, found {count}")),
             self.privacy.redaction.fault().map(|fault| format!("redaction: {fault}")),
+            self.delivery.budgets.fault(),
         ];
         faults.into_iter().flatten().next().map_or(Ok(()), |fault| Err(Error::setting(fault)))
     }

@@ -112,6 +112,9 @@ impl fmt::Display for Settings {
         row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
         row("max_events_per_issue", &a_minute(self.delivery.flood.events))?;
         row("max_logs_per_callsite", &a_minute(self.delivery.flood.logs))?;
+        let budgets: Vec<_> = self.delivery.budgets.iter().map(ToString::to_string).collect();
+        row("budget", &or_none(Some(budgets.join("; ")).filter(|budgets| !budgets.is_empty())))?;
+        row("budget_file", &or_none(self.delivery.budgets.file.as_ref().map(|path| path.display().to_string())))?;
         row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.sampling.trust_parent))?;
         row("parent_budget", &format!("{} a second", self.sampling.parent_budget))?;

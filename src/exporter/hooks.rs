@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::budgets::OnBudget;
 use super::ignore::IgnoredErrors;
 use crate::protocol::{Event, Transaction};
 
@@ -16,4 +17,5 @@ pub(crate) struct Hooks {
     pub(crate) ignored: IgnoredErrors,
     pub(crate) before_send: Option<BeforeSend>,
     pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
+    pub(crate) on_budget: Option<OnBudget>,
 }

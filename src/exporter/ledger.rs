@@ -229,7 +229,8 @@ impl Ledger {
                 .filter(|(_, count)| *count > 0)
                 .collect();
             let [captured, sent, spooled] = [&account.captured, &account.sent, &account.spooled].map(|count| count.load(Ordering::Relaxed));
-            Counts { captured, sent, spooled, dropped }
+            // The ledger does not know what is over a budget.
+            Counts { captured, sent, spooled, dropped, over_budget: 0 }
         };
         Stats {
             errors: counts(Category::Error),

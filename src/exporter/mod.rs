@@ -12,6 +12,8 @@
 mod backlog;
 mod backoff;
 mod bare;
+mod budget_file;
+mod budgets;
 mod buffers;
 mod delivery;
 mod destination;
@@ -70,6 +72,7 @@ pub(crate) use settings::{DeliverySettings, ExporterSettings};
 pub use stats::{Counts, Stats};
 pub(crate) use thread::is_exporter;
 
+use self::budgets::Budgets;
 use self::flood::FloodGuard;
 use self::flushes::Flush;
 use self::queue::Queue;
@@ -114,8 +117,9 @@ impl Exporter {
             CallStack::try_to_walk();
         }
         let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
-        let shared =
-            Arc::new(Shared::new(queue, FloodGuard::new(settings.delivery.flood, &settings.facts), settings.delivery.error_sample_rate));
+        let flood = FloodGuard::new(settings.delivery.flood, &settings.facts);
+        let budgets = Budgets::start(&settings.delivery.budgets, settings.hooks.on_budget.clone());
+        let shared = Arc::new(Shared::new(queue, flood, settings.delivery.error_sample_rate, budgets));
         thread::start(settings, &shared)?;
         Ok(Self { shared })
     }
@@ -271,7 +275,9 @@ impl Exporter {
 
     /// Returns the counts at this moment.
     pub(crate) fn stats(&self) -> Stats {
-        Stats { lost_security_lines: self.shared.security.lost(), ..self.shared.ledger.stats() }
+        let mut stats = Stats { lost_security_lines: self.shared.security.lost(), ..self.shared.ledger.stats() };
+        [stats.errors.over_budget, stats.transactions.over_budget] = self.shared.budgets.refused();
+        stats
     }
 
     /// Returns how the delivery goes at this moment.

@@ -135,8 +135,8 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes the folder of the file, for its owner only.
-fn make_folder(path: &Path) -> io::Result<()> {
+/// Makes the folder of a file, for its owner only.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
     let mut options = std::fs::DirBuilder::new();
     options.recursive(true);

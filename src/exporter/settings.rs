@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budgets::BudgetSettings;
 use super::flood::FloodLimits;
 use super::hooks::Hooks;
 use super::security_log::SecurityLog;
@@ -32,6 +33,7 @@ pub(crate) struct DeliverySettings {
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) flood: FloodLimits,
+    pub(crate) budgets: BudgetSettings,
     /// The share of events that are sent.
     pub(crate) error_sample_rate: f64,
     pub(crate) queue_items: usize,
@@ -53,6 +55,7 @@ impl Default for DeliverySettings {
             spool_sync: false,
             enable_logs: false,
             flood: FloodLimits::default(),
+            budgets: BudgetSettings::default(),
             error_sample_rate: 1.0,
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,

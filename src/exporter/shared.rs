@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use super::budgets::Budgets;
 use super::flood::{Fate, FloodGuard};
 use super::flushes::Flush;
 use super::health::HealthNotes;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) flood: FloodGuard,
     /// The share of events that are sent.
     error_sample_rate: f64,
+    pub(super) budgets: Budgets,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) health: HealthNotes,
@@ -48,11 +50,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(queue: Queue, flood: FloodGuard, error_sample_rate: f64) -> Self {
+    pub(super) fn new(queue: Queue, flood: FloodGuard, error_sample_rate: f64, budgets: Budgets) -> Self {
         Self {
             queue,
             flood,
             error_sample_rate,
+            budgets,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
             health: HealthNotes::default(),
@@ -81,7 +84,7 @@ impl Shared {
         let (fate, ended) = self.flood.admit(item, clock::now);
         self.push_all(ended);
         match fate {
-            Fate::Passes(item) if self.samples(&item) => self.push(item),
+            Fate::Passes(item) if self.samples(&item) => self.push_within_budget(item),
             Fate::Passes(item) => {
                 self.ledger.discard(item.load(), DiscardReason::SampleRate);
                 self.recycle(item);
@@ -98,17 +101,40 @@ impl Shared {
         }
     }
 
-    /// Queues what has waited for long enough.
-    pub(super) fn queue_due(&self, now: Instant) {
+    /// Does what is due at this time. For the exporter's thread.
+    pub(super) fn look_after(&self, now: Instant) {
         self.enqueue_all(self.held.take_due(now));
         self.push_all(self.flood.end_due(now));
+        self.budgets.look_after(now, self.closes_at.get().is_some());
+    }
+
+    /// When [`look_after`](Self::look_after) has something to do.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        [self.held.next_due(), self.flood.next_due(), self.budgets.next_due()].into_iter().flatten().min()
     }
 
     /// Queues items that waited because there were too many like them.
     pub(super) fn push_all(&self, items: Vec<Item>) {
         for item in items {
-            self.push(item);
+            self.push_within_budget(item);
         }
+    }
+
+    /// Queues an item, or drops it if its budget is used up.
+    ///
+    /// This is the last decision before the queue: what is dropped before uses up no budget.
+    fn push_within_budget(&self, item: Item) {
+        if self.budgets.spend(&item, || self.queue.wake_if_asleep()) {
+            return self.push(item);
+        }
+        self.ledger.discard(item.load(), DiscardReason::Backpressure);
+        self.recycle(item);
+    }
+
+    /// Drops an item that the worker has taken and not sent.
+    pub(super) fn lose(&self, item: &Item, reason: DiscardReason) {
+        self.budgets.give_back(item);
+        self.ledger.lose(item.load(), reason);
     }
 
     /// Whether chance lets an item pass. All but events do.
@@ -143,6 +169,7 @@ impl Shared {
         }
         for dropped in evicted {
             let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
+            self.budgets.give_back(&dropped);
             self.ledger.discard(dropped.load(), reason);
             self.recycle(dropped);
         }

@@ -81,6 +81,9 @@ pub struct Counts {
     pub spooled: u64,
     /// Dropped, by reason.
     pub dropped: Vec<(DiscardReason, u64)>,
+    /// How many of those dropped for [`Backpressure`](DiscardReason::Backpressure) were over a
+    /// [budget](crate::ConfigBuilder::budget).
+    pub over_budget: u64,
 }
 
 impl Counts {

@@ -10,7 +10,8 @@ use crate::transport::Transport;
 
 /// The shared state of an exporter without a thread.
 pub(super) fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), FloodGuard::new(FloodLimits { events: 10, logs: 10 }, &Facts::default()), 1.0))
+    let flood = FloodGuard::new(FloodLimits { events: 10, logs: 10 }, &Facts::default());
+    Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), flood, 1.0, Budgets::default()))
 }
 
 /// Settings of an exporter that sends to `dsn` or to `transport`.

@@ -125,6 +125,7 @@ impl Drop for End<'_> {
         self.shared.has_ended.store(true, Ordering::SeqCst);
         // The queue is closed, so they are dropped and counted.
         self.shared.enqueue_all(self.shared.held.take_all());
+        self.shared.budgets.look_after(Instant::now(), true);
         let lost = self.shared.lost.load(Ordering::SeqCst);
         for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // The caller of `flush` may have stopped waiting.

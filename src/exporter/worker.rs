@@ -155,7 +155,7 @@ impl<'a> Worker<'a> {
 
     fn send_what_can_go(&mut self) {
         let now = Instant::now();
-        self.shared.queue_due(now);
+        self.shared.look_after(now);
         // Sessions and logs that are due first: a few envelopes, which a backlog must not hold up.
         self.send_sessions(now);
         self.send_logs(now);
@@ -253,7 +253,7 @@ impl<'a> Worker<'a> {
     fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
         let is_limited = self.delivery.is_closed(item.category(), now);
         if is_limited && !self.delivery.shows_locally() {
-            self.shared.ledger.lose(item.load(), DiscardReason::RatelimitBackoff);
+            self.shared.lose(&item, DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
         if let Item::Log(line) = item {
@@ -280,7 +280,7 @@ impl<'a> Worker<'a> {
             }
             Err((reason, reports)) => {
                 self.shared.ledger.put_back(&reports);
-                self.shared.ledger.lose(item.load(), reason);
+                self.shared.lose(&item, reason);
             }
         }
         self.shared.recycle(item);
@@ -406,7 +406,7 @@ impl<'a> Worker<'a> {
         let logs = self.logs.due().filter(|_| self.can_go_on(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
         // Read after the worker has announced its sleep: an event that is held later wakes it.
-        let held = self.shared.held.next_due().into_iter().chain(self.shared.flood.next_due()).chain(self.judge.due(&self.shared.pressure));
+        let held = self.shared.next_due().into_iter().chain(self.judge.due(&self.shared.pressure));
         // What is past needs no timer: it waits for something else.
         let spool = self.delivery.spool_due().filter(|due| *due > now);
         for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {

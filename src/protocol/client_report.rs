@@ -63,11 +63,12 @@ impl Category {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// There were too many of the same issue, or of the same place in the code, or the delivery was
-    /// behind.
+    /// There were too many of the same issue, or of the same place in the code, a budget was used up, or
+    /// the delivery was behind.
     ///
     /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue),
-    /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite) and
+    /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite),
+    /// [`budget`](crate::ConfigBuilder::budget) and
     /// [`backpressure`](crate::ConfigBuilder::backpressure).
     Backpressure,
     /// A `before_send*` hook returned `None`.

@@ -27,6 +27,16 @@ pub(crate) fn wall() -> u64 {
     Timestamp::now().as_nanos()
 }
 
+/// Returns the wall clock's time in seconds since the epoch, for periods of the calendar. Unlike
+/// [`wall`], it is stopped and advanced in tests.
+pub(crate) fn calendar() -> u64 {
+    #[cfg(feature = "test")]
+    if let Some(wall) = hand::wall() {
+        return wall / 1_000_000_000;
+    }
+    wall() / 1_000_000_000
+}
+
 #[cfg(feature = "test")]
 pub(crate) use hand::{advance, take_in_hand};
 
@@ -38,21 +48,29 @@ mod hand {
 
     use super::Moment;
 
+    /// A time on both clocks. The wall clock's is in nanoseconds.
+    type Hand = (Instant, u64);
+
     thread_local! {
-        static HAND: Cell<Option<Instant>> = const { Cell::new(None) };
+        static HAND: Cell<Option<Hand>> = const { Cell::new(None) };
     }
 
     pub(super) fn now() -> Option<Moment> {
-        HAND.with(Cell::get).map(Moment::at)
+        HAND.with(Cell::get).map(|(instant, _)| Moment::at(instant))
+    }
+
+    pub(super) fn wall() -> Option<u64> {
+        HAND.with(Cell::get).map(|(_, wall)| wall)
     }
 
     /// Stops this thread's clock, or starts it again.
     pub(crate) fn take_in_hand(stop: bool) {
-        HAND.with(|hand| hand.set(stop.then(Instant::now)));
+        HAND.with(|hand| hand.set(stop.then(|| (Instant::now(), super::wall()))));
     }
 
     /// Advances a stopped clock.
     pub(crate) fn advance(time: Duration) {
-        HAND.with(|hand| hand.set(hand.get().map(|instant| instant + time)));
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        HAND.with(|hand| hand.set(hand.get().map(|(instant, wall)| (instant + time, wall.saturating_add(nanos)))));
     }
 }

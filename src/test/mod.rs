@@ -120,8 +120,9 @@ pub fn subscribe() {
 
 /// Stops the clock of this thread, so that durations in tests are exact.
 ///
-/// It affects all durations measured on this thread, but not the time of day. When it is dropped,
-/// the real clock continues.
+/// It affects all durations measured on this thread, and the days and months of a
+/// [`Budget`](crate::sampling::Budget), but not the time that is sent. When it is dropped, the real
+/// clock continues.
 ///
 /// # Examples
 ///

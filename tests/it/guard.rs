@@ -1,5 +1,7 @@
 //! Many events of one issue, and many logs of one place, are a few and one that says how many there were.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +11,8 @@ use axum::routing::get;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tower_sentry::protocol::{Attachment, DiscardReason};
-use tower_sentry::test::{HandClock, client_with};
+use tower_sentry::sampling::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetPeriod};
+use tower_sentry::test::{Captured, HandClock, client_with};
 use tower_sentry::{Client, Config, Level, Scope, SentryLayer};
 
 use crate::support::{self, Relay, patience};
@@ -325,4 +328,93 @@ async fn many_logs_of_one_place_are_a_few_and_their_number() {
 fn log(target: &str) {
     let record = |args| log::Record::builder().args(args).level(log::Level::Info).target(target).line(Some(7)).build();
     tracing_log::format_trace(&record(format_args!("of {target}"))).unwrap();
+}
+
+/// Advances a stopped clock to the first second of a month with 31 days.
+fn advance_to_january(clock: &HandClock) {
+    let now = std::time::SystemTime::now();
+    let year: u32 = humantime::format_rfc3339_seconds(now).to_string()[..4].parse().unwrap();
+    let january = humantime::parse_rfc3339(&format!("{}-01-01T00:00:00Z", year + 1)).unwrap();
+    // The clock was stopped a moment ago.
+    clock.advance(january.duration_since(now).unwrap() + Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn per_second() {
+    const SECONDS: u32 = 200;
+    let (client, captured) = client_with(Config::builder().traces_sample_rate(1.0).budget(Budget::errors().per_second(20)));
+    let clock = HandClock::start();
+
+    // Five times as many as allowed, at even distances.
+    for second in 0..SECONDS {
+        let work = async {
+            for number in 0..100 {
+                fail(100 * second + number);
+                clock.advance(Duration::from_millis(10));
+            }
+        };
+        run(&client, work).await;
+        client.flush(patience()).await.unwrap();
+    }
+    client.transaction("others").run_infallible(async {}).await;
+    support::settle(&client).await;
+
+    let errors = client.stats().errors;
+    let (sent, expected) = (errors.sent, u64::from(20 * SECONDS));
+    assert!(sent.abs_diff(expected) * 100 <= expected, "{sent} of {expected}");
+    assert_eq!((errors.captured, captured.events().len() as u64), (u64::from(100 * SECONDS), sent));
+    assert_eq!((errors.over_budget, errors.dropped), (errors.captured - sent, vec![(DiscardReason::Backpressure, errors.captured - sent)]));
+    assert_eq!(captured.transactions().len(), 1, "they have no budget");
+}
+
+type Marks = Arc<Mutex<Vec<BudgetMark>>>;
+
+/// A client with a plan of 5,000 errors a month, as one process after the other has it.
+fn planned(folder: &Path, marks: &Marks) -> (Client, Captured) {
+    let seen = Arc::clone(marks);
+    let config = Config::builder()
+        .budget(Budget::errors().per_day(300).per_month(5_000))
+        .budget_file(folder.join("budgets.json"))
+        .on_budget(move |mark| seen.lock().unwrap().push(mark));
+    client_with(config)
+}
+
+#[tokio::test]
+async fn budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let marks = Marks::default();
+    let clock = HandClock::start();
+    advance_to_january(&clock);
+    let (mut captured, mut sent, mut over_budget) = (0, Vec::new(), 0);
+
+    // 30 days with 20 errors an hour. A new process begins at each midnight and noon.
+    for day in 0..30 {
+        let mut of_day = 0;
+        for half in 0..2 {
+            let (client, _) = planned(folder.path(), &marks);
+            for _ in 0..12 {
+                run(&client, async { (0..20).for_each(fail) }).await;
+                clock.advance(Duration::from_secs(3600));
+            }
+            support::settle(&client).await;
+            let errors = client.stats().errors;
+            captured += errors.captured;
+            of_day += errors.sent;
+            over_budget += errors.over_budget;
+            assert_eq!(errors.dropped_total(), errors.over_budget, "{day} {half}");
+        }
+        sent.push(of_day);
+    }
+
+    assert_eq!((captured, sent.iter().sum::<u64>(), over_budget), (14_400, 5_000, 9_400));
+    assert_eq!(sent[..18], [[300; 16].as_slice(), &[200, 0]].concat());
+    let marks = marks.lock().unwrap();
+    let of =
+        |period, level| marks.iter().filter(|mark| (mark.period, mark.level) == (period, level)).map(|mark| mark.used).collect::<Vec<_>>();
+    assert_eq!(of(BudgetPeriod::Day, BudgetLevel::Soft), [240; 16]);
+    assert_eq!(of(BudgetPeriod::Day, BudgetLevel::Hard), [300; 16]);
+    assert_eq!(of(BudgetPeriod::Month, BudgetLevel::Soft), [4_000]);
+    // Each process says it once.
+    assert_eq!(of(BudgetPeriod::Month, BudgetLevel::Hard), [5_000; 28]);
+    assert!(marks.iter().all(|mark| mark.kind == BudgetKind::Errors));
 }

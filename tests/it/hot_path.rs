@@ -10,6 +10,7 @@ use axum::routing::get;
 use http::Request;
 use tower::{Service as _, ServiceExt as _};
 use tower_http::map_response_body::MapResponseBodyLayer;
+use tower_sentry::sampling::Budget;
 use tower_sentry::{Client, Config, ConfigBuilder, SentryLayer, TracingLayer};
 use tracing::{info, info_span, instrument};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -73,10 +74,12 @@ fn a_request_allocates_nothing_of_ours() {
     if in_child("hot_path::a_request_allocates_nothing_of_ours", &[]) {
         return;
     }
+    let budget = Budget::transactions().per_second(1_000_000).per_day(1_000_000).per_month(1_000_000);
     let clients = [
         ("recorded", sink().traces_sample_rate(1.0)),
         ("rate 0", sink().traces_sample_rate(0.0)),
         ("not recorded", sink().traces_sample_rate(0.0).keep_failed(false)),
+        ("within a budget", sink().traces_sample_rate(1.0).budget(budget)),
         ("off", Config::builder()),
     ]
     .map(|(name, config)| (name, Client::from(config.build().unwrap())));

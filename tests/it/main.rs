@@ -73,6 +73,8 @@ mod bodies;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod body;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod budgets;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod canaries;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod client;

@@ -16,6 +16,7 @@ use tower::{ServiceBuilder, ServiceExt as _};
 use tower_sentry::outgoing::OutgoingLayer;
 use tower_sentry::protocol::Attachment;
 use tower_sentry::redaction::Redaction;
+use tower_sentry::sampling::Budget;
 use tower_sentry::test::{HandClock, client_with};
 use tower_sentry::{Breadcrumb, Client, Config, ConfigBuilder, Level, Scope, SentryLayer, TracingLayer, TrustParent};
 use tracing_subscriber::prelude::*;
@@ -212,6 +213,7 @@ fn each_setting_has_its_effect() {
             json!([]),
         ),
         ("failure_budget", plain, |config| config.failure_budget(0.0), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
+        ("budget", plain, |config| config.budget(Budget::errors().per_day(1)), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
         // What is beyond the limit waits, and has no attachments then.
         ("max_events_per_issue", plain, |config| config.max_events_per_issue(0), |seen| seen.count("attachment"), json!(1), json!(0)),
         (

@@ -1,5 +1,6 @@
 //! The builder of configurations.
 
+mod budgets;
 mod events;
 mod export;
 mod sampling;
