@@ -280,10 +280,11 @@ async fn route_table() {
         ("GET /again", "0.7", "0.7"),
         ("POST /again", "0.35", "0.35"),
         ("GET /wrong", "0.1", "0.1"),
-        // Where the router has chosen a template, it must be the row's own.
-        ("GET /assets/logos/small", "0", "0.2"),
-        ("GET /assets/logos/main", "0", "1"),
-        ("GET /api/orders/7/items/1", "0.3", "0.6"),
+        // Below a wildcard of the router, the most specific row counts.
+        ("GET /assets/logos/small", "0.2", "0.2"),
+        ("GET /assets/logos/main", "1", "1"),
+        ("GET /api/orders/7/items/1", "0.6", "0.6"),
+        // Where the router has chosen another template, it must be the row's own.
         ("GET /hidden", "0.1", "0"),
         // Where it has none, the path counts.
         ("GET /unrouted/a", "0.8", "0.8"),
