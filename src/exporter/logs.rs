@@ -97,6 +97,19 @@ mod tests {
     }
 
     #[test]
+    fn large_logs_do_not_wait_for_a_hundred() {
+        let mut batch = LogBatch::default();
+        let mut push = |number| {
+            let mut line = log_line();
+            line.log.fields = vec![0; BATCH_BYTES / 2];
+            batch.push(number, Box::new(line), Instant::now());
+            batch.is_full()
+        };
+
+        assert_eq!([push(0), push(1)], [false, true]);
+    }
+
+    #[test]
     fn the_first_of_each_batch_waits_anew() {
         let now = Instant::now();
         let mut batch = LogBatch::default();

@@ -110,8 +110,10 @@ impl TracingLayer {
     ///
     /// The spans of an unrecorded request then cost about a tenth, because most of their cost is
     /// the Registry's. In return, **no layer sees** spans below the level, outside requests, or in
-    /// requests that are not recorded. For example, the lines of a `fmt` layer lack them. Events
-    /// are not affected. Defaults to off: this layer does not affect other layers.
+    /// requests that are not recorded. For example, the lines of a `fmt` layer lack them, and a task
+    /// that such a request spawns with `in_current_span()` does not carry the request: bind its future
+    /// with [`Scope::bind`](crate::Scope::bind). Events are not affected. Defaults to off: this layer
+    /// does not affect other layers.
     ///
     /// # Examples
     ///
