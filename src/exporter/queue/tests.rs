@@ -238,6 +238,7 @@ fn the_newest_error_leaves_its_bytes_to_others() {
         queue.push(error());
         assert!(queue.pop_newest().is_some());
     }
+    assert_eq!(queue.lock().errors.bytes, 0);
     queue.push(error());
     queue.push(transaction());
 
