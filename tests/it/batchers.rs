@@ -186,6 +186,10 @@ async fn what_is_reported_in_a_span_of_another_request_belongs_to_that_request()
 
 #[tokio::test]
 async fn so_does_what_a_task_outside_of_requests_reports() {
+    // What belongs to no request would go to another test's client.
+    if support::in_child("batchers::so_does_what_a_task_outside_of_requests_reports", &[]) {
+        return;
+    }
     support::subscribe();
     for (rate, keeps) in RATES {
         let relay = Relay::start();
@@ -195,8 +199,7 @@ async fn so_does_what_a_task_outside_of_requests_reports() {
         assert!(support::get(&server, "/worker").await.0.is_success());
 
         support::settle(&client).await;
-        let (_, wrong) = wrong(&relay, "GET /worker");
-        assert_eq!(wrong, [""; 0], "at a rate of {rate}");
+        assert_eq!(wrong(&relay, "GET /worker"), (34, vec![]), "at a rate of {rate}");
         if rate > 0.5 {
             let tree = tree(&relay.transactions()[0]).replace(" [function]", "");
             assert_eq!(

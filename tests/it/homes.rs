@@ -108,7 +108,8 @@ async fn so_does_a_span_beyond_the_limit() {
 async fn what_a_task_of_an_ignored_request_reports_is_ignored_too() {
     support::subscribe();
     let (client, captured) = client();
-    let app = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client).ignore(["/"]).ignore_errors());
+    let app = Router::new().route("/", get(handler)).layer(TraceLayer::new_for_http());
+    let app = app.layer(SentryLayer::new(&client).ignore(["/"]).ignore_errors());
 
     visit(app).await;
 
