@@ -171,17 +171,23 @@ pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
         "htpasswd" if text.get(run.end..)?.starts_with(" -") => 3,
         "add_user" | "change_password" if text.get(..run.start)?.ends_with("rabbitmqctl ") => 1,
         "wpa_passphrase" => 1,
+        "user" if ["net ", "ftp> "].iter().any(|before| text.get(..run.start).is_some_and(|text| text.ends_with(before))) => 1,
+        // `net use Z: \\files\share …`
+        "use" if text.get(..run.start)?.ends_with("net ") => {
+            let mut words = near(text.get(run.end..)?, FAR).split(' ').skip(1);
+            words.position(|word| word.starts_with("\\\\"))? + 1
+        }
         "ConvertTo-SecureString" => 0,
         "chpasswd" => return piped(text, run.start),
         _ => return None,
     };
     let line = text.get(run.end..)?.strip_prefix(' ')?;
     let line = near(line, FAR).split(['\n', '|', ';', '"']).next()?;
-    let held = line.split(' ').nth(skipped).filter(|held| !held.is_empty() && !is_nothing(held))?;
+    let held = line.split(' ').nth(skipped).filter(|held| !matches!(*held, "" | "*") && !held.starts_with('/') && !is_nothing(held))?;
     let start = run.end + 1 + line.split(' ').take(skipped).map(|word| word.len() + 1).sum::<usize>();
     let bare = held.trim_matches('\'');
     let start = start + held.find(bare)?;
-    Some(Secret::value(start..start + bare.len(), Rule::Command))
+    Some(Secret::near(text, run.end + 1, start..start + bare.len(), Rule::Command))
 }
 
 /// `echo "jane:…" | chpasswd`

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::cursor::{FAR, near};
+
 /// The kind of text that replaces a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replacement {
@@ -42,6 +44,13 @@ pub(super) struct Secret {
 impl Secret {
     pub(super) fn value(range: Range<usize>, rule: Rule) -> Self {
         Self { range, replacement: Replacement::Value, rule }
+    }
+
+    /// A value that a rule looked for [near](near) `from`. If it is still open there, all that follows is hidden.
+    pub(super) fn near(text: &str, from: usize, range: Range<usize>, rule: Rule) -> Self {
+        let seen = from + near(text.get(from..).unwrap_or_default(), FAR).len();
+        let end = if range.end < seen { range.end } else { text.len() };
+        Self::value(range.start..end, rule)
     }
 
     pub(super) fn token(range: Range<usize>, rule: Rule) -> Self {

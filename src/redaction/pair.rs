@@ -234,7 +234,8 @@ fn escaped_name(scan: &Scan<'_>, sign: usize) -> Option<Step> {
     let rest = rest.trim_start_matches(' ');
     let held = rest.strip_prefix(quote)?;
     let start = text.len() - held.len();
-    let len = held.find(quote)?;
+    // A text may be cut.
+    let len = held.find(quote).unwrap_or(held.len());
     let level = judge(name).field;
     let is_hidden = scan.may_read(len) && value_class::is_hidden(level, held.get(..len)?, names::is_numeric(name), names::is_plural(name));
     (is_hidden || scan.redactor.is_hidden_by_user(name)).then(|| Step::Secret(Secret::value(start..start + len, Rule::Name)))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::{FAR, Scan, near};
+use super::cursor::{FAR, Scan, near, until};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::pair::whole_name;
@@ -86,9 +86,9 @@ fn beside(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
     let text = scan.text;
     let held = text.get(quote + 1..)?.strip_prefix(" \"")?;
     let name = text.get(run.clone()).filter(|_| run.end == quote && text.get(..run.start).is_some_and(|before| before.ends_with('"')))?;
-    let held = held.get(..near(held, FAR).find('"')?)?;
+    let held = held.get(..until(held, &['"'])?)?;
     let is_secret = judge(name).field == Level::Sure && value_class::class(held) >= ValueClass::Opaque;
-    is_secret.then(|| Secret::value(quote + 3..quote + 3 + held.len(), Rule::Name))
+    is_secret.then(|| Secret::near(text, quote + 3, quote + 3..quote + 3 + held.len(), Rule::Name))
 }
 
 /// Erlang: `{password,<<"…">>}`. The quote begins the value.
@@ -100,9 +100,9 @@ fn binary(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
     }
     let level = judge(name).field;
     let rest = text.get(quote + 1..)?;
-    let held = rest.get(..near(rest, FAR).find('"')?)?;
+    let held = rest.get(..until(rest, &['"'])?)?;
     value_class::is_hidden(level, held, names::is_numeric(name), false)
-        .then(|| Secret::value(quote + 1..quote + 1 + held.len(), Rule::Name))
+        .then(|| Secret::near(text, quote + 1, quote + 1..quote + 1 + held.len(), Rule::Name))
 }
 
 /// Finds what a call with a secret name is given: `SetPassword("…")`, `Token("…")`.
@@ -129,15 +129,16 @@ pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<S
     }
     let start = open + 1 + blank + 1;
     let given = text.get(start..)?;
-    let len = near(given, FAR).find([char::from(mark), '\n'])?;
+    let len = until(given, &[char::from(mark), '\n'])?;
     let held = given.get(..len)?.trim_end_matches('\\');
     if name == "auth"
         && let Some(second) = given.get(len + 1..).and_then(|after| after.trim_start_matches([',', ' ']).strip_prefix(char::from(mark)))
     {
         // MongoDB's `db.auth("user", "…")`
         let start = text.len() - second.len();
-        let len = near(second, FAR).find([char::from(mark), '\n'])?;
-        return (value_class::class(second.get(..len)?) >= ValueClass::Opaque).then(|| Secret::value(start..start + len, Rule::Name));
+        let len = until(second, &[char::from(mark), '\n'])?;
+        let is_secret = value_class::class(second.get(..len)?) >= ValueClass::Opaque;
+        return is_secret.then(|| Secret::near(text, start, start..start + len, Rule::Name));
     }
     if !scan.may_read(len) {
         return Some(Secret::value(start..text.len(), Rule::Name));
@@ -152,7 +153,7 @@ pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<S
             level >= Level::IfOpaque && held.len() >= 6 && is_opaque && !held.contains(' ')
         }
     };
-    is_secret.then(|| Secret::value(start..start + held.len(), Rule::Name))
+    is_secret.then(|| Secret::near(text, start, start..start + held.len(), Rule::Name))
 }
 
 /// A token in brackets behind its name: `token[…]`, `AccessToken{value=…}`.
@@ -163,16 +164,21 @@ fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
         rest.get(..sign).filter(|field| rest.get(sign..).is_some_and(|after| after.starts_with('=')) && names::names_a_value(field));
     let skipped = field.map_or(0, |field| field.len() + 1);
     let held = rest.get(skipped..)?;
-    let held = held.get(..near(held, FAR).find([',', ')', ']', '}', ' ', '\n', '"', '(', '=', ':'])?)?;
+    let held = held.get(..until(held, &[',', ')', ']', '}', ' ', '\n', '"', '(', '=', ':'])?)?;
     // Nearly every name is that of a function.
     let is_secret = held.len() >= 16 && value_class::is_random(held) && !value_class::is_digest(held) && judge(name).field >= Level::Likely;
-    is_secret.then(|| Secret::value(start + skipped..start + skipped + held.len(), Rule::Name))
+    let start = start + skipped;
+    is_secret.then(|| Secret::near(scan.text, start, start..start + held.len(), Rule::Name))
 }
 
 /// The last text in quotes of a call to the database: the key.
 fn last_literal(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
-    let inner = rest.get(..near(rest, FAR).find(')')?)?.strip_suffix('\'')?;
+    let Some(end) = near(rest, FAR).find(')') else {
+        // Where its last text begins is not seen.
+        return (rest.len() > FAR).then(|| Secret::value(start..text.len(), Rule::Statement));
+    };
+    let inner = rest.get(..end)?.strip_suffix('\'')?;
     let held = inner.get(inner.rfind('\'')? + 1..)?;
     let start = start + inner.len() - held.len();
     (!value_class::is_nothing(held)).then(|| Secret::value(start..start + held.len(), Rule::Statement))
@@ -187,8 +193,10 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     let rest = text.get(begin..)?;
     let near = near(rest, FAR);
     let end = if raw > 0 { near.find("]]>") } else { near.find('<') };
-    let end = end.filter(|end| *end > 0)?;
-    if raw == 0 && !rest.get(end..)?.starts_with("</") {
+    // Still open. Words behind `<password>` are no value: in the text of a manual, it is a placeholder.
+    let is_open = end.is_none() && near.len() < rest.len() && !near.contains(' ');
+    let end = if is_open { near.len() } else { end.filter(|end| *end > 0)? };
+    if raw == 0 && !is_open && !rest.get(end..)?.starts_with("</") {
         return None;
     }
     let from = (close.saturating_sub(NAME_LIMIT)..=close).find(|at| text.is_char_boundary(*at))?;
@@ -200,7 +208,7 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     let level = judge(name).field;
     let is_hidden = value_class::is_hidden(level, held, names::is_numeric(name), false) || scan.redactor.is_hidden_by_user(name);
     if is_hidden {
-        return Some(Secret::value(begin..begin + end, Rule::Name));
+        return Some(Secret::near(text, begin, begin..begin + end, Rule::Name));
     }
     next_element(held, rest.get(end..)?).map(|range| Secret::value(begin + end + range.start..begin + end + range.end, Rule::Name))
 }
@@ -228,8 +236,10 @@ pub(super) fn escaped_element(scan: &Scan<'_>, run: &Range<usize>) -> Option<Sec
     let from = (before.len().saturating_sub(NAME_LIMIT)..=before.len()).find(|at| before.is_char_boundary(*at))?;
     let (_, tag) = before.get(from..)?.rsplit_once("&lt;").filter(|(_, tag)| !tag.starts_with('/'))?;
     let name = tag.split([' ', '\n']).next()?.rsplit(':').next()?;
-    let held = rest.get(..rest.find("&lt;/").filter(|len| *len <= 4096)?)?;
+    let near = near(rest, FAR);
+    let is_open = near.len() < rest.len() && !near.contains(' ');
+    let held = near.get(..near.find("&lt;/").or_else(|| is_open.then_some(near.len()))?)?;
     let start = run.start + 3;
     value_class::is_hidden(judge(name).field, held, names::is_numeric(name), false)
-        .then(|| Secret::value(start..start + held.len(), Rule::Name))
+        .then(|| Secret::near(text, start, start..start + held.len(), Rule::Name))
 }

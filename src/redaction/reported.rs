@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::cursor::{FAR, Scan, last, near};
+use super::cursor::{FAR, Scan, last, near, until};
 use super::finding::{Rule, Secret};
 use super::names::Level;
 use super::value_class::{self, ValueClass};
@@ -33,8 +33,11 @@ pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
     let held = rest.get(skipped..)?;
     let open = gap.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
     let len = match open {
-        Some(quote) => near(held, FAR + 1).find([quote, '\n'])?,
-        None => held.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ')' | ';' | ']')).unwrap_or(held.len()),
+        Some(quote) => until(held, &[quote, '\n'])?,
+        None => {
+            let near = near(held, FAR);
+            near.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ')' | ';' | ']')).unwrap_or(near.len())
+        }
     };
     let start = run.end + skipped;
     if word == "credentials" {
@@ -47,12 +50,14 @@ pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
 pub(super) fn judged(scan: &Scan<'_>, range: Range<usize>) -> Option<Secret> {
     let held = scan.text.get(range.clone())?;
     // Nearly every value ends here.
-    if held.len() < 6 || held.len() > 4096 || !held.bytes().any(|byte| byte.is_ascii_digit()) || held.contains(char::is_whitespace) {
+    if held.len() < 6 || held.len() > FAR || !held.bytes().any(|byte| byte.is_ascii_digit()) || held.contains(char::is_whitespace) {
         return None;
     }
     let is_opaque =
         value_class::class(held) >= ValueClass::Opaque && !held.contains("://") && held.bytes().any(|byte| byte.is_ascii_alphabetic());
-    (is_opaque && has_name_near(scan, &range)).then(|| Secret::value(range, Rule::Name))
+    // Of one that is still open, the name behind it is not seen.
+    let is_open = held.len() == scan.ahead(range.start, FAR).len() && range.end < scan.text.len();
+    (is_opaque && (is_open || has_name_near(scan, &range))).then(|| Secret::near(scan.text, range.start, range, Rule::Name))
 }
 
 /// Whether the name of a secret stands near: one that is sure, or that has several words.
@@ -78,28 +83,34 @@ fn refused(scan: &Scan<'_>, start: usize) -> Option<Secret> {
     let before = scan.text.get(..start)?.strip_suffix(" not a ").or_else(|| scan.text.get(..start)?.strip_suffix(" is not a "))?;
     let quote = before.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'))?;
     let inner = before.get(..before.len() - 1)?;
-    let (_, held) = last(inner, FAR).rsplit_once(quote)?;
-    judged(scan, inner.len() - held.len()..inner.len())
+    let near = last(inner, FAR);
+    if let Some((_, held)) = near.rsplit_once(quote) {
+        return judged(scan, inner.len() - held.len()..inner.len());
+    }
+    // It began before all that was seen.
+    let is_open = near.len() < inner.len();
+    judged(scan, inner.len() - near.len()..inner.len()).filter(|_| is_open).map(|secret| Secret::value(0..inner.len(), secret.rule))
 }
 
 /// `echo … | wg set`: a long and random word.
 fn echoed(scan: &Scan<'_>, end: usize) -> Option<Secret> {
     let rest = scan.text.get(end..)?.strip_prefix(' ')?.trim_start_matches(['"', '\'']);
     let start = scan.text.len() - rest.len();
-    let held = rest.get(..near(rest, FAR).find([' ', '"', '\'', '\n'])?)?;
-    let is_piped = rest.get(held.len()..)?.trim_start_matches(['"', '\'']).starts_with(" | ");
+    let held = rest.get(..until(rest, &[' ', '"', '\'', '\n'])?)?;
+    let is_open = held.len() == scan.ahead(start, FAR).len();
+    let is_piped = is_open || rest.get(held.len()..)?.trim_start_matches(['"', '\'']).starts_with(" | ");
     let is_secret = is_piped && held.len() >= 24 && value_class::is_random(held) && !value_class::is_digest(held);
-    is_secret.then(|| Secret::value(start..start + held.len(), Rule::Command))
+    is_secret.then(|| Secret::near(scan.text, start, start..start + held.len(), Rule::Command))
 }
 
 /// `credentials (jane / …)`
 fn pair_in_parentheses(text: &str, start: usize, is_open: bool) -> Option<Secret> {
     let inner = text.get(start..).filter(|_| is_open)?;
-    let inner = inner.get(..near(inner, FAR).find([')', '\n'])?)?;
+    let inner = inner.get(..until(inner, &[')', '\n'])?)?;
     let sign = inner.find([':', '/'])?;
     let held = inner.get(sign + 1..)?.trim_start();
     let is_secret = value_class::class(held) >= ValueClass::Opaque && !held.contains(char::is_whitespace);
-    is_secret.then(|| Secret::value(start + inner.len() - held.len()..start + inner.len(), Rule::Sentence))
+    is_secret.then(|| Secret::near(text, start, start + inner.len() - held.len()..start + inner.len(), Rule::Sentence))
 }
 
 /// Finds the first password among what a call that signs in is given; see [`arguments`].

@@ -205,8 +205,8 @@ fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
     if word.eq_ignore_ascii_case("hawk") {
         let line = near(rest, FAR).split('\n').next()?;
         let start = line.find("mac=\"")? + 5;
-        let len = line.get(start..)?.find('"')?;
-        return Some(Secret::value(run.end + start..run.end + start + len, Rule::Scheme));
+        let len = line.get(start..)?.find('"').unwrap_or(line.len() - start);
+        return Some(Secret::near(text, run.end, run.end + start..run.end + start + len, Rule::Scheme));
     }
     let blank = if rest.starts_with("%20") {
         3

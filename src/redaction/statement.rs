@@ -11,7 +11,7 @@ use super::value_class::{self, ValueClass, is_nothing};
 use super::verdict::judge;
 
 /// The words that [`after`] knows.
-pub(super) const WORDS: [&str; 20] = [
+pub(super) const WORDS: [&str; 23] = [
     "VALUES",
     "values",
     "BY",
@@ -32,6 +32,9 @@ pub(super) const WORDS: [&str; 20] = [
     "htpasswd",
     "add_user",
     "chpasswd",
+    "contains",
+    "use",
+    "user",
 ];
 
 /// Finds the secret after a keyword, which is the run.
@@ -47,7 +50,8 @@ pub(super) fn after(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         "PASS" | "LOGIN" | "IDENTIFY" => login(text, run),
         "add-mask" => masked(text, run.end),
         "set-output" | "save-state" => output(text, run.end),
-        "htpasswd" | "add_user" | "chpasswd" => command::word(text, run),
+        "htpasswd" | "add_user" | "chpasswd" | "use" | "user" => command::word(text, run),
+        "contains" => row(text, run),
         // `.netrc` and the like: `login jane password …` is a sentence already.
         _ => None,
     }
@@ -100,7 +104,7 @@ fn login(text: &str, run: Range<usize>) -> Option<Secret> {
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let is_secret = !word.contains([' ', '/', '.']) && (has_digit || value_class::class(word) >= ValueClass::Opaque);
     let start = run.end + 1 + line.len() - word.len();
-    is_secret.then(|| Secret::value(start..start + word.len(), Rule::Statement))
+    is_secret.then(|| Secret::near(text, run.end + 1, start..start + word.len(), Rule::Statement))
 }
 
 /// GitHub's `::add-mask::…`: the rest of the line.
@@ -115,9 +119,10 @@ fn output(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?.strip_prefix(" name=")?;
     let (name, held) = near(rest, FAR).split_once("::")?;
     let held = held.split('\n').next()?;
-    let start = start + " name=".len() + name.len() + 2;
+    let from = start + " name=".len();
+    let start = from + name.len() + 2;
     let is_secret = name.len() <= 64 && value_class::is_hidden(judge(name).field, held, false, false);
-    is_secret.then(|| Secret::value(start..start + held.len(), Rule::Statement))
+    is_secret.then(|| Secret::near(text, from, start..start + held.len(), Rule::Statement))
 }
 
 /// The length of a list in parentheses, without those in quotes.
@@ -131,6 +136,16 @@ fn close(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// PostgreSQL's `Failing row contains (4, jane, …)`: all values, because none has its name.
+fn row(text: &str, run: Range<usize>) -> Option<Secret> {
+    let rest =
+        text.get(run.end..)?.strip_prefix(" (").filter(|_| text.get(..run.start).is_some_and(|before| before.ends_with("Failing row ")))?;
+    let start = run.end + 2;
+    let line = near(rest, FAR).split('\n').next()?;
+    let len = line.rfind(')').filter(|_| line.len() < near(rest, FAR).len() || line.len() == rest.len()).unwrap_or(line.len());
+    (len > 0).then(|| Secret::near(text, start, start..start + len, Rule::Statement))
 }
 
 /// `IDENTIFIED BY '…'`, `PASSWORD '…'`, `SET PASSWORD FOR jane = '…'`.
@@ -167,7 +182,8 @@ fn column(text: &str, run: Range<usize>) -> Option<Secret> {
     let after = text.get(run.end..)?.strip_prefix(' ')?;
     let name = after.get(..after.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(after.len()))?;
     let from = before.len() - last(before, FAR).len();
-    let start = from + before.get(from..)?.rfind('\'')? + 1;
+    // Or it began before all that was seen.
+    let start = before.get(from..)?.rfind('\'').map(|at| from + at + 1).or((from > 0).then_some(0))?;
     let is_secret = judge(name).field >= Level::Likely && !is_nothing(before.get(start..)?);
     is_secret.then(|| Secret::value(start..before.len(), Rule::Statement))
 }
@@ -189,7 +205,7 @@ fn auth(text: &str, start: usize) -> Option<Secret> {
         return word(text, start, first.len() + 1);
     }
     let is_secret = value_class::is_mixed(first) || (second.is_empty() && !is_nothing(first) && first.len() >= 4);
-    is_secret.then(|| Secret::value(start + 1..start + 1 + first.len(), Rule::Statement))
+    is_secret.then(|| Secret::near(text, start + 1, start + 1..start + 1 + first.len(), Rule::Statement))
 }
 
 /// The next word, `skipped` bytes later.
@@ -206,5 +222,5 @@ fn rule(text: &str, start: usize) -> Option<Secret> {
     let line = near(rest, FAR).split(['\r', '\n']).next()?;
     let at = line.find(" >")? + 2;
     let len = line.get(at..)?.find(' ').unwrap_or(line.len() - at);
-    (len > 0).then(|| Secret::value(start + at..start + at + len, Rule::Statement))
+    (len > 0).then(|| Secret::near(text, start, start + at..start + at + len, Rule::Statement))
 }

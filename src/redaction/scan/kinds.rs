@@ -316,3 +316,24 @@ fn passwords_in_sentences_of_other_languages_are_hidden() {
         "code de statut est 404",
     ]);
 }
+
+#[test]
+fn values_that_only_their_place_names_are_hidden() {
+    hides(&[
+        ("DETAIL:  Failing row contains (4, bob, hunter2, 2024-01-01).", "hunter2", "DETAIL: Failing row"),
+        ("Failing row contains (4, a)b, hunter2, null).\nCONTEXT: x", "hunter2", "CONTEXT: x"),
+        ("Failing row contains (4, hunter2", "hunter2", "contains"),
+        ("ftp> user bob hunter2", "hunter2", "ftp> user bob"),
+        ("net use Z: \\\\files\\share hunter2 /user:WORK\\bob", "hunter2", "net use Z: /user:WORK"),
+        ("net use \\\\files\\share hunter2", "hunter2", "net use"),
+        ("net user bob hunter2 /add", "hunter2", "net user bob /add"),
+    ]);
+    keeps(&[
+        "each row contains (4, bob)",
+        "net use Z: \\\\files\\share /user:WORK\\bob",
+        "net use Z: \\\\files\\share *",
+        "net user bob /delete",
+        "the user bob wrote",
+        "we use it",
+    ]);
+}

@@ -166,6 +166,45 @@ fn tokens_are_hidden_from_sixty_four_characters() {
     }
 }
 
+/// Rules look at most 4 KiB ahead. What is still open there is hidden to the end of the text.
+#[test]
+fn a_value_longer_than_rules_look_is_hidden_whole() {
+    // No run of it is long enough to be hidden by itself.
+    let value = "k7.Q!9x~".repeat(800) + "9x~canary";
+    let kinds = [
+        "Invalid value '{}' for --api-token given",
+        "'{}' not a valid key=value pair in Authorization header",
+        "echo '{}' | wg set",
+        "credentials (jane / {}) refused",
+        "HSET \"user\" \"password\" \"{}\" end",
+        "{password,<<\"{}\">>}",
+        "SetPassword(\"{}\") failed",
+        "db.auth(\"jane\", \"{}\") failed",
+        "pgp_sym_encrypt('x', '{}') failed",
+        "<password>{}</password> end",
+        "<password><![CDATA[{}]]></password> end",
+        "&lt;password&gt;{}&lt;/password&gt; end",
+        "&quot;password&quot;:&quot;{}",
+        "htpasswd -b file jane {}",
+        "PASS {}",
+        "::set-output name=token::{}",
+        "SELECT '{}' AS access_token FROM t",
+        "AUTH {}",
+        "ACL SETUSER jane on >{}",
+        "Authorization failed: Hawk id=\"x\", mac=\"{}\" end",
+    ];
+    for kind in kinds {
+        let text = kind.replace("{}", &value);
+        let cleaned = clean(&text);
+        assert!(!cleaned.contains("canary") && !cleaned.contains("k7.Q!9x"), "{kind}: {} bytes are left", cleaned.len());
+    }
+    // What is not a secret stays, however long it is.
+    for kind in ["SetTitle(\"{}\") failed", "<title>{}</title>", "at least <password> and then many words: {}"] {
+        let text = kind.replace("{}", &"some words, ".repeat(600));
+        assert_eq!(clean(&text), text, "{kind}");
+    }
+}
+
 proptest! {
     #[test]
     fn scrubbing_again_changes_nothing_for_long(text in "(token|password|Cookie|x-api-key|:|=|&|,|;|\\]|\\{|\\(|%5F|\n|//|@| |\"|Bearer|[a-z]{1,9}|[0-9]{1,19}|\\\\|\\[|\\{|Some\\(){0,12}") {
