@@ -42,6 +42,7 @@
 //! | `rustls` | yes | DSNs with `https://` |
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
+//! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |
 //! | `test` | no | a test kit: records what a service would send, without a network |
 //!
 //! # Data flow

@@ -1,23 +1,34 @@
 //! The sampling decision, and the budgets that limit what other services or failures can add.
 //!
 //! A [`traces_sampler`](crate::ConfigBuilder::traces_sampler) sees a [`SamplerContext`] and returns a
-//! [`Rate`]. The guide's page on [sampling](crate::guide::sampling) says which setting decides. A [`Budget`]
-//! limits what is sent in a second, a day or a month.
+//! [`Rate`]. [`LiveSettings`] may change while the process runs, and a [`Budget`] limits what is sent in a
+//! second, a day or a month. The guide's page on [sampling](crate::guide::sampling) says which setting decides.
 // Everything here is a pure function of its inputs; callers pass clocks and random numbers.
 
+use std::sync::Arc;
+
 mod budget;
+mod live;
 mod meter;
+pub(crate) mod route_options;
+pub(crate) mod route_table;
+mod routes;
 mod sampler;
 mod slow;
 
 pub use budget::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetPeriod};
+pub use live::LiveSettings;
+pub(crate) use live::rate_fault;
 pub(crate) use meter::{BudgetNews, Meter, PeriodCount};
+pub(crate) use route_table::RouteTable;
+pub(crate) use routes::Routes;
 pub use sampler::{Rate, SamplerContext};
 pub(crate) use sampler::{SampledWork, TracesSampler};
 pub(crate) use slow::Medians;
 pub use slow::Slow;
 
 use crate::protocol::TraceId;
+use crate::status_codes::StatusCodes;
 
 /// How far the sampling decision of an incoming trace is followed.
 ///
@@ -43,43 +54,32 @@ pub enum TrustParent {
     WithinBudget,
 }
 
-/// Which transactions are sent.
+/// Which transactions are sent, as far as it is fixed once the process runs. The rest is in
+/// [`LiveSettings`].
 #[derive(Clone, Debug)]
 pub(crate) struct Sampling {
-    pub(crate) traces_sample_rate: f64,
     /// Chooses the rate of each request or job.
     pub(crate) traces_sampler: Option<TracesSampler>,
     /// Whether failed requests are sent although they were not sampled.
     pub(crate) keep_failed: bool,
-    /// Failed requests that are kept although they were not sampled, per second.
-    pub(crate) keep_failed_budget: f64,
-    /// Which requests are sent because they were slow, and how many per second.
+    /// Which requests are sent because they were slow.
     pub(crate) keep_slow: Slow,
-    pub(crate) keep_slow_budget: f64,
     /// Whether the rate is halved while the delivery is behind.
     pub(crate) backpressure: bool,
-    /// Events that say only that a response failed, per second.
-    ///
-    /// An outage must not cause a flood.
-    pub(crate) failure_budget: f64,
     pub(crate) trust_parent: TrustParent,
-    /// Requests that decisions of callers may add to our own rate, per second.
-    pub(crate) parent_budget: f64,
+    /// Transactions of responses with these statuses are not sent.
+    pub(crate) ignored_statuses: Option<Arc<StatusCodes>>,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
         Self {
-            traces_sample_rate: 0.1,
             traces_sampler: None,
             keep_failed: true,
-            keep_failed_budget: 10.0,
             keep_slow: Slow::default(),
-            keep_slow_budget: 10.0,
             backpressure: true,
-            failure_budget: 10.0,
             trust_parent: TrustParent::default(),
-            parent_budget: 10.0,
+            ignored_statuses: None,
         }
     }
 }
@@ -221,6 +221,13 @@ impl TokenBucket {
         // Less than one would grant nothing, ever.
         let burst = (per_second * 10.0).ceil().max(burst);
         Self { per_second, burst, left: burst, at: 0 }
+    }
+
+    /// Changes the budget. What was spent of the old one stays spent.
+    pub(crate) fn change(&mut self, per_second: f64, burst: f64) {
+        let new = Self::with_burst(per_second, burst);
+        let spent = if self.left < self.burst { self.burst - self.left } else { 0.0 };
+        *self = Self { left: (new.left - spent).max(0.0), at: self.at, ..new };
     }
 
     /// Adds a share to the budget, up to the burst.

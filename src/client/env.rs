@@ -7,6 +7,7 @@ use http::Uri;
 
 use crate::error::Error;
 use crate::protocol::address;
+use crate::sampling::{RouteTable, rate_fault};
 
 /// Settings from the environment. Each value comes with the name of its variable.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Environment {
     pub(super) name: Option<(&'static str, String)>,
     pub(super) release: Option<(&'static str, String)>,
     pub(super) traces_sample_rate: Option<(&'static str, f64)>,
+    pub(super) routes: Option<(&'static str, RouteTable)>,
     pub(super) send_default_pii: Option<(&'static str, bool)>,
     pub(super) spotlight: Option<(&'static str, Option<Uri>)>,
     pub(super) spool_dir: Option<(&'static str, PathBuf)>,
@@ -25,7 +27,7 @@ pub(super) struct Environment {
     pub(super) error: Option<Error>,
 }
 
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "ENVIRONMENT",
     "GIT_COMMIT",
     "SENTRY_DEBUG",
@@ -34,6 +36,7 @@ const OURS: [&str; 13] = [
     "SENTRY_PROFILES_SAMPLE_RATE",
     "SENTRY_PROFILE_SESSION_SAMPLE_RATE",
     "SENTRY_RELEASE",
+    "SENTRY_ROUTES",
     "SENTRY_SEND_DEFAULT_PII",
     "SENTRY_SPOOL_DIR",
     "SENTRY_SPOTLIGHT",
@@ -97,6 +100,7 @@ impl Environment {
         read.release = lookup(&["SENTRY_RELEASE", "GIT_COMMIT"], &mut error).filter(|(_, release)| release != "unknown");
         read.traces_sample_rate =
             lookup(&["SENTRY_TRACES_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
+        read.routes = lookup(&["SENTRY_ROUTES"], &mut error).and_then(|(name, text)| keep(name, routes(name, &text), &mut error));
         read.send_default_pii =
             lookup(&["SENTRY_SEND_DEFAULT_PII"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
         read.debug = lookup(&["SENTRY_DEBUG"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
@@ -132,13 +136,12 @@ fn rate(name: &str, text: &str) -> Result<f64, Error> {
     }
 }
 
-/// Checks that a number is a rate from `0.0` to `1.0`.
-pub(super) fn checked_rate(name: &str, rate: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&rate) {
-        Ok(rate)
-    } else {
-        Err(Error::setting(format!("{name}: expected a number from 0.0 to 1.0, found '{rate}'")))
-    }
+fn checked_rate(name: &str, rate: f64) -> Result<f64, Error> {
+    rate_fault(rate).map_or(Ok(rate), |fault| Err(Error::setting(format!("{name}: {fault}"))))
+}
+
+fn routes(name: &str, text: &str) -> Result<RouteTable, Error> {
+    RouteTable::parse(text).map_err(|fault| Error::setting(format!("{name}: {fault}")))
 }
 
 /// Parses Sentry's words for yes and no, in upper or lower case.

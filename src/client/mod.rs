@@ -4,12 +4,16 @@ mod builder;
 mod config;
 mod default;
 mod env;
+mod live;
 mod name_rules;
 mod names;
 mod preset;
 mod resolve;
 mod settings;
+mod settings_file;
 mod start;
+mod update;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -18,6 +22,7 @@ use std::time::Duration;
 pub use builder::ConfigBuilder;
 pub use config::Config;
 pub(crate) use default::{default_client, set_default_client};
+use live::Live;
 use names::Names;
 pub use preset::Preset;
 pub(crate) use settings::Settings;
@@ -30,13 +35,7 @@ use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, S
 use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
-use crate::sampling::{Kept, Medians, TokenBucket};
-
-/// At least this many requests may be added by callers at once.
-///
-/// Honest callers with our own rate spend what they earn in an uneven order. With a smaller burst,
-/// chance would thin their traces.
-const INHERITED_AT_ONCE: f64 = 100.0;
+use crate::sampling::{Kept, Medians};
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
 ///
@@ -63,12 +62,9 @@ pub struct Client {
 pub(crate) struct LiveClient {
     exporter: Exporter,
     settings: Arc<Settings>,
-    inherited: Lock<TokenBucket>,
-    kept: Lock<TokenBucket>,
-    kept_slow: Lock<TokenBucket>,
+    live: Arc<Live>,
     medians: Lock<Medians>,
     names: Lock<Names>,
-    failures: Lock<TokenBucket>,
 }
 
 impl Client {
@@ -93,7 +89,8 @@ impl Client {
             }
             return Self::off();
         }
-        let exporter = match Exporter::start(exporter_settings(settings)) {
+        let live = Arc::new(Live::new(&settings.live, settings.file.as_deref()));
+        let exporter = match Exporter::start(exporter_settings(settings, &live)) {
             Ok(exporter) => exporter,
             // Monitoring must not keep the service from starting.
             Err(error) => {
@@ -105,12 +102,9 @@ impl Client {
             inner: Some(Arc::new(LiveClient {
                 exporter,
                 settings: Arc::clone(settings),
-                inherited: Lock::new(TokenBucket::with_burst(settings.sampling.parent_budget, INHERITED_AT_ONCE)),
-                kept: Lock::new(TokenBucket::new(settings.sampling.keep_failed_budget)),
-                kept_slow: Lock::new(TokenBucket::new(settings.sampling.keep_slow_budget)),
+                live,
                 medians: Lock::default(),
                 names: Lock::default(),
-                failures: Lock::new(TokenBucket::new(settings.sampling.failure_budget)),
             })),
         }
     }
@@ -216,7 +210,7 @@ impl Client {
     /// refills with time.
     pub(crate) fn grants(&self, rate: f64, wanted: bool, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| {
-            let mut budget = inner.inherited.lock();
+            let mut budget = inner.live.inherited.lock();
             budget.earn(rate);
             wanted && budget.spend(now)
         })
@@ -230,7 +224,7 @@ impl Client {
     /// Whether a request is kept after the fact. If it is not sampled, this spends one from the budget.
     pub(crate) fn may_keep(&self, why: Kept, is_sampled: bool, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| {
-            let budget = if why == Kept::Slow { &inner.kept_slow } else { &inner.kept };
+            let budget = if why == Kept::Slow { &inner.live.kept_slow } else { &inner.live.kept };
             let mut budget = budget.lock();
             if is_sampled { budget.has_one(now) } else { budget.spend(now) }
         })
@@ -243,7 +237,7 @@ impl Client {
 
     /// Spends one from the budget of events that say only that a response failed.
     pub(crate) fn may_tell_of_failure(&self, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.failures.lock().spend(now))
+        self.inner.as_ref().is_some_and(|inner| inner.live.failures.lock().spend(now))
     }
 
     /// See [`Exporter::suppresses`].
@@ -254,6 +248,12 @@ impl Client {
     /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now))
+    }
+
+    /// Whether the transaction of a response with this status is not wanted.
+    pub(crate) fn ignores_transactions_of(&self, status: u16) -> bool {
+        let ignored = self.settings().and_then(|settings| settings.sampling.ignored_statuses.as_ref());
+        ignored.is_some_and(|codes| codes.contains(status))
     }
 
     /// The user's rules for errors that are not reported.

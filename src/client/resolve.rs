@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use http::Uri;
 
 use super::builder::{ConfigBuilder, Texts};
-use super::env::{Environment, checked_rate, read_url};
+use super::env::{Environment, read_url};
 use super::name_rules::{ENVIRONMENT_NAMES, RELEASE_NAMES};
 use super::preset::Preset;
 use super::settings::{Settings, Source};
+use super::settings_file::SettingsFile;
 use crate::error::Error;
 use crate::exporter::SecurityLog;
 use crate::propagation::Target;
@@ -25,13 +26,15 @@ impl Settings {
     /// Some invalid values are errors only if anything is recorded; see `note`.
     pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
         let ConfigBuilder { settings: mut chosen, texts, from_environment: env } = builder;
-        let Environment { dsn, name, release, traces_sample_rate, send_default_pii, spotlight, spool_dir, debug, warnings, error } = env;
+        let Environment { dsn, name, release, traces_sample_rate, routes, send_default_pii, spotlight, spool_dir, debug, warnings, error } =
+            env;
         chosen.warnings = warnings;
         let hidden = [
             ("dsn", variable_of(dsn.as_ref())),
             ("environment", variable_of(name.as_ref())),
             ("release", variable_of(release.as_ref())),
             ("traces_sample_rate", variable_of(traces_sample_rate.as_ref())),
+            ("routes", variable_of(routes.as_ref())),
             ("send_default_pii", variable_of(send_default_pii.as_ref())),
             ("spotlight", variable_of(spotlight.as_ref())),
             ("spool_dir", variable_of(spool_dir.as_ref())),
@@ -43,6 +46,7 @@ impl Settings {
         if let Some(preset) = chosen.fill_from_preset("console") {
             chosen.delivery.console = preset.shows_on_the_console();
         }
+        let (settings_file, on_hangup) = (texts.settings_file.clone(), texts.reload_on_sighup);
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
         if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
@@ -52,14 +56,16 @@ impl Settings {
         chosen.choose_names(name, release)?;
         chosen.check_limits()?;
         if let Some(rate) = chosen.fill("traces_sample_rate", traces_sample_rate) {
-            chosen.sampling.traces_sample_rate = rate;
+            chosen.live.traces_sample_rate = rate;
         }
         if let Some(preset) = chosen.fill_from_preset("traces_sample_rate") {
-            chosen.sampling.traces_sample_rate = preset.traces_sample_rate();
+            chosen.live.traces_sample_rate = preset.traces_sample_rate();
         }
-        checked_rate("traces_sample_rate", chosen.sampling.traces_sample_rate)?;
-        checked_rate("error_sample_rate", chosen.delivery.error_sample_rate)?;
-        chosen.check_budgets()?;
+        if let Some(table) = chosen.fill("routes", routes) {
+            chosen.live.routes = table.configured();
+        }
+        chosen.live.check()?;
+        chosen.read_file(settings_file, on_hangup)?;
         if let Some(send) = chosen.fill("send_default_pii", send_default_pii) {
             chosen.privacy.send_default_pii = send;
         }
@@ -97,7 +103,7 @@ impl Settings {
     fn name_of(&self, setting: &'static str) -> &'static str {
         match self.source(setting) {
             Source::Environment(variable) => variable,
-            Source::Builder | Source::Default | Source::Preset => setting,
+            Source::Builder | Source::Default | Source::File | Source::Preset => setting,
         }
     }
 
@@ -167,15 +173,20 @@ impl Settings {
         self.note(checked)
     }
 
-    fn check_budgets(&self) -> Result<(), Error> {
-        let budgets = [
-            ("failure_budget", self.sampling.failure_budget),
-            ("keep_failed_budget", self.sampling.keep_failed_budget),
-            ("keep_slow_budget", self.sampling.keep_slow_budget),
-            ("parent_budget", self.sampling.parent_budget),
-        ];
-        let bad = budgets.into_iter().find(|(_, per_second)| !(0.0..=f64::INFINITY).contains(per_second));
-        bad.map_or(Ok(()), |(name, found)| Err(Error::setting(format!("{name}: expected a number of 0 or more, found '{found}'"))))
+    /// Puts the values of the settings file above all others.
+    fn read_file(&mut self, path: Option<PathBuf>, on_hangup: bool) -> Result<(), Error> {
+        let Some(path) = path else {
+            let fault = on_hangup.then(|| Error::setting("reload_on_sighup: expected a `settings_file` beside it, found none"));
+            return fault.map_or(Ok(()), Err);
+        };
+        let file = SettingsFile::new(path, &self.live, on_hangup);
+        let read = file.read();
+        self.file = Some(Box::new(file));
+        let read = read.map(|(live, names)| {
+            self.live = live;
+            self.sources.splice(0..0, names.into_iter().map(|name| (name, Source::File)));
+        });
+        self.note(read)
     }
 
     fn check_limits(&self) -> Result<(), Error> {
@@ -183,6 +194,7 @@ impl Settings {
         let faults = [
             self.sampling.keep_slow.fault().map(|fault| format!("keep_slow: {fault}")),
             self.failed_status_codes.fault().map(|fault| format!("failed_status_codes: {fault}")),
+            self.sampling.ignored_statuses.as_ref().and_then(|codes| Some(format!("ignore_transaction_statuses: {}", codes.fault()?))),
             (count > MOST_SPANS).then(|| format!("max_spans: expected at most {MOST_SPANS}, found {count}")),
             self.privacy.redaction.fault().map(|fault| format!("redaction: {fault}")),
             self.delivery.budgets.fault(),

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::preset::Preset;
+use super::settings_file::SettingsFile;
 use crate::exporter::{DeliverySettings, Hooks};
 use crate::payload::Facts;
 use crate::propagation::PropagationSettings;
 use crate::record::Limits;
 use crate::redaction::Privacy;
-use crate::sampling::Sampling;
+use crate::sampling::{LiveSettings, Sampling};
 use crate::status_codes::StatusCodes;
 
 /// The source of a value.
@@ -19,6 +20,7 @@ pub(crate) enum Source {
     Default,
     /// The name of the variable.
     Environment(&'static str),
+    File,
     Preset,
 }
 
@@ -28,6 +30,7 @@ impl fmt::Display for Source {
             Self::Builder => f.write_str("builder"),
             Self::Default => f.write_str("default"),
             Self::Environment(name) => f.write_str(name),
+            Self::File => f.write_str("settings_file"),
             Self::Preset => f.write_str("preset"),
         }
     }
@@ -43,6 +46,9 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) privacy: Privacy,
     pub(crate) sampling: Sampling,
+    /// The values at the start.
+    pub(crate) live: LiveSettings,
+    pub(super) file: Option<Box<SettingsFile>>,
     pub(crate) propagation: PropagationSettings,
     pub(crate) failed_status_codes: Arc<StatusCodes>,
     pub(crate) auto_session_tracking: bool,
@@ -64,6 +70,8 @@ impl Default for Settings {
             limits: Limits::default(),
             privacy: Privacy::default(),
             sampling: Sampling::default(),
+            live: LiveSettings::default(),
+            file: None,
             propagation: PropagationSettings::default(),
             failed_status_codes: Arc::new(StatusCodes::from(500..=599)),
             auto_session_tracking: true,
@@ -101,23 +109,34 @@ impl fmt::Display for Settings {
         row("environment", &self.facts.environment)?;
         row("release", &or_none(self.facts.release.clone()))?;
         row("server_name", &or_none(self.facts.server_name.clone()))?;
-        row("traces_sample_rate", &self.sampling.traces_sample_rate)?;
+        row("traces_sample_rate", &self.live.traces_sample_rate)?;
         row("traces_sampler", &self.sampling.traces_sampler.as_ref().map_or("none", |_| "set"))?;
-        row("error_sample_rate", &self.delivery.error_sample_rate)?;
+        row("error_sample_rate", &self.live.error_sample_rate)?;
+        row("ignore_transaction_statuses", &or_none(self.sampling.ignored_statuses.as_ref().map(ToString::to_string)))?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
-        row("keep_failed_budget", &format!("{} a second", self.sampling.keep_failed_budget))?;
+        row("keep_failed_budget", &format!("{} a second", self.live.keep_failed_budget))?;
         row("keep_slow", &self.sampling.keep_slow)?;
-        row("keep_slow_budget", &format!("{} a second", self.sampling.keep_slow_budget))?;
+        row("keep_slow_budget", &format!("{} a second", self.live.keep_slow_budget))?;
         row("backpressure", &on_off(self.sampling.backpressure))?;
-        row("failure_budget", &format!("{} a second", self.sampling.failure_budget))?;
-        row("max_events_per_issue", &a_minute(self.delivery.flood.events))?;
-        row("max_logs_per_callsite", &a_minute(self.delivery.flood.logs))?;
+        row("failure_budget", &format!("{} a second", self.live.failure_budget))?;
+        row("max_events_per_issue", &a_minute(self.live.max_events_per_issue))?;
+        row("max_logs_per_callsite", &a_minute(self.live.max_logs_per_callsite))?;
         let budgets: Vec<_> = self.delivery.budgets.iter().map(ToString::to_string).collect();
         row("budget", &or_none(Some(budgets.join("; ")).filter(|budgets| !budgets.is_empty())))?;
         row("budget_file", &or_none(self.delivery.budgets.file.as_ref().map(|path| path.display().to_string())))?;
+        row(
+            "routes",
+            &match self.live.routes.len() {
+                0 => "none".to_owned(),
+                rows => format!("{rows} in a table"),
+            },
+        )?;
+        row("settings_file", &or_none(self.file.as_ref().map(|file| file.path().display().to_string())))?;
+        #[cfg(all(unix, feature = "signal"))]
+        row("reload_on_sighup", &on_off(self.file.as_ref().is_some_and(|file| file.on_hangup)))?;
         row("auto_session_tracking", &on_off(self.auto_session_tracking))?;
         row("trust_parent", &format!("{:?}", self.sampling.trust_parent))?;
-        row("parent_budget", &format!("{} a second", self.sampling.parent_budget))?;
+        row("parent_budget", &format!("{} a second", self.live.parent_budget))?;
         let targets: Vec<_> = self.propagation.targets.iter().map(ToString::to_string).collect();
         row("trace_propagation_targets", &or_none(Some(targets.join(", ")).filter(|targets| !targets.is_empty())))?;
         row("propagate_traceparent", &on_off(self.propagation.traceparent))?;

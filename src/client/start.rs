@@ -1,17 +1,22 @@
 //! What a client gives its exporter, and the line that says where it sends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::live::Live;
 use super::settings::Settings;
+use super::watch::watches;
 use crate::exporter::{DeliverySettings, ExporterSettings};
 
-pub(super) fn exporter_settings(settings: &Settings) -> ExporterSettings {
+pub(super) fn exporter_settings(settings: &Settings, live: &Arc<Live>) -> ExporterSettings {
     ExporterSettings {
         delivery: settings.delivery.clone(),
         facts: settings.facts.clone(),
         hooks: settings.hooks.clone(),
         limits: settings.limits.clone(),
         privacy: settings.privacy.clone(),
+        event_limits: Arc::clone(&live.event_limits),
+        beside: settings.file.as_ref().map(|file| watches(live, file.on_hangup)).unwrap_or_default(),
         start_line: Some(start_line(settings)),
     }
 }

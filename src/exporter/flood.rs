@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::event_limits::EventLimits;
 use super::item::Item;
 use crate::event::{self, CapturedEvent, EventRecord, FrameSettings};
 use crate::payload::{Facts, RouteName};
@@ -22,21 +23,6 @@ const WINDOWS_LIMIT: usize = 1000;
 /// only the accounts have the number of those that were dropped.
 const BYTES_LIMIT: usize = 1024 * 1024;
 
-/// The settings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FloodLimits {
-    /// Events of one issue in a minute. `u32::MAX` means no limit.
-    pub(crate) events: u32,
-    /// Logs of one place in a minute. `u32::MAX` means no limit.
-    pub(crate) logs: u32,
-}
-
-impl Default for FloodLimits {
-    fn default() -> Self {
-        Self { events: 10_000, logs: 10_000 }
-    }
-}
-
 /// What becomes of an item.
 pub(super) enum Fate {
     Passes(Item),
@@ -48,7 +34,7 @@ pub(super) enum Fate {
 
 /// The windows of all issues and places. No user code runs under its locks.
 pub(super) struct FloodGuard {
-    limits: FloodLimits,
+    limits: Arc<EventLimits>,
     frames: FrameSettings,
     default_fingerprint: bool,
     issues: Mutex<Windows>,
@@ -56,7 +42,7 @@ pub(super) struct FloodGuard {
 }
 
 impl FloodGuard {
-    pub(super) fn new(limits: FloodLimits, facts: &Facts) -> Self {
+    pub(super) fn new(limits: Arc<EventLimits>, facts: &Facts) -> Self {
         let Facts { frames, default_fingerprint, .. } = facts;
         let (issues, places) = Default::default();
         Self { limits, frames: frames.clone(), default_fingerprint: *default_fingerprint, issues, places }
@@ -64,12 +50,17 @@ impl FloodGuard {
 
     /// Decides about an item at a moment. Also returns what waited in windows that have ended.
     pub(super) fn admit(&self, item: Item, now: impl FnOnce() -> Moment) -> (Fate, Vec<Item>) {
-        let (windows, key, limit) = match &item {
-            Item::Event(event) if self.limits.events < u32::MAX => {
+        let limit = match &item {
+            Item::Event(_) => self.limits.events_per_issue(),
+            Item::Log(_) => self.limits.logs_per_callsite(),
+            _ => u32::MAX,
+        };
+        let (windows, key) = match &item {
+            Item::Event(event) if limit < u32::MAX => {
                 let EventRecord { captured, scope } = &**event;
-                (&self.issues, self.issue(captured, scope, &RouteName(scope)), self.limits.events)
+                (&self.issues, self.issue(captured, scope, &RouteName(scope)))
             }
-            Item::Log(line) if self.limits.logs < u32::MAX => (&self.places, event::callsite(&line.log), self.limits.logs),
+            Item::Log(line) if limit < u32::MAX => (&self.places, event::callsite(&line.log)),
             _ => return (Fate::Passes(item), Vec::new()),
         };
         lock(windows).admit(key, item, limit, now())
@@ -78,8 +69,8 @@ impl FloodGuard {
     /// Counts an event that [`admit`](Self::admit) would drop, so that it need not be made. Returns
     /// `false` if it would not drop it.
     pub(super) fn counts(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> bool {
-        let is_limited = self.limits.events < u32::MAX;
-        is_limited && lock(&self.issues).counts(self.issue(captured, scope, route), captured.at, self.limits.events, clock::now())
+        let limit = self.limits.events_per_issue();
+        limit < u32::MAX && lock(&self.issues).counts(self.issue(captured, scope, route), captured.at, limit, clock::now())
     }
 
     fn issue(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> u64 {
@@ -250,9 +241,14 @@ mod tests {
     use super::super::tests::log_line;
     use super::*;
     use crate::protocol::Level;
+    use crate::sampling::LiveSettings;
 
-    fn guard(limits: FloodLimits) -> FloodGuard {
-        FloodGuard::new(limits, &Facts::default())
+    fn limits(events: u32, logs: u32) -> LiveSettings {
+        LiveSettings { max_events_per_issue: events, max_logs_per_callsite: logs, ..LiveSettings::default() }
+    }
+
+    fn guard(events: u32, logs: u32) -> FloodGuard {
+        FloodGuard::new(Arc::new(EventLimits::new(&limits(events, logs))), &Facts::default())
     }
 
     /// An event of the issue of this name.
@@ -289,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_window_ends_a_minute_after_it_began_if_something_waits_in_it() {
-        let guard = guard(FloodLimits { events: 1, logs: 1 });
+        let guard = guard(1, 1);
         let now = Instant::now();
 
         assert_eq!(fate(&guard, event("a"), now), (1, false));
@@ -306,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_number_comes_with_the_time_of_the_first_and_the_last() {
-        let guard = guard(FloodLimits { events: 0, logs: 0 });
+        let guard = guard(0, 0);
         let captured = |at| CapturedEvent { at, ..CapturedEvent::message(Level::Error, "a".to_owned()) };
         // Events of several threads come in any order.
         for at in [3, 9, 5] {
@@ -320,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_event_that_would_be_dropped_is_counted_before_it_is_made() {
-        let guard = guard(FloodLimits { events: 1, logs: 1 });
+        let guard = guard(1, 1);
         let now = clock::now().instant().unwrap_or_else(Instant::now);
         let captured = CapturedEvent::message(Level::Error, "a".to_owned());
         let counts = || guard.counts(&captured, &Record::default(), &"");
@@ -337,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_thousand_issues_have_a_window_and_the_oldest_gives_way() {
-        let guard = guard(FloodLimits { events: 1, logs: 1 });
+        let guard = guard(1, 1);
         let now = Instant::now();
         let name = |number: u32| char::from_u32(0x4e00 + number).map(String::from).unwrap_or_default();
         (0..3).for_each(|_| _ = fate(&guard, event(&name(0)), now));
@@ -354,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_waits_has_a_limit_of_bytes_and_the_rest_is_dropped() {
-        let guard = guard(FloodLimits { events: 0, logs: 0 });
+        let guard = guard(0, 0);
         let now = Instant::now();
         let large = |letter: char| {
             let mut captured = CapturedEvent::message(Level::Error, letter.to_string());
@@ -372,7 +368,7 @@ mod tests {
 
     #[test]
     fn logs_are_limited_by_their_place_and_apart_from_events() {
-        let guard = guard(FloodLimits { events: 0, logs: 2 });
+        let guard = guard(0, 2);
         let now = Instant::now();
 
         let fates: Vec<_> = (0..4).map(|_| fate(&guard, Item::Log(Box::new(log_line())), now)).collect();
@@ -384,12 +380,27 @@ mod tests {
 
     #[test]
     fn a_closed_guard_lets_everything_pass_to_the_queue_that_closes() {
-        let guard = guard(FloodLimits { events: 0, logs: 0 });
+        let guard = guard(0, 0);
         let now = Instant::now();
         fate(&guard, event("a"), now);
 
         assert_eq!(guard.close().len(), 1);
         assert_eq!(fate(&guard, event("a"), now), (1, false));
         assert!(guard.take_all().is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_changes_counts_for_the_next_event() {
+        let guard = guard(1, 1);
+        let now = Instant::now();
+        let passed = |count: usize| (0..count).map(|_| fate(&guard, event("a"), now).0).sum::<usize>();
+
+        let before = passed(5);
+        guard.limits.set(&limits(4, 1));
+        let after = passed(5);
+        guard.limits.set(&limits(u32::MAX, 1));
+
+        assert_eq!((before, after, passed(5)), (1, 3, 5));
+        assert_eq!(guard.take_all().iter().map(suppressed).collect::<Vec<_>>(), [Some(5)], "what was counted is said");
     }
 }

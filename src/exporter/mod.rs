@@ -17,6 +17,7 @@ mod budgets;
 mod buffers;
 mod delivery;
 mod destination;
+mod event_limits;
 mod failures;
 #[cfg(test)]
 mod fleet;
@@ -59,6 +60,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+pub(crate) use event_limits::EventLimits;
 pub use health::Health;
 pub(crate) use held::{HoldTime, Joined};
 pub(crate) use hooks::Hooks;
@@ -68,14 +70,11 @@ pub(crate) use item::Item;
 pub(crate) use rate_limit::fuzz;
 pub(crate) use security_log::SecurityLog;
 pub(crate) use sessions::SessionEnd;
-pub(crate) use settings::{DeliverySettings, ExporterSettings};
+pub(crate) use settings::{Beside, DeliverySettings, ExporterSettings};
 pub use stats::{Counts, Stats};
 pub(crate) use thread::is_exporter;
 
-use self::budgets::Budgets;
-use self::flood::FloodGuard;
 use self::flushes::Flush;
-use self::queue::Queue;
 use self::shared::Shared;
 use crate::diagnostics;
 use crate::error::{Error, FlushError};
@@ -116,10 +115,7 @@ impl Exporter {
             reseed_ids();
             CallStack::try_to_walk();
         }
-        let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
-        let flood = FloodGuard::new(settings.delivery.flood, &settings.facts);
-        let budgets = Budgets::start(&settings.delivery.budgets, settings.hooks.on_budget.clone());
-        let shared = Arc::new(Shared::new(queue, flood, settings.delivery.error_sample_rate, budgets));
+        let shared = Arc::new(Shared::of(&settings));
         thread::start(settings, &shared)?;
         Ok(Self { shared })
     }

@@ -1,11 +1,12 @@
 //! The exporter's settings.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::budgets::BudgetSettings;
-use super::flood::FloodLimits;
+use super::event_limits::EventLimits;
 use super::hooks::Hooks;
 use super::security_log::SecurityLog;
 use crate::error::Error;
@@ -32,10 +33,7 @@ pub(crate) struct DeliverySettings {
     pub(crate) spool_sync: bool,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
-    pub(crate) flood: FloodLimits,
     pub(crate) budgets: BudgetSettings,
-    /// The share of events that are sent.
-    pub(crate) error_sample_rate: f64,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
     pub(crate) shutdown_timeout: Duration,
@@ -54,9 +52,7 @@ impl Default for DeliverySettings {
             spool_max_bytes: 50 * 1024 * 1024,
             spool_sync: false,
             enable_logs: false,
-            flood: FloodLimits::default(),
             budgets: BudgetSettings::default(),
-            error_sample_rate: 1.0,
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,
             shutdown_timeout: Duration::from_secs(2),
@@ -77,6 +73,9 @@ impl DeliverySettings {
     }
 }
 
+/// A future that runs on the exporter's thread until the exporter ends.
+pub(crate) type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What the client hands over. The exporter does not depend on the code that submits items.
 pub(crate) struct ExporterSettings {
     pub(crate) delivery: DeliverySettings,
@@ -84,6 +83,9 @@ pub(crate) struct ExporterSettings {
     pub(crate) hooks: Hooks,
     pub(crate) limits: Limits,
     pub(crate) privacy: Privacy,
+    pub(crate) event_limits: Arc<EventLimits>,
+    /// Work of the client that runs beside the worker, on its thread. It must not block.
+    pub(crate) beside: Vec<Beside>,
     /// The message to log once the exporter has started.
     pub(crate) start_line: Option<String>,
 }

@@ -1,10 +1,11 @@
 //! What the request path and the worker share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use super::budgets::Budgets;
+use super::event_limits::EventLimits;
 use super::flood::{Fate, FloodGuard};
 use super::flushes::Flush;
 use super::health::HealthNotes;
@@ -15,7 +16,9 @@ use super::pressure::Pressure;
 use super::queue::{Overflow, Queue};
 use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
+use super::settings::ExporterSettings;
 use crate::event::{EventRecord, WaitingEvent};
+use crate::payload::Facts;
 use crate::protocol::{DiscardReason, EventId};
 use crate::record::{Pool, clock};
 use crate::{diagnostics, sampling, unwind};
@@ -24,8 +27,7 @@ use crate::{diagnostics, sampling, unwind};
 pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) flood: FloodGuard,
-    /// The share of events that are sent.
-    error_sample_rate: f64,
+    limits: Arc<EventLimits>,
     pub(super) budgets: Budgets,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
@@ -50,11 +52,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(queue: Queue, flood: FloodGuard, error_sample_rate: f64, budgets: Budgets) -> Self {
+    pub(super) fn of(settings: &ExporterSettings) -> Self {
+        let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
+        let budgets = Budgets::start(&settings.delivery.budgets, settings.hooks.on_budget.clone());
+        Self::new(queue, Arc::clone(&settings.event_limits), &settings.facts, budgets)
+    }
+
+    pub(super) fn new(queue: Queue, limits: Arc<EventLimits>, facts: &Facts, budgets: Budgets) -> Self {
         Self {
             queue,
-            flood,
-            error_sample_rate,
+            flood: FloodGuard::new(Arc::clone(&limits), facts),
+            limits,
             budgets,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
@@ -147,7 +155,8 @@ impl Shared {
 
     /// The same for an event with this id. The answer is always the same.
     pub(super) fn samples_event(&self, event_id: EventId) -> bool {
-        self.error_sample_rate >= 1.0 || f64::from(sampling::rand_of(event_id.to_u128())) < self.error_sample_rate * 1e6
+        let rate = self.limits.sample_rate();
+        rate >= 1.0 || f64::from(sampling::rand_of(event_id.to_u128())) < rate * 1e6
     }
 
     fn push(&self, item: Item) {

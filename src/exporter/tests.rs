@@ -1,4 +1,3 @@
-use super::flood::FloodLimits;
 use super::*;
 use crate::event::EventRecord;
 use crate::payload::Facts;
@@ -6,12 +5,12 @@ use crate::protocol::{Dsn, Level, TraceId};
 use crate::record::Limits;
 use crate::record::LogRecord;
 use crate::redaction::Privacy;
+use crate::sampling::LiveSettings;
 use crate::transport::Transport;
 
 /// The shared state of an exporter without a thread.
 pub(super) fn shared() -> Arc<Shared> {
-    let flood = FloodGuard::new(FloodLimits { events: 10, logs: 10 }, &Facts::default());
-    Arc::new(Shared::new(Queue::new(1000, 1024 * 1024), flood, 1.0, Budgets::default()))
+    Arc::new(Shared::of(&settings(None, None)))
 }
 
 /// Settings of an exporter that sends to `dsn` or to `transport`.
@@ -22,6 +21,8 @@ pub(super) fn settings(dsn: Option<Dsn>, transport: Option<Arc<dyn Transport>>) 
         hooks: Hooks::default(),
         limits: Limits::default(),
         privacy: Privacy::default(),
+        event_limits: Arc::new(EventLimits::new(&LiveSettings { max_events_per_issue: 10, ..LiveSettings::default() })),
+        beside: Vec::new(),
         start_line: None,
     }
 }

@@ -45,7 +45,7 @@ fn build() -> io::Result<Runtime> {
 }
 
 /// Runs until the exporter is closed.
-fn run(settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime>) {
+fn run(mut settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime>) {
     let mut end = End { shared, ended: Ended::Failed };
     mark();
     if let Some(log) = settings.delivery.security_log.clone() {
@@ -60,6 +60,9 @@ fn run(settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime
     #[cfg(any(feature = "anyhow", feature = "eyre"))]
     if event::rendering::may_render() {
         runtime.spawn_blocking(event::rendering::warm_up);
+    }
+    for beside in std::mem::take(&mut settings.beside) {
+        runtime.spawn(beside);
     }
     // The worker contains the panics of its steps. This one is about its start.
     let ended = unwind::catch(|| runtime.block_on(async { Worker::new(settings, shared).run().await }));

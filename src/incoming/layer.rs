@@ -10,11 +10,11 @@ use tower::Layer;
 #[cfg(feature = "axum")]
 use super::body_form::Boxed;
 use super::body_form::Generic;
-use super::route::RouteOptions;
 use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
 use crate::diagnostics;
+use crate::sampling::route_options::RouteOptions;
 use crate::status_codes::StatusCodes;
 
 /// Records every request as a transaction.
@@ -136,6 +136,8 @@ impl<F> SentryLayer<F> {
     /// If the router's own template is known, it must equal this one. Otherwise the raw path is
     /// matched, and this template also becomes the transaction's name. An invalid template is
     /// ignored with a warning.
+    ///
+    /// Operators can change rates without a new build by a [`RouteTable`](crate::incoming::RouteTable).
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         Arc::make_mut(&mut self.rules).routes.add(route.as_ref(), options);
         self

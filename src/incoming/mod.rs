@@ -53,7 +53,6 @@ mod layer;
 mod naming;
 mod preview;
 mod request;
-mod route;
 #[cfg(feature = "axum")]
 mod route_name;
 mod rules;
@@ -68,11 +67,12 @@ pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
 pub use layer::SentryLayer;
 pub use preview::Preview;
-pub use route::RouteOptions;
 #[cfg(feature = "axum")]
 pub use route_name::{RouteNameLayer, RouteNameService};
 pub use rules::RequestHead;
 pub use service::SentryService;
 
+pub use crate::sampling::route_options::RouteOptions;
+pub use crate::sampling::route_table::RouteTable;
 pub use crate::status_codes::StatusCodes;
 pub use span_layer::{SpanFuture, SpanLayer, SpanService};

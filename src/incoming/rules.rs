@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::route::Routes;
 use crate::diagnostics;
 use crate::protocol::{EventId, SpanId, TraceId};
+use crate::sampling::Routes;
 use crate::status_codes::StatusCodes;
 use crate::unwind;
 

@@ -17,13 +17,13 @@ use super::body_form::BodyForm;
 use super::future::ResponseFuture;
 use super::naming::RequestName;
 use super::request::{Noticed, client_address, copy_headers, describe, is_in_router, matched_path, original_uri, peer};
-use super::route::RouteOptions;
 use super::rules::Rules;
 use crate::client::{Client, Settings};
 use crate::propagation::{self, Incoming};
 use crate::protocol::TransactionSource;
 use crate::record::{Moment, Parent, Record, clock};
 use crate::sampling::SampledWork;
+use crate::sampling::route_options::RouteOptions;
 use crate::scope::current::{self, Place};
 use crate::scope::{Extent, LiveScope, Scope, ScopeKind, continue_or_begin};
 use crate::status_codes::StatusCodes;
@@ -98,7 +98,8 @@ impl<S, F> SentryService<S, F> {
     /// Begins a request inside another one of the same client: a span, with its own failures.
     fn begin_inner<B>(&self, settings: &Settings, request: &Request<B>, scope: Arc<LiveScope>, parent: Parent) -> ActiveRequest {
         let matched = matched_path(request);
-        let (options, template) = self.rules.routes.find(request.method(), matched, original_uri(request).path());
+        let Some(in_force) = self.client.in_force() else { return ActiveRequest::Off };
+        let (options, template) = self.rules.routes.find(in_force.routes(), request.method(), matched, original_uri(request).path());
         if options.is_ignored || self.rules.ignores(request) {
             // The layer is as if it were not there: the request around it is not ignored.
             return ActiveRequest::Off;
@@ -131,7 +132,8 @@ impl<S, F> SentryService<S, F> {
     /// Begins a request with its own transaction.
     fn begin_whole<B>(&self, settings: &Settings, request: &Request<B>, around: Around) -> ActiveRequest {
         let matched = matched_path(request);
-        let (options, template) = self.rules.routes.find(request.method(), matched, original_uri(request).path());
+        let Some(in_force) = self.client.in_force() else { return ActiveRequest::Off };
+        let (options, template) = self.rules.routes.find(in_force.routes(), request.method(), matched, original_uri(request).path());
         if self.rules.ignores(request) {
             return ActiveRequest::Ignored(Ignored(Arc::new(LiveScope::ignored(&self.client))));
         }
@@ -158,7 +160,7 @@ impl<S, F> SentryService<S, F> {
                 extensions: request.extensions(),
                 route: matched.or(template),
             };
-            let decision = continue_or_begin(&self.client, incoming, options.sample_rate, work, record);
+            let decision = continue_or_begin(&self.client, incoming, options.sample_rate, in_force.rate(), work, record);
             let extent = Extent::of(decision, settings);
             if !copies_first && extent != Extent::Bare {
                 copy_headers(headers, &settings.privacy.redaction, record);

@@ -33,7 +33,8 @@ impl ActiveJob {
         let scope = LiveScope::open(client, settings, false, |transaction| {
             transaction.begin(info.op, mechanism);
             let work = SampledWork::Job { name: &info.name, op: info.op };
-            let decision = continue_or_begin(client, incoming, info.sample_rate, work, &mut transaction.record);
+            let rate = client.in_force().map_or(0.0, |in_force| in_force.rate());
+            let decision = continue_or_begin(client, incoming, info.sample_rate, rate, work, &mut transaction.record);
             transaction.record.name_by_task(&info.name);
             transaction.record.seal_scope();
             let mut fields = Vec::new();

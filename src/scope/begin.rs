@@ -8,11 +8,13 @@ use crate::sampling::{self, Decision, Rate, SampledWork, SamplerContext, Samplin
 
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 ///
-/// `own_rate` is that of the route or job. Without one, the user's function may choose it by `work`.
+/// `own_rate` is that of the route or job. Without one, the user's function may choose it by `work`;
+/// `rate` is the client's.
 pub(crate) fn continue_or_begin(
     client: &Client,
     incoming: Option<Incoming>,
     own_rate: Option<f64>,
+    rate: f64,
     work: SampledWork<'_>,
     record: &mut Record,
 ) -> Decision {
@@ -34,7 +36,6 @@ pub(crate) fn continue_or_begin(
     let parent = trusted.and_then(|trusted| trusted.sampled);
     let sampler = settings.sampling.traces_sampler.as_ref().filter(|_| own_rate.is_none());
     let chosen = sampler.map_or(Rate::Unchanged, |sampler| sampler.rate(&SamplerContext { work, parent }));
-    let rate = settings.sampling.traces_sample_rate;
     let (own_rate, rate) = match chosen {
         Rate::Fixed(chosen) => (Some(chosen), rate),
         Rate::Inherited(chosen) => (None, chosen),

@@ -44,14 +44,20 @@ impl ScopeState {
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;
         self.transaction.end(ending.status, ending.at);
-        let is_kept = self.keep(client, ending.has_failed);
+        let is_unwanted = ending.response.status.is_some_and(|status| client.ignores_transactions_of(status));
+        let is_kept = !is_unwanted && self.keep(client, ending.has_failed);
         // While the delivery is behind, spans are not recorded, but a failed request is still kept.
-        let is_sent = was_recording && (self.decision.sampled || is_kept) || self.decision.is_pressed() && is_kept;
+        let is_sampled = self.decision.sampled && !is_unwanted;
+        let is_sent = was_recording && (is_sampled || is_kept) || self.decision.is_pressed() && is_kept;
         let record = &self.transaction.record;
         Some(Ended {
             is_sent,
             is_ignored,
-            reason: if self.decision.is_thinned { DiscardReason::Backpressure } else { DiscardReason::SampleRate },
+            reason: match (self.decision.is_thinned, self.decision.sampled && is_unwanted) {
+                (true, _) => DiscardReason::Backpressure,
+                (false, true) => DiscardReason::EventProcessor,
+                (false, false) => DiscardReason::SampleRate,
+            },
             parked,
             session: (ending.is_session && !is_ignored).then(|| (record.started_at, self.session(ending.has_failed))),
             // Unrecorded transactions have only rows of inner requests.

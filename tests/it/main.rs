@@ -115,6 +115,8 @@ mod jobs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod kit;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod live;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod log_crate;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod middleware;

@@ -13,7 +13,7 @@ use axum::routing::{any, get};
 use serde_json::Value;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_sentry::incoming::{ResponseBody, RouteOptions};
+use tower_sentry::incoming::{ResponseBody, RouteOptions, RouteTable};
 use tower_sentry::protocol::{Attachment, Feedback};
 use tower_sentry::test::HandClock;
 use tower_sentry::{CaptureError, Client, Config, ConfigBuilder, Counts, Level, Scope, SentryLayer, Stats, TrustParent};
@@ -206,10 +206,67 @@ fn applied() -> String {
     rate.to_owned()
 }
 
+/// Where the rows of a table come from.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Layer,
+    Code,
+    Variable,
+    File,
+    Update,
+    /// Every other one from the layer, the rest from a variable.
+    Mixed,
+}
+
+/// A client, and the rows for its layer.
+fn with_rows<'a>(from: From, rows: &'a [(&'a str, f64)]) -> (Client, Vec<(&'a str, f64)>) {
+    let config = || {
+        let dsn = "https://0123456789abcdef0123456789abcdef@sentry.example/1";
+        Config::builder().dsn(dsn).traces_sample_rate(0.1)
+    };
+    // A layer leaves a bad row out. As data, it is an error.
+    let good = || rows.iter().copied().filter(|(_, rate)| *rate <= 1.0);
+    let json = |rows: Vec<(&str, f64)>| {
+        let rows = rows.into_iter().map(|(route, rate)| (route.to_owned(), serde_json::json!({ "sample_rate": rate })));
+        Value::Object(rows.collect()).to_string()
+    };
+    let of_variable = |rows| config().from_vars([("SENTRY_ROUTES", json(rows))]);
+    let all = || json(good().collect());
+    let (config, of_layer) = match from {
+        From::Layer => (config(), rows.to_vec()),
+        From::Code => (config().routes(RouteTable::from_json(&all()).unwrap()), Vec::new()),
+        From::Variable => (of_variable(good().collect()), Vec::new()),
+        From::File => {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("settings.json");
+            std::fs::write(&path, format!(r#"{{"routes": {}}}"#, all())).unwrap();
+            return (tower_sentry::test::client_with(config().settings_file(path)).0, Vec::new());
+        }
+        From::Update => (config(), Vec::new()),
+        From::Mixed => {
+            // Later rows replace earlier ones, so those of one route stay together.
+            let is_of_layer = |route: &str| route.ends_with("/again") || route.len().is_multiple_of(2);
+            let (of_layer, others) = good().partition::<Vec<_>, _>(|(route, _)| is_of_layer(route));
+            (of_variable(others), of_layer)
+        }
+    };
+    let (client, _) = tower_sentry::test::client_with(config);
+    if matches!(from, From::Update) {
+        let add = |table: RouteTable, (route, rate)| table.route(route, RouteOptions::new().sample_rate(rate));
+        client.update(|settings| settings.routes = good().fold(RouteTable::new(), add)).unwrap();
+    }
+    (client, of_layer)
+}
+
 #[tokio::test]
 async fn route_table() {
-    let dsn = "https://0123456789abcdef0123456789abcdef@sentry.example/1";
-    let (client, _) = tower_sentry::test::client_with(Config::builder().dsn(dsn).traces_sample_rate(0.1));
+    for from in [From::Layer, From::Code, From::Variable, From::File, From::Update, From::Mixed] {
+        assert_eq!(wrong_rows(from).await, "", "{from:?}");
+    }
+}
+
+/// What the rows of a table decide about 40 requests, where that is wrong.
+async fn wrong_rows(from: From) -> String {
     let rows = [
         ("/", 0.9),
         ("/always", 1.0),
@@ -235,6 +292,7 @@ async fn route_table() {
         ("/hidden", 0.0),
         ("/unrouted/{*rest}", 0.8),
     ];
+    let (client, rows) = with_rows(from, &rows);
     let layer =
         rows.into_iter().fold(SentryLayer::new(&client), |layer, (route, rate)| layer.route(route, RouteOptions::new().sample_rate(rate)));
     // The layer inside of a router knows the templates, and outside of everything it sees paths only.
@@ -315,7 +373,7 @@ async fn route_table() {
         }
     }
 
-    assert_eq!(wrong, "");
+    wrong
 }
 
 #[tokio::test]

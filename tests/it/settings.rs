@@ -13,6 +13,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt as _};
+use tower_sentry::incoming::{RouteOptions, RouteTable};
 use tower_sentry::outgoing::OutgoingLayer;
 use tower_sentry::protocol::Attachment;
 use tower_sentry::redaction::Redaction;
@@ -212,6 +213,23 @@ fn each_setting_has_its_effect() {
             both.clone(),
             json!([]),
         ),
+        (
+            "ignore_transaction_statuses",
+            plain,
+            |config| config.ignore_transaction_statuses([418, 502]),
+            Seen::names,
+            all.clone(),
+            json!(["GET /orders/{id}"]),
+        ),
+        (
+            "routes",
+            plain,
+            |config| config.routes(RouteTable::new().route("/teapot", RouteOptions::new().ignore())),
+            Seen::names,
+            all.clone(),
+            both.clone(),
+        ),
+        ("settings_file", plain, |config| config.settings_file("tests/fixtures/settings.json"), Seen::names, all.clone(), both.clone()),
         ("failure_budget", plain, |config| config.failure_budget(0.0), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
         ("budget", plain, |config| config.budget(Budget::errors().per_day(1)), Seen::events, both.clone(), json!(["GET /orders/{id}"])),
         // What is beyond the limit waits, and has no attachments then.

@@ -3,6 +3,7 @@
 mod budgets;
 mod events;
 mod export;
+mod live;
 mod sampling;
 
 use std::fmt;
@@ -39,6 +40,8 @@ pub(in crate::client) struct Texts {
     pub(in crate::client) ca_certificates: Vec<Vec<u8>>,
     pub(in crate::client) security_log: Option<PathBuf>,
     pub(in crate::client) security_target: Option<String>,
+    pub(in crate::client) settings_file: Option<PathBuf>,
+    pub(in crate::client) reload_on_sighup: bool,
     pub(in crate::client) trace_propagation_targets: Vec<String>,
 }
 
@@ -51,6 +54,7 @@ impl ConfigBuilder {
     /// | `SENTRY_ENVIRONMENT`, then `ENVIRONMENT` | [`environment`](Self::environment) |
     /// | `SENTRY_RELEASE`, then `GIT_COMMIT` | [`release`](Self::release); the literal `unknown` counts as none |
     /// | `SENTRY_TRACES_SAMPLE_RATE` | [`traces_sample_rate`](Self::traces_sample_rate) |
+    /// | `SENTRY_ROUTES` | [`routes`](Self::routes), as JSON |
     /// | `SENTRY_SEND_DEFAULT_PII` | [`send_default_pii`](Self::send_default_pii) |
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
     /// | `SENTRY_SPOOL_DIR` | [`spool_dir`](Self::spool_dir) |

@@ -1,8 +1,11 @@
 //! Settings of sampling: which transactions are sent, and what callers and failures may add.
 
+use std::sync::Arc;
+
 use super::ConfigBuilder;
 use crate::client::preset::Preset;
 use crate::sampling::{Rate, SamplerContext, Slow, TracesSampler, TrustParent};
+use crate::status_codes::StatusCodes;
 
 impl ConfigBuilder {
     /// The share of transactions to send, from `0.0` to `1.0`.
@@ -15,7 +18,7 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
     pub fn traces_sample_rate(self, rate: f64) -> Self {
-        self.set("traces_sample_rate", |settings| settings.sampling.traces_sample_rate = rate)
+        self.set("traces_sample_rate", |settings| settings.live.traces_sample_rate = rate)
     }
 
     /// A function that chooses the share of transactions to send, for each request and job.
@@ -60,7 +63,7 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
     pub fn error_sample_rate(self, rate: f64) -> Self {
-        self.set("error_sample_rate", |settings| settings.delivery.error_sample_rate = rate)
+        self.set("error_sample_rate", |settings| settings.live.error_sample_rate = rate)
     }
 
     /// Settings for an environment. What you set in code, and what the environment sets, takes
@@ -95,6 +98,28 @@ impl ConfigBuilder {
         self.set("keep_failed", |settings| settings.sampling.keep_failed = keep)
     }
 
+    /// The status codes whose transactions are not sent: 404, for example.
+    ///
+    /// They are not kept either, whatever [`keep_failed`](Self::keep_failed) says, and are counted with
+    /// the reason [`EventProcessor`](crate::protocol::DiscardReason::EventProcessor). Their errors are
+    /// still reported; see [`ignore_error_statuses`](Self::ignore_error_statuses). Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if a number is outside 100 to 999, or a range is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = Config::builder().ignore_transaction_statuses([404, 405]).build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn ignore_transaction_statuses(self, codes: impl Into<StatusCodes>) -> Self {
+        self.set("ignore_transaction_statuses", |settings| settings.sampling.ignored_statuses = Some(Arc::new(codes.into())))
+    }
+
     /// How many unsampled transactions a second are sent because they failed, or because
     /// [`Scope::keep`](crate::Scope::keep) chose them.
     ///
@@ -105,7 +130,7 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if the number is negative or not a number.
     pub fn keep_failed_budget(self, per_second: f64) -> Self {
-        self.set("keep_failed_budget", |settings| settings.sampling.keep_failed_budget = per_second)
+        self.set("keep_failed_budget", |settings| settings.live.keep_failed_budget = per_second)
     }
 
     /// Which requests and jobs are sent because they were slow, even if they were not sampled.
@@ -130,7 +155,7 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if the number is negative or not a number.
     pub fn keep_slow_budget(self, per_second: f64) -> Self {
-        self.set("keep_slow_budget", |settings| settings.sampling.keep_slow_budget = per_second)
+        self.set("keep_slow_budget", |settings| settings.live.keep_slow_budget = per_second)
     }
 
     /// Whether fewer transactions are recorded while the delivery is behind.
@@ -158,7 +183,7 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if the number is negative or not a number.
     pub fn failure_budget(self, per_second: f64) -> Self {
-        self.set("failure_budget", |settings| settings.sampling.failure_budget = per_second)
+        self.set("failure_budget", |settings| settings.live.failure_budget = per_second)
     }
 
     /// How many events of one issue are sent in a minute.
@@ -188,7 +213,7 @@ impl ConfigBuilder {
     /// # Ok::<(), tower_sentry::Error>(())
     /// ```
     pub fn max_events_per_issue(self, in_a_minute: u32) -> Self {
-        self.set("max_events_per_issue", |settings| settings.delivery.flood.events = in_a_minute)
+        self.set("max_events_per_issue", |settings| settings.live.max_events_per_issue = in_a_minute)
     }
 
     /// How many [structured logs](Self::enable_logs) of one place in the code are sent in a minute.
@@ -197,7 +222,7 @@ impl ConfigBuilder {
     /// attributes `tower_sentry.suppressed`, `tower_sentry.suppressed_from` and
     /// `tower_sentry.suppressed_to`. `u32::MAX` means no limit. Defaults to 10,000.
     pub fn max_logs_per_callsite(self, in_a_minute: u32) -> Self {
-        self.set("max_logs_per_callsite", |settings| settings.delivery.flood.logs = in_a_minute)
+        self.set("max_logs_per_callsite", |settings| settings.live.max_logs_per_callsite = in_a_minute)
     }
 
     /// How far the sampling decisions of callers are followed.
@@ -232,6 +257,6 @@ impl ConfigBuilder {
     ///
     /// [`build`](Self::build) fails if the number is negative or not a number.
     pub fn parent_budget(self, per_second: f64) -> Self {
-        self.set("parent_budget", |settings| settings.sampling.parent_budget = per_second)
+        self.set("parent_budget", |settings| settings.live.parent_budget = per_second)
     }
 }
