@@ -188,16 +188,16 @@ fn sample_rand_is_read_without_rounding() {
 
 #[test]
 fn a_budget_that_changes_keeps_what_was_spent() {
-    let granted = |budget: &mut Budget| (0..1000).take_while(|_| budget.spend(1)).count();
+    let granted = |budget: &mut TokenBucket| (0..1000).take_while(|_| budget.spend(1)).count();
     // What was spent, the new number a second, and what is left of it.
     let rows = [(0, 10.0, 100), (30, 10.0, 70), (30, 20.0, 170), (30, 5.0, 20), (80, 5.0, 0), (30, 0.0, 0), (30, f64::INFINITY, 1000)];
     for (spent, per_second, left) in rows {
-        let mut budget = Budget::new(10.0);
+        let mut budget = TokenBucket::new(10.0);
         (0..spent).for_each(|_| assert!(budget.spend(1)));
         budget.change(per_second, 0.0);
         assert_eq!(granted(&mut budget), left, "{spent} of 100, then {per_second} a second");
     }
-    let mut unlimited = Budget::new(f64::INFINITY);
+    let mut unlimited = TokenBucket::new(f64::INFINITY);
     unlimited.spend(1);
     unlimited.change(1.0, 20.0);
     assert_eq!(granted(&mut unlimited), 20);
