@@ -10,7 +10,7 @@ use crate::diagnostics;
 use crate::error::Error;
 use crate::exporter::EventLimits;
 use crate::fork::Lock;
-use crate::sampling::{TokenBucket, LiveSettings, Routes};
+use crate::sampling::{LiveSettings, Routes, TokenBucket};
 
 /// At least this many requests may be added by callers at once.
 ///

@@ -35,6 +35,7 @@ mod item;
 mod ledger;
 mod load;
 mod logs;
+mod looks;
 mod pace;
 mod pipeline;
 mod pressure;

@@ -9,6 +9,7 @@ use super::failures::Failures;
 use super::flushes::Flushes;
 use super::item::Item;
 use super::logs::LogBatch;
+use super::looks::Looks;
 use super::pipeline::{Outbound, Pipeline};
 use super::pressure::Judge;
 use super::settings::ExporterSettings;
@@ -19,10 +20,6 @@ use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 use crate::redaction::Redactor;
 use crate::{diagnostics, unwind};
 
-/// During traffic the worker checks the queue this often, so that requests need not wake it.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// After this many checks of an empty queue, the worker sleeps until it is woken.
-const LOOKS_BEFORE_SLEEP: u32 = 50;
 /// A client report without an envelope to travel with is sent alone after this time.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Sessions are counted for this long before they are sent.
@@ -53,7 +50,7 @@ pub(super) struct Worker<'a> {
     flushes: Flushes,
     last_report: Instant,
     last_sessions: Instant,
-    empty_looks: u32,
+    looks: Looks,
     turn: Turn,
     start_line: StartLine,
     failures: Failures,
@@ -78,7 +75,7 @@ impl<'a> Worker<'a> {
             flushes: Flushes::default(),
             last_report: now,
             last_sessions: now,
-            empty_looks: 0,
+            looks: Looks::new(now),
             turn: Turn::default(),
             start_line: StartLine::new(settings.start_line, now),
             failures: Failures::default(),
@@ -168,7 +165,7 @@ impl<'a> Worker<'a> {
                     self.send_again(outbound);
                 }
             } else if let Some((number, item)) = self.next_item(has_room, now) {
-                self.empty_looks = 0;
+                self.looks.found(now);
                 self.shared.ledger.take(item.load());
                 self.delivery.in_hand = Some(item.load());
                 self.take_item(number, item, now);
@@ -394,11 +391,9 @@ impl<'a> Worker<'a> {
         }
         if !self.can_go_on(now) {
             // Requests need not wake the worker: it could do nothing for them.
-        } else if self.empty_looks < LOOKS_BEFORE_SLEEP {
-            self.empty_looks += 1;
-            latest = latest.min(now + LOOK_EVERY);
+        } else if let Some(look) = self.looks.next(now) {
+            latest = latest.min(look);
         } else if !self.shared.queue.fall_asleep() {
-            self.empty_looks = 0;
             return None;
         }
         let deadlines = self.flushes.deadlines();

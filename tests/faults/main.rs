@@ -343,6 +343,46 @@ fn a_shutdown_after_a_hang() -> Row {
     Row { delivered: answered as u64, goal: "100", is_met: answered == 100, ..row }
 }
 
+/// How often the exporter's thread was woken so far, and the time it has run.
+#[cfg(target_os = "linux")]
+fn exporter_thread() -> (u64, Duration) {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
+    let task = tasks.into_iter().find(|task| read(task.join("comm")).trim() == "tower-sentry").unwrap();
+    let status = read(task.join("status"));
+    let woken = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    let ran: u64 = read(task.join("schedstat")).split(' ').next().unwrap().parse().unwrap();
+    (woken.trim().parse().unwrap(), Duration::from_nanos(ran))
+}
+
+/// Ten requests a second: what the exporter's thread costs.
+#[cfg(target_os = "linux")]
+fn a_quiet_service() -> Row {
+    let server = FaultServer::start(Behaviour::default());
+    let sentry = config(&server).init().unwrap();
+    let work = |count: u32| {
+        let begun = Instant::now();
+        for number in 0..count {
+            std::thread::sleep((begun + Duration::from_millis(100) * number).saturating_duration_since(Instant::now()));
+            wait(sentry.transaction("work").run(async {}));
+        }
+    };
+    // The first one makes the connection.
+    work(10);
+    let (woken_before, before) = exporter_thread();
+    work(100);
+    let (woken, ran) = exporter_thread();
+    let (a_second, ran) = ((woken - woken_before) / 10, (ran - before) / 10);
+    let _ = wait(sentry.flush(Duration::from_secs(10)));
+    let row = row("a quiet service, 10 transactions/s", &sentry, &server, |client| client.stats().transactions);
+    Row {
+        figures: format!("woken {a_second} times and {:.1} ms of CPU a second", ran.as_secs_f64() * 1000.0),
+        goal: "all, woken <= 25 times a second",
+        is_met: row.lost == "-" && a_second <= 25,
+        ..row
+    }
+}
+
 fn main() {
     if let [_, mode, dsn, dir] = std::env::args().collect::<Vec<_>>().as_slice()
         && mode == "--be-killed"
@@ -362,6 +402,8 @@ fn main() {
         ("spool", an_outage_with_a_spool),
         ("disk-burst", || a_burst_with_a_spool("burst, with a spool", false)),
         ("disk-sync", || a_burst_with_a_spool("burst, with a spool that waits for the disk", true)),
+        #[cfg(target_os = "linux")]
+        ("quiet", a_quiet_service),
         ("kills", kills),
         ("shutdown", a_shutdown_after_a_hang),
         #[cfg(unix)]

@@ -62,7 +62,6 @@ fn what_waits_because_there_were_too_many_goes_when_its_minute_ends() {
     let (early, late) = (shared(), shared());
     let (mut before, sent_before) = worker(&early);
     let (mut after, sent_after) = worker(&late);
-    before.empty_looks = LOOKS_BEFORE_SLEEP;
     flood(&early, Duration::from_secs(30));
     flood(&late, Duration::from_secs(60));
 
@@ -90,8 +89,7 @@ fn a_client_report_without_an_envelope_to_ride_on_goes_alone_after_a_minute() {
 fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
     let shared = shared();
     let (mut worker, sent) = worker(&shared);
-    // After this many checks of an empty queue it would sleep until the next report is due.
-    worker.empty_looks = LOOKS_BEFORE_SLEEP;
+    // Without them it would sleep until the next report is due.
     worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
 
     let latest = worker.next_look();
