@@ -15,6 +15,7 @@ pub(crate) mod route_table;
 mod routes;
 mod sampler;
 mod slow;
+mod target;
 
 pub use budget::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetPeriod};
 pub use live::LiveSettings;
@@ -26,6 +27,8 @@ pub use sampler::{Rate, SamplerContext};
 pub(crate) use sampler::{SampledWork, TracesSampler};
 pub(crate) use slow::Medians;
 pub use slow::Slow;
+pub(crate) use target::TargetSampler;
+pub use target::TracesTarget;
 
 use crate::protocol::TraceId;
 use crate::status_codes::StatusCodes;
@@ -60,6 +63,8 @@ pub enum TrustParent {
 pub(crate) struct Sampling {
     /// Chooses the rate of each request or job.
     pub(crate) traces_sampler: Option<TracesSampler>,
+    /// Chooses the rates of routes so that a number of transactions is sent.
+    pub(crate) traces_target: Option<Arc<TargetSampler>>,
     /// Whether failed requests are sent although they were not sampled.
     pub(crate) keep_failed: bool,
     /// Which requests are sent because they were slow.
@@ -75,6 +80,7 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             traces_sampler: None,
+            traces_target: None,
             keep_failed: true,
             keep_slow: Slow::default(),
             backpressure: true,

@@ -32,12 +32,11 @@ pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
     }
     let held = rest.get(skipped..)?;
     let open = gap.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
-    let len = match open {
-        Some(quote) => until(held, &[quote, '\n'])?,
-        None => {
-            let near = near(held, FAR);
-            near.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ')' | ';' | ']')).unwrap_or(near.len())
-        }
+    let len = if let Some(quote) = open {
+        until(held, &[quote, '\n'])?
+    } else {
+        let near = near(held, FAR);
+        near.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ')' | ';' | ']')).unwrap_or(near.len())
     };
     let start = run.end + skipped;
     if word == "credentials" {

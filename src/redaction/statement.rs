@@ -138,7 +138,7 @@ fn close(text: &str) -> usize {
     text.len()
 }
 
-/// PostgreSQL's `Failing row contains (4, jane, …)`: all values, because none has its name.
+/// `Failing row contains (4, jane, …)`: all values, because none has its name.
 fn row(text: &str, run: Range<usize>) -> Option<Secret> {
     let rest =
         text.get(run.end..)?.strip_prefix(" (").filter(|_| text.get(..run.start).is_some_and(|before| before.ends_with("Failing row ")))?;
@@ -183,7 +183,7 @@ fn column(text: &str, run: Range<usize>) -> Option<Secret> {
     let name = after.get(..after.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(after.len()))?;
     let from = before.len() - last(before, FAR).len();
     // Or it began before all that was seen.
-    let start = before.get(from..)?.rfind('\'').map(|at| from + at + 1).or((from > 0).then_some(0))?;
+    let start = before.get(from..)?.rfind('\'').map(|at| from + at + 1).or_else(|| (from > 0).then_some(0))?;
     let is_secret = judge(name).field >= Level::Likely && !is_nothing(before.get(start..)?);
     is_secret.then(|| Secret::value(start..before.len(), Rule::Statement))
 }

@@ -36,11 +36,16 @@ pub(crate) fn continue_or_begin(
     let parent = trusted.and_then(|trusted| trusted.sampled);
     let sampler = settings.sampling.traces_sampler.as_ref().filter(|_| own_rate.is_none());
     let chosen = sampler.map_or(Rate::Unchanged, |sampler| sampler.rate(&SamplerContext { work, parent }));
+    let target = settings.sampling.traces_target.as_ref().filter(|_| own_rate.is_none() && chosen == Rate::Unchanged);
     let (own_rate, rate) = match chosen {
         Rate::Fixed(chosen) => (Some(chosen), rate),
         Rate::Inherited(chosen) => (None, chosen),
         Rate::Unchanged => (own_rate, rate),
     };
+    let now = clock::nanos(record.start);
+    // A client's rate of zero sends nothing, whatever the target is.
+    let by_target = target.filter(|_| rate > 0.0).map(|target| (target, target.rate(&work, parent.is_none(), now)));
+    let rate = by_target.map_or(rate, |(_, chosen)| chosen.rate);
     let context = SamplingContext {
         route_rate: own_rate,
         rate,
@@ -50,7 +55,10 @@ pub(crate) fn continue_or_begin(
         sample_rand,
         halvings: client.halvings(),
     };
-    let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, clock::nanos(record.start)));
+    let decision = sampling::decide(context, |rate, wanted| client.grants(rate, wanted, now));
+    if let Some((target, chosen)) = by_target {
+        target.note(chosen, decision.sampled, now);
+    }
     let is_trusted = trusted.is_some();
     let rewritten = trusted.and_then(|trusted| new_baggage(trusted, decision, own_rate.is_some()));
     let parent = incoming.as_ref().map(|incoming| incoming.parent);

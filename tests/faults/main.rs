@@ -372,7 +372,7 @@ fn a_quiet_service() -> Row {
     let (woken_before, before) = exporter_thread();
     work(100);
     let (woken, ran) = exporter_thread();
-    let (a_second, ran) = ((woken - woken_before) / 10, (ran - before) / 10);
+    let (a_second, ran) = ((woken - woken_before) / 10, ran.saturating_sub(before) / 10);
     let _ = wait(sentry.flush(Duration::from_secs(10)));
     let row = row("a quiet service, 10 transactions/s", &sentry, &server, |client| client.stats().transactions);
     Row {

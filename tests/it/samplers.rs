@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +11,8 @@ use axum::routing::get;
 use tower::ServiceExt as _;
 use tower_sentry::incoming::RouteOptions;
 use tower_sentry::protocol::DiscardReason;
-use tower_sentry::sampling::{Rate, SamplerContext};
+use tower_sentry::sampling::{Rate, SamplerContext, TracesTarget};
+use tower_sentry::test::HandClock;
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Preset, SentryLayer, TrustParent};
 
 use crate::support::{self, Relay, Shown};
@@ -95,6 +97,65 @@ async fn a_function_sees_what_is_known_and_chooses_the_rate() {
 
         assert_eq!(seen, names(expected), "{name}");
     }
+}
+
+/// What is sent in half a minute: twenty requests a second of one route, one in ten seconds of another, one a second with its own rate.
+async fn in_half_a_minute(config: ConfigBuilder, header: Option<&'static str>) -> BTreeMap<String, Vec<f64>> {
+    let relay = Relay::start();
+    let clock = HandClock::start();
+    let client = Client::from(config.dsn(relay.dsn()).build().unwrap());
+    let app = app(&client);
+    let with_trace = |mut request: Request<Body>| {
+        header.map(|trace| request.headers_mut().insert("sentry-trace", trace.parse().unwrap()));
+        request
+    };
+    for second in 0..30 {
+        for _ in 0..20 {
+            visit(&app, with_trace(request("/orders/7"))).await;
+        }
+        if second % 10 == 5 {
+            let mut post = request("/orders/7");
+            *post.method_mut() = Method::POST;
+            visit(&app, with_trace(post)).await;
+        }
+        visit(&app, request("/own")).await;
+        clock.advance(Duration::from_secs(1));
+    }
+    support::settle(&client).await;
+    let mut sent = BTreeMap::<_, Vec<_>>::new();
+    for transaction in relay.transactions() {
+        let rate = transaction["contexts"]["trace"]["data"]["sentry.sample_rate"].as_f64().unwrap();
+        sent.entry(transaction["transaction"].as_str().unwrap().to_owned()).or_default().push(rate);
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_target_thins_what_comes_often_and_keeps_what_is_rare() {
+    let target = |per_second| config(HARDLY).traces_target(TracesTarget::per_second(per_second));
+
+    let sent = in_half_a_minute(target(2.0), None).await;
+    let [own, often, rare] = ["GET /own", "GET /orders/{id}", "POST /orders/{id}"].map(|name| &sent[name]);
+    assert_eq!(own.len(), 30, "a route with a rate of its own");
+    assert!((30..100).contains(&often.len()), "two a second, of twenty: {}", often.len());
+    assert_eq!(rare.first(), Some(&1.0), "{rare:?}");
+    assert!(often.iter().skip(20).all(|rate| *rate < 0.5), "each has its rate: {often:?}");
+    let estimate: f64 = often.iter().map(|rate| 1.0 / rate).sum();
+    assert!((300.0..900.0).contains(&estimate), "of 600: {estimate}");
+
+    let all = in_half_a_minute(target(1000.0), None).await;
+    assert_eq!(all["GET /orders/{id}"], [1.0; 600], "the target is more than the traffic");
+    let none = in_half_a_minute(target(1000.0).traces_sample_rate(0.0), None).await;
+    assert_eq!(none.into_keys().collect::<Vec<_>>(), ["GET /own"]);
+    // What a caller decides is no part of it.
+    let trust = |flag| in_half_a_minute(target(2.0).trust_parent(TrustParent::Always), Some(flag));
+    let yes = trust("0123456789abcdef0123456789abcdef-0123456789abcdef-1").await;
+    assert_eq!((yes["GET /orders/{id}"].len(), yes["POST /orders/{id}"].len()), (600, 3));
+    let no = trust("0123456789abcdef0123456789abcdef-0123456789abcdef-0").await;
+    assert_eq!(no.into_keys().collect::<Vec<_>>(), ["GET /own"]);
+    // Nor what a function decides.
+    let by_function = target(1000.0).traces_sampler(|context| context.method().is_some_and(|method| method == Method::POST));
+    assert_eq!(in_half_a_minute(by_function, None).await.into_keys().collect::<Vec<_>>(), ["GET /own", "POST /orders/{id}"]);
 }
 
 #[tokio::test]

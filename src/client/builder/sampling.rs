@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ConfigBuilder;
 use crate::client::preset::Preset;
-use crate::sampling::{Rate, SamplerContext, Slow, TracesSampler, TrustParent};
+use crate::sampling::{Rate, SamplerContext, Slow, TargetSampler, TracesSampler, TracesTarget, TrustParent};
 use crate::status_codes::StatusCodes;
 
 impl ConfigBuilder {
@@ -50,6 +50,39 @@ impl ConfigBuilder {
     /// ```
     pub fn traces_sampler<R: Into<Rate>>(self, choose: impl Fn(&SamplerContext<'_>) -> R + Send + Sync + 'static) -> Self {
         self.set("traces_sampler", |settings| settings.sampling.traces_sampler = Some(TracesSampler::new(choose)))
+    }
+
+    /// A number of transactions to send, instead of a share.
+    ///
+    /// Each route and job has a rate of its own, which follows its traffic: one with a hundred times the requests
+    /// of another gets ten times as many transactions. Each is seen about once a minute, however rare it
+    /// is beside the others. The rates are computed once a second, and what was sent too much or too little is made
+    /// up within seconds: up to a minute's worth, or ten seconds' worth. Each transaction has its rate, so
+    /// that counts can be estimated.
+    ///
+    /// The target counts for what nothing else decides: not for the rates of
+    /// [routes](crate::incoming::RouteOptions::sample_rate) and jobs, of a
+    /// [`traces_sampler`](Self::traces_sampler), and not for decisions of callers. What is
+    /// [kept](Self::keep_failed) because it failed or was slow comes on top. It is the target of one process: divide it by the
+    /// number of replicas. [`traces_sample_rate`](Self::traces_sample_rate) has no effect then, except that
+    /// `0.0` sends nothing. At most 2,048 routes and jobs have a rate of their own; further ones share one.
+    /// Defaults to none. A [`Budget`](crate::sampling::Budget) beside it is a hard limit.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if the number is not more than 0, or infinite.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    /// use tower_sentry::sampling::TracesTarget;
+    ///
+    /// let config = Config::builder().traces_target(TracesTarget::per_second(5.0)).build()?;
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn traces_target(self, target: TracesTarget) -> Self {
+        self.set("traces_target", |settings| settings.sampling.traces_target = Some(Arc::new(TargetSampler::new(target))))
     }
 
     /// The share of events to send, from `0.0` to `1.0`: errors, panics and messages.
