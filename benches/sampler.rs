@@ -2,7 +2,13 @@
 //!
 //! Ten thousand jobs a second for five minutes, on a clock that is moved by hand. The number that is sent, the routes that no
 //! minute shows, and how far estimates are off. Fails if the target is missed by more than 1 %, or if a minute misses a route.
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a program for developers")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a program for developers"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
