@@ -109,11 +109,13 @@ impl<'a> Worker<'a> {
         self.take_commands();
         self.delivery.settle_finished();
         self.judge.judge(Instant::now(), &self.shared.pressure, |now| self.delivery.troubles(now));
-        self.send_what_can_go();
+        // One time for both: a pause that ends between them would be over for the timer, but not for what waits.
+        let now = Instant::now();
+        self.send_what_can_go(now);
         if self.answer_flushes() {
             return Next::End;
         }
-        self.next_look().map_or(Next::Again, Next::Wait)
+        self.next_look(now).map_or(Next::Again, Next::Wait)
     }
 
     /// Counts what a step that panicked was working on. Returns whether the worker may go on.
@@ -150,8 +152,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn send_what_can_go(&mut self) {
-        let now = Instant::now();
+    fn send_what_can_go(&mut self, now: Instant) {
         self.shared.look_after(now);
         // Sessions and logs that are due first: a few envelopes, which a backlog must not hold up.
         self.send_sessions(now);
@@ -374,11 +375,11 @@ impl<'a> Worker<'a> {
         left + lines
     }
 
-    /// The latest time of the next step; `None` if there is something to do now.
+    /// The latest time of the next step; `None` if there is something to do now. `now` is when the worker
+    /// looked what can go.
     ///
     /// What may become possible earlier wakes the worker.
-    fn next_look(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+    fn next_look(&mut self, now: Instant) -> Option<Instant> {
         // A report that is due but blocked needs no timer: the end of what blocks it wakes the
         // worker.
         let report = self.last_report + REPORT_EVERY;

@@ -93,6 +93,8 @@ mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod everything;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod forecast;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod frames;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod grouping;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tower_sentry::protocol::{DiscardReason, Monitor};
-use tower_sentry::{Client, ConfigBuilder, Level};
+use tower_sentry::{Client, ConfigBuilder, Level, Stats};
 
 use crate::support::{self, Answer, Relay, again, is_child, patience};
 
@@ -34,7 +34,8 @@ fn messages(relay: &Relay) -> Vec<String> {
 
 /// Waits until nothing is left in memory or on disk.
 async fn drain(client: &Client) {
-    support::until("the spool is empty", || client.stats().spooled() + client.stats().waiting() == 0).await;
+    let is_empty = |stats: Stats| stats.spooled() + stats.waiting() == 0;
+    support::until("the spool is empty", || is_empty(client.stats())).await;
 }
 
 /// Waits until a client has found the errors of an earlier one, whose thread may still end.

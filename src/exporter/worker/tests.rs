@@ -23,7 +23,7 @@ fn worker(shared: &Arc<Shared>) -> (Worker<'_>, Sent) {
 
 /// Runs one step, and returns how many items of this kind it sends.
 fn count(worker: &mut Worker<'_>, sent: &Sent, kind: &str) -> usize {
-    worker.send_what_can_go();
+    worker.send_what_can_go(Instant::now());
     let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
     sent.iter().filter(|envelope| envelope.contains(&format!("\"type\":\"{kind}\""))).count()
 }
@@ -66,7 +66,7 @@ fn what_waits_because_there_were_too_many_goes_when_its_minute_ends() {
     flood(&late, Duration::from_secs(60));
 
     let sent = (count(&mut before, &sent_before, "event"), count(&mut after, &sent_after, "event"));
-    let wakes = before.next_look().expect("nothing to do now");
+    let wakes = before.next_look(Instant::now()).expect("nothing to do now");
 
     assert_eq!(sent, (0, 1));
     assert!(wakes <= Instant::now() + Duration::from_secs(30), "the worker sleeps for a minute otherwise");
@@ -92,7 +92,7 @@ fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
     // Without them it would sleep until the next report is due.
     worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
 
-    let latest = worker.next_look();
+    let latest = worker.next_look(Instant::now());
 
     assert!(latest.is_some_and(|latest| latest <= Instant::now()), "they are due: {latest:?}");
     assert_eq!(count(&mut worker, &sent, "log"), 1);
@@ -108,11 +108,26 @@ fn logs_that_are_due_go_before_a_backlog() {
     }
     worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
 
-    worker.send_what_can_go();
+    worker.send_what_can_go(Instant::now());
 
     let sent = sent.lock().expect("no panic");
     let places: Vec<_> = sent.iter().map(|envelope| envelope.contains("\"type\":\"log\"")).collect();
     assert_eq!(places, [true, false, false, false], "while there is a backlog, room may be gone afterwards");
+}
+
+/// Otherwise the worker sleeps until the next report, with all that the spool has.
+#[test]
+fn a_pause_that_ends_while_the_worker_looks_is_not_overslept() {
+    let shared = shared();
+    let (mut worker, _sent) = worker(&shared);
+    // The pace allows the first envelope two seconds later: by now, it is over.
+    let looked = ago(Duration::from_secs(3));
+    worker.delivery.begin_pace(looked);
+
+    worker.send_what_can_go(looked);
+    let latest = worker.next_look(looked);
+
+    assert!(latest.is_some_and(|latest| latest <= Instant::now()), "{latest:?}");
 }
 
 #[test]
