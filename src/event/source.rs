@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use crate::protocol::{Frame, Stacktrace};
+use crate::record::without_cut_word;
 
 /// Number of lines before the frame's line, and after it.
 const AROUND: usize = 5;
@@ -31,7 +32,10 @@ fn around(frame: &mut Frame) -> Option<()> {
     let mut text = String::new();
     file.take(FILE_LIMIT).read_to_string(&mut text).ok()?;
     let lines: Vec<&str> = text.lines().collect();
-    let cut = |line: &&str| line.chars().take(LINE_LIMIT).collect::<String>();
+    let cut = |line: &&str| match line.char_indices().nth(LINE_LIMIT) {
+        Some((end, _)) => without_cut_word(line.get(..end).unwrap_or_default()).to_owned(),
+        None => (*line).to_owned(),
+    };
     frame.context_line = lines.get(place).map(cut);
     frame.context_line.as_ref()?;
     frame.pre_context = lines.get(place.saturating_sub(AROUND)..place)?.iter().map(cut).collect();
@@ -47,16 +51,16 @@ mod tests {
     fn the_line_and_those_around_it_are_read() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/event/source.rs");
         let frame = |lineno| Frame { in_app: Some(true), abs_path: Some(path.to_owned()), lineno: Some(lineno), ..Frame::default() };
-        let mut trace = Stacktrace { frames: vec![frame(1), frame(9), frame(100_000)] };
+        let mut trace = Stacktrace { frames: vec![frame(1), frame(10), frame(100_000)] };
 
         add(&mut trace);
 
-        let [first, ninth, beyond] = &*trace.frames else { panic!("three frames") };
+        let [first, tenth, beyond] = &*trace.frames else { panic!("three frames") };
         assert!(
             first.context_line.as_deref().is_some_and(|line| line.starts_with("//! The lines of code")) && first.pre_context.is_empty()
         );
-        assert_eq!(ninth.context_line.as_deref(), Some("const AROUND: usize = 5;"));
-        assert_eq!((ninth.pre_context.len(), ninth.post_context.len()), (5, 5));
+        assert_eq!(tenth.context_line.as_deref(), Some("const AROUND: usize = 5;"));
+        assert_eq!((tenth.pre_context.len(), tenth.post_context.len()), (5, 5));
         assert_eq!(beyond.context_line, None);
     }
 

@@ -38,6 +38,8 @@ pub struct Feedback {
 impl Feedback {
     /// The maximum length that servers accept, in characters.
     const MESSAGE_LIMIT: usize = 4096;
+    /// The longest word that goes with the cut: half a token would not be recognised as a secret.
+    const WORD_LIMIT: usize = 256;
 
     /// Creates anonymous feedback with this text, not linked to an event.
     #[must_use]
@@ -45,7 +47,8 @@ impl Feedback {
         let mut message = message.into();
         if message.chars().nth(Self::MESSAGE_LIMIT).is_some() {
             let end = message.char_indices().nth(Self::MESSAGE_LIMIT - 1).map_or(0, |(end, _)| end);
-            message.truncate(end);
+            let word = message.get(..end).and_then(|kept| kept.rfind(char::is_whitespace));
+            message.truncate(word.filter(|word| end - word <= Self::WORD_LIMIT).unwrap_or(end));
             message.push('…');
         }
         Self { message, ..Self::default() }
@@ -129,7 +132,7 @@ pub(crate) struct FeedbackTrace {
 impl Feedback {
     /// Whether the message was cut.
     pub(crate) fn is_cut(&self) -> bool {
-        self.message.ends_with('…') && self.message.chars().count() == Self::MESSAGE_LIMIT
+        self.message.ends_with('…') && self.message.chars().count() + Self::WORD_LIMIT >= Self::MESSAGE_LIMIT
     }
 }
 

@@ -9,9 +9,18 @@ const WORD_LIMIT: usize = 256;
 ///
 /// Half a token has no shape by which it could be recognised.
 pub(crate) fn without_cut_word(text: &str) -> &str {
-    let from = (text.len().saturating_sub(WORD_LIMIT)..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.get(..whole_words(text.as_bytes()).len()).unwrap_or(text)
+}
+
+/// The same for a text that need not be UTF-8.
+pub(super) fn whole_words(text: &[u8]) -> &[u8] {
+    let from = text.len().saturating_sub(WORD_LIMIT);
     let tail = text.get(from..).unwrap_or_default();
-    let end = tail.rfind(char::is_whitespace).or_else(|| tail.rfind(['&', ',', ';', '"']));
+    let last = |is_sign: fn(u8) -> bool| tail.iter().rposition(|byte| is_sign(*byte));
+    let end = last(|byte| byte.is_ascii_whitespace())
+        .or_else(|| last(|byte| matches!(byte, b'&' | b',' | b';' | b'"')))
+        // Without any of these, a token ends at a sign that it does not have itself.
+        .or_else(|| last(|byte| byte.is_ascii_punctuation() && !matches!(byte, b'_' | b'-' | b'.' | b'~' | b'+')));
     end.and_then(|end| text.get(..from + end)).unwrap_or(text)
 }
 
@@ -42,6 +51,8 @@ mod tests {
             ("größe über", "größe"),
             ("https://shop.example/?a=1&token=ab", "https://shop.example/?a=1"),
             ("a https://user:pass", "a"),
+            ("/search?q=red%20shoes%20ab12", "/search?q=red%20shoes"),
+            ("/orders/ghp_0123", "/orders"),
             ("one", "one"),
             ("", ""),
         ];

@@ -195,7 +195,7 @@ impl<'a> FieldWriter<'a> {
     #[cold]
     fn cut_name(&mut self, name: &str) {
         self.mark();
-        let kept = cut(name, usize::from(u8::MAX) - CUT_MARK.len());
+        let kept = shorter(name, usize::from(u8::MAX));
         self.buffer.extend_from_slice(&[NAMED, u8::try_from(kept.len() + CUT_MARK.len()).unwrap_or_default()]);
         self.buffer.extend_from_slice(kept.as_bytes());
         self.buffer.extend_from_slice(CUT_MARK.as_bytes());

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::cut::whole_words;
 use super::slice::{readable, slice};
 use super::{
     Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, InnerRequest, Key, LateFields, Moment, OwnSpanRecord,
@@ -185,7 +186,7 @@ impl Record {
     #[cold]
     fn cut_text(&mut self, bytes: &[u8], limit: usize) -> Slice {
         self.cut_texts += 1;
-        let kept = bytes.get(..FIELD_LIMIT - CUT_MARK.len()).unwrap_or_default();
+        let kept = whole_words(bytes.get(..FIELD_LIMIT - CUT_MARK.len()).unwrap_or_default());
         self.append(&[kept, CUT_MARK.as_bytes()].concat(), limit)
     }
 
