@@ -140,7 +140,7 @@ pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
         || !is_host
         || password.is_empty()
         || is_nothing(password)
-        || !(is_connection || (is_opaque && host.get(..name)?.contains('.')))
+        || !(is_connection || (is_opaque && (host.get(..name)?.contains('.') || host.get(..name)? == "localhost")))
     {
         return None;
     }

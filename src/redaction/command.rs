@@ -25,7 +25,7 @@ enum Holds {
 }
 
 /// Options and the tools that take a password with them; the tool stands before the option.
-const OPTIONS: [(char, Holds, &[&str]); 11] = [
+const OPTIONS: [(char, Holds, &[&str]); 13] = [
     ('p', Holds::Glued, &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"]),
     ('p', Holds::Any, &["sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "7z", "htpasswd"]),
     (
@@ -33,7 +33,11 @@ const OPTIONS: [(char, Holds, &[&str]); 11] = [
         Holds::Next,
         &["docker login", "podman login", "helm registry login", "buildah login", "az login", "oc login", "cf login", "heroku login"],
     ),
-    ('p', Holds::Next, &["cqlsh", "twine upload", "influx", "nmcli", "lftp", "svn", "hg"]),
+    (
+        'p',
+        Holds::Next,
+        &["cqlsh", "twine upload", "influx", "nmcli", "lftp", "svn", "hg", "beeline", "rabbitmqadmin", "rdesktop", "psexec"],
+    ),
     ('P', Holds::Any, &["sqlcmd", "bcp", "zip", "unzip", "ipmitool", "mosquitto_pub", "mosquitto_sub"]),
     ('a', Holds::Next, &["redis-cli", "valkey-cli", "keydb-cli"]),
     ('w', Holds::Any, &["ldapsearch", "ldapmodify", "ldapadd", "ldapwhoami", "ldapdelete", "ldappasswd"]),
@@ -41,6 +45,8 @@ const OPTIONS: [(char, Holds, &[&str]); 11] = [
     ('u', Holds::Pair, &["curl", "http ", "wget", "xh ", "elasticdump", "lftp"]),
     ('U', Holds::Percent, &["smbclient", "rpcclient", "net ", "smbmap"]),
     ('U', Holds::Pair, &["curl"]),
+    ('k', Holds::Next, &["openssl enc", "openssl aes-256-cbc"]),
+    ('c', Holds::Next, &["snmpwalk", "snmpget", "snmpset", "snmpbulkwalk", "snmptrap"]),
 ];
 
 /// How far before an option its tool may stand.
@@ -65,7 +71,8 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     {
         return Some(secret);
     }
-    if word.len() >= 5
+    // PuTTY's: `-pw …`.
+    if (word.len() >= 5 || word == "-pw")
         && word.bytes().skip(1).all(|byte| byte.is_ascii_alphabetic())
         && judge(word).field == Level::Sure
         && let Some(secret) = long(scan, word.get(1..)?, run.end)
@@ -73,14 +80,17 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         // Java's tools and those of Windows: `-storepass …`, `-Password …`.
         return Some(secret);
     }
-    if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U' | 's') {
+    if !matches!(letter, 'p' | 'P' | 'a' | 'w' | 'u' | 'U' | 's' | 'k' | 'c') {
         return None;
     }
     let before = text.get((run.start.saturating_sub(TOOL_LIMIT)..run.start).find(|at| text.is_char_boundary(*at))?..run.start)?;
     let before = before.rsplit(['|', ';', '\n']).next()?;
     let (_, holds, _) = OPTIONS.iter().find(|(known, _, tools)| *known == letter && tools.iter().any(|tool| has_tool(before, tool)))?;
     let is_alone = word.len() == 2;
+    let is_quoted = is_alone && matches!(bytes.get(run.end), Some(b'"' | b'\''));
     let start = match holds {
+        // `-p'…'`
+        Holds::Glued | Holds::Any | Holds::Pair if is_quoted && text.get(run.end + 1..)?.starts_with(|next: char| next != ',') => run.end,
         Holds::Glued | Holds::Any | Holds::Pair if !is_alone => run.start + 2,
         Holds::Glued => return None,
         _ if is_alone => run.end + 1,

@@ -12,12 +12,12 @@ use super::{Redactor, value_class};
 pub(super) fn unknown<'a>(redactor: &Redactor, value: &'a str) -> Cow<'a, str> {
     let mut secrets = find(redactor, value, Reading::Text).secrets;
     let mut at = 0;
-    for part in value.split([',', ';', ' ']) {
+    for part in value.split([',', ';', ' ', '&', '|']) {
         let range = at..at + part.len();
         at = range.end + 1;
         let text = part.rsplit('=').next().unwrap_or(part).trim_matches('"');
         let token = text.rsplit('.').next().unwrap_or(text);
-        let is_secret = is_token(text) || is_token(token) || (!redactor.send_pii && (is_address(text) || text.contains('@')));
+        let is_secret = is_token(text) || is_token(token) || (!redactor.send_pii && is_person(text));
         if is_secret && secrets.iter().all(|secret| secret.range.end <= range.start || range.end <= secret.range.start) {
             secrets.push(Secret::value(range, Rule::Personal));
         }
@@ -29,6 +29,13 @@ pub(super) fn unknown<'a>(redactor: &Redactor, value: &'a str) -> Cow<'a, str> {
 /// Whether a part is a token: long and random, and no id.
 fn is_token(text: &str) -> bool {
     text.len() >= 32 && value_class::is_mixed(text) && !value_class::is_digest(text)
+}
+
+/// Whether a part is an address of a computer or of a person, with a label before it or not: `src:192.0.2.7`.
+fn is_person(text: &str) -> bool {
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let labelled = text.split_once(':').filter(|(label, _)| is_label(label));
+    text.contains('@') || text.contains("%40") || is_address(text) || labelled.is_some_and(|(_, rest)| is_address(rest))
 }
 
 fn is_address(text: &str) -> bool {

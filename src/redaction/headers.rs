@@ -18,8 +18,30 @@ const HARMLESS: &str = "accept accept-charset accept-encoding accept-language ac
     x-requested-with x-scheme x-served-by x-timer x-trace-id x-vercel-id";
 
 /// Parts of the names of headers that may name a person or an address (Sentry's extended list, and those of proxies).
-const PERSONAL: [&str; 10] =
-    ["forwarded-for", "forwarded-user", "forwarded-email", "forwarded-client", "-ip", "remote-", "-user", "email", "clientip", "socketip"];
+const PERSONAL: [&str; 22] = [
+    "forwarded-for",
+    "forwarded-user",
+    "forwarded-email",
+    "forwarded-client",
+    "-ip",
+    "remote-",
+    "-user",
+    "email",
+    "clientip",
+    "socketip",
+    "client-cert",
+    "latlong",
+    "full-name",
+    "first-name",
+    "last-name",
+    "given-name",
+    "family-name",
+    "display-name",
+    "webauth-name",
+    "device-id",
+    "visitor-id",
+    "customer-id",
+];
 
 /// Words of such names.
 const PERSONAL_WORDS: &str =
@@ -33,7 +55,10 @@ pub(super) fn is_harmless(name: &str) -> bool {
 /// Whether a header may identify a person or an address.
 pub(super) fn is_personal(name: &str) -> bool {
     let is_ours = is_harmless(name);
+    // It names a program: `x-user-agent`.
+    let is_program = name.ends_with("user-agent");
     !is_ours
+        && !is_program
         && (matches!(name, "via" | "from" | "forwarded" | "x-forwarded" | "client-ip" | "x-client-data")
             || PERSONAL.iter().any(|part| name.contains(part))
             || words(name).any(|word| is_listed_word(PERSONAL_WORDS, word)))
@@ -66,11 +91,14 @@ mod tests {
     #[test]
     fn headers_with_personal_data_are_recognised() {
         let names = "x-forwarded-for forwarded x-real-ip remote-addr x-user x-email via from x-envoy-external-address cloudfront-viewer-address \
-            x-ms-client-principal x-amzn-mtls-clientcert-subject x-sucuri-clientip true-client-ip cf-connecting-ip x-azure-socketip x-forwarded-client-cert";
+            x-ms-client-principal x-amzn-mtls-clientcert-subject x-sucuri-clientip true-client-ip cf-connecting-ip x-azure-socketip x-forwarded-client-cert x-client-certificate \
+            x-appengine-citylatlong x-first-name x-webauth-name x-device-id";
         for name in names.split_whitespace() {
             assert!(is_personal(name), "{name}");
         }
-        for name in ["accept", "user-agent", "x-request-id", "viaduct", "x-from", "x-forwarded-proto", "x-forwarded-host", "host"] {
+        for name in
+            ["accept", "user-agent", "x-request-id", "viaduct", "x-from", "x-forwarded-proto", "x-forwarded-host", "host", "x-user-agent"]
+        {
             assert!(!is_personal(name), "{name}");
         }
     }

@@ -8,6 +8,7 @@
 mod authority;
 mod beside;
 mod clean;
+mod columns;
 mod command;
 mod cookies;
 mod cursor;

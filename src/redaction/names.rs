@@ -92,7 +92,8 @@ const ABOUT: &str = "ref refs count counts length len type types kind expires ex
     attempts attempt retries level index present enabled disabled required valid validity at in time date created updated rotated started \
     reset issued ttl ms seconds days hours minutes strength hint format source model url uri path file filename dir host port found \
     affinity timeout latency ratio cache stdin consent evicted used authenticated changed change algorithms page second rate prefix mode manager service backend location region \
-    rotation usage header headers parameter param column table label title locked checks failures errors error message reason";
+    rotation usage header headers parameter param column table label title locked checks failures errors error message reason \
+    role roles group groups scope scopes";
 
 /// The same, if it begins with one of these: `max_tokens`, `has_password`.
 const ASIDE: &str = "has is use uses using max min num number total prompt completion requires require needs allow allows enable remember last next \
@@ -143,7 +144,9 @@ pub(super) fn of_field(name: &str) -> Level {
         && is_listed_word(SOFT, first)
         && !is_listed_word(WORDS, last)
         && !is_listed_word("id key value string header data", last);
-    let is_about = count > 1 && (is_listed_word(ABOUT, last) || is_listed_word(ASIDE, first));
+    // `reset_token` and `remember_token` are tokens; `reset_password` says what to do.
+    let is_of_reset = count > 1 && is_listed_word("reset remember forgot", first) && is_listed_word("token code key secret otp pin", last);
+    let is_about = count > 1 && !is_of_reset && (is_listed_word(ABOUT, last) || is_listed_word(ASIDE, first));
     // `x-token-id` names one; `session_id` and `access_key_id` are one.
     let is_id = last.eq_ignore_ascii_case("id") && !is_sure && !name.to_ascii_lowercase().contains("session");
     match (is_about || is_id, is_sure) {
@@ -230,6 +233,12 @@ pub(super) fn is_plural(name: &str) -> bool {
     words(name).last().is_some_and(|last| last.len() > 3 && last.ends_with('s') && !last.ends_with("ss"))
 }
 
+/// Whether the value of a field is a digest of something: `sha256`, `contentHash`.
+pub(super) fn is_of_digest(name: &str) -> bool {
+    const DIGESTS: &str = "hash sha sha1 sha256 sha384 sha512 md5 digest checksum etag integrity fingerprint revision commit blake3";
+    words(name).last().is_some_and(|last| is_listed_word(DIGESTS, last))
+}
+
 /// Whether the value of a field is itself the name of the field beside it: `{"name": "password", "value": "…"}`.
 pub(super) fn names_a_name(name: &str) -> bool {
     ["name", "key", "field", "header", "param", "variable", "path", "loc", "prop", "property", "type"]
@@ -264,7 +273,22 @@ pub(super) fn reports_a_value(name: &str) -> bool {
 
 /// Whether a field holds the value of the name beside it.
 pub(super) fn names_a_value(name: &str) -> bool {
-    ["value", "val", "input", "rejectedvalue"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    const VALUES: [&str; 13] = [
+        "value",
+        "val",
+        "input",
+        "rejectedvalue",
+        "old",
+        "new",
+        "old_value",
+        "new_value",
+        "oldvalue",
+        "newvalue",
+        "before",
+        "after",
+        "previous",
+    ];
+    VALUES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Whether the name contains one of the user's names, which are squashed already.

@@ -20,7 +20,7 @@ pub(super) fn number(text: &str, run: Range<usize>) -> Option<Secret> {
 }
 
 /// Issuers: the first digits, from and to, and the lengths of their numbers.
-const ISSUERS: [(u32, u32, &[usize]); 17] = [
+const ISSUERS: [(u32, u32, &[usize]); 33] = [
     // Visa
     (4, 4, &[13, 16, 19]),
     // Mastercard
@@ -46,13 +46,36 @@ const ISSUERS: [(u32, u32, &[usize]); 17] = [
     (2200, 2204, &[16, 17, 18, 19]),
     // Maestro
     (6759, 6763, &[16, 18, 19]),
+    (6767, 6771, &[16, 18, 19]),
+    (6799, 6799, &[16, 18, 19]),
     (5018, 5038, &[16, 18, 19]),
+    (56, 58, &[16, 18, 19]),
+    (6304, 6304, &[16, 18, 19]),
+    (6390, 6390, &[16, 18, 19]),
+    // Elo
+    (5041, 5041, &[16]),
+    (5066, 5067, &[16]),
+    (5090, 5090, &[16]),
+    // Elo and Interpayment; Instapayment
+    (636, 639, &[16, 19]),
+    // Hipercard
+    (6062, 6062, &[16]),
+    // RuPay
+    (508, 508, &[16]),
+    (81, 82, &[16]),
+    // Verve
+    (5060, 5061, &[16, 18, 19]),
+    // Uzcard and Humo
+    (8600, 8600, &[16]),
+    (9860, 9860, &[16]),
+    // Troy
+    (9792, 9792, &[16]),
 ];
 
 /// Finds a card number at `start`.
 ///
-/// It has the length and the first digits of an issuer, with single spaces or dashes between its
-/// digits, and passes the Luhn check.
+/// It has the length and the first digits of an issuer, with single spaces, dashes, dots or underscores
+/// between its digits, and passes the Luhn check.
 pub(super) fn card(text: &str, start: usize) -> Option<Range<usize>> {
     let mut digits = [0_u8; 19];
     let mut count = 0;
@@ -70,7 +93,9 @@ pub(super) fn card(text: &str, start: usize) -> Option<Range<usize>> {
                 end = start + offset + 1;
                 separated = false;
             }
-            b' ' | b'-' if !separated && count > 0 => separated = true,
+            b' ' | b'-' | b'_' if !separated && count > 0 => separated = true,
+            // Elsewhere a dot ends a sentence, or begins a fraction.
+            b'.' if !separated && count > 0 && count.is_multiple_of(4) && count < 16 => separated = true,
             _ if byte.is_ascii_alphabetic() && !separated => return None,
             _ => break,
         }

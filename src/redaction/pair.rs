@@ -51,7 +51,8 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         Some(b"::") if bytes.get(sign + 2) == Some(&b' ') => sign + 2,
         // `arn:aws:secretsmanager:…`: names with colons between them.
         Some([b':', next]) if *next != b' ' && run.end == sign && run.start > 0 && bytes.get(run.start - 1) == Some(&b':') => return None,
-        _ if is_sign(sign + 1) || sign.checked_sub(1).is_some_and(is_sign) => return None,
+        // `=:name` is a place in a statement.
+        _ if is_sign(sign + 1) && bytes.get(sign..sign + 2) != Some(b"=:") || sign.checked_sub(1).is_some_and(is_sign) => return None,
         _ => sign + 1,
     };
     let name = whole_name(text, run);
@@ -117,10 +118,11 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if is_prose && is_phrase(held, rest.get(range.end..)?, level) {
         return None;
     }
-    let own = scan.redactor.is_hidden_by_user(&decoded);
-    if level == Level::IfRandom && is_cache_key(held) {
+    // `session:list`, `token:refresh`: the name of something, in a namespace.
+    if bytes.get(sign) == Some(&b':') && range.start == 0 && !is_quoted && level < Level::Sure && value_class::is_common(held) {
         return None;
     }
+    let own = scan.redactor.is_hidden_by_user(&decoded);
     if !own && !is_secret(level, &decoded, held, is_wrapped) {
         return if names::names_a_name(&decoded) { beside::value_beside(scan, rest, sign_end).map(Step::Secret) } else { None };
     }
@@ -171,7 +173,7 @@ fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bo
         return bound(before, word);
     }
     // A JSON Web Key: `{"kty":"oct","k":"…"}`.
-    if matches!(word, "d" | "k" | "dp" | "dq" | "qi") && before.ends_with(['"', '\\']) && is_in_web_key(text, name.start) {
+    if matches!(word, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") && before.ends_with(['"', '\\']) && is_in_web_key(text, name.start) {
         return Level::Likely;
     }
     // `Пароль от сервера: …`
@@ -252,12 +254,6 @@ fn is_progress(held: &str) -> bool {
     let word = held.trim_end_matches('.');
     let mut letters = word.bytes();
     word.len() >= 5 && letters.next().is_some_and(|first| first.is_ascii_uppercase()) && letters.all(|letter| letter.is_ascii_lowercase())
-}
-
-/// Whether a value is words with a digest behind them: `Linux-cargo-9f86d081…`.
-fn is_cache_key(held: &str) -> bool {
-    held.rsplit_once('-')
-        .is_some_and(|(words, digest)| words.contains('-') && value_class::is_digest(digest) && value_class::is_words(words))
 }
 
 /// Whether the name is that of a file, and a line's number follows: `session.js:12:9`.
@@ -379,6 +375,9 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
         let before = text.get(start.saturating_sub(24)..start).and_then(|before| before.strip_suffix(' '));
         if let Some(word) = before.and_then(|before| before.rsplit(|letter: char| !(letter.is_alphanumeric() || letter == '-')).next()) {
             level = level.max(judge(&[word, " ", name].concat()).field);
+            if word.eq_ignore_ascii_case("your") && name.eq_ignore_ascii_case("code") {
+                level = level.max(Level::Likely);
+            }
         }
     }
     level

@@ -2,15 +2,19 @@
 
 use std::ops::Range;
 
-use super::cursor::Scan;
+use super::cursor::{Scan, near};
 use super::finding::{Rule, Secret};
-use super::name_words::is_listed_word;
+use super::name_words::{is_listed_word, words};
 use super::value_class;
 
 /// Words that a token follows.
 const WORDS: &str = "reset confirm verify invite invites invitation invitations token tokens secret secrets share shares activate activation magic magic-link magiclink \
     unsubscribe password passwords reset-password password-reset resetpassword verify-email confirm-email auth sso callback hook hooks webhook webhooks build_hooks \
     login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token device";
+
+/// Words that a token follows even if other words are beside them: `accept-invite`, `verify_email`, `sharedLinks`.
+const PARTS: &str = "reset forgot confirm verify invite invitation token secret share shared magic activate activation unsubscribe verification \
+    confirmation unlock recover recovery signup";
 
 /// Words that even an id is a token after.
 const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email webhook hook";
@@ -20,20 +24,31 @@ const SURE: &str = "reset reset-password password-reset resetpassword token secr
 /// `run` is the word.
 pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Option<Secret> {
     let text = scan.text;
-    if run.end != slash || run.len() > 16 || run.is_empty() || text.as_bytes().get(run.start.wrapping_sub(1)) != Some(&b'/') {
+    if run.end != slash || run.len() > 32 || run.is_empty() || text.as_bytes().get(run.start.wrapping_sub(1)) != Some(&b'/') {
         return None;
     }
     let rest = text.get(slash + 1..)?;
+    // What stands for a token may have more of it behind.
+    let mark = if rest.starts_with('[') { near(rest, 64).find(']').map_or(0, |close| close + 1) } else { 0 };
+    let slash = slash + mark;
+    let rest = rest.get(mark..)?;
     let end =
         rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '='))).unwrap_or(rest.len());
     let segment = rest.get(..end)?.trim_end_matches('.');
+    if (4..=8).contains(&segment.len())
+        && segment.bytes().all(|byte| byte.is_ascii_digit())
+        && text.get(run.clone()).is_some_and(|word| is_listed_word("otp totp passcode 2fa mfa pin", word))
+    {
+        return Some(Secret::value(slash + 1..slash + 1 + segment.len(), Rule::OneTimeCode));
+    }
     // Nearly every segment ends here.
     if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
         // `/reset/MQ/…`: an id, or a time, stands before the token.
         let later = if rest.as_bytes().get(end) == Some(&b'/') { later_segment(text, slash + 1 + end) } else { None };
-        return later.filter(|_| text.get(run.clone()).is_some_and(|word| is_listed_word(SURE, word)));
+        let is_announced = |word: &str| is_listed_word(SURE, word) || is_listed_word("verify verification invite invitation", word);
+        return later.filter(|_| text.get(run.clone()).is_some_and(is_announced));
     }
-    let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word))?;
+    let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word) || words(word).any(|part| is_listed_word(PARTS, part)))?;
     let mut len = segment.len();
     // Rocket.Chat's have two.
     if matches!(word, "hooks" | "hook" | "webhook" | "webhooks")

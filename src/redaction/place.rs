@@ -1,6 +1,6 @@
 //! The place of a value in a payload, where that says more than its type.
 
-use super::headers;
+use super::{headers, names};
 
 /// The place of a value, from the names of our own fields above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum ValuePlace {
     Cookies,
     /// The value of a header that is not known to be harmless.
     UnknownHeader,
-    /// The name of a transaction, or a fingerprint: two of them must not become one.
+    /// The name of a transaction, a fingerprint or a digest: two of them must not become one.
     Name,
     /// A name of the program, or a release.
     Identifier,
@@ -44,6 +44,8 @@ impl ValuePlace {
         match name {
             "cookie" => Self::Cookies,
             _ if headers::is_url(name) => Self::Url,
+            "if-match" | "if-none-match" | "if-range" => Self::Name,
+            _ if names::is_of_digest(name) => Self::Name,
             _ if headers::is_harmless(name) => Self::Open,
             _ => Self::UnknownHeader,
         }

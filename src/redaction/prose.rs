@@ -84,7 +84,7 @@ pub(super) enum Noun {
 
 /// Words before `code` that make it a secret: a status, a country and a source have codes too.
 const CODES: &str = "verification login security 2fa mfa sms time one-time access authentication authorization auth confirmation reset otp signin sign-in activation \
-    backup recovery passcode factor two-factor pin";
+    backup recovery passcode factor two-factor pin your ihr dein votre ton tu su seu";
 
 /// Finds the secret after a word that names it in a sentence.
 pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
@@ -115,8 +115,8 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         return None;
     }
     let mut start = run.end;
-    if *noun == Noun::Code && !is_secret_code(before) && !is_to_sign_in(text.get(run.end..)?) {
-        start += code_of(text.get(run.end..)?)?;
+    if *noun == Noun::Code {
+        start += kind_of_code(before, text.get(run.end..)?)?;
     }
     if text.get(run.end..)?.starts_with(" = ") {
         // A pair.
@@ -189,7 +189,28 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
             break;
         }
     }
-    candidate(scan, *noun, start, is_told)
+    let is_code = || *known == "token" && is_of_factor(before);
+    candidate(scan, *noun, start, is_told).or_else(|| if is_code() { candidate(scan, Noun::Digits, start, is_told) } else { None })
+}
+
+/// `MFA token …`: a code.
+fn is_of_factor(before: &str) -> bool {
+    let word = before.trim_end().rsplit(' ').next().unwrap_or_default();
+    super::name_words::is_listed_word("mfa 2fa otp totp sms factor", word)
+}
+
+/// The length of what says behind `code` which code it is, which may also stand before; `None` if it is no secret one.
+fn kind_of_code(before: &str, rest: &str) -> Option<usize> {
+    code_of(rest).or_else(|| (is_secret_code(before) || is_to_sign_in(rest)).then_some(0))
+}
+
+/// The length of a code in two groups: `123-456`, `123 456`.
+fn grouped(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes().get(..7)?;
+    let is_code =
+        bytes.iter().enumerate().all(|(place, byte)| if place == 3 { matches!(byte, b'-' | b' ') } else { byte.is_ascii_digit() });
+    let goes_on = text.as_bytes().get(7).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'-');
+    (is_code && !goes_on).then_some(7)
 }
 
 /// The place of the secret behind the verb of a sentence that says what a password is.
@@ -248,6 +269,11 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
                 _ => value_class::class(held) >= ValueClass::Opaque && held.len() >= 6,
             };
         return is_secret.then(|| Secret::value(start + 1..start + 1 + held.len(), Rule::Sentence));
+    }
+    if matches!(noun, Noun::Digits | Noun::Code)
+        && let Some(len) = grouped(rest)
+    {
+        return Some(Secret::value(start..start + len, Rule::Sentence));
     }
     let end =
         rest.find(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '"' | '\'' | '`' | ')')).unwrap_or(rest.len());
@@ -338,14 +364,15 @@ fn is_secret_code(before: &str) -> bool {
 pub(super) fn code_before(text: &str, run: Range<usize>) -> Option<Secret> {
     // Google's begin with `G-`.
     let run = if text.get(run.clone())?.starts_with("G-") { run.start + 2..run.end } else { run };
-    if !(4..=8).contains(&run.len()) || !text.get(run.clone())?.bytes().all(|byte| byte.is_ascii_digit()) {
+    let word = text.get(run.clone())?;
+    if !(4..=8).contains(&run.len()) || !(word.bytes().all(|byte| byte.is_ascii_digit()) || grouped(word).is_some()) {
         return None;
     }
     let rest = text.get(run.end..)?;
     if run.len() >= 6 && [" to verify", " to sign in", " to log in", " to confirm"].iter().any(|end| rest.starts_with(end)) {
         return Some(Secret::value(run, Rule::OneTimeCode));
     }
-    let rest = rest.strip_prefix(" is your ").or_else(|| rest.strip_prefix(" is the "))?;
+    let rest = [" is your ", " is the ", " as your ", " as the "].iter().find_map(|link| rest.strip_prefix(link))?;
     let sentence = near(rest, 60).split(['.', ',', '\n']).next()?;
     ["code", "pin", "password", "otp", "passcode", "PIN", "OTP"]
         .iter()

@@ -54,8 +54,14 @@ pub(super) fn pair(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<
     }
     let range = blank + held.range.start..blank + held.range.end;
     let secret = rest.get(range.clone())?;
-    // In a list of names, the next one is not a value.
-    let is_pair = outside.trim_end_matches('\\').ends_with('(') || name.starts_with('-');
+    // In a list of names, the next one is not a value; so is the list of columns in a statement: `INTO t ("token", "user_id")`.
+    let call = outside.trim_end_matches('\\').strip_suffix('(');
+    let is_of_columns = |before: &str| {
+        before
+            .strip_suffix(' ')
+            .is_some_and(|before| before.ends_with(|last: char| last.is_ascii_alphanumeric() || matches!(last, '"' | '`')))
+    };
+    let is_pair = call.is_some_and(|before| !is_of_columns(before)) || name.starts_with('-');
     let is_hidden = match value_class::class(secret) {
         ValueClass::Words if !is_pair => false,
         _ => is_own || value_class::is_hidden(level, secret, names::is_numeric(name), false),

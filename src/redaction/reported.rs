@@ -121,7 +121,8 @@ pub(super) fn argument(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secr
 ///
 /// `start` is behind the parenthesis.
 pub(super) fn arguments(scan: &Scan<'_>, name: &str, start: usize) -> Vec<Secret> {
-    const SIGNS_IN: [&str; 8] = ["login", "signin", "sign_in", "authenticate", "connect", "__construct", "credentials", "logon"];
+    const SIGNS_IN: [&str; 10] =
+        ["login", "signin", "sign_in", "authenticate", "connect", "__construct", "credentials", "logon", "basic_auth", "basicauth"];
     let ends =
         |known: &&str| name.len().checked_sub(known.len()).and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(known));
     let is_call = SIGNS_IN.iter().any(ends) || matches!(name, "remote" | "remoteSecure" | "s3" | "mysql" | "postgresql");

@@ -11,7 +11,8 @@ use super::cursor::{
 };
 use super::finding::{Replacement, Rule, Secret};
 use super::{
-    Redactor, authority, command, encoded, numbers, pair, path, prose, providers, quoted, reported, shape, statement, strict, table,
+    Redactor, authority, columns, command, encoded, numbers, pair, path, prose, providers, quoted, reported, shape, statement, strict,
+    table,
 };
 
 /// Whether a text is too short for any shape, names no value and needs no escape, like most words.
@@ -185,6 +186,9 @@ impl Scan<'_> {
                 GREATER => quoted::element(self, at).map(Step::Secret),
                 QUOTE => quoted::pair(self, &last_run, at).map(Step::Secret),
                 PARENTHESIS => {
+                    if byte == b'(' && at > 0 && bytes.get(at - 1) == Some(&b'=') {
+                        columns::values(self, at);
+                    }
                     if last_run.end == at && matches!(bytes.get(start), Some(b'"' | b'\'')) {
                         let name = self.text.get(last_run.clone()).unwrap_or_default();
                         for secret in reported::arguments(self, name, start) {
@@ -209,8 +213,11 @@ impl Scan<'_> {
     /// Finds a secret that a slash begins, or that the word before it announces.
     fn at_slash(&self, run: &Range<usize>, at: usize) -> Option<Secret> {
         let is_double = self.text.as_bytes().get(at + 1) == Some(&b'/');
-        if run.len() == 1 && run.end == at {
-            return providers::behind_digit(self.text, run.start).map(|end| Secret::token(run.start..end, Rule::Key));
+        if run.len() == 1
+            && run.end == at
+            && let Some(end) = providers::behind_digit(self.text, run.start)
+        {
+            return Some(Secret::token(run.start..end, Rule::Key));
         }
         path::segment(self, run, at)
             .or_else(|| path::marked(self.text, at))
@@ -277,7 +284,7 @@ impl Scan<'_> {
                 return Some(Step::Secret(secret));
             }
             if is_announcing(first, len) {
-                if matches!(bytes.get(run.end), Some(b' ' | b')' | b',')) {
+                if matches!(bytes.get(run.end), Some(b' ' | b')' | b',' | b';')) {
                     table::cells(self, &run);
                 }
                 let found = prose::after(self, run.clone()).or_else(|| statement::after(self, run.clone()));

@@ -84,7 +84,8 @@ macro_rules! number {
             let start = self.json.out.len();
             serde_json::to_writer(&mut *self.json.out, &value)?;
             // A card's number has at least 13 digits, and begins with one of these; a time begins with 1.
-            let may_be_card = self.json.out.len() - start >= 13 && self.json.out.get(start).is_some_and(|first| matches!(first, b'2'..=b'6'));
+            let may_be_card =
+                self.json.out.len() - start >= 13 && self.json.out.get(start).is_some_and(|first| matches!(first, b'2'..=b'6' | b'8' | b'9'));
             if self.secret.is_some() || may_be_card {
                 self.judge_number(start);
             }

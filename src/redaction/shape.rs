@@ -25,7 +25,7 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
         }
     }
     if matches!(len, 4 | 5 | 6 | 8 | 9)
-        && matches!(word.as_bytes().first().map(u8::to_ascii_lowercase), Some(b'b' | b'n' | b'a' | b'g' | b't' | b'h'))
+        && matches!(word.as_bytes().first().map(u8::to_ascii_lowercase), Some(b'b' | b'n' | b'a' | b'd' | b'g' | b't' | b'h'))
         && matches!(text.as_bytes().get(run.end), Some(b' ' | b'%' | b','))
         && let Some(secret) = scheme(text, word, run.clone())
     {
@@ -67,7 +67,7 @@ fn long_token(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
         return None;
     }
     let padded = end + bytes.get(end..)?.iter().take_while(|byte| **byte == b'=').count();
-    if is_made_of_words(word) || is_digest(text, run.start, word) || (scan.reading == Reading::Name && is_hex(word)) {
+    if is_made_of_words(word) || is_trace(word) || is_digest(text, run.start, word) || (scan.reading == Reading::Name && is_hex(word)) {
         return Some(Step::Skip(padded));
     }
     Some(Step::Secret(Secret::token(run.start..padded, Rule::LongToken)))
@@ -90,6 +90,15 @@ fn is_made_of_words(word: &str) -> bool {
     word.bytes().all(|byte| Some(&byte) == first)
         || (digits == 0 && !word.contains('/'))
         || (word.contains(['-', '_']) && value_class::is_words(word))
+}
+
+/// Whether a long run is the ids of a trace: `b3` has those of the trace, the span and the span above, and a flag.
+fn is_trace(word: &str) -> bool {
+    let is_hex = |part: &str, lengths: &[usize]| lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = word.split('-');
+    parts.next().is_some_and(|trace| is_hex(trace, &[16, 32]))
+        && parts.next().is_some_and(|span| is_hex(span, &[16]))
+        && parts.all(|part| part.len() == 1 || is_hex(part, &[16]))
 }
 
 /// Whether a long run is a digest beside its word: `sha256 …`, `digest: …`, `commit …`, `sha384-…`.
@@ -197,14 +206,20 @@ pub(super) fn data_url(text: &str, run: &Range<usize>, colon: usize) -> Option<S
 
 /// Finds what follows `Bearer` and other schemes.
 fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
-    const SCHEMES: [&str; 8] = ["basic", "bearer", "negotiate", "ntlm", "apikey", "geniekey", "token", "hawk"];
+    const SCHEMES: [&str; 9] = ["basic", "bearer", "negotiate", "ntlm", "apikey", "geniekey", "token", "hawk", "digest"];
     if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(word)) {
         return None;
     }
     let rest = text.get(run.end..)?;
-    if word.eq_ignore_ascii_case("hawk") {
+    // What is computed from the secret is among the parameters.
+    let parameter = match word.len() {
+        4 if word.eq_ignore_ascii_case("hawk") => Some("mac=\""),
+        6 if word.eq_ignore_ascii_case("digest") => Some("response=\""),
+        _ => None,
+    };
+    if let Some(parameter) = parameter {
         let line = near(rest, FAR).split('\n').next()?;
-        let start = line.find("mac=\"")? + 5;
+        let start = line.find(parameter)? + parameter.len();
         let len = line.get(start..)?.find('"').unwrap_or(line.len() - start);
         return Some(Secret::near(text, run.end, run.end + start..run.end + start + len, Rule::Scheme));
     }
@@ -221,12 +236,17 @@ fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
         .unwrap_or(rest.len());
     let token = rest.get(..end)?.trim_end_matches(['.', ':', '!']);
     let end = token.len();
-    if token.contains("-----BEGIN") || token.starts_with(['$', '{', '[']) || token.contains("=\"") {
+    // `[Filtered]` stands for the token, unless something follows it.
+    let stands_for_one =
+        token.starts_with(['$', '{']) || token.starts_with('[') && token.find(']').is_none_or(|end| end + 1 == token.len());
+    // `Bearer realm=…`, `type=Bearer scope=…`: the next pair.
+    let is_pair = token.trim_end_matches('=').contains('=');
+    if token.contains("-----BEGIN") || stands_for_one || is_pair {
         return None;
     }
     let is_secret = match word.len() {
         // `token` and the like also begin sentences.
-        5 if word.eq_ignore_ascii_case("token") => value_class::is_random(token) && !token.contains('='),
+        5 if word.eq_ignore_ascii_case("token") => value_class::is_random(token),
         _ => {
             token.len() >= 6 && value_class::is_mixed(token)
                 || value_class::is_random(token)
@@ -255,11 +275,21 @@ pub(super) fn private_key(text: &str, start: usize) -> Option<(usize, bool)> {
     let end = rest.find("-----END").and_then(|end| Some(end + 8 + rest.get(end + 8..)?.find("-----")? + 5));
     let end = match end {
         Some(end) => end,
+        // A sentence about such a block: `expected -----BEGIN PRIVATE KEY----- but …`.
+        None if is_sentence(rest) => 11 + label.len(),
         // Cut off: all of the rest is the key.
         None if is_private => rest.len(),
         None => 11 + label.len(),
     };
-    Some((start + end, is_private))
+    Some((start + end, is_private && end > 11 + label.len()))
+}
+
+/// Whether words follow the line that begins a block, and no line of a key.
+fn is_sentence(block: &str) -> bool {
+    let rest = block.trim_start_matches('-').split_once("-----").map_or("", |(_, rest)| rest);
+    let Some(rest) = rest.trim_start_matches(['"', '\'', '`', ',']).strip_prefix(' ') else { return false };
+    let word = rest.split([' ', ',', '.', '\n']).next().unwrap_or_default();
+    value_class::is_common(word) && !near(rest, FAR).split(char::is_whitespace).any(|word| word.len() >= 24)
 }
 
 /// Extends a value to the end of the private key in it.

@@ -29,7 +29,10 @@ pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
         if before.is_some_and(|byte| matches!(byte, b' ' | b',' | b'(')) && matches!(after, Some(b')' | b',')) {
             copied(scan, run);
         }
-        return;
+        match [b',', b';'].into_iter().find(|sign| [before, after].contains(&Some(sign))) {
+            Some(sign) if matches!(after, Some(b'\n' | b',' | b';')) => char::from(sign),
+            _ => return,
+        }
     };
     let Some(name) = text.get(run.clone()) else { return };
     if judge(name).field < Level::Likely {
@@ -41,6 +44,13 @@ pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
     let column = line.get(..run.start - start).unwrap_or_default().matches(separator).count();
     let cell = line.split(separator).nth(column).unwrap_or_default();
     if cell.trim() != name {
+        return;
+    }
+    if matches!(separator, ',' | ';') {
+        // A head has names only, and no blanks.
+        if line.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') || byte == separator as u8) {
+            below(scan, start + line.len(), column, separator, line.matches(separator).count(), name);
+        }
         return;
     }
     let is_first = line.split(separator).take(column).all(|cell| cell.trim().is_empty());

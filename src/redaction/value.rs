@@ -34,6 +34,10 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     if let Some(dumped) = dumped(text) {
         start = dumped;
     }
+    // YAML may name the type: `!!str …`.
+    if let Some(tag) = text.get(start..)?.strip_prefix("!!") {
+        start = text.len() - tag.get(tag.find(' ').filter(|len| *len <= 16)? + 1..)?.len();
+    }
     // In `Debug` output, a value may be on a line of its own; in a file, the next line is another name's.
     if let Some(block) = block(text.get(start..)?) {
         return Some(Extent { range: start + block.start..start + block.end, is_quoted: false, is_wrapped: false });
@@ -49,16 +53,16 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     let mut is_wrapped = false;
     let len = match (quote, rest.as_bytes().first()?) {
         (Some(_), _) if is_escaped => rest.find('\\').unwrap_or(rest.len()),
+        (Some('"'), b'"') if doubled(rest).is_some() => {
+            let inner = doubled(rest)?;
+            start += rest.len() - inner.len();
+            inner.find('"').unwrap_or(inner.len())
+        }
         (Some(quote), _) => quoted(rest, quote),
         (None, b'[' | b'{' | b'(') => {
             let len = bracketed(rest);
             is_wrapped = true;
-            // `[Filtered]hunter2` goes on.
-            if rest.get(len..).is_some_and(|after| after.starts_with(|next: char| next.is_alphanumeric())) {
-                len + bare(rest.get(len..)?).0
-            } else {
-                len
-            }
+            if goes_on(rest.get(len..)?) { len + bare(rest.get(len..)?).0 } else { len }
         }
         // `${NAME}`, `{{ name }}` and `$(command)` are one.
         (None, b'$') if rest.starts_with("${") || rest.starts_with("$(") => {
@@ -82,9 +86,20 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     (len > 0).then_some(Extent { range: start..start + len, is_quoted: quote.is_some(), is_wrapped })
 }
 
+/// Whether a value goes on behind the sign that closes a bracket: `[Filtered]hunter2`, `[Filtered]-hunter2`.
+fn goes_on(after: &str) -> bool {
+    after.trim_start_matches(['-', '_', '+', '/', '*', '!', '~', '.', ',', '@', '$', '#', '%', '[']).starts_with(char::is_alphanumeric)
+}
+
+/// What is behind more quotes than one, as in a cell of CSV or a text of Python: `""hunter2""`, `"""hunter2"""`.
+fn doubled(rest: &str) -> Option<&str> {
+    let inner = rest.strip_prefix("\"\"").or_else(|| rest.strip_prefix('"'))?;
+    inner.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '+' | '/' | '$' | '!' | '#')).then_some(inner)
+}
+
 /// PHP's dumps: the type of a text, and its length, on the next line: `string(9) "…"`.
 fn dumped(text: &str) -> Option<usize> {
-    let line = text.strip_prefix('\n')?.trim_start().strip_prefix("string(")?;
+    let line = text.strip_prefix(['\n', ' '])?.trim_start().strip_prefix("string(")?;
     let quote = line.find(") \"").filter(|len| *len <= 6)? + 2;
     Some(text.len() - line.len() + quote)
 }
@@ -108,9 +123,11 @@ fn block(text: &str) -> Option<Range<usize>> {
 }
 
 fn quoted(text: &str, quote: char) -> usize {
-    let mut escaped = false;
+    let (mut escaped, mut is_second) = (false, false);
     for (at, letter) in text.char_indices() {
         match letter {
+            // SQL and YAML double a quote that is part of the text: `'it''s'`.
+            _ if letter == quote && (is_second || !escaped && is_pair_in_word(text, at, quote)) => is_second = !is_second,
             // `'it's'`: the quote inside a word ends nothing.
             '\'' if quote == '\'' && !escaped && is_inside_word(text, at) => {}
             _ if letter == quote && !escaped => return at,
@@ -119,6 +136,16 @@ fn quoted(text: &str, quote: char) -> usize {
         }
     }
     text.len()
+}
+
+/// Whether a quote and another one behind it have letters on both sides.
+fn is_pair_in_word(text: &str, at: usize, quote: char) -> bool {
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    before.ends_with(char::is_alphanumeric)
+        && after
+            .strip_prefix(quote)
+            .and_then(|after| after.strip_prefix(quote))
+            .is_some_and(|after| after.starts_with(char::is_alphanumeric))
 }
 
 /// Whether a quote has letters on both sides, and another quote closes the value later in the line.

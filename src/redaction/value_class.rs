@@ -24,7 +24,19 @@ pub(super) enum ValueClass {
 ///
 /// `is_numeric`: the name is one of numbers, as `pin` is.
 pub(super) fn is_hidden(level: Level, value: &str, is_numeric: bool, is_plural: bool) -> bool {
-    level > Level::Harmless && is_hidden_class(level, class(value), is_numeric, is_plural)
+    level > Level::Harmless
+        && is_hidden_class(level, class(value), is_numeric, is_plural)
+        && !(level == Level::IfRandom && is_cache_key(value))
+}
+
+/// Whether a value is words with the id of something behind or between them: `Linux-cargo-9f86d081…`, `shop:cart:0b7f7a0e-…`.
+fn is_cache_key(value: &str) -> bool {
+    let is_behind_words = value.rsplit_once('-').is_some_and(|(words, digest)| words.contains('-') && is_digest(digest) && is_words(words));
+    let is_word = |part: &str| is_words(part) && part.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_behind_words
+        || value
+            .split_once([':', '/'])
+            .is_some_and(|(first, rest)| is_word(first) && rest.split([':', '/']).all(|part| is_words(part) || is_digest(part)))
 }
 
 /// Whether a value of a class is hidden under a name of this level.
@@ -135,6 +147,8 @@ fn is_placeholder(value: &str) -> bool {
         || value.strip_prefix('?').is_some_and(is_short_number)
         || value.strip_prefix(':').is_some_and(|rest| is_name(rest) || is_short_number(rest))
         || value.strip_prefix("@p").is_some_and(is_short_number)
+        // SQL Server, Ruby
+        || value.strip_prefix('@').is_some_and(|rest| rest.len() >= 2 && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
         || stripped("${", "}").is_some_and(|inner| inner.len() <= 64 && !inner.contains(":-"))
         || stripped("$(", ")").is_some()
         || value.starts_with("cat /")
@@ -164,6 +178,10 @@ fn is_placeholder(value: &str) -> bool {
             "settings.",
             "config.",
             "props.",
+            "req.",
+            "request.",
+            "self.",
+            "this.",
         ]
         .iter()
         .any(|start| value.starts_with(start))

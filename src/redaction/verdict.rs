@@ -68,7 +68,10 @@ impl Verdict {
             names_a_value: names::names_a_value(name),
             is_numeric: names::is_numeric(name),
             is_plural: names::is_plural(name),
-            attribute_place: ValuePlace::of_attribute(name),
+            attribute_place: match ValuePlace::of_attribute(name) {
+                ValuePlace::Open if names::is_of_digest(name) => ValuePlace::Name,
+                place => place,
+            },
             header_place: ValuePlace::of_header(name),
         }
     }

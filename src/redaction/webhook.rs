@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::cursor::near;
 use super::finding::{Rule, Secret};
 
 /// A host and a path; what follows is secret, because the URL is enough to post.
@@ -44,7 +45,11 @@ pub(super) fn webhook(text: &str, start: usize) -> Option<Secret> {
     let ends = |letter: char| {
         letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '?' | '#' | '<' | '>' | ')' | ']' | '}' | ',' | ';' | '\\')
     };
-    let end = secret.find(|letter| ends(letter) || (row.is_segment && letter == '/')).unwrap_or(secret.len());
+    // What stands for the secret may have more of it behind.
+    let mark = if secret.starts_with('[') { near(secret, 64).find(']').map_or(0, |close| close + 1) } else { 0 };
+    let behind = secret.get(mark..)?;
+    let end = behind.find(|letter| ends(letter) || (row.is_segment && letter == '/')).unwrap_or(behind.len());
+    let end = if end > 0 { mark + end } else { 0 };
     // A page about it, and no address of its own.
     let is_secret = secret.get(..end)?.bytes().any(|byte| byte.is_ascii_digit()) || end >= 16;
     (end > 0 && is_secret).then(|| Secret::value(start + begin..start + begin + end, Rule::Webhook))

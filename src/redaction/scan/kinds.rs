@@ -33,6 +33,10 @@ fn a_mark_in_a_value_hides_nothing_from_the_rules() {
         ("password=[REDACTED]hunter2", "hunter2", "password"),
         ("password=\"***hunter2\" n=1", "hunter2", "n=1"),
         ("https://[Filtered]:hunter2@host/x", "hunter2", "host/x"),
+        ("password=[REDACTED]-hunter2 n=1", "hunter2", "n=1"),
+        ("sent Bearer [Filtered]Zk82hJq9Lm1x to", "Zk82hJq9", "sent Bearer to"),
+        ("https://hooks.slack.com/services/[Filtered]T0/B0/x1 n", "T0/B0", "services n"),
+        ("/reset/[Filtered]a1B2c3D4e5 now", "a1B2c3", "/reset/ now"),
     ]);
     keeps(&["password=[Filtered] n=1", "password=*** n=1", "https://[Filtered]:[Filtered]@host/x", "Bearer [Filtered]"]);
 }
@@ -76,6 +80,19 @@ fn quoted_credentials_are_hidden() {
         ("passphrase=correct horse battery\nn=1", "battery", "n=1"),
         ("<password>abc123</password><n>1</n>", "abc123", "<n>1</n>"),
         ("name=\"password\"\r\n\r\nabc123\r\n--x", "abc123", "--x"),
+        ("sent Digest username=\"me\", response=\"6629fae4\" to", "6629fae4", "username to"),
+        ("Key (tenant, token)=(4, abc123) already exists", "abc123", "tenant already exists"),
+        ("Key (token, tenant)=(abc123, 4) already exists", "abc123", "tenant already exists"),
+        ("password: 'it''s9x' n", "s9x", "n"),
+        ("{\"\"token\"\":\"\"abc123x9\"\",\"\"n\"\":1}", "abc123x9", "n"),
+        ("password: !!str hunter2 n", "hunter2", "!!str n"),
+        ("id,password,name\n4,hunter2,me\n5,hunter3,you\n", "hunter", "me you"),
+    ]);
+    keeps(&[
+        "INSERT INTO \"tokens\" (\"secret\", \"user_id\") VALUES ($1, $2)",
+        "ON CONFLICT (\"token\", \"user_id\") DO NOTHING",
+        "token_type=Bearer auth_method=oauth2",
+        "expected -----BEGIN PRIVATE KEY----- but got nothing",
     ]);
 }
 
@@ -96,6 +113,8 @@ fn command_lines_and_statements_lose_their_secrets() {
     hides(&[
         ("tool --password abc123 --verbose", "abc123", "--verbose"),
         ("mysql -uroot -pabc123 shop", "abc123", "-uroot shop"),
+        ("mysql -uroot -p'abc123' shop", "abc123", "-uroot shop"),
+        ("snmpwalk -v2c -c abc123x9 host", "abc123x9", "-v2c host"),
         ("curl -u me:abc123 https://x", "abc123", "-u me https://x"),
         ("docker login -p abc123 host", "abc123", "host"),
         ("redis-cli -h x -a abc123 ping", "abc123", "ping"),
@@ -125,6 +144,7 @@ fn addresses_lose_their_passwords_with_and_without_a_scheme() {
         ("postgres://app:ab#c1@db:5432/shop x", "c1@", "db:5432/shop x"),
         ("postgres://app:ab@c1@db:5432/shop x", "c1@", "db:5432/shop x"),
         ("postgres://app:ab:c1@db:5432/shop x", "c1@", "db:5432/shop x"),
+        ("app:abc123@localhost x", "abc123", "localhost x"),
         ("//app:abc123@db/shop x", "abc123", "db/shop x"),
         ("app:abc123@tcp(db:3306)/shop x", "abc123", "db:3306 x"),
         ("jdbc:oracle:thin:scott/abc123@db:1521/XE x", "abc123", "scott db:1521/XE x"),
@@ -150,6 +170,9 @@ fn sentences_and_codes_lose_their_secrets() {
         ("123456 is your login code, bye", "123456", "bye"),
         ("OTP 123456 bye", "123456", "bye"),
         ("PIN 4711 bye", "4711", "bye"),
+        ("Your code: 482-913 bye", "482-913", "bye"),
+        ("MFA token 482913 bye", "482913", "bye"),
+        ("482-913 is your login code, bye", "482-913", "bye"),
     ]);
     keeps(&[
         "exit code 137",
@@ -171,6 +194,9 @@ fn tokens_in_paths_are_hidden_and_ids_stay() {
         ("GET /reset/a1B2c3D4e5F6 now", "a1B2c3D4e5F6", "/reset/ now"),
         ("https://x.example/invite/9f8e7d6c5b4a3f2e/finish", "9f8e7d6c", "/finish"),
         ("/list;jsessionid=A1B2C3D4/x", "A1B2C3D4", "/list"),
+        ("/s/a1B2c3D4e5F6 now", "a1B2c3D4", "/s/ now"),
+        ("/accept-invite/a1B2c3D4e5F6 now", "a1B2c3D4", "/accept-invite/ now"),
+        ("/otp/482913 now", "482913", "/otp/ now"),
     ]);
     keeps(&[
         "/reset/password",
@@ -187,6 +213,8 @@ fn numbers_are_hidden_by_their_check_digits() {
         ("to DE89370400440532013000 now", "0532013000", "to now"),
         ("to DE89 3704 0044 0532 0130 00 now", "0532", "to now"),
         ("ssn of 123-45-6789 now", "123-45-6789", "now"),
+        ("card 4111.1111.1111.1111 now", "1111", "card now"),
+        ("card 6362970000457013 now", "6362970000457013", "card now"),
     ]);
     keeps(&[
         "DE00370400440532013000",
@@ -203,7 +231,7 @@ fn numbers_are_hidden_by_their_check_digits() {
 fn words_that_say_that_there_is_no_secret_stay() {
     keeps(&[
         "password_reset=true secret_version=3 api_key=None token_count=12",
-        "key=user:17:profile key=basket",
+        "key=user:17:profile key=basket key=shop:cart:0b7f7a0e-8f0e-4a53-9d1c-0d6a3f1f9a11",
         "WHERE token = $1 AND password = ? AND pin = :pin",
         "password=%s token=%(token)s key={{ key }} secret=${SECRET}",
         "auth=oidc session=expired token_type=bearer",
@@ -213,6 +241,7 @@ fn words_that_say_that_there_is_no_secret_stay() {
         "shop@1.0.0+9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk",
         "b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1",
+        "b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJGPV0g5G/AK11m6BB83oTBUTg7qg7o2VMB+qSZZFzTX me",
     ]);
 }

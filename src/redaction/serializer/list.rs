@@ -42,6 +42,9 @@ impl SerializeSeq for ListWriter<'_, '_> {
             // The second of two names is not a value.
             self.beside =
                 self.json.name_written(start).and_then(|verdict| verdict.at(verdict.field.max(verdict.header).min(Level::IfOpaque)));
+        } else if self.json.out.get(start..).is_some_and(|written| written.starts_with(b"\"--")) {
+            // The arguments of a command: `["--token", "…"]`.
+            self.beside = self.json.name_written(start).and_then(|verdict| verdict.at(verdict.field));
         }
         Ok(())
     }
