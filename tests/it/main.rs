@@ -164,6 +164,8 @@ mod soak;
 mod span_programs;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod spans;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod spellings;
 mod spool;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod tail;
