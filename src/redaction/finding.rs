@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::{FAR, near};
+use super::window::{FAR, near};
 
 /// The kind of text that replaces a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

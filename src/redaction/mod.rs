@@ -19,6 +19,7 @@ mod explain;
 mod finding;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+mod hashed;
 mod header_value;
 mod headers;
 mod json;
@@ -48,6 +49,7 @@ mod value;
 mod value_class;
 mod verdict;
 mod webhook;
+mod window;
 
 #[cfg(test)]
 pub(crate) use envelope::redact_json;

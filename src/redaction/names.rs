@@ -71,7 +71,7 @@ const CONTAINED: &str = "password passwd passphrase passcode passwort kennwort c
     sshkey credential authorization authtoken accesstoken refreshtoken idtoken csrf xsrf phpsessid sessid sessionid sessiontoken \
     cardnumber creditcard cardno ccnum ccnumber securitycode mysqlpwd pgpass setcookie verificationcode onetimecode onetimepass smscode mfacode \
     usercode devicecode authcode accesscode invitecode logincode resetcode otpcode twofactorcode 2facode recoverycode backupcode pincode socialsecurity accountnumber routingnumber passportnumber \
-    nationalid taxid driverslicense driverlicense bankaccount samlart seedphrase recoveryphrase mnemonic connectionstring sastoken webhookurl";
+    nationalid taxid driverslicense driverlicense bankaccount samlart securityanswer licensekey licencekey seedphrase recoveryphrase mnemonic connectionstring sastoken webhookurl";
 
 /// Words that make a name secret as a separate word: `user_token`, `dbPwd`, but not `tokenizer`.
 const WORDS: &str = "token tokens pwd auth jwt bearer cookie cookies session sid otp totp hotp cvv cvc cvv2 cvc2 pin ssn saml \
@@ -207,7 +207,7 @@ pub(super) fn of_parameter(name: &str) -> Level {
     match of_header(name) {
         Level::Harmless if is_listed_word("appid state md5 relaystate", name) => Level::IfRandom,
         Level::Harmless
-            if words(name).any(|word| is_listed_word("hmac signature credential policy hash code nonce verifier ticket", word)) =>
+            if words(name).any(|word| is_listed_word("hmac signature credential policy hash code nonce verifier ticket invite invitation magic confirm confirmation reset verify activation unsubscribe", word)) =>
         {
             Level::IfRandom
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::cursor::{FAR, Reading, Scan, Step, is_run, near};
 use super::finding::{Rule, Secret};
+use super::hashed;
 use super::providers;
 use super::value_class;
 
@@ -14,6 +15,9 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
     let len = word.len();
     if let Some(end) = providers::key(text, run.clone()) {
         return Some(Step::Secret(Secret::token(run.start..end, Rule::Key)));
+    }
+    if let Some(range) = hashed::password(text, &run) {
+        return Some(Step::Secret(Secret::token(range, Rule::Key)));
     }
     if len >= 10 && word.starts_with("eyJ") {
         let rest = text.get(run.start..)?;
