@@ -109,7 +109,7 @@ pub(crate) fn read(lines: impl BufRead) -> Result<Recording, String> {
         let Ok(item) = serde_json::from_str::<Value>(&line) else { continue };
         if item.get("exception").is_some() || item.get("logentry").is_some() {
             recording.errors += 1;
-        } else if item["type"] == "transaction" {
+        } else if item.get("type").is_some_and(|kind| kind == "transaction") {
             recording.transactions.extend(transaction(&item, line.len()));
         }
     }
@@ -120,17 +120,17 @@ pub(crate) fn read(lines: impl BufRead) -> Result<Recording, String> {
 fn transaction(item: &Value, bytes: usize) -> Option<Recorded> {
     const FAILED: [&str; 7] =
         ["internal_error", "unavailable", "deadline_exceeded", "unimplemented", "data_loss", "unknown", "unknown_error"];
-    let (started, ended) = (item["start_timestamp"].as_f64()?, item["timestamp"].as_f64()?);
-    let trace = &item["contexts"]["trace"];
-    let rate = trace["data"]["sentry.sample_rate"].as_f64().filter(|rate| *rate > 0.0).unwrap_or(1.0);
+    let (started, ended) = (item.get("start_timestamp")?.as_f64()?, item.get("timestamp")?.as_f64()?);
+    let trace = |path: &str| item.pointer(&["/contexts/trace/", path].concat());
+    let rate = trace("data/sentry.sample_rate").and_then(Value::as_f64).filter(|rate| *rate > 0.0).unwrap_or(1.0);
     // What was kept for its own sake stands for itself.
-    let is_kept = trace["data"].get("tower_sentry.kept").is_some();
+    let is_kept = trace("data/tower_sentry.kept").is_some();
     Some(Recorded {
-        name: item["transaction"].as_str()?.to_owned(),
+        name: item.get("transaction")?.as_str()?.to_owned(),
         ended,
         seconds: ended - started,
-        has_failed: FAILED.contains(&trace["status"].as_str().unwrap_or_default()),
-        spans: item["spans"].as_array().map_or(0, |spans| u32::try_from(spans.len()).unwrap_or(u32::MAX)),
+        has_failed: FAILED.contains(&trace("status").and_then(Value::as_str).unwrap_or_default()),
+        spans: item.get("spans").and_then(Value::as_array).map_or(0, |spans| u32::try_from(spans.len()).unwrap_or(u32::MAX)),
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         weight: if is_kept { 0.0 } else { 1.0 / rate },
     })
