@@ -19,7 +19,7 @@ use example::{Plan, Setting, Share};
 
 const REQUESTS: u64 = 1500;
 
-/// Serves the same requests, and returns the envelopes. Each request brings the id of its trace, which decides whether it is sampled.
+/// Serves the same requests, and returns the envelopes. Each request brings the number that decides whether it is sampled.
 async fn served(config: ConfigBuilder, rows: &[(&str, f64)]) -> Vec<u8> {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let file = Arc::clone(&sent);
@@ -41,8 +41,17 @@ async fn served(config: ConfigBuilder, rows: &[(&str, f64)]) -> Vec<u8> {
             _ => "/fails",
         };
         let id = u128::from(number + 1) << 64 | 0x1234_5678;
-        let request = Request::get(path).header("sentry-trace", format!("{id:032x}-00f067aa0ba902b7")).body(Body::empty()).unwrap();
+        // The multiples of the golden ratio are spread evenly, also those of each route.
+        let rand = ((number + 1) as f64 * 0.618_033_988_75).fract();
+        let request = Request::get(path)
+            .header("sentry-trace", format!("{id:032x}-00f067aa0ba902b7"))
+            .header("baggage", format!("sentry-trace_id={id:032x},sentry-sample_rand={rand:.6}"))
+            .body(Body::empty())
+            .unwrap();
         drop(app.clone().oneshot(request).await.unwrap());
+        if number % 100 == 99 {
+            client.flush(crate::support::patience()).await.unwrap();
+        }
     }
     client.shutdown(crate::support::patience()).await.unwrap();
     std::mem::take(&mut *sent.lock().unwrap())
