@@ -104,6 +104,7 @@ mod tests {
         }
 
         assert_eq!(now - start, LOOKS_BEFORE_SLEEP * LOOK_EVERY);
+        (0..1000).for_each(|_| looks.found(now));
         let later = now + Duration::from_secs(3600);
         looks.found(later);
         assert_eq!(looks.next(later), None, "one item is not a burst");

@@ -50,6 +50,8 @@ pub(super) struct Worker<'a> {
     flushes: Flushes,
     last_report: Instant,
     last_sessions: Instant,
+    /// When the worker looked last what can go.
+    looked: Instant,
     looks: Looks,
     turn: Turn,
     start_line: StartLine,
@@ -75,6 +77,7 @@ impl<'a> Worker<'a> {
             flushes: Flushes::default(),
             last_report: now,
             last_sessions: now,
+            looked: now,
             looks: Looks::new(now),
             turn: Turn::default(),
             start_line: StartLine::new(settings.start_line, now),
@@ -109,13 +112,11 @@ impl<'a> Worker<'a> {
         self.take_commands();
         self.delivery.settle_finished();
         self.judge.judge(Instant::now(), &self.shared.pressure, |now| self.delivery.troubles(now));
-        // One time for both: a pause that ends between them would be over for the timer, but not for what waits.
-        let now = Instant::now();
-        self.send_what_can_go(now);
+        self.send_what_can_go(Instant::now());
         if self.answer_flushes() {
             return Next::End;
         }
-        self.next_look(now).map_or(Next::Again, Next::Wait)
+        self.next_look().map_or(Next::Again, Next::Wait)
     }
 
     /// Counts what a step that panicked was working on. Returns whether the worker may go on.
@@ -153,6 +154,7 @@ impl<'a> Worker<'a> {
     }
 
     fn send_what_can_go(&mut self, now: Instant) {
+        self.looked = now;
         self.shared.look_after(now);
         // Sessions and logs that are due first: a few envelopes, which a backlog must not hold up.
         self.send_sessions(now);
@@ -375,11 +377,12 @@ impl<'a> Worker<'a> {
         left + lines
     }
 
-    /// The latest time of the next step; `None` if there is something to do now. `now` is when the worker
-    /// looked what can go.
+    /// The latest time of the next step; `None` if there is something to do now.
     ///
     /// What may become possible earlier wakes the worker.
-    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+    fn next_look(&mut self) -> Option<Instant> {
+        // A pause that has ended since would be over for the timer, but not for what waits.
+        let now = self.looked;
         // A report that is due but blocked needs no timer: the end of what blocks it wakes the
         // worker.
         let report = self.last_report + REPORT_EVERY;

@@ -17,14 +17,19 @@ const BRACED: [&str; 6] = ["SSHA", "SSHA256", "SSHA512", "SHA", "SMD5", "CRYPT"]
 const LEAST: usize = 24;
 
 /// Returns the hash that begins at a run, or before it.
+#[inline]
 pub(super) fn password(text: &str, run: &Range<usize>) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let before = run.start.checked_sub(1).and_then(|at| bytes.get(at)).copied();
     let after = bytes.get(run.end).copied();
+    let before = bytes.get(run.start.wrapping_sub(1)).copied();
     // Nearly every run ends here.
-    if before != Some(b'$') && after != Some(b'$') && (before, after) != (Some(b'{'), Some(b'}')) {
-        return None;
-    }
+    let may_be_one = matches!(after, Some(b'$' | b'}')) || before == Some(b'$');
+    if may_be_one { hash(text, run, before, after) } else { None }
+}
+
+#[cold]
+fn hash(text: &str, run: &Range<usize>, before: Option<u8>, after: Option<u8>) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
     let word = text.get(run.clone())?;
     let start = match (before, after) {
         (Some(b'$'), Some(b'$')) if FUNCTIONS.contains(&word) => run.start - 1,

@@ -268,6 +268,8 @@ mod tests {
         total: u32,
         /// The longest time without a transaction of each route, in seconds.
         gaps: Vec<u64>,
+        /// The number of transactions of each route.
+        sampled: Vec<u32>,
         /// The number of requests of each route, and its estimate.
         counts: Vec<(u32, f64)>,
     }
@@ -277,7 +279,7 @@ mod tests {
         let sampler = TargetSampler::new(TracesTarget::per_second(target));
         let mut random = fastrand::Rng::with_seed(7);
         let names: Vec<_> = (0..routes).map(|route| format!("route {route}")).collect();
-        let mut sent = Sent { total: 0, gaps: vec![0; routes], counts: vec![(0, 0.0); routes] };
+        let mut sent = Sent { total: 0, gaps: vec![0; routes], sampled: vec![0; routes], counts: vec![(0, 0.0); routes] };
         let mut last = vec![0; routes];
         for tick in 0..seconds * 10 {
             let now = tick * SECOND / 10 + 1;
@@ -292,6 +294,7 @@ mod tests {
                     sent.counts[route].0 += 1;
                     if is_sampled {
                         sent.total += 1;
+                        sent.sampled[route] += 1;
                         sent.counts[route].1 += 1.0 / rate.rate;
                         sent.gaps[route] = sent.gaps[route].max(tick / 10 - last[route]);
                         last[route] = tick / 10;
@@ -314,6 +317,8 @@ mod tests {
         let off = (f64::from(sent.total) / (100.0 * 180.0) - 1.0).abs();
         assert!(off < 0.01, "{} sent", sent.total);
         assert!(sent.gaps.iter().all(|gap| *gap < 60), "{:?}", sent.gaps.iter().max());
+        let ratio = f64::from(sent.sampled[0]) / f64::from(sent.sampled[99]);
+        assert!((5.0..20.0).contains(&ratio), "a hundred times the requests, {ratio} times the transactions");
         // What is left out can be estimated.
         let (requests, estimate) = sent.counts.iter().fold((0, 0.0), |(sum, all), (count, estimate)| (sum + count, all + estimate));
         assert!((estimate / f64::from(requests) - 1.0).abs() < 0.05, "{estimate} of {requests}");
@@ -333,6 +338,8 @@ mod tests {
         let sent = served(20.0, 70, surge, 10).total;
 
         assert!(sent - calm < 10 * 20 * 2, "{} in ten seconds", sent - calm);
+        let at_once = served(20.0, 61, surge, 10).total - calm;
+        assert!(at_once < 40, "{at_once} in the first second");
         let long = served(20.0, 300, surge, 10).total;
         assert!((f64::from(long) / (20.0 * 300.0) - 1.0).abs() < 0.02, "{long}");
     }

@@ -154,7 +154,10 @@ async fn a_target_thins_what_comes_often_and_keeps_what_is_rare() {
     let no = trust("0123456789abcdef0123456789abcdef-0123456789abcdef-0").await;
     assert_eq!(no.into_keys().collect::<Vec<_>>(), ["GET /own"]);
     // Nor what a function decides.
-    let by_function = target(1000.0).traces_sampler(|context| context.method().is_some_and(|method| method == Method::POST));
+    let by_function = target(1000.0).traces_sampler(|context| {
+        let is_post = context.method().is_some_and(|method| method == Method::POST);
+        Rate::Inherited(if is_post { 1.0 } else { HARDLY })
+    });
     assert_eq!(in_half_a_minute(by_function, None).await.into_keys().collect::<Vec<_>>(), ["GET /own", "POST /orders/{id}"]);
 }
 

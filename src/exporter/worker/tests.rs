@@ -66,7 +66,7 @@ fn what_waits_because_there_were_too_many_goes_when_its_minute_ends() {
     flood(&late, Duration::from_secs(60));
 
     let sent = (count(&mut before, &sent_before, "event"), count(&mut after, &sent_after, "event"));
-    let wakes = before.next_look(Instant::now()).expect("nothing to do now");
+    let wakes = before.next_look().expect("nothing to do now");
 
     assert_eq!(sent, (0, 1));
     assert!(wakes <= Instant::now() + Duration::from_secs(30), "the worker sleeps for a minute otherwise");
@@ -92,7 +92,7 @@ fn logs_of_a_quiet_service_wake_the_worker_after_five_seconds() {
     // Without them it would sleep until the next report is due.
     worker.logs.push(0, Box::new(log_line()), ago(Duration::from_secs(5)));
 
-    let latest = worker.next_look(Instant::now());
+    let latest = worker.next_look();
 
     assert!(latest.is_some_and(|latest| latest <= Instant::now()), "they are due: {latest:?}");
     assert_eq!(count(&mut worker, &sent, "log"), 1);
@@ -125,7 +125,7 @@ fn a_pause_that_ends_while_the_worker_looks_is_not_overslept() {
     worker.delivery.begin_pace(looked);
 
     worker.send_what_can_go(looked);
-    let latest = worker.next_look(looked);
+    let latest = worker.next_look();
 
     assert!(latest.is_some_and(|latest| latest <= Instant::now()), "{latest:?}");
 }
