@@ -27,7 +27,7 @@ async fn a_request_without_an_answer_is_sent_again_over_a_new_connection() {
     relay.answer_next(Answer::status(200));
     relay.answer_next(Answer::Never);
     // Only the time to the first byte ends the attempt.
-    let config = support::config(&relay).request_timeout(Duration::from_secs(3600)).first_byte_timeout(Duration::from_millis(100));
+    let config = support::config(&relay).request_timeout(Duration::from_secs(3600)).first_byte_timeout(Duration::from_secs(2));
     let client = Client::from(config.build().unwrap());
 
     for number in 0..2 {
