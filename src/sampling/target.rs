@@ -206,10 +206,12 @@ impl TargetSampler {
         let places = (0..TRIES).map(|step| (first + step) & (ROUTES - 1));
         for place in places {
             let Some(route) = self.routes.get(place) else { continue };
-            match route.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return place,
-                Err(found) if found == key => return place,
-                Err(_) => {}
+            let found = match route.key.load(Ordering::Relaxed) {
+                0 => route.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|other| other, |_| key),
+                found => found,
+            };
+            if found == key {
+                return place;
             }
         }
         first & (ROUTES - 1)
