@@ -269,6 +269,14 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_megabytes_is_cut_when_it_is_captured() {
+        let captured = CapturedEvent::message(Level::Error, "x".repeat(2 << 20));
+
+        assert!(captured.message.as_ref().is_some_and(|message| message.len() < 64 * 1024));
+        assert_eq!(captured.truncated(), 1);
+    }
+
+    #[test]
     fn what_is_merged_knows_the_best_of_both_and_keeps_the_first_id() {
         let (borrowed, typed) = (("no order", None), ("no order", Some("shop")));
         // First and second (message, handled); expected (handled, module, message).

@@ -143,3 +143,35 @@ impl SecurityQueue {
         self.state.lock()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use super::super::tests::log_line;
+    use super::*;
+
+    #[test]
+    fn each_line_wakes_who_waits_for_it() {
+        let queue = Arc::new(SecurityQueue::default());
+        let (give, taken) = mpsc::channel();
+        let waiting = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || {
+            while let Some(batch) = waiting.take(10) {
+                waiting.settle(&batch, 0);
+                give.send(batch.lines.len()).expect("the test takes it");
+            }
+        });
+
+        // It waits already when most of them come.
+        for line in 0..200 {
+            queue.push(Box::new(log_line()));
+            assert_eq!(taken.recv_timeout(Duration::from_secs(10)), Ok(1), "line {line}");
+            std::thread::yield_now();
+        }
+
+        queue.close();
+        assert!(thread.join().is_ok());
+    }
+}

@@ -8,8 +8,9 @@ use super::super::load::Load;
 use super::super::pipeline::Attempts;
 use super::super::tests::{settings, shared};
 use super::*;
-use crate::protocol::Category;
-use crate::protocol::{DiscardedEvent, EnvelopeHeader, ItemType};
+use crate::event::{CapturedEvent, EventRecord};
+use crate::exporter::Item;
+use crate::protocol::{Category, DiscardedEvent, EnvelopeHeader, ItemType, Level};
 use crate::redaction::Redactor;
 
 fn delivery() -> Delivery {
@@ -118,6 +119,31 @@ fn after_a_long_outage_what_has_waited_is_sent_at_a_pace() {
 
     assert_eq!((at_a_pace, delivery.is_paced()), ((false, true), false), "until nothing waits");
     assert_eq!(places(&delivery), (true, true));
+}
+
+#[test]
+fn retries_and_new_items_take_turns() {
+    let mut delivery = delivery();
+    (0..3).for_each(|_| drop(delivery.retry.push(outbound(10), BYTES)));
+    let captured = CapturedEvent::message(Level::Error, "no stock".to_owned());
+    delivery.shared.enqueue(Item::Event(Box::new(EventRecord { captured, scope: Box::default() })));
+
+    let turns = [(); 4].map(|()| delivery.next_retry(Instant::now()).is_some());
+
+    assert_eq!(turns, [true, false, true, false]);
+}
+
+#[test]
+fn during_an_outage_what_comes_goes_to_the_spool_however_empty_the_queue_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dsn = "http://key@127.0.0.1:1/1".parse().expect("a DSN");
+    let settings = DeliverySettings { spool_dir: Some(dir.path().to_owned()), ..settings(Some(dsn), None).delivery };
+    let mut delivery = Delivery::new(&settings, shared());
+    let before = delivery.spools(Instant::now());
+
+    settle(&mut delivery, outbound(10), hung_up());
+
+    assert_eq!((before, delivery.spools(Instant::now())), (false, true));
 }
 
 #[test]
