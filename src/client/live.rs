@@ -23,8 +23,8 @@ const INHERITED_AT_ONCE: f64 = 100.0;
 /// A request reads one number, or all of them through one pointer, without a lock.
 pub(super) struct Live {
     current: ArcSwap<LiveSettings>,
-    /// The bits of the traces' sample rate if there is no table of routes, else of `NAN`. To load the
-    /// pointer takes a hundred instructions.
+    /// The sample rate of traces, as bits. With a table of routes it is `NAN`, and the pointer is loaded,
+    /// which takes a hundred instructions.
     lone_rate: AtomicU64,
     file: Option<SettingsFile>,
     /// The version of the file that was read last. Changes are made while it is locked.

@@ -24,7 +24,7 @@ pub(super) struct SettingsFile {
     pub(super) on_hangup: bool,
 }
 
-/// What tells one content of a file from another without reading it.
+/// Whether a file has changed, as far as this is known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     modified: Option<SystemTime>,

@@ -10,8 +10,8 @@ const LOOKS_BEFORE_SLEEP: u32 = 50;
 const HALF: Duration = Duration::from_millis(500);
 /// With fewer items in a second, each of them wakes the worker.
 ///
-/// A look costs the process more than a wake-up costs a request (a system call), but there are a hundred
-/// looks a second, whatever the traffic.
+/// That costs a request one system call. Looks wake the process a hundred times a second, whatever the
+/// traffic.
 const BUSY: u32 = 50;
 
 /// Chooses between looking at an empty queue and sleeping.

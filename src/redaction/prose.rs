@@ -199,7 +199,8 @@ fn is_of_factor(before: &str) -> bool {
     super::name_words::is_listed_word("mfa 2fa otp totp sms factor", word)
 }
 
-/// The length of what says behind `code` which code it is, which may also stand before; `None` if it is no secret one.
+/// The length of the words behind `code` that say which code it is; 0 if the words before say it. `None` if the code is
+/// not secret.
 fn kind_of_code(before: &str, rest: &str) -> Option<usize> {
     code_of(rest).or_else(|| (is_secret_code(before) || is_to_sign_in(rest)).then_some(0))
 }

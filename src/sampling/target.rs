@@ -60,7 +60,7 @@ const SECOND: u64 = 1_000_000_000;
 const EACH: u64 = 50 * SECOND;
 /// The weight of the last second in the traffic of a route.
 const WEIGHT: f64 = 0.2;
-/// What was sampled too little or too much is made up within about so many seconds.
+/// If too few or too many were sampled, this is made up within about so many seconds.
 const REPAY_SECONDS: f64 = 2.0;
 /// Beyond so many seconds' worth, it is forgotten.
 const TOO_FEW_SECONDS: f64 = 10.0;
@@ -224,7 +224,7 @@ fn key(work: &SampledWork<'_>) -> u64 {
         SampledWork::Job { name, .. } => fnv::add(fnv::START, name),
         SampledWork::Request { method, route, .. } => {
             let hash = fnv::add(fnv::START, route.unwrap_or_default());
-            // Methods that nobody knows are made up by clients.
+            // Without a route, a client can make up any method.
             if route.is_some() { fnv::add(hash, method.as_str()) } else { hash }
         }
     };

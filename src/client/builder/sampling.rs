@@ -56,9 +56,9 @@ impl ConfigBuilder {
     ///
     /// Each route and job has a rate of its own, which follows its traffic: one with a hundred times the requests
     /// of another gets ten times as many transactions. Each is seen about once a minute, however rare it
-    /// is beside the others. The rates are computed once a second, and what was sent too much or too little is made
-    /// up within seconds: up to a minute's worth, or ten seconds' worth. Each transaction has its rate, so
-    /// that counts can be estimated.
+    /// is beside the others. The rates are computed once a second. If too many were sent, fewer follow, until at most
+    /// a minute's worth is made up; if too few were sent, at most ten seconds' worth. Each transaction has
+    /// its rate, so that counts can be estimated.
     ///
     /// The target counts for what nothing else decides: not for the rates of
     /// [routes](crate::incoming::RouteOptions::sample_rate) and jobs, of a
