@@ -4,8 +4,11 @@
 //! and a lock that another thread held at that moment is never released. So a child drops and counts
 //! what it captures, and waits for no lock, until it starts a client of its own.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+
+use once_cell::race::OnceBox;
 
 /// The process that started the first client. 0 before that.
 static FIRST: AtomicU32 = AtomicU32::new(0);
@@ -23,6 +26,17 @@ pub(crate) fn is_child() -> bool {
 /// Walking takes a lock of the process, which belongs to another crate.
 pub(crate) fn may_walk() -> bool {
     !is_child() || WALKS.load(Ordering::Relaxed) == std::process::id()
+}
+
+/// Locks a mutex. Returns `None` in a child that finds it locked: its owner may not exist there.
+#[inline]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) if is_child() => None,
+        Err(TryLockError::WouldBlock) => Some(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
 /// Tries in a child whether stacks can be walked, on a thread that may never end.
@@ -92,6 +106,11 @@ impl<T> Lock<T> {
         Self { process: std::process::id(), ..Self::of_first(value) }
     }
 
+    /// The value. There is no other handle, so nothing waits.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A lock of the process that started the first client.
     pub(crate) const fn of_first(value: T) -> Self {
         Self { value: Mutex::new(value), process: 0, of_child: OnceLock::new() }
@@ -116,10 +135,74 @@ impl<T: Default> Lock<T> {
     }
 }
 
+/// A value that is made at its first use.
+///
+/// A child never waits for one that another thread of its parent was making: several threads may make
+/// it, and the first value stays.
+pub(crate) struct Lazy<T> {
+    value: OnceBox<T>,
+    make: fn() -> T,
+}
+
+impl<T> Lazy<T> {
+    pub(crate) const fn new(make: fn() -> T) -> Self {
+        Self { value: OnceBox::new(), make }
+    }
+}
+
+impl<T> Deref for Lazy<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.value.get_or_init(|| Box::new((self.make)()))
+    }
+}
+
 impl<T: Default> Default for Lock<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
+}
+
+/// Forks while another thread has what `hold` returns, and runs `work` in the child. Fails if that fails
+/// or hangs.
+#[cfg(all(test, unix))]
+#[expect(clippy::exit, clippy::expect_used, reason = "the child must not run the rest of the test, which has no other answer")]
+pub(crate) fn run_in_child<T>(hold: impl FnOnce() -> T + Send, work: impl FnOnce()) {
+    use std::time::{Duration, Instant};
+
+    let (hold_begins, begun) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let _here = Home::here();
+    let status = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _held = hold();
+            let _ = hold_begins.send(());
+            let _ = ends.recv();
+        });
+        begun.recv().expect("it is held");
+        let child = match fork::fork().expect("a fork") {
+            fork::Fork::Child => {
+                let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+                std::process::exit(i32::from(failed));
+            }
+            fork::Fork::Parent(child) => child,
+        };
+        let latest = Instant::now() + Duration::from_secs(20);
+        let status = loop {
+            match fork::waitpid_nohang(child).expect("it is our child") {
+                None if Instant::now() < latest => std::thread::sleep(Duration::from_millis(1)),
+                status => break status,
+            }
+        };
+        if status.is_none() {
+            let _ = std::process::Command::new("kill").args(["-9", &child.to_string()]).status();
+        }
+        drop(end);
+        status
+    });
+    assert_eq!(status, Some(0), "the child has failed, or hangs and was killed");
 }
 
 #[cfg(test)]
@@ -134,6 +217,48 @@ mod tests {
         lock.lock().push(2);
 
         assert_eq!(*lock.lock(), [2]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_forked_child_waits_for_no_lock() {
+        let (lock, plain) = (Lock::new(1), Mutex::new(1));
+        run_in_child(
+            || (lock.lock(), plain.lock()),
+            || {
+                assert_eq!((*lock.lock(), super::lock(&plain).is_none()), (0, true));
+            },
+        );
+        assert_eq!((*lock.lock(), super::lock(&plain).as_deref()), (1, Some(&1)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_forked_child_makes_a_value_that_another_thread_was_making() {
+        static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+        static MAY_END: AtomicBool = AtomicBool::new(false);
+        static VALUE: Lazy<u8> = Lazy::new(|| {
+            HAS_BEGUN.store(true, Ordering::SeqCst);
+            while !MAY_END.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            7
+        });
+        run_in_child(
+            || {
+                let making = std::thread::spawn(|| *VALUE);
+                while !HAS_BEGUN.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                making
+            },
+            || {
+                MAY_END.store(true, Ordering::SeqCst);
+                assert_eq!(*VALUE, 7);
+            },
+        );
+        MAY_END.store(true, Ordering::SeqCst);
+        assert_eq!(*VALUE, 7);
     }
 
     #[test]

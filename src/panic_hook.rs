@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::default_client;
 use crate::event::CodeLocation;
@@ -19,14 +19,14 @@ use crate::unwind::{self, Payload};
 
 /// Installs the hook once per process.
 pub(crate) fn install() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if !INSTALLED.swap(true, Ordering::Relaxed) {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             report(info);
             previous(info);
         }));
-    });
+    }
 }
 
 fn report(info: &PanicHookInfo<'_>) {

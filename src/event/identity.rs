@@ -5,10 +5,10 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 
 use super::text_hash::{self, TextHash};
 use super::type_name;
+use crate::fork::Lazy;
 use crate::protocol::Exception;
 use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 use crate::unwind;
@@ -74,10 +74,11 @@ impl DebugOutput {
     ///
     /// If errors take stack traces, that output is not read: it would resolve them.
     pub(crate) fn of_capture(self) -> Self {
-        static TAKES_TRACES: OnceLock<bool> = OnceLock::new();
-        let is_set = |name: &str| std::env::var_os(name).map(|value| value != "0");
-        let takes_traces = || is_set("RUST_LIB_BACKTRACE").or_else(|| is_set("RUST_BACKTRACE")).unwrap_or(false);
-        if *TAKES_TRACES.get_or_init(takes_traces) { self } else { Self::Any }
+        static TAKES_TRACES: Lazy<bool> = Lazy::new(|| {
+            let is_set = |name: &str| std::env::var_os(name).map(|value| value != "0");
+            is_set("RUST_LIB_BACKTRACE").or_else(|| is_set("RUST_BACKTRACE")).unwrap_or(false)
+        });
+        if *TAKES_TRACES { self } else { Self::Any }
     }
 }
 

@@ -6,12 +6,13 @@
 //! lock for up to half a second. The exporter therefore renders one when it starts. A request that waits
 //! nevertheless did not block its thread itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::fork::Lock;
 use crate::record::{Moment, clock};
 
 /// The last rendering that took long: its begin and its end. While it runs, the end is unknown.
-static LAST: Mutex<Option<(Moment, Option<Moment>)>> = Mutex::new(None);
+static LAST: Lock<Option<(Moment, Option<Moment>)>> = Lock::of_first(None);
 
 /// A rendering of less than this many nanoseconds is forgotten when a longer one is known.
 const LONG: u64 = 20_000_000;
@@ -20,7 +21,7 @@ const LONG: u64 = 20_000_000;
 #[cfg_attr(not(any(feature = "anyhow", feature = "eyre", test)), expect(dead_code, reason = "only they have such traces"))]
 pub(crate) fn render<R>(render: impl FnOnce() -> R) -> R {
     let began = clock::now();
-    let set = |times| std::mem::replace(&mut *LAST.lock().unwrap_or_else(PoisonError::into_inner), times);
+    let set = |times| std::mem::replace(&mut *LAST.lock(), times);
     let before = set(Some((began, None)));
     let rendered = render();
     let ended = clock::now();
@@ -30,7 +31,7 @@ pub(crate) fn render<R>(render: impl FnOnce() -> R) -> R {
 
 /// Returns how many nanoseconds of the time since `began` a rendering took.
 pub(crate) fn rendered_since(began: Moment) -> u64 {
-    let Some((render_began, render_ended)) = *LAST.lock().unwrap_or_else(PoisonError::into_inner) else { return 0 };
+    let Some((render_began, render_ended)) = *LAST.lock() else { return 0 };
     let end = render_ended.unwrap_or_else(clock::now);
     end.nanos_since(began.max(render_began))
 }
@@ -38,10 +39,8 @@ pub(crate) fn rendered_since(began: Moment) -> u64 {
 /// Whether the process takes traces that are not rendered yet. Returns `true` once.
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) fn may_render() -> bool {
-    static ASKED: std::sync::Once = std::sync::Once::new();
-    let mut may = false;
-    ASKED.call_once(|| may = std::backtrace::Backtrace::capture().status() == std::backtrace::BacktraceStatus::Captured);
-    may
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    !ASKED.swap(true, Ordering::Relaxed) && std::backtrace::Backtrace::capture().status() == std::backtrace::BacktraceStatus::Captured
 }
 
 /// Renders a first trace, so that later ones take a few milliseconds.
@@ -53,7 +52,7 @@ pub(crate) fn warm_up() {
 
 /// Held by tests that render: there is one last rendering in the process.
 #[cfg(test)]
-pub(crate) static ALONE: Mutex<()> = Mutex::new(());
+pub(crate) static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 #[cfg(test)]
 mod tests {
@@ -66,7 +65,7 @@ mod tests {
         let _alone = ALONE.lock();
         let start = Instant::now();
         let at = |millis| Moment::at(start + Duration::from_millis(millis));
-        let set = |times| *LAST.lock().unwrap_or_else(PoisonError::into_inner) = times;
+        let set = |times| *LAST.lock() = times;
         set(Some((at(100), Some(at(400)))));
 
         let taken = [0, 100, 300, 400, 500].map(|began| rendered_since(at(began)) / 1_000_000);

@@ -4,8 +4,8 @@
 //! exporter's thread's work.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::budget_file::{BudgetFile, KeptCounts};
@@ -57,7 +57,7 @@ pub(super) struct Budgets {
     hook: Option<OnBudget>,
     has_news: AtomicBool,
     /// Used by the exporter's thread only.
-    file: Option<Mutex<BudgetFile>>,
+    file: Lock<Option<BudgetFile>>,
     /// The counts have changed since they were written.
     is_changed: AtomicBool,
 }
@@ -87,7 +87,7 @@ impl Budgets {
                 metered.meter.lock().resume(counts, now);
             }
         }
-        Self { file: Some(Mutex::new(file)), ..budgets }
+        Self { file: Lock::new(Some(file)), ..budgets }
     }
 
     /// Whether an item may be queued. It is counted then. `wake` wakes the exporter's thread.
@@ -132,8 +132,8 @@ impl Budgets {
                 self.say(metered, news);
             }
         }
-        let Some(file) = &self.file else { return };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
+        let Some(file) = &mut *file else { return };
         if self.is_changed.load(Ordering::Relaxed) && (is_closing || file.due().is_none_or(|due| due <= now)) {
             self.is_changed.store(false, Ordering::Relaxed);
             file.write(&self.counts(), now);
@@ -142,8 +142,10 @@ impl Budgets {
 
     /// When the counts must be written.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let file = self.file.as_ref().filter(|_| self.is_changed.load(Ordering::Relaxed))?;
-        let due = file.lock().unwrap_or_else(PoisonError::into_inner).due();
+        if !self.is_changed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let due = self.file.lock().as_ref()?.due();
         Some(due.unwrap_or_else(Instant::now))
     }
 

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event_limits::EventLimits;
 use super::item::Item;
 use crate::event::{self, CapturedEvent, EventRecord, FrameSettings};
+use crate::fork::Lock;
 use crate::payload::{Facts, RouteName};
 use crate::record::{Moment, Record, Suppressed, clock};
 
@@ -37,8 +38,8 @@ pub(super) struct FloodGuard {
     limits: Arc<EventLimits>,
     frames: FrameSettings,
     default_fingerprint: bool,
-    issues: Mutex<Windows>,
-    places: Mutex<Windows>,
+    issues: Lock<Windows>,
+    places: Lock<Windows>,
 }
 
 impl FloodGuard {
@@ -63,14 +64,14 @@ impl FloodGuard {
             Item::Log(line) if limit < u32::MAX => (&self.places, event::callsite(&line.log)),
             _ => return (Fate::Passes(item), Vec::new()),
         };
-        lock(windows).admit(key, item, limit, now())
+        windows.lock().admit(key, item, limit, now())
     }
 
     /// Counts an event that [`admit`](Self::admit) would drop, so that it need not be made. Returns
     /// `false` if it would not drop it.
     pub(super) fn counts(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> bool {
         let limit = self.limits.events_per_issue();
-        limit < u32::MAX && lock(&self.issues).counts(self.issue(captured, scope, route), captured.at, limit, clock::now())
+        limit < u32::MAX && self.issues.lock().counts(self.issue(captured, scope, route), captured.at, limit, clock::now())
     }
 
     fn issue(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> u64 {
@@ -85,7 +86,7 @@ impl FloodGuard {
 
     /// When the next window ends in which something waits.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        [&self.issues, &self.places].into_iter().filter_map(|windows| lock(windows).next_due()).min()
+        [&self.issues, &self.places].into_iter().filter_map(|windows| windows.lock().next_due()).min()
     }
 
     /// Takes what waits, for a flush. The windows go on.
@@ -99,14 +100,10 @@ impl FloodGuard {
     }
 
     fn both(&self, take: impl Fn(&mut Windows) -> Vec<Item>) -> Vec<Item> {
-        let mut taken = take(&mut lock(&self.issues));
-        taken.append(&mut take(&mut lock(&self.places)));
+        let mut taken = take(&mut self.issues.lock());
+        taken.append(&mut take(&mut self.places.lock()));
         taken
     }
-}
-
-fn lock(windows: &Mutex<Windows>) -> MutexGuard<'_, Windows> {
-    windows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The windows of issues, or of places, by their numbers.
@@ -273,14 +270,29 @@ mod tests {
 
     /// How many issues have a window.
     fn sizes(guard: &FloodGuard) -> (usize, usize) {
-        let issues = lock(&guard.issues);
+        let issues = guard.issues.lock();
         (issues.by_key.len(), issues.order.len())
     }
 
     /// What waits: items and bytes.
     fn waiting(guard: &FloodGuard) -> (usize, usize) {
-        let issues = lock(&guard.issues);
+        let issues = guard.issues.lock();
         (issues.waiting.items, issues.waiting.bytes)
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_forked_child_does_not_wait_for_the_windows_of_its_parent() {
+        let guard = guard(1, 1);
+        crate::fork::run_in_child(
+            || (guard.issues.lock(), guard.places.lock()),
+            || {
+                fate(&guard, event("a"), Instant::now());
+                guard.next_due();
+                guard.take_all();
+                guard.close();
+            },
+        );
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! `captured = sent + spooled + dropped` in each category. Until then, the difference is waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::load::Load;
 use super::stats::{Counts, Stats};
+use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
 
 const CATEGORIES: usize = Category::COUNTED.len();
@@ -24,14 +24,14 @@ pub(super) struct Ledger {
     ///
     /// `None` once a shutdown has counted it: the worker may be busy past the deadline, and what it
     /// counts later is ignored.
-    taken: Mutex<Option<[u64; CATEGORIES]>>,
+    taken: Lock<Option<[u64; CATEGORIES]>>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
         Self {
             accounts: Default::default(),
-            taken: Mutex::new(Some([0; CATEGORIES])),
+            taken: Lock::new(Some([0; CATEGORIES])),
             truncated: AtomicU64::new(0),
             dropped_breadcrumbs: AtomicU64::new(0),
             merged: AtomicU64::new(0),
@@ -85,7 +85,7 @@ impl Ledger {
 
     /// Notes that the worker takes an item from the queue. One of the methods below ends this.
     pub(super) fn take(&self, load: Load) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         if let Some(taken) = &mut *taken {
             for (category, quantity) in load.shares() {
                 if let Some(count) = place(category).and_then(|place| taken.get_mut(place)) {
@@ -160,7 +160,7 @@ impl Ledger {
     }
 
     fn settle(&self, load: Load, count: impl Fn(Category, u64)) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let Some(taken) = &mut *taken else { return };
         for (category, quantity) in load.shares() {
             if let Some(left) = place(category).and_then(|place| taken.get_mut(place)) {
@@ -172,7 +172,7 @@ impl Ledger {
 
     /// Drops all that the worker has taken, because a shutdown does not wait for it any longer.
     pub(super) fn lose_taken(&self, reason: DiscardReason) {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self.taken.lock().take();
         for (category, quantity) in Category::COUNTED.iter().copied().zip(taken.into_iter().flatten()) {
             self.drop_counted(reason, category, quantity, true);
         }

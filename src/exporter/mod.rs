@@ -58,7 +58,7 @@ mod worker;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 pub(crate) use event_limits::EventLimits;
@@ -77,13 +77,12 @@ pub(crate) use thread::is_exporter;
 
 use self::flushes::Flush;
 use self::shared::Shared;
-use crate::diagnostics;
 use crate::error::{Error, FlushError};
 use crate::event::{CallStack, CapturedEvent, EarlierReport, WaitingEvent};
-use crate::fork;
 use crate::protocol::{Category, DiscardReason, EventId, reseed_ids};
 use crate::record::{LogLine, Record, clock};
 use crate::transport::LONGEST_WAIT;
+use crate::{diagnostics, fork};
 
 /// Whether any client of the process keeps logs. Read for each `tracing` event.
 static LOGS_WANTED: AtomicBool = AtomicBool::new(false);
@@ -314,7 +313,7 @@ impl Exporter {
             self.release_held();
         }
         let up_to = self.shared.queue.next_number();
-        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Flush {
+        self.shared.commands.lock().push(Flush {
             deadline,
             close,
             up_to,

@@ -1,7 +1,7 @@
 //! What the request path and the worker share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::budgets::Budgets;
@@ -18,6 +18,7 @@ use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
 use super::settings::ExporterSettings;
 use crate::event::{EventRecord, WaitingEvent};
+use crate::fork::Lock;
 use crate::payload::Facts;
 use crate::protocol::{DiscardReason, EventId};
 use crate::record::{Pool, clock};
@@ -36,7 +37,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) sessions: Sessions,
     pub(super) security: SecurityQueue,
-    pub(super) commands: Mutex<Vec<Flush>>,
+    pub(super) commands: Lock<Vec<Flush>>,
     /// The worker has ended, for whatever reason, and answers no more commands.
     pub(super) has_ended: AtomicBool,
     /// The items that were lost because the worker ended by its own faults. At least 1 if it did.
@@ -71,7 +72,7 @@ impl Shared {
             pool: Pool::default(),
             sessions: Sessions::default(),
             security: SecurityQueue::default(),
-            commands: Mutex::default(),
+            commands: Lock::default(),
             has_ended: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             closes_at: OnceLock::new(),

@@ -81,8 +81,7 @@ fn build_later(shared: &Shared) -> Option<Runtime> {
             Ok(runtime) => return Some(runtime),
             Err(error) => trouble.warn(&format!("nothing can be sent for now: the exporter's runtime could not be built: {error}")),
         }
-        let is_over =
-            |now| shared.commands.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|flush| flush.close && flush.deadline <= now);
+        let is_over = |now| shared.commands.lock().iter().any(|flush| flush.close && flush.deadline <= now);
         if is_over(Instant::now()) {
             return None;
         }
@@ -130,7 +129,7 @@ impl Drop for End<'_> {
         self.shared.enqueue_all(self.shared.held.take_all());
         self.shared.budgets.look_after(Instant::now(), true);
         let lost = self.shared.lost.load(Ordering::SeqCst);
-        for flush in self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for flush in self.shared.commands.lock().drain(..) {
             // The caller of `flush` may have stopped waiting.
             let _ = flush.done.try_send(lost);
         }

@@ -1,7 +1,7 @@
 //! The exporter's worker: takes items from the queue, seals them, and hands them to the delivery.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
     }
 
     fn take_commands(&mut self) {
-        let new = &mut self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = &mut self.shared.commands.lock();
         if let Some(deadline) = self.flushes.add(new) {
             // The second half of the time is for the spool.
             let now = Instant::now();
@@ -246,7 +246,7 @@ impl<'a> Worker<'a> {
     /// loop would not pause.
     fn is_called(&self) -> bool {
         let is_late = || self.flushes.deadlines().any(|deadline| deadline <= Instant::now());
-        let has_commands = || !self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let has_commands = || !self.shared.commands.lock().is_empty();
         has_commands() || is_late()
     }
 

@@ -1,9 +1,11 @@
 //! The beginning of a body, kept while the body passes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+use crate::fork::Lock;
 
 /// The first bytes of a body. It is written by the body and read by the exporter.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct BodySample {
     pub(crate) boundary: Option<String>,
     pub(crate) encoding: String,
     limit: usize,
-    kept: Mutex<Kept>,
+    kept: Lock<Kept>,
 }
 
 #[derive(Debug, Default)]
@@ -34,12 +36,18 @@ impl BodySample {
             let (name, value) = parameter.split_once('=')?;
             name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"').to_owned())
         });
-        Self { media_type, boundary, encoding: text(CONTENT_ENCODING).trim().to_ascii_lowercase(), limit, kept: Mutex::default() }
+        Self {
+            media_type,
+            boundary,
+            encoding: text(CONTENT_ENCODING).trim().to_ascii_lowercase(),
+            limit,
+            kept: Lock::of_first(Kept::default()),
+        }
     }
 
     /// Keeps the beginning of a frame that has `len` bytes.
     pub(crate) fn add(&self, first: &[u8], len: usize) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         // After a gap nothing fits any more.
         if kept.passed == kept.bytes.len() as u64 {
             let room = self.limit - kept.bytes.len();
@@ -51,12 +59,12 @@ impl BodySample {
 
     /// Notes that the body has ended.
     pub(crate) fn end(&self) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).has_ended = true;
+        self.kept.lock().has_ended = true;
     }
 
     /// Reads what was kept. `look` gets the bytes, how many have passed, and whether the bytes are all.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&[u8], u64, bool) -> R) -> R {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let (bytes, passed, has_ended) = (kept.bytes.clone(), kept.passed, kept.has_ended);
         // The request goes on while the exporter unpacks the copy.
         drop(kept);

@@ -1,9 +1,9 @@
 //! The clocks: the monotonic one for durations, the wall clock once per transaction and event.
 
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::Moment;
+use crate::fork::Lazy;
 use crate::protocol::Timestamp;
 
 /// Returns the current moment of the monotonic clock.
@@ -18,8 +18,8 @@ pub(crate) fn now() -> Moment {
 
 /// Returns the nanoseconds from the first call in this process to `moment`, for rate limits.
 pub(crate) fn nanos(moment: Moment) -> u64 {
-    static FIRST: OnceLock<Moment> = OnceLock::new();
-    moment.nanos_since(*FIRST.get_or_init(now))
+    static FIRST: Lazy<Moment> = Lazy::new(now);
+    moment.nanos_since(*FIRST)
 }
 
 /// Returns the wall clock's time in nanoseconds since the epoch.

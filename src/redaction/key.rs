@@ -1,7 +1,7 @@
 //! Serializes the keys of maps without copying them.
 
 use std::cell::RefCell;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
@@ -15,6 +15,7 @@ use super::place::ValuePlace;
 use super::scan;
 use super::verdict::{SecretName, Verdict};
 use super::{Redactor, escape};
+use crate::fork::Lazy;
 
 /// Judges a key and writes it; keys in JSON are strings.
 pub(super) struct KeyWriter<'a, 'r> {
@@ -50,12 +51,14 @@ struct JudgedKey {
     is_plain: bool,
 }
 
+/// The rules without those of the user.
+static BUILT_IN: Lazy<Redactor> = Lazy::new(|| Redactor::new(Arc::default(), true));
+
 /// Keys from this length on are scanned each time: the user may have changed the token length.
 const LONG_KEY: usize = 32;
 
 impl JudgedKey {
     fn of(key: &str) -> Self {
-        static BUILT_IN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Arc::default(), true));
         let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && scan::find(&BUILT_IN, key, Reading::Text).secrets.is_empty();
         Self { verdict: Verdict::of(key), is_plain }
     }

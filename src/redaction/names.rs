@@ -3,9 +3,8 @@
 //! Case, `-`, `_`, `.` and camel case do not matter, except in the closed list of
 //! `is_credential_header`: values that are not even copied from the request.
 
-use std::sync::LazyLock;
-
 use super::name_words::{WordSet, cut, is_listed_word, squash, words};
+use crate::fork::Lazy;
 
 /// How surely a name means a secret. The value decides as well: see `value_class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,9 +102,16 @@ const ASIDE: &str = "has is use uses using max min num number total prompt compl
 const NO_KEYS: &str = "public publishable primary foreign sort partition routing translation object cache lookup dedup group unique message \
     config hot press pub";
 
+/// Words that contain a secret's name by chance.
+const ALIKE: &str = "secretar secretion secretsmanager secretmanager passwordless credentialed csrfexempt pgpassfile passwordfile";
+
+static CONTAINED_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(CONTAINED.split_whitespace()));
+static ALIKE_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(ALIKE.split_whitespace()));
+static HEADERS_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(SPECIFIED.iter().chain(&["cookie", "signature", "hmac", "oidc"]).copied()));
+static COOKIES_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(COOKIES));
+
 /// What a name says about a field: span fields, tags, contexts, breadcrumbs, JSON, pairs in texts.
 pub(super) fn of_field(name: &str) -> Level {
-    static CONTAINED_SET: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(CONTAINED.split_whitespace()));
     let name = cut(name);
     // It says how to authenticate, or pins a public key.
     if name.len() >= 10 {
@@ -169,26 +175,11 @@ fn is_public_key(name: &str) -> bool {
 
 /// Whether a name contains a word of the list by chance: `secretary`.
 fn is_only_alike(name: &str) -> bool {
-    static ALIKE: LazyLock<WordSet> = LazyLock::new(|| {
-        WordSet::new([
-            "secretar",
-            "secretion",
-            "secretsmanager",
-            "secretmanager",
-            "passwordless",
-            "credentialed",
-            "csrfexempt",
-            "pgpassfile",
-            "passwordfile",
-        ])
-    });
-    ALIKE.are_in(name)
+    ALIKE_SET.are_in(name)
 }
 
 /// What a name says about a header.
 pub(super) fn of_header(name: &str) -> Level {
-    static SET: LazyLock<WordSet> =
-        LazyLock::new(|| WordSet::new(SPECIFIED.iter().chain(&["cookie", "signature", "hmac", "oidc"]).copied()));
     if is_credential_header(name) {
         return Level::Sure;
     }
@@ -196,7 +187,7 @@ pub(super) fn of_header(name: &str) -> Level {
     if field >= Level::IfOpaque || name.ends_with("-authenticate") || is_public_key(name) {
         return field;
     }
-    if SET.are_in(name) || words(name).any(|word| word.eq_ignore_ascii_case("sid")) { Level::IfOpaque } else { field }
+    if HEADERS_SET.are_in(name) || words(name).any(|word| word.eq_ignore_ascii_case("sid")) { Level::IfOpaque } else { field }
 }
 
 /// What a name says about a parameter of a query or a form.
@@ -217,10 +208,9 @@ pub(super) fn of_parameter(name: &str) -> Level {
 
 /// What a name says about a cookie.
 pub(super) fn of_cookie(name: &str) -> Level {
-    static SET: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(COOKIES));
     let level = of_header(name).max(of_parameter(name));
     let is_prefixed = name.starts_with("__Host-") || name.starts_with("__Secure-");
-    if level >= Level::IfOpaque || !(SET.are_in(name) || is_prefixed) { level } else { Level::IfOpaque }
+    if level >= Level::IfOpaque || !(COOKIES_SET.are_in(name) || is_prefixed) { level } else { Level::IfOpaque }
 }
 
 /// Whether a field's name makes numbers of three digits secret.

@@ -1,9 +1,9 @@
 //! Keys that services issue, by the table in `providers.tsv`.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use super::value_class;
+use crate::fork::Lazy;
 
 /// A row of the table.
 struct Row {
@@ -74,7 +74,7 @@ struct Table {
     starts: Vec<u64>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+static TABLE: Lazy<Table> = Lazy::new(|| {
     let lines = include_str!("providers.tsv").lines().filter(|line| !line.starts_with('#'));
     let mut rows: Vec<Row> = lines
         .filter_map(|line| {

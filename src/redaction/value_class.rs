@@ -1,9 +1,9 @@
 //! What a value says about itself: nothing, words, something opaque, or something random.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use super::names::Level;
+use crate::fork::Lazy;
 
 /// What a value is, whatever its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,11 +53,10 @@ pub(super) fn is_hidden_class(level: Level, class: ValueClass, is_numeric: bool,
 }
 
 /// Words that say what a value is instead of being one: states, methods, providers, types.
-static PLAIN: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("plain_words.txt").lines().flat_map(str::split_whitespace).collect());
+static PLAIN: Lazy<HashSet<&str>> = Lazy::new(|| include_str!("plain_words.txt").lines().flat_map(str::split_whitespace).collect());
 
 /// Words of which sentences are made.
-static COMMON: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| include_str!("common_words.txt").lines().flat_map(str::split_whitespace).collect());
+static COMMON: Lazy<HashSet<&str>> = Lazy::new(|| include_str!("common_words.txt").lines().flat_map(str::split_whitespace).collect());
 
 /// Whether a word, in lower case, is one that sentences are made of.
 pub(super) fn is_common(word: &str) -> bool {

@@ -1,9 +1,8 @@
 //! URLs that are credentials themselves, by the table in `webhooks.tsv`.
 
-use std::sync::LazyLock;
-
 use super::cursor::near;
 use super::finding::{Rule, Secret};
+use crate::fork::Lazy;
 
 /// A host and a path; what follows is secret, because the URL is enough to post.
 struct Row {
@@ -13,7 +12,7 @@ struct Row {
     is_segment: bool,
 }
 
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+static ROWS: Lazy<Vec<Row>> = Lazy::new(|| {
     let lines = include_str!("webhooks.tsv").lines().filter(|line| !line.starts_with('#'));
     let rows = lines.filter_map(|line| {
         let mut cells = line.split('\t');

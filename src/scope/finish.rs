@@ -1,7 +1,7 @@
 //! The end of a transaction: it is sent, or its record is reused.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::capture::send;
 use super::inner_request::Served;
@@ -168,7 +168,7 @@ impl LiveScope {
         // This is nearly always the last handle: no lock is needed. Moving the client out saves two
         // updates of a reference count that all threads share.
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
-        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = this.state.get_mut();
         let Some(ended) = state.end(&this.client, ending, this.is_ignored) else { return };
         // Counted now if no event has its id, and not when the scope is used again.
         state.announced.clear();

@@ -1,11 +1,10 @@
 //! The trace, span and user of a log.
 
-use std::sync::OnceLock;
-
 use tracing::Metadata;
 
 use super::nested;
 use super::state::{LiveScope, ScopeState};
+use crate::fork::Lazy;
 use crate::protocol::{SpanId, TraceId};
 use crate::record::{LogLine, LogRecord, Parent, ScopeData, clock};
 
@@ -36,8 +35,8 @@ impl LogPlace {
     ///
     /// Servers reject a log without a trace, so all of these share one trace per process.
     pub(crate) fn outside() -> Self {
-        static PROCESS: OnceLock<TraceId> = OnceLock::new();
-        Self { trace_id: *PROCESS.get_or_init(TraceId::new), span: None, user: None, is_sensitive: false }
+        static PROCESS: Lazy<TraceId> = Lazy::new(TraceId::new);
+        Self { trace_id: *PROCESS, span: None, user: None, is_sensitive: false }
     }
 
     /// A log that was written at this place.

@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::state::LiveScope;
+use crate::fork::Lock;
 use crate::record::ScopeData;
 
 /// A copy of a scope's data that changes independently.
 pub(super) struct Nested {
     of: Arc<LiveScope>,
-    data: Mutex<ScopeData>,
+    data: Lock<ScopeData>,
     /// The numbers of the nested scopes around it and its own, outermost first.
     nesting: Vec<u32>,
 }
@@ -22,7 +23,7 @@ impl Nested {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut nesting = outer.map(|outer| outer.nesting.clone()).unwrap_or_default();
         nesting.push(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { of, data: Mutex::new(data), nesting }
+        Self { of, data: Lock::of_first(data), nesting }
     }
 
     /// The place of the scope among those of its request: failures in two of them are two failures,
@@ -32,7 +33,7 @@ impl Nested {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ScopeData> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock()
     }
 
     pub(super) fn data(&self) -> ScopeData {

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::announced::Announced;
 use crate::client::{Client, Settings};
 use crate::event::KnownFailures;
+use crate::fork::Lock;
 use crate::protocol::{EventId, TraceId};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
@@ -24,7 +25,7 @@ pub(crate) struct LiveScope {
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
     pub(crate) takes_breadcrumbs: bool,
-    pub(super) state: Mutex<ScopeState>,
+    pub(super) state: Lock<ScopeState>,
 }
 
 pub(crate) struct ScopeState {
@@ -105,6 +106,33 @@ impl Extent {
     }
 }
 
+impl ScopeState {
+    fn idle(record: Box<Record>) -> Self {
+        Self {
+            transaction: LiveTransaction::idle(record),
+            decision: Decision::NEVER,
+            phase: Phase::Open,
+            known: KnownFailures::default(),
+            parked: Vec::new(),
+            rejection: None,
+            blocked_inside: 0,
+            is_chosen: false,
+            has_failed: false,
+            has_crashed: false,
+            panic: None,
+            announced: Vec::new(),
+            first_error: None,
+            unsent: Vec::new(),
+        }
+    }
+}
+
+impl Default for ScopeState {
+    fn default() -> Self {
+        Self::idle(Box::default())
+    }
+}
+
 impl LiveScope {
     /// Opens a scope whose transaction is started by `begin`.
     ///
@@ -126,7 +154,7 @@ impl LiveScope {
         if let Some(this) = Arc::get_mut(&mut scope) {
             this.client = client.clone();
             this.is_ignored = false;
-            let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let state = this.state.get_mut();
             let (decision, extent) = begin(&mut state.transaction);
             let transaction = &mut state.transaction;
             this.start = transaction.record.start;
@@ -171,7 +199,7 @@ impl LiveScope {
     /// A scope outside any transaction.
     pub(super) fn detached(client: Client) -> Self {
         let mut scope = Self::idle(Box::default());
-        let state = scope.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = scope.state.get_mut();
         let limit = client.settings().map_or(0, |settings| settings.limits.max_breadcrumbs);
         state.transaction.breadcrumbs_limit = limit;
         state.transaction.begin("", "");
@@ -179,22 +207,6 @@ impl LiveScope {
     }
 
     fn idle(record: Box<Record>) -> Self {
-        let state = ScopeState {
-            transaction: LiveTransaction::idle(record),
-            decision: Decision::NEVER,
-            phase: Phase::Open,
-            known: KnownFailures::default(),
-            parked: Vec::new(),
-            rejection: None,
-            blocked_inside: 0,
-            is_chosen: false,
-            has_failed: false,
-            has_crashed: false,
-            panic: None,
-            announced: Vec::new(),
-            first_error: None,
-            unsent: Vec::new(),
-        };
         Self {
             client: Client::off(),
             ignored_by: Client::off(),
@@ -202,7 +214,7 @@ impl LiveScope {
             start: Moment::default(),
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
-            state: Mutex::new(state),
+            state: Lock::of_first(ScopeState::idle(record)),
         }
     }
 
@@ -271,10 +283,10 @@ impl LiveScope {
     /// Locks the state.
     ///
     /// A poisoned lock is ignored: only our own code can panic there, and it leaves no row
-    /// half-written.
+    /// half-written. A forked child that finds it locked gets an empty state.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, ScopeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::fork::Lock;
+use crate::fork::{self, Lock};
 use crate::scope::LiveScope;
 
 /// The number of slots in the table; a power of two.
@@ -33,8 +33,8 @@ struct Place {
     id: AtomicU64,
     /// The address of the scope.
     address: AtomicUsize,
-    /// Only locked for the span in this slot, so a forked child finds it held for spans of other
-    /// threads only.
+    /// Only locked for the span in this slot, so a forked child nearly never finds it held. An empty
+    /// value for the child would cost a hundred kilobytes in all slots.
     scope: Mutex<Option<Arc<LiveScope>>>,
 }
 
@@ -53,7 +53,9 @@ impl Index {
             && place.id.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
             place.address.store(Arc::as_ptr(scope).addr(), Ordering::Relaxed);
-            *place.scope() = Some(Arc::clone(scope));
+            if let Some(mut own) = place.scope() {
+                *own = Some(Arc::clone(scope));
+            }
             return true;
         }
         let mut crowded = self.crowded();
@@ -67,7 +69,7 @@ impl Index {
 
     pub(super) fn get(&self, id: u64) -> Option<Arc<LiveScope>> {
         if let Some(place) = self.own_place(id) {
-            return place.scope().as_ref().map(Arc::clone);
+            return place.scope()?.as_ref().map(Arc::clone);
         }
         if self.crowd.load(Ordering::Acquire) == 0 { None } else { self.crowded().get(&id).map(Arc::clone) }
     }
@@ -92,7 +94,7 @@ impl Index {
     /// The caller drops the scope outside the lock, because it may be the last handle.
     pub(super) fn remove(&self, id: u64) -> Option<Arc<LiveScope>> {
         if let Some(place) = self.own_place(id) {
-            let scope = place.scope().take();
+            let scope = place.scope().and_then(|mut scope| scope.take());
             place.id.store(0, Ordering::Release);
             return scope;
         }
@@ -127,8 +129,8 @@ impl Index {
 }
 
 impl Place {
-    fn scope(&self) -> MutexGuard<'_, Option<Arc<LiveScope>>> {
-        self.scope.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scope(&self) -> Option<MutexGuard<'_, Option<Arc<LiveScope>>>> {
+        fork::lock(&self.scope)
     }
 }
 

@@ -215,3 +215,42 @@ fn files_stay_small_enough_to_read() {
         assert!(lines <= 420, "{} has {lines} lines: is it two things?", file.display());
     }
 }
+
+/// What waits for another thread.
+const WAITING: [&str; 7] = ["Barrier", "Condvar", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock"];
+
+/// Files that may use a plain lock or cell of the standard library, and why no forked child waits there.
+const PLAIN_LOCKS: [(&str, &str); 8] = [
+    ("client/default.rs", "it only tries"),
+    ("exporter/security_log.rs", "the condition is waited for by the writer's thread"),
+    ("exporter/shared.rs", "set by a flush or a drop, which ask before whether this is a child"),
+    ("exporter/thread.rs", "only the thread and who starts it have it"),
+    ("fork.rs", "it makes the locks for all others"),
+    ("subscriber/index.rs", "locked by `fork::lock`"),
+    ("subscriber/layer.rs", "set when the subscriber is installed"),
+    ("transport/http.rs", "made by the exporter's thread"),
+];
+
+/// A lock that another thread holds at a fork is never free in the child, and a value that another thread
+/// makes there is never ready.
+#[test]
+fn locks_and_lazy_values_are_those_that_a_forked_child_does_not_wait_for() {
+    let source = source();
+    let (mut plain, mut own) = (BTreeSet::new(), 0);
+    for file in files(&source) {
+        let relative = file.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let text = code(&fs::read_to_string(&file).unwrap().replace("#[cfg(all(test, feature = \"test\"))]", "#[cfg(test)]"));
+        // Of the feature `test`, and of tests.
+        if relative.starts_with("test/") || relative.ends_with("tests.rs") {
+            continue;
+        }
+        let text = text.replace("#[cfg(test)] pub(crate) static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());", "");
+        let words: BTreeSet<_> = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+        if WAITING.iter().any(|lock| words.contains(lock)) {
+            plain.insert(relative);
+        }
+        own += text.matches("Lock<").count() + text.matches("Lazy<").count();
+    }
+    assert_eq!(plain, PLAIN_LOCKS.iter().map(|(file, _)| (*file).to_owned()).collect(), "use `fork::Lock` or `fork::Lazy`");
+    assert!(own > 40, "only {own} of our own were seen");
+}

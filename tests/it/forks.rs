@@ -51,7 +51,7 @@ fn no_forked_child_hangs_whatever_other_threads_do() {
     if in_child("forks::no_forked_child_hangs_whatever_other_threads_do", &[]) {
         return;
     }
-    let config = Config::builder().transport(|_: &[u8]| {}).panic_hook(false).traces_sample_rate(1.0).max_events_per_issue(u32::MAX);
+    let config = Config::builder().transport(|_: &[u8]| {}).panic_hook(false).traces_sample_rate(1.0);
     let sentry = config.release("shop@1.4.0").init().unwrap();
     let ends = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..2)

@@ -146,7 +146,7 @@ fn at_a_pace_the_newest_goes_first_and_a_flush_ends_it() {
     let (done, _answer) = std::sync::mpsc::sync_channel(1);
     let deadline = now + Duration::from_secs(3600);
     let flush = Flush { deadline, close: false, up_to: 0, lines_up_to: 0, took_sessions: false, took_report: false, done };
-    shared.commands.lock().unwrap().push(flush);
+    shared.commands.lock().push(flush);
     worker.take_commands();
 
     assert_eq!(at_a_pace, Some(2));
