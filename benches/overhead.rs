@@ -26,6 +26,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http_body::Body as _;
 use tower::Service as _;
+use tower_sentry::protocol::DiscardReason;
+use tower_sentry::transport::{BoxFuture, EnvelopeRequest, Transport, TransportError, TransportResponse};
 use tower_sentry::{Client, Config, ConfigBuilder, SentryLayer, TracingLayer};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span, instrument};
@@ -46,7 +48,7 @@ const COUNTED: usize = 4;
 const HEAP_LAYOUTS: [usize; 4] = [0, 90, 1200, 20_000];
 
 /// The rows of the table.
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     Case::new("recorded", Work::FiveSpans, Setup::Recorded),
     Case::new("recorded, no spans", Work::NoSpans, Setup::Recorded),
     Case::new("recorded, 20 spans", Work::TwentySpans, Setup::Recorded),
@@ -56,6 +58,7 @@ const CASES: [Case; 15] = [
     Case::new("not recorded, nothing kept", Work::FiveSpans, Setup::NotRecorded),
     Case::new("not recorded, nothing kept, boxed_body()", Work::FiveSpans, Setup::NotRecordedBoxed),
     Case::new("not recorded, nothing kept, boxed_body(), exclusive()", Work::FiveSpans, Setup::NotRecordedExclusive),
+    Case::new("the server is down for ten seconds", Work::FiveSpans, Setup::ServerDown),
     Case::new("no DSN", Work::FiveSpans, Setup::Off),
     Case::new("no DSN, boxed_body()", Work::FiveSpans, Setup::OffBoxed),
     Case::new("5 spans outside of requests, 100 requests open", Work::Background, Setup::Recorded),
@@ -111,6 +114,8 @@ enum Setup {
     NotRecorded,
     NotRecordedBoxed,
     NotRecordedExclusive,
+    /// All are sampled, but no connection succeeds, so the rate is halved until nearly none is.
+    ServerDown,
     Off,
     OffBoxed,
     /// As `Recorded`, but counts the exporter and not the request.
@@ -302,10 +307,16 @@ fn run(work: Work, setup: Setup, mode: &str) {
     let mut expected = 0;
     let mut drained = || {
         expected += if setup == Setup::Export { work.window() } else { 0 };
-        while client.stats().waiting() > 0 || DELIVERED.load(Ordering::Relaxed) < expected {
+        // What is down never has less to do.
+        while setup != Setup::ServerDown && client.stats().waiting() > 0 || DELIVERED.load(Ordering::Relaxed) < expected {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     };
+    // Until the rate is a thousandth, or nearly so.
+    let eight_windows = |service: &mut Router| (0..8).for_each(|_| requests(service, &template, work));
+    while setup == Setup::ServerDown && thinned(&client, || eight_windows(&mut service)) + 2 < 8 * work.window() as u64 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     for _ in 0..WARM_UP {
         requests(&mut service, &template, work);
         drained();
@@ -323,6 +334,23 @@ fn run(work: Work, setup: Setup, mode: &str) {
     if mode == "allocations" {
         println!("{allocations}");
     }
+}
+
+/// How many transactions of `run` are not recorded, because the delivery is behind.
+fn thinned(client: &Client, run: impl FnOnce()) -> u64 {
+    let count = || {
+        client
+            .stats()
+            .transactions
+            .dropped
+            .iter()
+            .filter(|(reason, _)| *reason == DiscardReason::Backpressure)
+            .map(|(_, count)| *count)
+            .sum::<u64>()
+    };
+    let before = count();
+    run();
+    count() - before
 }
 
 /// The code that callgrind counts. It finds this function by its name.
@@ -361,6 +389,7 @@ fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let config = match setup {
         Setup::Bare => return (router, Client::default()),
         Setup::Recorded | Setup::Export => counting(config).traces_sample_rate(1.0),
+        Setup::ServerDown => config.dsn("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1").transport(Down).traces_sample_rate(1.0),
         Setup::ErrorsOnly => counting(config).traces_sample_rate(0.0),
         Setup::NotRecorded | Setup::NotRecordedBoxed | Setup::NotRecordedExclusive => {
             counting(config).traces_sample_rate(0.0).keep_failed(false)
@@ -373,6 +402,15 @@ fn set_up(work: Work, setup: Setup) -> (Router, Client) {
     let layer = SentryLayer::new(&client);
     let is_boxed = matches!(setup, Setup::NotRecordedBoxed | Setup::NotRecordedExclusive | Setup::OffBoxed);
     (if is_boxed { router.layer(layer.boxed_body()) } else { router.layer(layer) }, client)
+}
+
+/// A server that takes no connection.
+struct Down;
+
+impl Transport for Down {
+    fn send(&self, _: EnvelopeRequest) -> BoxFuture<'_, Result<TransportResponse, TransportError>> {
+        Box::pin(std::future::ready(Err(TransportError::unreachable("connection refused"))))
+    }
 }
 
 /// A request whose header values are shared bytes, as hyper creates them.

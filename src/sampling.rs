@@ -64,7 +64,7 @@ pub(crate) struct Sampling {
     /// Chooses the rate of each request or job.
     pub(crate) traces_sampler: Option<TracesSampler>,
     /// Chooses the rates of routes so that a number of transactions is sent.
-    pub(crate) traces_target: Option<Arc<TargetSampler>>,
+    pub(crate) traces_target: Option<TracesTarget>,
     /// Whether failed requests are sent although they were not sampled.
     pub(crate) keep_failed: bool,
     /// Which requests are sent because they were slow.

@@ -6,4 +6,4 @@ cd "$(dirname "$0")"
 pkg-config --exists openssl 2>/dev/null || { apt-get update -qq; apt-get install -y -qq pkg-config libssl-dev >/dev/null; }
 cargo build --release --quiet -p f-sentry
 cd ../..
-TOWER_SENTRY_RIVAL=$PWD/benches/rivals/target/release/f-sentry cargo bench --quiet --bench faults -- "$@"
+TOWER_SENTRY_RIVAL=$PWD/target/rivals/release/f-sentry cargo bench --quiet --bench faults -- "$@"

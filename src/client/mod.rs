@@ -35,7 +35,7 @@ use crate::exporter::{Exporter, Health, HoldTime, IgnoredErrors, Item, Joined, S
 use crate::fork::Lock;
 use crate::protocol::{Category, DiscardReason, EventId};
 use crate::record::{LogLine, Record};
-use crate::sampling::{Kept, Medians};
+use crate::sampling::{Kept, Medians, TargetSampler};
 
 /// A handle to one exporter: cheap to clone, shared by layers, workers and hooks.
 ///
@@ -63,6 +63,7 @@ pub(crate) struct LiveClient {
     exporter: Exporter,
     settings: Arc<Settings>,
     live: Arc<Live>,
+    target: Option<TargetSampler>,
     medians: Lock<Medians>,
     names: Lock<Names>,
 }
@@ -103,6 +104,7 @@ impl Client {
                 exporter,
                 settings: Arc::clone(settings),
                 live,
+                target: settings.sampling.traces_target.map(TargetSampler::new),
                 medians: Lock::default(),
                 names: Lock::default(),
             })),

@@ -15,6 +15,7 @@ use crate::exporter::SecurityLog;
 use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::record::MOST_SPANS;
+use crate::sampling::TracesTarget;
 use crate::transport::{Http, HttpSettings};
 
 /// A value from the environment, with the name of its variable.
@@ -193,7 +194,7 @@ impl Settings {
         let count = self.limits.max_spans;
         let faults = [
             self.sampling.keep_slow.fault().map(|fault| format!("keep_slow: {fault}")),
-            self.sampling.traces_target.as_ref().and_then(|sampler| sampler.target().fault()),
+            self.sampling.traces_target.and_then(TracesTarget::fault),
             self.failed_status_codes.fault().map(|fault| format!("failed_status_codes: {fault}")),
             self.sampling.ignored_statuses.as_ref().and_then(|codes| Some(format!("ignore_transaction_statuses: {}", codes.fault()?))),
             (count > MOST_SPANS).then(|| format!("max_spans: expected at most {MOST_SPANS}, found {count}")),

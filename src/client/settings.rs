@@ -111,7 +111,7 @@ impl fmt::Display for Settings {
         row("server_name", &or_none(self.facts.server_name.clone()))?;
         row("traces_sample_rate", &self.live.traces_sample_rate)?;
         row("traces_sampler", &self.sampling.traces_sampler.as_ref().map_or("none", |_| "set"))?;
-        row("traces_target", &or_none(self.sampling.traces_target.as_ref().map(|sampler| sampler.target().to_string())))?;
+        row("traces_target", &or_none(self.sampling.traces_target.map(|target| target.to_string())))?;
         row("error_sample_rate", &self.live.error_sample_rate)?;
         row("ignore_transaction_statuses", &or_none(self.sampling.ignored_statuses.as_ref().map(ToString::to_string)))?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;

@@ -3,7 +3,7 @@
 use super::Client;
 use super::live::InForce;
 use crate::error::Error;
-use crate::sampling::LiveSettings;
+use crate::sampling::{LiveSettings, TargetSampler};
 
 impl Client {
     /// Changes settings while the process runs: rates, budgets, limits, and options per route.
@@ -77,5 +77,10 @@ impl Client {
     #[inline]
     pub(crate) fn in_force(&self) -> Option<InForce> {
         self.inner.as_ref().map(|inner| inner.live.in_force())
+    }
+
+    /// Chooses the rates, if there is a target.
+    pub(crate) fn target(&self) -> Option<&TargetSampler> {
+        self.inner.as_ref()?.target.as_ref()
     }
 }

@@ -6,8 +6,6 @@
 //! lock for up to half a second. The exporter therefore renders one when it starts. A request that waits
 //! nevertheless did not block its thread itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::fork::Lock;
 use crate::record::{Moment, clock};
 
@@ -39,6 +37,8 @@ pub(crate) fn rendered_since(began: Moment) -> u64 {
 /// Whether the process takes traces that are not rendered yet. Returns `true` once.
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 pub(crate) fn may_render() -> bool {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     static ASKED: AtomicBool = AtomicBool::new(false);
     !ASKED.swap(true, Ordering::Relaxed) && std::backtrace::Backtrace::capture().status() == std::backtrace::BacktraceStatus::Captured
 }

@@ -29,7 +29,7 @@ impl ActiveJob {
         };
         let reports = info.reports();
         let JobInfo { incoming, .. } = info;
-        let incoming = incoming.or_else(|| Scope::current().as_incoming());
+        let incoming = incoming.or_else(|| Scope::entered()?.as_incoming());
         let scope = LiveScope::open(client, settings, false, |transaction| {
             transaction.begin(info.op, mechanism);
             let work = SampledWork::Job { name: &info.name, op: info.op };

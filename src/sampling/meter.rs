@@ -225,7 +225,7 @@ mod tests {
         let mut meter = meter(&Budget::errors().per_second(50));
 
         assert_eq!(allowed(&mut meter, 80, START), 50);
-        assert!((1..1_000).all(|step| meter.spend(START, step * SECOND / 50)), "as many as it earns");
+        assert!((1..1_000).all(|step| meter.spend(START, step * SECOND / 50)), "each second grants what it earns");
         assert!(!meter.spend(START, 999 * SECOND / 50));
         assert_eq!(allowed(&mut Meter::new(&Budget::errors().per_second(0)), 9, START), 0);
     }

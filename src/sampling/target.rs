@@ -121,10 +121,6 @@ impl TargetSampler {
         }
     }
 
-    pub(crate) fn target(&self) -> TracesTarget {
-        self.target
-    }
-
     /// The rate of a request or job. `now` is in nanoseconds.
     ///
     /// `decides` is false if a caller has decided already: then its route is not sampled for its own sake.

@@ -36,7 +36,7 @@ pub(crate) fn continue_or_begin(
     let parent = trusted.and_then(|trusted| trusted.sampled);
     let sampler = settings.sampling.traces_sampler.as_ref().filter(|_| own_rate.is_none());
     let chosen = sampler.map_or(Rate::Unchanged, |sampler| sampler.rate(&SamplerContext { work, parent }));
-    let target = settings.sampling.traces_target.as_ref().filter(|_| own_rate.is_none() && chosen == Rate::Unchanged);
+    let target = client.target().filter(|_| own_rate.is_none() && chosen == Rate::Unchanged);
     let (own_rate, rate) = match chosen {
         Rate::Fixed(chosen) => (Some(chosen), rate),
         Rate::Inherited(chosen) => (None, chosen),

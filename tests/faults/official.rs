@@ -1,7 +1,8 @@
 //! The same faults for the official SDK: `TOWER_SENTRY_RIVAL` is the path of `benches/rivals/crates/f-sentry`, built.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::server::{Behaviour, FaultServer};
@@ -11,8 +12,11 @@ use super::{Row, seconds};
 struct Rival {
     child: Child,
     commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<String>,
 }
+
+/// A command that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a command took, and the memory of the process after it.
 struct Answer {
@@ -25,16 +29,28 @@ impl Rival {
         let program = std::env::var_os("TOWER_SENTRY_RIVAL").unwrap();
         let mut child =
             Command::new(program).arg(server.dsn()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (commands, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (commands, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+        let (send, answers) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
         Self { child, commands, answers }
     }
 
-    fn run(&mut self, command: &str) -> Answer {
+    /// What a command took. `None` if it hangs.
+    fn try_run(&mut self, command: &str) -> Option<Answer> {
         writeln!(self.commands, "{command}").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        let line = self.answers.recv_timeout(PATIENCE).ok()?;
         let words: Vec<_> = line.split_whitespace().collect();
-        Answer { took: Duration::from_millis(words[1].parse().unwrap()), memory: words[2].parse().unwrap() }
+        Some(Answer { took: Duration::from_millis(words[1].parse().unwrap()), memory: words[2].parse().unwrap() })
+    }
+
+    fn flush(&mut self, command: &str) -> String {
+        self.try_run(command)
+            .map_or_else(|| format!("flush in > {}", seconds(PATIENCE)), |flush| format!("flush in {}", seconds(flush.took)))
+    }
+
+    /// A command that does not wait for the server.
+    fn run(&mut self, command: &str) -> Answer {
+        self.try_run(command).unwrap()
     }
 }
 
@@ -62,20 +78,23 @@ pub fn row(name: &str) -> Option<Row> {
     let (captured, figures) = match name {
         "black-hole" => {
             let before = rival.run("errors 100 0").memory;
-            let grown = rival.run("errors 50000 0").memory - before;
-            (50_100, format!("+{grown:.1} MiB, shutdown(50 ms) in {} ms", rival.run("close 50").took.as_millis()))
+            let figures = rival.try_run("errors 50000 0").map(|all| {
+                let close = rival.try_run("close 50").map_or_else(|| format!("> {}", seconds(PATIENCE)), |close| seconds(close.took));
+                format!("+{:.1} MiB, shutdown(50 ms) in {close}", all.memory - before)
+            });
+            (50_100, figures.unwrap_or_else(|| format!("the capture of 50,000 takes > {}", seconds(PATIENCE))))
         }
         "backend" => {
             rival.run("errors 800 20");
-            (800, format!("flush in {}", seconds(rival.run("flush 15000").took)))
+            (800, rival.flush("flush 15000"))
         }
         "far-transactions" => {
             rival.run("transactions 4000 500");
-            (4000, format!("flush in {}", seconds(rival.run("flush 10000").took)))
+            (4000, rival.flush("flush 10000"))
         }
         "far-errors" => {
             rival.run("errors 1600 200");
-            (1600, format!("flush in {}", seconds(rival.run("flush 10000").took)))
+            (1600, rival.flush("flush 10000"))
         }
         "outage" => {
             rival.run("errors 10 10");
@@ -85,7 +104,7 @@ pub fn row(name: &str) -> Option<Row> {
             server.come_back();
             let back = Instant::now();
             let first = server.wait_for_one_more(Duration::from_secs(60)).map_or(Duration::MAX, |at| at - back);
-            rival.run("flush 60000");
+            let _ = rival.try_run("flush 60000");
             let first = if first == Duration::MAX { "none within 60 s".to_owned() } else { format!("the first after {}", seconds(first)) };
             (5050, first)
         }
@@ -94,12 +113,13 @@ pub fn row(name: &str) -> Option<Row> {
             std::thread::sleep(Duration::from_secs(4));
             server.behave(Behaviour::default());
             std::thread::sleep(Duration::from_secs(1));
-            (100, format!("shutdown(2 s) in {}", seconds(rival.run("close 2000").took)))
+            let close = rival.try_run("close 2000").map_or_else(|| format!("> {}", seconds(PATIENCE)), |close| seconds(close.took));
+            (100, format!("shutdown(2 s) in {close}"))
         }
         name => {
             rival.run("errors 1000 0");
             let flush = if name == "resets-5" { "flush 2000" } else { "flush 30000" };
-            (1000, format!("flush in {}", seconds(rival.run(flush).took)))
+            (1000, rival.flush(flush))
         }
     };
     // What hangs is read by the server, but nobody has an answer to it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ConfigBuilder;
 use crate::client::preset::Preset;
-use crate::sampling::{Rate, SamplerContext, Slow, TargetSampler, TracesSampler, TracesTarget, TrustParent};
+use crate::sampling::{Rate, SamplerContext, Slow, TracesSampler, TracesTarget, TrustParent};
 use crate::status_codes::StatusCodes;
 
 impl ConfigBuilder {
@@ -82,7 +82,7 @@ impl ConfigBuilder {
     /// # Ok::<(), tower_sentry::Error>(())
     /// ```
     pub fn traces_target(self, target: TracesTarget) -> Self {
-        self.set("traces_target", |settings| settings.sampling.traces_target = Some(Arc::new(TargetSampler::new(target))))
+        self.set("traces_target", |settings| settings.sampling.traces_target = Some(target))
     }
 
     /// The share of events to send, from `0.0` to `1.0`: errors, panics and messages.

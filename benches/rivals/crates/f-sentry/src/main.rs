@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 fn main() {
     let dsn = std::env::args().nth(1).expect("expected a DSN");
-    let options = sentry::ClientOptions { traces_sample_rate: 1.0, shutdown_timeout: Duration::ZERO, ..Default::default() };
-    let _guard = sentry::init((dsn, options));
+    let _guard = sentry::init(sentry::ClientOptions::new().dsn(&dsn).traces_sample_rate(1.0).shutdown_timeout(Duration::ZERO));
     let client = sentry::Hub::current().client().expect("sentry::init has made one");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line of text");
