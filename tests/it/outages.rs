@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_sentry::protocol::{DiscardReason, Monitor};
 use tower_sentry::{Client, Level};
 
-use crate::support::{self, Answer, Relay, patience};
+use crate::support::{self, Answer, Relay, in_child, patience};
 
 /// Captures a message, and no transaction.
 async fn report(client: &Client, text: String) {
@@ -23,6 +23,10 @@ fn numbers(relay: &Relay) -> BTreeSet<usize> {
 
 #[tokio::test]
 async fn a_request_without_an_answer_is_sent_again_over_a_new_connection() {
+    // What is captured outside of work goes to this client, and leaves no transaction to report as dropped.
+    if in_child("outages::a_request_without_an_answer_is_sent_again_over_a_new_connection", &[]) {
+        return;
+    }
     let relay = Relay::start();
     relay.answer_next(Answer::status(200));
     relay.answer_next(Answer::Never);
@@ -31,7 +35,7 @@ async fn a_request_without_an_answer_is_sent_again_over_a_new_connection() {
     let client = Client::from(config.build().unwrap());
 
     for number in 0..2 {
-        report(&client, number.to_string()).await;
+        tower_sentry::capture_message(Level::Error, number.to_string());
         client.flush(patience()).await.unwrap();
     }
     support::settle(&client).await;
