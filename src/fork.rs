@@ -106,7 +106,7 @@ impl<T> Lock<T> {
         Self { process: std::process::id(), ..Self::of_first(value) }
     }
 
-    /// The value. There is no other handle, so nothing waits.
+    /// The value, without locking: who calls this is the only one that has the lock.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

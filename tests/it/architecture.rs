@@ -223,7 +223,7 @@ const WAITING: [&str; 7] = ["Barrier", "Condvar", "LazyLock", "Mutex", "Once", "
 const PLAIN_LOCKS: [(&str, &str); 8] = [
     ("client/default.rs", "it only tries"),
     ("exporter/security_log.rs", "the condition is waited for by the writer's thread"),
-    ("exporter/shared.rs", "set by a flush or a drop, which ask before whether this is a child"),
+    ("exporter/shared.rs", "set once: by a flush, which asks before whether this is a child, and by the drop of the guard"),
     ("exporter/thread.rs", "only the thread and who starts it have it"),
     ("fork.rs", "it makes the locks for all others"),
     ("subscriber/index.rs", "locked by `fork::lock`"),
