@@ -123,8 +123,6 @@ fn transaction(item: &Value, bytes: usize) -> Option<Recorded> {
     let (started, ended) = (item.get("start_timestamp")?.as_f64()?, item.get("timestamp")?.as_f64()?);
     let trace = |path: &str| item.pointer(&["/contexts/trace/", path].concat());
     let rate = trace("data/sentry.sample_rate").and_then(Value::as_f64).filter(|rate| *rate > 0.0).unwrap_or(1.0);
-    // What was kept for its own sake stands for itself.
-    let is_kept = trace("data/tower_sentry.kept").is_some();
     Some(Recorded {
         name: item.get("transaction")?.as_str()?.to_owned(),
         ended,
@@ -132,7 +130,7 @@ fn transaction(item: &Value, bytes: usize) -> Option<Recorded> {
         has_failed: FAILED.contains(&trace("status").and_then(Value::as_str).unwrap_or_default()),
         spans: item.get("spans").and_then(Value::as_array).map_or(0, |spans| u32::try_from(spans.len()).unwrap_or(u32::MAX)),
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        weight: if is_kept { 0.0 } else { 1.0 / rate },
+        weight: 1.0 / rate,
     })
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fork::Lock;
-use crate::unwind;
+use crate::unwind::{self, NoResult};
 
 /// The same warning is not repeated for this long.
 const QUIET_FOR: Duration = Duration::from_secs(60);
@@ -69,6 +69,16 @@ pub(crate) fn warn(message: &str) {
     }
 }
 
+/// Logs that a hook has panicked. `effect` says what becomes of what it was shown, `off` what follows once it
+/// is off.
+pub(crate) fn warn_of_hook(name: &str, effect: &str, off: &str, why: NoResult) {
+    let NoResult::Panicked { is_last } = why else { return };
+    warn(&format!("{name} panicked; {effect}"));
+    if is_last {
+        warn(&format!("{name} has panicked ten times: it is off, and {off}"));
+    }
+}
+
 /// Logs that items are lost because the process ends. There is one such line for each shutdown.
 pub(crate) fn warn_of_loss(items: u64) {
     warn(&format!("{items} items were not delivered before the shutdown's deadline and are dropped"));
@@ -114,6 +124,11 @@ fn is_news(message: &str) -> bool {
     is_news
 }
 
+/// Logs the error behind a failed response, for a layer that wants that.
+pub(crate) fn log_error(text: &str, kind: &str, place: &dyn fmt::Display) {
+    heard(|| tracing::error!(target: "tower_sentry", error_type = kind, %place, "{text}"));
+}
+
 /// Logs something worth knowing.
 pub(crate) fn info(message: &str) {
     let was_heard = heard(|| tracing::info!(target: "tower_sentry", "{message}"));
@@ -147,6 +162,27 @@ pub(crate) fn explain_detached_scope() {
         "data is set on a scope outside any request or job: only what is captured with the same handle has it; \
          wrap the work in `Client::transaction(..).run(..)`, or in `bind` or `enter` of that handle",
     );
+}
+
+/// Explains why a change of a span has no effect, if `debug` is on. Says it once.
+#[cold]
+pub(crate) fn explain_late_change() {
+    if is_aloud() {
+        explain_once("a span is changed after its request or job is over: the change is not sent");
+    }
+}
+
+/// Explains, if `debug` is on, why a closure that only made a future or a closure did not do what it seems to do.
+#[cold]
+pub(crate) fn explain_unfinished(what: &str) {
+    if is_aloud() {
+        explain_once(what);
+    }
+}
+
+/// Whether the result of a closure is an `async` block or another closure, and `debug` is on.
+pub(crate) fn is_unfinished<R>() -> bool {
+    is_aloud() && std::any::type_name::<R>().ends_with("{{closure}}")
 }
 
 /// Writes each message once, at most a hundred in all.

@@ -89,6 +89,12 @@ impl Home {
     }
 }
 
+/// What files share values with whose order of threads `tests/loom` checks. It puts its own in this place.
+pub(crate) mod sync {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}
+
 /// A mutex that a child never waits for.
 ///
 /// If its owner does not exist there, the child gets an empty value. A lock that is free costs what

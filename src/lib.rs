@@ -40,7 +40,9 @@
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
 //! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs a [`transport`] of your own |
 //! | `rustls` | yes | DSNs with `https://` |
-//! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace |
+//! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace; `capture_anyhow`, `capture_eyre` |
+//! | `debug-routes` | no | routes that fail on purpose, to see that errors arrive; not in production |
+//! | `browser` | no | routes for Sentry's browser SDK: a tunnel and feedback; the snippet that sets it up in a page, see [`guide::browser`] |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |
 //! | `test` | no | a test kit: records what a service would send, without a network |
@@ -54,9 +56,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // In the order of the data flow, from the edges to the wire.
+#[cfg(feature = "debug-routes")]
+pub mod debug_routes;
 mod init;
 #[cfg(feature = "test")]
 pub mod test;
+
+#[cfg(feature = "browser")]
+pub mod browser;
 
 pub mod cache;
 pub mod html;
@@ -79,6 +86,7 @@ pub mod transport;
 mod event;
 mod record;
 
+pub mod alert;
 pub mod propagation;
 pub mod redaction;
 pub mod sampling;
@@ -102,13 +110,18 @@ pub mod fuzzing;
 
 pub use client::{Client, Config, ConfigBuilder, Preset};
 pub use error::{Error, FlushError};
+pub use event::Hint;
 pub use exporter::{Counts, Health, Stats};
 pub use incoming::{CaptureError, SentryLayer, SpanLayer};
 pub use init::Guard;
 pub use protocol::{Breadcrumb, EventId, Level, User};
 pub use sampling::TrustParent;
-pub use scope::{Scope, capture_error, capture_message, span};
-pub use subscriber::TracingLayer;
+#[cfg(feature = "anyhow")]
+pub use scope::capture_anyhow;
+#[cfg(feature = "eyre")]
+pub use scope::capture_eyre;
+pub use scope::{ResultExt, Scope, capture_error, capture_event, capture_message, span, span_sync};
+pub use subscriber::{EventFilter, TracingLayer};
 
 /// The calling crate's name and version as a release, `name@version`, read at compile time.
 ///

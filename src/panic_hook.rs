@@ -12,9 +12,9 @@ use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::default_client;
+use crate::client::Client;
 use crate::event::CodeLocation;
-use crate::scope::{call_stack, capture_panic, current};
+use crate::scope::{call_stack, capture_panic};
 use crate::unwind::{self, Payload};
 
 /// Installs the hook once per process.
@@ -23,6 +23,9 @@ pub(crate) fn install() {
     if !INSTALLED.swap(true, Ordering::Relaxed) {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            // The console waits for the previous hook, which prints. Where the report waits for the console, it
+            // is done before that.
+            let _running = (!waits_for_delivery(info.payload())).then(unwind::RunningHook::enter);
             report(info);
             previous(info);
         }));
@@ -41,13 +44,13 @@ fn report(info: &PanicHookInfo<'_>) {
     }
     let payload = info.payload();
     let is_last = ends_process(payload);
-    if !unwind::is_catching() && is_heard() {
+    if !unwind::is_catching() && Client::current().is_enabled() {
         if !is_last {
             let stack = call_stack(info.location().map(CodeLocation::copy)).unwrap_or_default();
             capture_panic(payload, stack);
         }
-        if cfg!(panic = "abort") || is_last {
-            let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
+        if waits_for_delivery(payload) {
+            let client = Client::current();
             if let Some(timeout) = client.settings().map(|settings| settings.delivery.shutdown_timeout) {
                 let _ = client.close_blocking(timeout, false);
             }
@@ -56,9 +59,9 @@ fn report(info: &PanicHookInfo<'_>) {
     let _ = REPORTING.try_with(|reporting| reporting.set(false));
 }
 
-/// Whether the event would be recorded. Checks this without creating a scope.
-fn is_heard() -> bool {
-    current::with(|entered| entered.scope.client.is_enabled()).unwrap_or_else(|| default_client().is_enabled())
+/// Whether nothing can be delivered after this panic.
+fn waits_for_delivery(payload: &Payload) -> bool {
+    cfg!(panic = "abort") || ends_process(payload)
 }
 
 /// Whether the standard library ends the process after this panic. It only follows another one, which

@@ -1,7 +1,8 @@
 //! Runs code of the user that may panic.
 //!
-//! [`catch`] ends a panic. [`watch`] looks at one that goes on, to report it if the panic hook did
-//! not: another hook may have replaced ours, and `resume_unwind` calls none.
+//! [`catch`] ends a panic. [`Contained`] also counts those of one function. [`watch`] looks at one that goes
+//! on, to report it if the panic hook did not: another hook may have replaced ours, and `resume_unwind` calls
+//! none.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -10,7 +11,10 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use crate::fork::Lock;
 
@@ -33,6 +37,97 @@ pub(crate) fn catch_aside<T: Send>(code: impl FnOnce() -> T + Send) -> Option<T>
         let aside = thread::Builder::new().name("tower-sentry-panic".to_owned()).spawn_scoped(scope, || catch(code));
         aside.ok()?.join().ok()?
     })
+}
+
+/// How long the console waits for panic hooks: one of them may wait for the console itself.
+const LONGEST_HOOK: Duration = Duration::from_secs(1);
+
+/// The panic hooks of the application that are running.
+static HOOKS_RUNNING: AtomicU32 = AtomicU32::new(0);
+
+/// While it lives, a panic hook of the application runs: mostly that of the standard library, which prints.
+pub(crate) struct RunningHook(());
+
+impl RunningHook {
+    pub(crate) fn enter() -> Self {
+        HOOKS_RUNNING.fetch_add(1, Ordering::AcqRel);
+        Self(())
+    }
+}
+
+impl Drop for RunningHook {
+    fn drop(&mut self) {
+        HOOKS_RUNNING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits until no panic hook of the application runs, for at most a second in all.
+///
+/// A hook that takes longer may wait for what waits here.
+pub(crate) fn wait_for_panic_hooks() {
+    /// No longer waited for, until none runs.
+    static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+    let latest = Instant::now() + LONGEST_HOOK;
+    while HOOKS_RUNNING.load(Ordering::Acquire) > 0 {
+        if GIVEN_UP.load(Ordering::Relaxed) || Instant::now() >= latest {
+            return GIVEN_UP.store(true, Ordering::Relaxed);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    GIVEN_UP.store(false, Ordering::Relaxed);
+}
+
+/// After this many panics, a function of the user is off.
+const PANICS_LIMIT: u32 = 10;
+
+/// A hook that may change a value, or drop it by returning `None`.
+pub(crate) type Hook<T> = Arc<Contained<dyn Fn(T) -> Option<T> + Send + Sync>>;
+
+/// A function of the user, and how often it has panicked.
+pub(crate) struct Contained<F: ?Sized> {
+    panics: AtomicU32,
+    code: F,
+}
+
+/// Why a function of the user has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoResult {
+    /// It has panicked too often, so it was not run.
+    Off,
+    Panicked {
+        /// It is off from now on.
+        is_last: bool,
+    },
+}
+
+impl<F> Contained<F> {
+    pub(crate) fn new(code: F) -> Self {
+        Self { panics: AtomicU32::new(0), code }
+    }
+}
+
+impl<F: ?Sized> Contained<F> {
+    /// Runs the function. A panic ends here.
+    pub(crate) fn run<T>(&self, call: impl FnOnce(&F) -> T) -> Result<T, NoResult> {
+        if self.panics.load(Ordering::Relaxed) >= PANICS_LIMIT {
+            return Err(NoResult::Off);
+        }
+        let outer = IN_HOOK.try_with(|inside| inside.replace(true)).unwrap_or(true);
+        let result = catch(|| call(&self.code));
+        let _ = IN_HOOK.try_with(|inside| inside.set(outer));
+        result.ok_or_else(|| NoResult::Panicked { is_last: self.panics.fetch_add(1, Ordering::Relaxed) + 1 == PANICS_LIMIT })
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Contained<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contained").field("panics", &self.panics).finish_non_exhaustive()
+    }
+}
+
+/// Whether a [`Contained`] function runs on this thread. What it records itself must not call it again.
+pub(crate) fn is_in_hook() -> bool {
+    IN_HOOK.try_with(Cell::get).unwrap_or(true)
 }
 
 /// Whether a panic on this thread is caught by [`catch`].
@@ -145,6 +240,8 @@ static OUTSIDE: Lock<VecDeque<PanicMark>> = Lock::of_first(VecDeque::new());
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// Whether a hook runs.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
     /// How many watches have begun on this thread.
     static WATCHES: Cell<u64> = const { Cell::new(0) };
     /// The latest panic of this thread that was reported, and how many watches had begun by then.
@@ -163,6 +260,24 @@ mod tests {
     /// Panics as if no hook of ours was installed.
     fn resumed(payload: &'static str) {
         resume_unwind(Box::new(payload));
+    }
+
+    #[test]
+    fn the_console_prints_after_the_panic_hooks() {
+        static IS_OVER: AtomicU32 = AtomicU32::new(0);
+        let running = RunningHook::enter();
+        let begun = Instant::now();
+        let seen = thread::spawn(|| {
+            wait_for_panic_hooks();
+            IS_OVER.load(Ordering::SeqCst)
+        });
+        thread::sleep(Duration::from_millis(50));
+        IS_OVER.store(1, Ordering::SeqCst);
+        drop(running);
+
+        let seen = seen.join().unwrap_or_default();
+        // A busy machine may have held this thread for longer than the console waits.
+        assert!(seen == 1 || begun.elapsed() >= LONGEST_HOOK);
     }
 
     #[test]
@@ -216,6 +331,19 @@ mod tests {
         }
 
         assert!(OUTSIDE.lock().len() <= 64);
+    }
+
+    #[test]
+    fn a_function_that_has_panicked_ten_times_is_off() {
+        let function = Contained::new(|number: u32| if number == 0 { resumed("again") } else { assert!(is_in_hook()) });
+
+        let mut results = vec![function.run(|code| code(1))];
+        results.extend((0..11).map(|_| function.run(|code| code(0))));
+        results.push(function.run(|code| code(1)));
+
+        let panicked = |is_last| Err(NoResult::Panicked { is_last });
+        let expected = [Ok(())].into_iter().chain([panicked(false); 9]).chain([panicked(true), Err(NoResult::Off), Err(NoResult::Off)]);
+        assert!(results.into_iter().eq(expected) && !is_in_hook());
     }
 
     #[test]

@@ -61,9 +61,9 @@ impl Config {
         ConfigBuilder::default()
     }
 
-    /// Whether anything is recorded, that is, whether there is a DSN or a local sink.
+    /// Whether anything is recorded, that is, whether there is a DSN, a local sink or an alert rule.
     pub fn is_enabled(&self) -> bool {
-        self.settings.delivery.is_on()
+        self.settings.is_on()
     }
 
     /// Warnings about this configuration, such as variables whose names look like misspellings of

@@ -76,17 +76,13 @@ impl Live {
     /// Reads the file now.
     pub(super) fn reload(&self) -> Result<(), Error> {
         let file = self.file.as_ref().ok_or_else(|| Error::setting("reload: expected a `settings_file`, found none"))?;
-        let mut seen = self.seen.lock();
-        *seen = file.look();
-        self.install(file.read()?.0);
-        Ok(())
+        self.read(file, file.look())
     }
 
     /// Reads the file if it has changed since. A file that is bad is named once, and the old settings
     /// stay.
     pub(super) fn reload_if_changed(&self) {
         let Some(file) = &self.file else { return };
-        // The lock is free again before a layer of the application hears of it.
         match self.read_if_changed(file) {
             None => {}
             Some(Ok(())) => diagnostics::info(&format!("{file} has changed and is in force")),
@@ -95,14 +91,19 @@ impl Live {
     }
 
     fn read_if_changed(&self, file: &SettingsFile) -> Option<Result<(), Error>> {
-        let mut seen = self.seen.lock();
         let found = file.look();
-        if *seen == found {
-            return None;
-        }
-        // Noted before it is read: what changes meanwhile is another version.
+        let is_known = *self.seen.lock() == found;
+        if is_known { None } else { Some(self.read(file, found)) }
+    }
+
+    /// Reads the file, of which this is the version that was found before: what changes meanwhile is another
+    /// one. No lock is held: a disk that hangs must not hold up `update`.
+    fn read(&self, file: &SettingsFile, found: Option<Version>) -> Result<(), Error> {
+        let read = file.read();
+        let mut seen = self.seen.lock();
         *seen = found;
-        Some(file.read().map(|(changed, _)| self.install(changed)))
+        self.install(read?.0);
+        Ok(())
     }
 
     fn install(&self, changed: LiveSettings) {

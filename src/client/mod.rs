@@ -14,9 +14,10 @@ mod settings_file;
 mod start;
 mod update;
 mod watch;
+mod weak;
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 pub use builder::ConfigBuilder;
@@ -27,6 +28,7 @@ use names::Names;
 pub use preset::Preset;
 pub(crate) use settings::Settings;
 use start::exporter_settings;
+pub(crate) use weak::WeakClient;
 
 use crate::diagnostics;
 use crate::error::FlushError;
@@ -42,8 +44,8 @@ use crate::sampling::{Kept, Medians, TargetSampler};
 /// When the last handle is dropped, it delivers pending items. This takes at most the configured
 /// shutdown timeout (2 s by default).
 ///
-/// A client without a DSN and without a local sink is **off**: it has the same type, but no thread
-/// and no socket, and records nothing.
+/// A client without a DSN, a local sink or an [alert rule](ConfigBuilder::on_alert) is **off**: it has
+/// the same type, but no thread and no socket, and records nothing.
 ///
 /// # Examples
 ///
@@ -84,7 +86,7 @@ impl Client {
         for warning in &settings.warnings {
             diagnostics::warn(warning);
         }
-        if !settings.delivery.is_on() {
+        if !settings.is_on() {
             if settings.debug {
                 diagnostics::info("Sentry is off: no DSN is set");
             }
@@ -247,6 +249,21 @@ impl Client {
         self.inner.as_ref().is_some_and(|inner| inner.exporter.suppresses(captured, scope, route))
     }
 
+    /// See [`Exporter::show_error`].
+    pub(crate) fn show_error(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.show_error(captured, scope, route);
+        }
+    }
+
+    /// See [`Exporter::show_duration`].
+    #[inline]
+    pub(crate) fn show_duration(&self, record: &Record, is_request: bool) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.show_duration(record, is_request);
+        }
+    }
+
     /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
     pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now))
@@ -391,27 +408,4 @@ pub(crate) struct KeepsLogs {
     pub(crate) sends: bool,
     /// Write them to the security log, whatever their level.
     pub(crate) writes: bool,
-}
-
-/// A client that does not keep the exporter alive.
-#[derive(Clone, Default)]
-pub(crate) struct WeakClient {
-    inner: Weak<LiveClient>,
-}
-
-impl WeakClient {
-    pub(crate) const fn new() -> Self {
-        Self { inner: Weak::new() }
-    }
-
-    /// Returns the client, or one that is off if the last handle was dropped.
-    pub(crate) fn upgrade(&self) -> Client {
-        Client { inner: self.inner.upgrade() }
-    }
-}
-
-impl fmt::Debug for WeakClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.upgrade().fmt(f)
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::transport::ConsoleForm;
+
 /// Settings for an environment, below everything that is set explicitly.
 ///
 /// A setting has the first of these values: that of the builder, that of the environment, that of the
@@ -52,8 +54,8 @@ impl Preset {
         }
     }
 
-    pub(super) const fn shows_on_the_console(self) -> bool {
-        matches!(self, Self::Development)
+    pub(super) fn console(self) -> Option<ConsoleForm> {
+        (self == Self::Development).then_some(ConsoleForm::Whole)
     }
 }
 

@@ -45,7 +45,7 @@ impl Settings {
             chosen.note_hidden(setting, variable);
         }
         if let Some(preset) = chosen.fill_from_preset("console") {
-            chosen.delivery.console = preset.shows_on_the_console();
+            chosen.delivery.console = preset.console();
         }
         let (settings_file, on_hangup) = (texts.settings_file.clone(), texts.reload_on_sighup);
         chosen.choose_destinations(texts, dsn, spotlight)?;
@@ -110,7 +110,7 @@ impl Settings {
 
     /// Reports an invalid value: as an error if anything is recorded, else as a warning.
     fn note(&mut self, checked: Result<(), Error>) -> Result<(), Error> {
-        if self.delivery.is_on() {
+        if self.is_on() {
             return checked;
         }
         self.warnings.extend(checked.err().map(|error| error.to_string()));
@@ -200,6 +200,7 @@ impl Settings {
             (count > MOST_SPANS).then(|| format!("max_spans: expected at most {MOST_SPANS}, found {count}")),
             self.privacy.redaction.fault().map(|fault| format!("redaction: {fault}")),
             self.delivery.budgets.fault(),
+            self.hooks.on_alert.iter().find_map(|(rule, _)| rule.fault()).map(|fault| format!("on_alert: {fault}")),
         ];
         faults.into_iter().flatten().next().map_or(Ok(()), |fault| Err(Error::setting(fault)))
     }

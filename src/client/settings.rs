@@ -12,6 +12,7 @@ use crate::record::Limits;
 use crate::redaction::Privacy;
 use crate::sampling::{LiveSettings, Sampling};
 use crate::status_codes::StatusCodes;
+use crate::transport::ConsoleForm;
 
 /// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,11 @@ impl Settings {
         self.auto_session_tracking && self.facts.release.is_some()
     }
 
+    /// Whether anything is recorded: data goes somewhere, or an alert rule needs it.
+    pub(crate) fn is_on(&self) -> bool {
+        self.delivery.is_on() || !self.hooks.on_alert.is_empty()
+    }
+
     pub(super) fn source(&self, setting: &str) -> Source {
         self.sources.iter().find(|(name, _)| *name == setting).map_or(Source::Default, |(_, source)| *source)
     }
@@ -97,7 +103,7 @@ impl Settings {
 /// Lists one setting per line, with secrets masked. `examples/boot.rs` prints this.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<24} {}", "recording", if self.delivery.is_on() { "on" } else { "off" })?;
+        writeln!(f, "{:<24} {}", "recording", if self.is_on() { "on" } else { "off" })?;
         let mut row = |name: &str, value: &dyn fmt::Display| {
             writeln!(f, "{name:<24} {value:<32} {source}", value = value.to_string(), source = self.source(name))
         };
@@ -125,6 +131,7 @@ impl fmt::Display for Settings {
         let budgets: Vec<_> = self.delivery.budgets.iter().map(ToString::to_string).collect();
         row("budget", &or_none(Some(budgets.join("; ")).filter(|budgets| !budgets.is_empty())))?;
         row("budget_file", &or_none(self.delivery.budgets.file.as_ref().map(|path| path.display().to_string())))?;
+        row("on_alert", &or_none(Some(self.hooks.on_alert.len()).filter(|rules| *rules > 0).map(|rules| format!("{rules} rules"))))?;
         row(
             "routes",
             &match self.live.routes.len() {
@@ -163,6 +170,7 @@ impl fmt::Display for Settings {
         row("connect_timeout", &format!("{:?}", self.delivery.http.connect_timeout))?;
         row("first_byte_timeout", &format!("{:?}", self.delivery.http.first_byte_timeout))?;
         row("request_timeout", &format!("{:?}", self.delivery.http.request_timeout))?;
+        row("http_compression", &on_off(self.delivery.http.compression))?;
         #[cfg(feature = "reqwest")]
         row("http_client", &self.delivery.http.client.as_ref().map_or("built in", |_| "your own"))?;
         // The URL may contain a password.
@@ -174,7 +182,7 @@ impl fmt::Display for Settings {
         #[cfg(feature = "rustls")]
         row("ca_certificate", &format!("{} of your own", self.delivery.http.certificates.len()))?;
         row("shutdown_timeout", &format!("{:?}", self.delivery.shutdown_timeout))?;
-        row("console", &on_off(self.delivery.console))?;
+        row("console", &self.delivery.console.map_or("off", ConsoleForm::name))?;
         row("spotlight", &or_none(self.delivery.spotlight.as_ref().map(ToString::to_string)))?;
         row("panic_hook", &on_off(self.panic_hook))?;
         row("debug", &on_off(self.debug))

@@ -30,10 +30,12 @@ fn start_line(settings: &Settings) -> String {
         (Some(dsn), _) => dsn.to_string(),
         (None, Some(_)) => "a transport of your own".to_owned(),
         (None, None) if spotlight.is_some() => "Spotlight".to_owned(),
-        (None, None) if *console => "the console".to_owned(),
+        (None, None) if console.is_some() => "the console".to_owned(),
         (None, None) => {
-            let path = security_log.as_ref().map(|log| log.path.display().to_string()).unwrap_or_default();
-            return format!("Sentry is off: no DSN is set; only the security log '{path}' is written");
+            let log = security_log.as_ref().map(|log| format!("the security log '{}' is written", log.path.display()));
+            let rules = (!settings.hooks.on_alert.is_empty()).then(|| "alert rules are checked".to_owned());
+            let local = log.into_iter().chain(rules).collect::<Vec<_>>().join(", and ");
+            return format!("Sentry is off: no DSN is set; only {local}");
         }
     };
     let number = match CLIENTS.fetch_add(1, Ordering::Relaxed) {

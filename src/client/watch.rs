@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::live::Live;
 use crate::exporter::Beside;
 
-/// The file is looked at this often. One look is one system call.
+/// The file is looked at this often. One look is one system call, on a thread that the disk may hold up.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn watches(live: &Arc<Live>, on_hangup: bool) -> Vec<Beside> {
@@ -24,7 +26,9 @@ pub(super) fn watches(live: &Arc<Live>, on_hangup: bool) -> Vec<Beside> {
 async fn watch(live: Arc<Live>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        live.reload_if_changed();
+        let live = Arc::clone(&live);
+        let look = move || live.reload_if_changed();
+        let _ = spawn_blocking(look).await;
     }
 }
 
@@ -37,7 +41,8 @@ async fn reload_on_hangup(live: Arc<Live>) {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
-                match live.reload() {
+                let live = Arc::clone(&live);
+                match spawn_blocking(move || live.reload()).await.unwrap_or(Ok(())) {
                     Ok(()) => diagnostics::info("the settings file was read again, because of a SIGHUP"),
                     Err(error) => diagnostics::warn(&format!("{error:#}; the settings stay as they are")),
                 }

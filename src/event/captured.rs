@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::call_stack::CallStack;
 use super::chain;
+use super::hint::ErrorNotes;
 use super::identity::{ErrorChain, FailureIdentity};
 use super::panic::{ReadIn, panic_chain};
-use crate::protocol::{EventId, Exception, Frame, Level, SpanId};
+use crate::protocol::{Event, EventId, Exception, Frame, Level, SpanId};
 use crate::record::{LogRecord, Record, ScopeData, Suppressed, clock};
 use crate::unwind::Payload;
 
@@ -51,6 +52,8 @@ pub(crate) struct CapturedEvent {
     pub(crate) follows_name: bool,
     /// Outermost first; the wire uses the reverse order.
     pub(crate) exceptions: Vec<Exception>,
+    /// See [`ErrorChain::seen_through`].
+    pub(crate) seen_through: Vec<String>,
     /// How the outermost error was caught.
     pub(crate) mechanism: &'static str,
     pub(crate) handled: bool,
@@ -76,6 +79,10 @@ pub(crate) struct CapturedEvent {
     pub(crate) nested: Option<Box<ScopeData>>,
     /// Others of its issue that are not sent.
     pub(crate) suppressed: Option<Suppressed>,
+    /// What a hook has noted about its error.
+    pub(crate) notes: ErrorNotes,
+    /// The event that the user has built, and its size in bytes.
+    pub(crate) given: Option<(Box<Event>, usize)>,
 }
 
 impl CapturedEvent {
@@ -88,6 +95,32 @@ impl CapturedEvent {
     pub(crate) fn message(level: Level, message: String) -> Self {
         let message = chain::within_limit(message);
         Self { message: Some(message), id_use: IdUse::Returned, ..Self::new(level, EXPLICIT) }
+    }
+
+    /// An event that the user has built. What identifies it is read from it here; the exporter puts the rest
+    /// over what the scope says.
+    pub(crate) fn given(event: Event) -> Self {
+        let message = event.logentry.as_ref().and_then(|entry| entry.formatted.as_ref().or(entry.message.as_ref()));
+        let message = message.map(|text| chain::within_limit(text.clone()));
+        // Its frames and its mechanisms stay in the event.
+        let named = |exception: &Exception| Exception { mechanism: None, stacktrace: None, ..exception.clone() };
+        let exceptions = event.exception.values.iter().rev().map(named).collect();
+        let level = event.level;
+        let size = serde_json::to_vec(&event).map_or(0, |json| json.len());
+        Self {
+            event_id: event.event_id,
+            message,
+            exceptions,
+            id_use: IdUse::Returned,
+            given: Some((Box::new(event), size)),
+            ..Self::new(level, EXPLICIT)
+        }
+    }
+
+    /// The fingerprint that the user has given it, or its scope, or none.
+    pub(crate) fn given_fingerprint<'a>(&'a self, scope: &'a Record) -> &'a [String] {
+        let of_event = self.given.as_ref().map(|(event, _)| event.fingerprint.as_slice()).filter(|parts| !parts.is_empty());
+        of_event.unwrap_or_else(|| scope.set.rare().map(|rare| rare.fingerprint.as_slice()).unwrap_or_default())
     }
 
     /// How many of its texts were cut, plus one if causes were left out.
@@ -135,7 +168,8 @@ impl CapturedEvent {
     /// A log event, with an error's chain if it has one. Without one, `identity` is that of its
     /// texts.
     pub(crate) fn log(log: LogRecord, message: Option<String>, chain: ErrorChain) -> Self {
-        Self { log: Some(log), message, ..Self::new(Level::Error, "tracing") }.with_chain(chain)
+        let level = Level::from(log.metadata.level());
+        Self { log: Some(log), message, ..Self::new(level, "tracing") }.with_chain(chain)
     }
 
     /// An error that came with a response.
@@ -154,8 +188,8 @@ impl CapturedEvent {
     }
 
     fn with_chain(self, chain: ErrorChain) -> Self {
-        let ErrorChain { exceptions, identity } = chain;
-        Self { exceptions, identity, ..self }
+        let ErrorChain { exceptions, identity, notes, seen_through } = chain;
+        Self { exceptions, seen_through, identity, notes, ..self }
     }
 
     fn new(level: Level, mechanism: &'static str) -> Self {
@@ -167,6 +201,7 @@ impl CapturedEvent {
             message: None,
             follows_name: false,
             exceptions: Vec::new(),
+            seen_through: Vec::new(),
             mechanism,
             handled: true,
             stack: CallStack::default(),
@@ -180,6 +215,8 @@ impl CapturedEvent {
             inner_request: None,
             nested: None,
             suppressed: None,
+            notes: ErrorNotes::default(),
+            given: None,
         }
     }
 
@@ -194,7 +231,9 @@ impl CapturedEvent {
         let given = other.backtrace.take();
         let lost = if self.backtrace.is_none() { std::mem::replace(&mut self.backtrace, given) } else { given };
         self.nested = self.nested.take().or(other.nested);
+        self.seen_through.append(&mut other.seen_through);
         self.level = self.level.max(other.level);
+        self.notes.add(other.notes);
         if self.exceptions.is_empty() && !other.exceptions.is_empty() {
             self.exceptions = other.exceptions;
             self.mechanism = other.mechanism;
@@ -248,7 +287,9 @@ impl EventRecord {
         self.scope.size()
             + message.as_ref().map_or(0, String::len)
             + exceptions.iter().map(|exception| size_of::<Exception>() + text(exception)).sum::<usize>()
+            + self.captured.seen_through.iter().map(|name| size_of::<String>() + name.len()).sum::<usize>()
             + stack.addresses.len() * size_of::<usize>()
+            + self.captured.given.as_ref().map_or(0, |(_, size)| *size)
             + self.captured.log.as_ref().map_or(0, |log| log.fields.len())
     }
 }
@@ -256,6 +297,7 @@ impl EventRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Timestamp;
 
     fn captured(message: Option<&str>, chain: &[(&str, Option<&str>)], handled: bool) -> CapturedEvent {
         let exception = |(value, module): &(&str, Option<&str>)| Exception {
@@ -274,6 +316,18 @@ mod tests {
 
         assert!(captured.message.as_ref().is_some_and(|message| message.len() < 64 * 1024));
         assert_eq!(captured.truncated(), 1);
+    }
+
+    #[test]
+    fn what_the_user_has_built_counts_with_all_it_holds() {
+        let size = |extra: usize| {
+            // The same moment in both: a moment that ends in zeros is shorter in JSON.
+            let mut event = Event { timestamp: Timestamp::default(), ..Event::new(Level::Error) };
+            event.extra.insert("extra".to_owned(), "x".repeat(extra).into());
+            EventRecord { captured: CapturedEvent::given(event), scope: Box::default() }.size()
+        };
+
+        assert_eq!(size(50_000) - size(10_000), 40_000);
     }
 
     #[test]

@@ -25,6 +25,7 @@ const MESSAGE_LIMIT: usize = 8 * 1024;
 pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debug: &DebugOutput) -> ErrorChain {
     let mut chain = Vec::new();
     let mut identity = FailureIdentity::default();
+    let path = type_name.and_then(type_name::without_pointers);
     let mut next = Some(error);
     while let Some(error) = next {
         if chain.len() > CAUSES_LIMIT {
@@ -32,13 +33,14 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debu
             break;
         }
         let mut exception = Exception { value: Some(message(error)), ..Exception::default() };
-        match type_name.filter(|_| chain.is_empty()) {
+        let inner = type_name::inside_io(error);
+        match path.filter(|_| chain.is_empty() && inner.is_none()) {
             Some(path) => {
                 let (module, name) = type_name::split(path);
                 exception.kind = Some(name);
                 exception.module = module.map(str::to_owned);
             }
-            None => exception.kind = Some(type_name::of_debug(error)),
+            None => exception.kind = Some(inner.unwrap_or_else(|| type_name::of_debug(error))),
         }
         identity.push_error(error, &exception, debug);
         chain.push(exception);
@@ -47,7 +49,22 @@ pub(crate) fn chain(error: &(dyn Error + 'static), type_name: Option<&str>, debu
     if chain.len() > 1 {
         identity.push_joined(&chain);
     }
-    ErrorChain { exceptions: chain, identity }
+    ErrorChain { exceptions: chain, identity, ..ErrorChain::default() }
+}
+
+/// Returns the names of the types that wrap errors of a chain or are wrapped by them. `exceptions` is the chain.
+pub(crate) fn seen_through(error: &(dyn Error + 'static), exceptions: &[Exception]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut next = Some(error);
+    for exception in exceptions {
+        let Some(error) = next else { break };
+        if type_name::inside_io(error).is_some() {
+            names.extend(type_name::IO.map(str::to_owned));
+        }
+        type_name::add_wrapped(&mut names, error, exception);
+        next = unwind::catch(|| error.source()).flatten();
+    }
+    names
 }
 
 /// Says in the last entry that it has further causes.
@@ -75,8 +92,14 @@ pub(super) fn is_cut(text: &str) -> bool {
 }
 
 /// Returns a text that stands for an error, as a chain of one entry.
-pub(crate) fn text_alone(text: &str) -> ErrorChain {
-    ErrorChain::of_text(type_name::UNKNOWN, text)
+pub(super) fn text_alone(text: &str) -> ErrorChain {
+    ErrorChain::of_text(None, type_name::UNKNOWN, text)
+}
+
+/// Like [`text_alone`], with the path of the type that the text is about.
+pub(crate) fn described(path: &str, text: &str) -> ErrorChain {
+    let (module, name) = type_name::split(type_name::without_pointers(path).unwrap_or(path));
+    ErrorChain::of_text(module, &name, text)
 }
 
 /// Sets the mechanism of each entry: its position in the chain, and `handled`.

@@ -1,10 +1,12 @@
 //! From resolved frames to a stack trace: which are the application's own, and which say nothing.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::call_stack::{CallStack, CodeLocation, FRAMES_LIMIT};
 use super::in_app::{self, FrameSettings};
-use super::{crates, symbols};
+use super::symbols::SYMBOLS;
+use super::{crates, workspace};
 use crate::protocol::{Frame, Stacktrace};
 
 /// The frames of a failure, innermost first, of which a range is the application's work.
@@ -24,9 +26,10 @@ impl ResolvedFrames {
             return None;
         }
         let (inside, outside) = stack.addresses.split_at_checked(stack.inside).unwrap_or((&stack.addresses, &[]));
-        let mut frames = symbols::resolve(inside);
+        let now = Instant::now();
+        let mut frames = SYMBOLS.resolve(inside, now);
         let count = frames.len();
-        frames.extend(symbols::resolve(outside));
+        frames.extend(SYMBOLS.resolve(outside, now));
         Some(Self::new(frames, count, stack.location.as_ref(), settings))
     }
 
@@ -34,17 +37,19 @@ impl ResolvedFrames {
     ///
     /// Returns `None` if no frame has a name in Rust: of a stripped program, only those of system
     /// libraries have names.
-    pub(crate) fn of_error(frames: Vec<Frame>, settings: &FrameSettings) -> Option<Self> {
-        let is_rust = |frame: &Frame| frame.function.as_deref().is_some_and(|name| name.contains("::"));
-        let has_names = frames.iter().any(|frame| is_rust(frame) || frame.abs_path.as_deref().is_some_and(in_app::is_rust_file));
+    pub(crate) fn of_error(frames: Vec<Frame>, reported_at: Option<&CodeLocation>, settings: &FrameSettings) -> Option<Self> {
+        let has_names = frames.iter().any(has_rust_name);
         let count = frames.len();
+        workspace::learn(&frames, reported_at);
         has_names.then(|| Self::new(frames, count, None, settings))
     }
 
     /// `inside` is the number of frames inside the request or job, as far as addresses show it.
     fn new(mut frames: Vec<Frame>, inside: usize, location: Option<&CodeLocation>, settings: &FrameSettings) -> Self {
         for frame in &mut frames {
-            frame.in_app = Some(settings.is_in_app(frame.function.as_deref(), frame.abs_path.as_deref()));
+            // Whose a call without a name and a path is, a server finds out from the debug file.
+            let is_known = frame.instruction_addr.is_none() || frame.function.is_some() || frame.abs_path.is_some();
+            frame.in_app = is_known.then(|| settings.is_in_app(frame.function.as_deref(), frame.abs_path.as_deref()));
         }
         let raised = after_panic(&frames);
         let mut start = raised + frames.iter().skip(raised).position(|frame| !is_capture(frame)).unwrap_or(0);
@@ -61,6 +66,8 @@ impl ResolvedFrames {
                 frame.in_app = Some(settings.is_in_app(frame.function.as_deref(), frame.abs_path.as_deref()));
             }
         }
+        workspace::learn(&frames, location);
+        workspace::name_files(&mut frames);
         let end = end_of_work(&frames, start, inside);
         Self { frames, work: start..end }
     }
@@ -79,13 +86,14 @@ fn trace(mut frames: Vec<Frame>) -> Stacktrace {
         frames.drain(FRAMES_LIMIT / 2..frames.len() - FRAMES_LIMIT / 2);
     }
     frames.reverse();
-    Stacktrace { frames }
+    // Each address is inside its call already. Going back further could reach the line before.
+    let is_exact = frames.iter().any(|frame| frame.instruction_addr.is_some());
+    Stacktrace { frames, instruction_addr_adjustment: is_exact.then(|| "none".to_owned()) }
 }
 
 /// Sets the place of a frame, and keeps a path that is known to be absolute.
 fn stand_at(frame: &mut Frame, location: &CodeLocation) {
     if frame.abs_path.is_none() {
-        frame.filename = Some(in_app::relative(&location.file).to_owned());
         frame.abs_path = Some(location.file.clone().into_owned());
     }
     frame.lineno = Some(location.line);
@@ -136,9 +144,16 @@ fn krate(frame: &Frame) -> Option<String> {
     by_name.or_else(|| frame.abs_path.as_deref().and_then(crates::package))
 }
 
+/// Whether the function or the file of a frame is known, and is one of Rust.
+fn has_rust_name(frame: &Frame) -> bool {
+    let has_function = frame.function.as_deref().is_some_and(|name| name.contains("::"));
+    has_function || frame.abs_path.as_deref().is_some_and(in_app::is_rust_file)
+}
+
 /// Returns the index behind the outermost frame that says something.
 ///
-/// Nothing is cut if no frame is the application's own.
+/// Nothing is cut if no frame is the application's own, and nothing of a stripped program: its calls have no
+/// names here, and a server with the debug file finds out which are the application's.
 fn end_of_work(frames: &[Frame], start: usize, inside: usize) -> usize {
     let inside = inside.clamp(start, frames.len());
     let function = |frame: &Frame, is: fn(&str) -> bool| frame.function.as_deref().is_some_and(is);
@@ -149,6 +164,10 @@ fn end_of_work(frames: &[Frame], start: usize, inside: usize) -> usize {
     let thread = rest().position(|frame| function(frame, in_app::is_thread_start)).map(behind);
     let end = poll.unwrap_or(inside).min(thread.unwrap_or(inside));
     let work = frames.get(start..end).unwrap_or_default();
+    let mut calls = work.iter().filter(|frame| frame.instruction_addr.is_some()).peekable();
+    if calls.peek().is_some() && !calls.any(has_rust_name) {
+        return end;
+    }
     let own = |is_enough: fn(&str) -> bool| {
         let is_own = |frame: &Frame| frame.in_app == Some(true) && function(frame, is_enough);
         work.iter().rposition(is_own)
@@ -308,6 +327,19 @@ mod tests {
     }
 
     #[test]
+    fn the_calls_of_a_stripped_program_stay_for_a_server_with_its_debug_file() {
+        let call = |function: Option<&str>| Frame {
+            instruction_addr: Some("0x55d4c3a0".to_owned()),
+            function: function.map(str::to_owned),
+            ..Frame::default()
+        };
+        let count = |frames: Vec<Frame>| work(frames, Some(&location("src/main.rs", 80))).len();
+
+        assert_eq!(count(vec![call(None), call(Some("__libc_start_main")), call(None)]), 4);
+        assert_eq!(count(vec![call(None), call(Some("shop::show")), call(Some("hyper::serve"))]), 3, "a program with names");
+    }
+
+    #[test]
     fn a_place_in_a_library_is_not_the_applications() {
         let place = location("/usr/local/cargo/registry/src/i/sqlz-0.8.6/src/pool.rs", 80);
 
@@ -318,7 +350,7 @@ mod tests {
             (is_own, shown(trace)),
             (
                 vec![Some(true), Some(false), Some(false)],
-                vec!["src/pool.rs:80".to_owned(), "sqlx_core::get".to_owned(), "shop::load".to_owned()]
+                vec!["sqlz-0.8.6/src/pool.rs:80".to_owned(), "sqlx_core::get".to_owned(), "shop::load".to_owned()]
             )
         );
     }
@@ -328,11 +360,11 @@ mod tests {
         let settings = FrameSettings::default();
 
         let libc = placed("__libc_start_main", "./csu/../csu/libc-start.c", 360);
-        assert!(ResolvedFrames::of_error(vec![Frame::default(); 100], &settings).is_none());
-        assert!(ResolvedFrames::of_error(vec![Frame::default(), libc], &settings).is_none());
+        assert!(ResolvedFrames::of_error(vec![Frame::default(); 100], None, &settings).is_none());
+        assert!(ResolvedFrames::of_error(vec![Frame::default(), libc], None, &settings).is_none());
         let place = Frame { function: None, ..placed("", "src/cart.rs", 88) };
-        assert!(ResolvedFrames::of_error(vec![place], &settings).is_some());
-        assert!(ResolvedFrames::of_error(vec![Frame::default(), named("shop::load")], &settings).is_some());
+        assert!(ResolvedFrames::of_error(vec![place], None, &settings).is_some());
+        assert!(ResolvedFrames::of_error(vec![Frame::default(), named("shop::load")], None, &settings).is_some());
         assert!(ResolvedFrames::of_stack(&CallStack::default(), &settings).is_none());
     }
 }

@@ -249,7 +249,8 @@ fn name(frame: &Frame) -> String {
     if !function.is_empty() && !function.starts_with('{') {
         return function.to_owned();
     }
-    let file = frame.filename.as_deref().unwrap_or_default();
+    // From the source folder on: where the workspace begins is not known at first.
+    let file = frame.abs_path.as_deref().or(frame.filename.as_deref()).map_or("", in_app::relative);
     frame.lineno.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
@@ -266,7 +267,7 @@ mod tests {
     /// The origin of a trace whose innermost frame comes first.
     fn origin_of(functions: &[(&str, bool)]) -> Option<String> {
         let frames = functions.iter().rev().map(|(function, in_app)| frame(function, *in_app)).collect();
-        origin(&Stacktrace { frames }).map(|origin| origin.function)
+        origin(&Stacktrace { frames, ..Stacktrace::default() }).map(|origin| origin.function)
     }
 
     #[test]
@@ -320,7 +321,7 @@ mod tests {
         let chain = vec![Exception { kind: Some("Error".to_owned()), ..Exception::default() }];
         let captured = CapturedEvent { exceptions: chain, stack, ..CapturedEvent::failed_response(String::new()) };
         let of = |lineno| {
-            let trace = Stacktrace { frames: vec![Frame { lineno, ..frame("shop::load", true) }] };
+            let trace = Stacktrace { frames: vec![Frame { lineno, ..frame("shop::load", true) }], ..Stacktrace::default() };
             fingerprint(&captured, &captured.exceptions, origin(&trace).as_ref(), &"GET /", &FrameSettings::default())
         };
 

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use super::hint::ErrorNotes;
 use super::text_hash::{self, TextHash};
 use super::type_name;
 use crate::fork::Lazy;
@@ -51,6 +52,10 @@ pub(crate) struct ErrorChain {
     /// Outermost first.
     pub(crate) exceptions: Vec<Exception>,
     pub(crate) identity: FailureIdentity,
+    /// What a hook has noted about the error.
+    pub(crate) notes: ErrorNotes,
+    /// The names of types that wrap or are wrapped by errors of the chain, for the rules of the user.
+    pub(crate) seen_through: Vec<String>,
 }
 
 /// Which `Debug` output of an error may be read.
@@ -221,15 +226,15 @@ impl ErrorChain {
         for Exception { kind, value, .. } in &exceptions {
             identity.push_text(kind.as_deref().unwrap_or_default(), value.as_deref().unwrap_or_default());
         }
-        Self { exceptions, identity }
+        Self { exceptions, identity, ..Self::default() }
     }
 
-    /// A text that stands for an error, such as the message of a panic.
-    pub(super) fn of_text(kind: &str, text: &str) -> Self {
+    /// A text that stands for an error.
+    pub(super) fn of_text(module: Option<&str>, kind: &str, text: &str) -> Self {
         let mut identity = FailureIdentity::default();
         identity.push_text(kind, text);
-        let exception = Exception { kind: Some(kind.to_owned()), value: Some(text.to_owned()), ..Exception::default() };
-        Self { exceptions: vec![exception], identity }
+        let (module, kind, value) = (module.map(str::to_owned), Some(kind.to_owned()), Some(text.to_owned()));
+        Self { exceptions: vec![Exception { kind, value, module, ..Exception::default() }], identity, ..Self::default() }
     }
 }
 

@@ -147,8 +147,6 @@ pub(super) fn module(function: &str) -> Option<&str> {
 }
 
 /// Returns the path from the source folder on, which is the same on every machine.
-///
-/// The frame's module says which crate it is.
 pub(super) fn relative(path: &str) -> &str {
     let start = ["/src/", "/examples/", "/tests/", "/benches/", "\\src\\", "\\examples\\", "\\tests\\", "\\benches\\"]
         .iter()

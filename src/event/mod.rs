@@ -6,36 +6,44 @@
 //! milliseconds.
 
 mod call_stack;
+mod capturable;
 mod captured;
 mod chain;
 mod crates;
 mod frames;
 mod grouping;
+mod hint;
 mod identity;
 pub(crate) mod images;
 mod in_app;
 mod known;
 mod location;
+mod outcome;
 mod panic;
 pub(crate) mod rendering;
 mod same;
 pub(crate) mod source;
-mod symbols;
+pub(crate) mod symbols;
 pub(crate) mod text;
 mod text_hash;
+mod traced;
 mod type_name;
 mod waiting;
+mod workspace;
 
 pub(crate) use call_stack::{CallStack, CodeLocation};
+pub(crate) use capturable::GivenError;
+pub use capturable::{BoxedErrors, CapturableError, TypedErrors};
 pub(crate) use captured::{Backtrace, CapturedEvent, EventRecord, IdUse};
-#[cfg(any(feature = "anyhow", feature = "eyre"))]
-pub(crate) use chain::limited_to;
-pub(crate) use chain::{chain, limited, mechanisms, shown, text_alone};
+pub(crate) use chain::{described, limited, mechanisms, seen_through, shown};
 pub(crate) use frames::ResolvedFrames;
 pub(crate) use grouping::{callsite, fingerprint, issue, origin};
+pub(crate) use hint::ErrorNotes;
+pub use hint::Hint;
 pub(crate) use identity::{DebugOutput, ErrorChain, FailureIdentity, is_error_field};
 pub(crate) use in_app::FrameSettings;
 pub(crate) use known::{EarlierReport, KnownFailure, KnownFailures, Surroundings};
 pub(crate) use location::portable_path;
-pub(crate) use type_name::variant;
+pub(crate) use outcome::Judge;
+pub use outcome::Outcome;
 pub(crate) use waiting::WaitingEvent;

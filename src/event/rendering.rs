@@ -52,7 +52,7 @@ pub(crate) fn warm_up() {
 
 /// Held by tests that render: there is one last rendering in the process.
 #[cfg(test)]
-pub(crate) static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(crate) static ALONE: Lock<()> = Lock::of_first(());
 
 #[cfg(test)]
 mod tests {

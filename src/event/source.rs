@@ -51,7 +51,7 @@ mod tests {
     fn the_line_and_those_around_it_are_read() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/event/source.rs");
         let frame = |lineno| Frame { in_app: Some(true), abs_path: Some(path.to_owned()), lineno: Some(lineno), ..Frame::default() };
-        let mut trace = Stacktrace { frames: vec![frame(1), frame(10), frame(100_000)] };
+        let mut trace = Stacktrace { frames: vec![frame(1), frame(10), frame(100_000)], ..Stacktrace::default() };
 
         add(&mut trace);
 
@@ -68,7 +68,7 @@ mod tests {
     fn the_innermost_ten_of_the_applications_own_frames_have_their_lines() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/event/source.rs");
         let frame = |is_own| Frame { in_app: Some(is_own), abs_path: Some(path.to_owned()), lineno: Some(1), ..Frame::default() };
-        let mut trace = Stacktrace { frames: (0..30).map(|place| frame(place % 2 == 0)).collect() };
+        let mut trace = Stacktrace { frames: (0..30).map(|place| frame(place % 2 == 0)).collect(), ..Stacktrace::default() };
 
         add(&mut trace);
 

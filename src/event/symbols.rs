@@ -3,8 +3,12 @@
 //! The debug information is read here and not by the `backtrace` crate, which holds a lock of the
 //! process while it reads, for up to half a second. Walking a stack needs that lock too: a request
 //! that fails meanwhile would wait for it.
+//!
+//! What was read stays until the process had no failure for a minute.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use addr2line::Loader;
 use findshlibs::{Segment as _, SharedLibrary as _, SharedLibraryId, TargetSharedLibrary};
@@ -17,14 +21,30 @@ use crate::unwind;
 /// Debug information stays open for at most this many binaries of the process.
 const BINARIES_LIMIT: usize = 8;
 
-/// The debug information that was read: each exporter of the process needs the same.
-static READ: Lock<Vec<Binary>> = Lock::of_first(Vec::new());
+/// The frames of at most this many addresses of each binary are kept.
+const ADDRESSES_LIMIT: usize = 1000;
+/// Debug information is given back after this time without a failure. That of a large program takes 100 MiB and more.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Each exporter of the process needs the same.
+pub(crate) static SYMBOLS: Symbols = Symbols::new();
+
+/// The debug information that was read.
+pub(crate) struct Symbols {
+    read: Lock<Vec<Binary>>,
+    /// When it is given back, if there is any.
+    ///
+    /// The other lock is held for as long as the reading takes, and this one is not.
+    kept_until: Lock<Option<Instant>>,
+}
 
 /// A loaded binary whose debug information was read.
 struct Binary {
     path: PathBuf,
     /// None if the file is gone, or has a format that is not known.
     loader: Option<Loader>,
+    /// What was found at addresses of the file: the same failures come again and again.
+    found: HashMap<u64, Vec<Frame>>,
 }
 
 /// Where a loaded binary lies in memory.
@@ -37,37 +57,55 @@ struct Image {
     ranges: Vec<(usize, usize)>,
 }
 
-/// Returns the frames of the addresses, innermost first: of an inlined call more than one.
-///
-/// An address without a name becomes a frame with that address alone.
-pub(super) fn resolve(addresses: &[usize]) -> Vec<Frame> {
-    if addresses.is_empty() {
-        return Vec::new();
+impl Symbols {
+    const fn new() -> Self {
+        Self { read: Lock::of_first(Vec::new()), kept_until: Lock::of_first(None) }
     }
-    let images = images();
-    let mut read = READ.lock();
-    let mut frames = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let before = frames.len();
-        let image = images.iter().find(|image| image.ranges.iter().any(|(start, end)| (start..end).contains(&address)));
-        if let Some(image) = image {
-            let loader = loader(&mut read, image);
-            let probe = address.wrapping_sub(image.bias) as u64;
-            // Debug information may be damaged.
-            let _ = unwind::catch(|| loader.and_then(|loader| at(loader, probe, &mut frames)));
+
+    /// Returns the frames of the addresses, innermost first: of an inlined call more than one.
+    ///
+    /// An address without a name becomes a frame with that address alone.
+    pub(crate) fn resolve(&self, addresses: &[usize], now: Instant) -> Vec<Frame> {
+        if addresses.is_empty() {
+            return Vec::new();
         }
-        #[cfg(windows)]
-        if frames.len() == before {
-            by_system(*address, &mut frames);
+        let images = images();
+        let mut read = self.read.lock();
+        *self.kept_until.lock() = Some(now + KEPT);
+        let mut frames = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let before = frames.len();
+            let image = images.iter().find(|image| image.ranges.iter().any(|(start, end)| (start..end).contains(&address)));
+            if let Some(image) = image {
+                let probe = address.wrapping_sub(image.bias) as u64;
+                frames.extend_from_slice(binary(&mut read, image).map_or(&[], |binary| binary.at(probe)));
+            }
+            #[cfg(windows)]
+            if frames.len() == before {
+                by_system(*address, &mut frames);
+            }
+            if frames.len() == before {
+                frames.push(Frame::default());
+            }
+            for frame in frames.iter_mut().skip(before) {
+                frame.instruction_addr = Some(format!("{address:#x}"));
+            }
         }
-        if frames.len() == before {
-            frames.push(Frame::default());
-        }
-        for frame in frames.iter_mut().skip(before) {
-            frame.instruction_addr = Some(format!("{address:#x}"));
+        frames
+    }
+
+    /// When [`give_back`](Self::give_back) has something to do.
+    pub(crate) fn give_back_at(&self) -> Option<Instant> {
+        *self.kept_until.lock()
+    }
+
+    /// Gives the debug information back if no failure has needed it for a minute.
+    pub(crate) fn give_back(&self, now: Instant) {
+        if self.give_back_at().is_some_and(|at| at <= now) {
+            self.read.lock().clear();
+            *self.kept_until.lock() = None;
         }
     }
-    frames
 }
 
 fn images() -> Vec<Image> {
@@ -94,17 +132,32 @@ fn debug_path(id: &SharedLibraryId) -> Option<PathBuf> {
     Some(PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{}.debug", images::hex(rest))))
 }
 
-/// Returns the debug information of a binary, and reads it the first time.
-fn loader<'r>(read: &'r mut Vec<Binary>, image: &Image) -> Option<&'r Loader> {
+/// Returns a binary, and reads its debug information the first time.
+fn binary<'r>(read: &'r mut Vec<Binary>, image: &Image) -> Option<&'r mut Binary> {
     let known = read.iter().position(|binary| binary.path == image.path);
     let at = known.unwrap_or_else(|| {
         if read.len() >= BINARIES_LIMIT {
             read.pop();
         }
-        read.push(Binary { path: image.path.clone(), loader: unwind::catch(|| open(image)).flatten() });
+        read.push(Binary { path: image.path.clone(), loader: unwind::catch(|| open(image)).flatten(), found: HashMap::new() });
         read.len() - 1
     });
-    read.get(at)?.loader.as_ref()
+    read.get_mut(at)
+}
+
+impl Binary {
+    /// Returns the frames at an address of the file, innermost first.
+    fn at(&mut self, probe: u64) -> &[Frame] {
+        if self.found.len() >= ADDRESSES_LIMIT {
+            self.found.clear();
+        }
+        self.found.entry(probe).or_insert_with(|| {
+            let mut frames = Vec::new();
+            // Debug information may be damaged.
+            let _ = unwind::catch(|| self.loader.as_ref().and_then(|loader| at(loader, probe, &mut frames)));
+            frames
+        })
+    }
 }
 
 fn open(image: &Image) -> Option<Loader> {
@@ -152,7 +205,6 @@ fn by_system(address: usize, frames: &mut Vec<Frame>) {
 
 fn named(name: Option<String>, file: Option<&str>, line: Option<u32>, column: Option<u32>) -> Frame {
     let mut frame = Frame {
-        filename: file.map(|file| in_app::relative(file).to_owned()),
         abs_path: file.map(str::to_owned),
         lineno: line.filter(|line| *line > 0),
         colno: column.filter(|column| *column > 0),
@@ -168,4 +220,54 @@ pub(super) fn set_function(frame: &mut Frame, name: &str) {
     let name = in_app::without_hash(name);
     frame.module = in_app::module(name).map(str::to_owned);
     frame.function = Some(name.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> usize {
+        let mut here = 0;
+        backtrace::trace(|frame| {
+            here = frame.ip() as usize - 1;
+            false
+        });
+        here
+    }
+
+    #[test]
+    fn what_was_read_is_kept_for_a_minute_after_the_last_failure() {
+        let (symbols, here, start) = (Symbols::new(), [here()], Instant::now());
+        let second = Duration::from_secs(1);
+        let has_read = |symbols: &Symbols| !symbols.read.lock().is_empty();
+        let before = symbols.give_back_at();
+
+        symbols.resolve(&here, start);
+        symbols.resolve(&here, start + 30 * second);
+        symbols.give_back(start + 89 * second);
+        let kept = has_read(&symbols);
+        let at = symbols.give_back_at().map(|at| at - start);
+        symbols.give_back(start + 90 * second);
+
+        assert_eq!((before, kept, at), (None, true, Some(90 * second)));
+        assert_eq!((has_read(&symbols), symbols.give_back_at()), (false, None), "an idle service is not woken again");
+        assert!(symbols.resolve(&here, start).iter().any(|frame| frame.function.is_some()), "it is read again");
+    }
+
+    #[test]
+    fn an_address_is_looked_up_once_and_not_all_addresses_are_kept() {
+        let (symbols, here) = (Symbols::new(), here());
+        let first = symbols.resolve(&[here], Instant::now());
+        for frame in symbols.read.lock().iter_mut().flat_map(|binary| binary.found.values_mut()).flatten() {
+            frame.function = Some("of the first lookup".to_owned());
+        }
+
+        let again = symbols.resolve(&[here], Instant::now());
+        let many: Vec<_> = (1..=3 * ADDRESSES_LIMIT).map(|below| here - below).collect();
+        symbols.resolve(&many, Instant::now());
+
+        assert_eq!(again.len(), first.len());
+        assert!(again.iter().all(|frame| frame.function.as_deref() == Some("of the first lookup")));
+        assert!(symbols.read.lock().iter().all(|binary| binary.found.len() <= ADDRESSES_LIMIT));
+    }
 }

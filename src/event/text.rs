@@ -1,6 +1,6 @@
 //! Parses stack traces inside `anyhow` and `eyre` errors, which stable Rust exposes only as text.
 
-use super::{in_app, symbols};
+use super::symbols;
 use crate::protocol::Frame;
 
 /// Parses a trace in the format of the standard library, with or without addresses.
@@ -49,11 +49,17 @@ fn function(line: &str, has_caller: bool) -> Option<(Option<&str>, &str)> {
 }
 
 fn named(address: Option<&str>, function: &str) -> Frame {
-    let mut frame = Frame { instruction_addr: address.map(str::to_owned), ..Frame::default() };
+    let mut frame = Frame { instruction_addr: address.and_then(inside_the_call), ..Frame::default() };
     if function != "<unknown>" {
         symbols::set_function(&mut frame, &without_disambiguators(function));
     }
     frame
+}
+
+/// A printed address is the one that a call returns to. The byte before is still inside the call.
+fn inside_the_call(printed: &str) -> Option<String> {
+    let address = u64::from_str_radix(printed.strip_prefix("0x")?, 16).ok()?;
+    Some(format!("{:#x}", address.saturating_sub(1)))
 }
 
 /// Returns `std::backtrace::capture` for `std[e28293b1aa0f68bd]::backtrace::capture`.
@@ -86,7 +92,6 @@ fn stand_at(frame: &mut Frame, place: &str) {
         // There is no column, so the last number is the line.
         _ => place.rsplit_once(':').map_or((place, None, None), |(path, line)| (path, line.parse().ok(), None)),
     };
-    frame.filename = Some(in_app::relative(path.trim_start_matches("./")).to_owned());
     frame.abs_path = Some(path.to_owned());
     frame.lineno = line;
     frame.colno = column;
@@ -105,14 +110,14 @@ mod tests {
         let frames = trace(text);
 
         let shown: Vec<_> =
-            frames.iter().map(|frame| (frame.function.as_deref().unwrap_or("-"), frame.filename.as_deref(), frame.lineno)).collect();
+            frames.iter().map(|frame| (frame.function.as_deref().unwrap_or("-"), frame.abs_path.as_deref(), frame.lineno)).collect();
         assert_eq!(
             shown,
             [
-                ("<E as core::convert::Into>::into", Some("src/convert/mod.rs"), Some(716)),
-                ("shop::cart::load", Some("src/cart.rs"), Some(88)),
-                ("shop::cart::inlined", Some("src/cart.rs"), Some(12)),
-                ("shop::main", Some("src/main.rs"), Some(5)),
+                ("<E as core::convert::Into>::into", Some("/rustc/abc/library/core/src/convert/mod.rs"), Some(716)),
+                ("shop::cart::load", Some("./src/cart.rs"), Some(88)),
+                ("shop::cart::inlined", Some("./src/cart.rs"), Some(12)),
+                ("shop::main", Some("./src/main.rs"), Some(5)),
                 ("std::sys::backtrace::__rust_begin_short_backtrace", None, None),
                 ("main", None, None),
             ]
@@ -129,7 +134,7 @@ mod tests {
         let shown: Vec<_> = frames.iter().map(|frame| (frame.instruction_addr.as_deref(), frame.function.as_deref())).collect();
         let numbered = "<std[e28293b1aa0f68bd]::fs::File as core[17c1a5fb3f4e8f29]::convert::From<[u8; 4]>>::from";
         assert_eq!(without_disambiguators(numbered), "<std::fs::File as core::convert::From<[u8; 4]>>::from");
-        assert_eq!(shown, [(Some("0x5581d2a0b3c4"), Some("shop::cart::load")), (Some("0x5581d2a0b3ff"), None), (None, None)]);
+        assert_eq!(shown, [(Some("0x5581d2a0b3c3"), Some("shop::cart::load")), (Some("0x5581d2a0b3fe"), None), (None, None)]);
     }
 
     #[test]
@@ -137,7 +142,7 @@ mod tests {
         let text = "the cart is gone\n\nCaused by:\n    0: user jane unknown\n    1: a::b\n    at /etc/passwd:1:1\n\nLocation:\n    src/cart.rs:88:9";
         let frames = report(text);
 
-        assert_eq!((frames.len(), frames[0].filename.as_deref(), frames[0].lineno), (1, Some("src/cart.rs"), Some(88)));
+        assert_eq!((frames.len(), frames[0].abs_path.as_deref(), frames[0].lineno), (1, Some("src/cart.rs"), Some(88)));
         assert_eq!(report("the cart is gone: see 3: no::way\n at /etc/passwd:1:1"), [], "messages are no traces");
     }
 

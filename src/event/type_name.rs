@@ -1,7 +1,11 @@
 //! The name of an error's type: exact if the type is known, else taken from its `Debug` output.
 
+use std::error::Error;
 use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::Arc;
 
+use crate::protocol::Exception;
 use crate::unwind;
 
 /// The name of a type that is not known.
@@ -24,23 +28,75 @@ pub(super) fn split(path: &str) -> (Option<&str>, String) {
     }
 }
 
+/// The names of the type that [`inside_io`] sees through.
+pub(super) const IO: [&str; 2] = ["io::Error", "std::io::error::Error"];
+
+/// Returns the path of a type without the `Box`, `Arc` or reference around it. None if that is not known.
+pub(super) fn without_pointers(path: &str) -> Option<&str> {
+    let inside = |pointer: &str| path.strip_prefix(pointer)?.strip_suffix('>');
+    match inside("alloc::boxed::Box<").or_else(|| inside("alloc::sync::Arc<")).or_else(|| path.strip_prefix('&')) {
+        Some(inner) => without_pointers(inner),
+        None => (!path.starts_with("dyn ")).then_some(path),
+    }
+}
+
+/// Returns the type of the error inside an `io::Error`, whose own chain leaves it out.
+///
+/// None for an error of the system or a text.
+pub(super) fn inside_io(error: &(dyn Error + 'static)) -> Option<String> {
+    let inner: &(dyn Error + 'static) = as_io(error)?.get_ref()?;
+    inside_io(inner).or_else(|| in_debug(inner))
+}
+
+fn as_io<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
+    let boxed = || error.downcast_ref::<Box<io::Error>>().map(Box::as_ref);
+    let shared = || error.downcast_ref::<Arc<io::Error>>().map(Arc::as_ref);
+    error.downcast_ref().or_else(boxed).or_else(shared)
+}
+
+/// Adds the names of variants and types that an error wraps directly, as a derived `Debug` shows them:
+/// those of `Db(PoolError(Timeout))`. An error that is transparent for its cause is not in the chain.
+///
+/// `shown` is the exception of the error.
+pub(super) fn add_wrapped(names: &mut Vec<String>, error: &(dyn Error + 'static), shown: &Exception) {
+    let inner = match as_io(error).map(io::Error::get_ref) {
+        Some(Some(inner)) => inner,
+        Some(None) => return,
+        None => error,
+    };
+    let mut debug = Wrapped::default();
+    if unwind::catch(|| write!(debug, "{inner:?}")).is_some_and(|written| written.is_ok()) && debug.name.starts_with(char::is_uppercase) {
+        debug.names.push(debug.name);
+    }
+    debug.names.retain(|name| shown.kind.as_ref() != Some(name));
+    if let (Some(variant), Some(kind), Some(module)) = (debug.names.first(), &shown.kind, &shown.module) {
+        let of_enum = format!("{kind}::{variant}");
+        debug.names.extend([format!("{module}::{of_enum}"), of_enum]);
+    }
+    names.append(&mut debug.names);
+}
+
 /// Returns the leading identifier of the error's `Debug` output; the writer stops right after it.
-pub(super) fn of_debug(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn of_debug(error: &(dyn Error + 'static)) -> String {
+    in_debug(error).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+fn in_debug(error: &(dyn Error + 'static)) -> Option<String> {
     // `io::Error` is the most common cause, and its `Debug` output begins with a private variant.
-    if error.is::<std::io::Error>() {
-        return "io::Error".to_owned();
+    if as_io(error).is_some() {
+        return Some("io::Error".to_owned());
     }
     let mut name = Identifier(String::new());
     // The writer returns an error where the identifier ends.
     let _ = unwind::catch(|| write!(name, "{error:?}"));
     // Types begin with a capital. Errors wrapped by `anyhow` print their message here.
-    if name.0.starts_with(char::is_uppercase) || name.0.contains("::") { name.0 } else { UNKNOWN.to_owned() }
+    Some(name.0).filter(|name| name.starts_with(char::is_uppercase) || name.contains("::"))
 }
 
 /// Returns the variant of an enum, as a derived `Debug` prints it. `name` is the name of the type.
 ///
 /// A text that an own `Debug` prints is not one: `no user jane`.
-pub(crate) fn variant(error: &(dyn std::error::Error + 'static), name: &str) -> Option<String> {
+pub(super) fn variant(error: &(dyn Error + 'static), name: &str) -> Option<String> {
     let mut debug = Derived { name: Identifier(String::new()), is_derived: true };
     let _ = unwind::catch(|| write!(debug, "{error:?}"));
     let Derived { name: Identifier(variant), is_derived } = debug;
@@ -62,6 +118,44 @@ impl fmt::Write for Derived {
         let rest = text.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_');
         self.is_derived = rest.starts_with('(') || rest.starts_with(" {");
         Err(fmt::Error)
+    }
+}
+
+/// Collects the identifiers before each `(`, and the one before ` {`, `)` or `,`. One at the end stays in
+/// `name`.
+#[derive(Default)]
+struct Wrapped {
+    names: Vec<String>,
+    name: String,
+    /// Whether the last name was followed by a space.
+    is_before_brace: bool,
+}
+
+impl fmt::Write for Wrapped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        /// Further levels are not read.
+        const DEEPEST: usize = 4;
+        for letter in text.chars() {
+            let is_word = letter.is_alphanumeric() || letter == '_';
+            if is_word && !self.is_before_brace && self.name.len() < 120 {
+                self.name.push(letter);
+                continue;
+            }
+            let is_name = self.name.starts_with(char::is_uppercase);
+            let is_end = if self.is_before_brace { letter == '{' } else { matches!(letter, '(' | ')' | ',') };
+            if is_name && letter == ' ' && !self.is_before_brace {
+                self.is_before_brace = true;
+                continue;
+            }
+            if is_name && is_end {
+                self.names.push(std::mem::take(&mut self.name));
+            }
+            if !is_name || letter != '(' || self.is_before_brace || self.names.len() >= DEEPEST {
+                self.name.clear();
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,9 +194,9 @@ mod tests {
         };
 
         assert_eq!(of_debug(&parse), "ParseIntError");
-        assert_eq!(of_debug(&std::io::Error::other("disk")), "io::Error");
-        assert_eq!(of_debug(&*Box::<dyn std::error::Error + Send + Sync>::from(anyhow::anyhow!("row 500 is corrupt"))), "Error");
-        assert_eq!(of_debug(&*Box::<dyn std::error::Error>::from("text")), "Error");
+        assert_eq!(of_debug(&io::Error::other("disk")), "io::Error");
+        assert_eq!(of_debug(&*Box::<dyn Error + Send + Sync>::from(anyhow::anyhow!("row 500 is corrupt"))), "Error");
+        assert_eq!(of_debug(&*Box::<dyn Error>::from("text")), "Error");
         assert_eq!(of_debug(&ByPath), "reqwest::Error");
     }
 
@@ -128,7 +222,7 @@ mod tests {
                 Ok(())
             }
         }
-        impl<T: fmt::Debug> std::error::Error for Any<T> {}
+        impl<T: fmt::Debug> Error for Any<T> {}
         struct Bare<T>(T);
         impl<T: fmt::Debug> fmt::Debug for Bare<T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,7 +234,7 @@ mod tests {
                 Ok(())
             }
         }
-        impl<T: fmt::Debug> std::error::Error for Bare<T> {}
+        impl<T: fmt::Debug> Error for Bare<T> {}
 
         assert_eq!(variant(&Bare(Shown::Plain), "Shown").as_deref(), Some("Plain"));
         assert_eq!(variant(&Bare(Shown::Tuple(7)), "Shown").as_deref(), Some("Tuple"));
@@ -166,5 +260,5 @@ mod tests {
         }
     }
 
-    impl std::error::Error for ByPath {}
+    impl Error for ByPath {}
 }

@@ -33,6 +33,11 @@ impl WaitingEvent {
             scope.set = *nested;
             self.is_nested = true;
         }
+        if let Some(mut noted) = captured.notes.set.take() {
+            // The bytes of files were counted at the first report.
+            noted.clear_attachments();
+            scope.set.add(*noted);
+        }
         lost
     }
 

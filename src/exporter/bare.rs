@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::protocol::{Contexts, Event, LogEntry, Request, Transaction, TransactionInfo, TransactionSource};
+use crate::payload;
+use crate::protocol::{Contexts, Event, Log, LogEntry, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource};
+use crate::record::Record;
 
 /// Replaces a transaction's name, if it may hold data.
 const WITHHELD: &str = "<withheld>";
@@ -29,6 +31,14 @@ pub(super) fn sensitive_event(event: &mut Event, route: Option<String>, fingerpr
     event.fingerprint = fingerprint.to_vec();
 }
 
+/// Removes the types of errors from an event that the application has built: they are its texts.
+pub(super) fn withhold_types(event: &mut Event, is_given: bool) {
+    for exception in event.exception.values.iter_mut().filter(|_| is_given) {
+        exception.kind = Some("Error".to_owned());
+        exception.module = None;
+    }
+}
+
 fn strip_event(event: &mut Event, message: &str) {
     // Servers require `message`: a log entry with `formatted` alone is invalid.
     event.logentry = Some(LogEntry { message: Some(message.to_owned()), ..LogEntry::default() });
@@ -50,28 +60,45 @@ fn strip_event(event: &mut Event, message: &str) {
 }
 
 /// Reduces a transaction in the same way as `bare_event`.
-pub(super) fn bare_transaction(transaction: &mut Transaction) {
+pub(super) fn bare_transaction(transaction: &mut Transaction, record: &Record) {
     if is_from_data(transaction.transaction_info.source) {
         WITHHELD.clone_into(&mut transaction.name);
     }
     transaction.request = None;
     transaction.user = None;
     transaction.tags.clear();
+    transaction.measurements.clear();
     strip_contexts(&mut transaction.contexts);
+    if let Some(trace) = &mut transaction.contexts.trace {
+        trace.op = trace.op.take().filter(|op| payload::is_constant_op(record, op));
+    }
     for span in &mut transaction.spans {
-        span.description = None;
-        span.data.clear();
+        bare_span(span, record);
     }
 }
 
+/// Reduces a span in the same way as `bare_event`.
+pub(super) fn bare_span(span: &mut Span, record: &Record) {
+    span.op = span.op.take().filter(|op| payload::is_constant_op(record, op));
+    span.description = None;
+    span.data.clear();
+    strip_links(&mut span.links);
+}
+
+/// Reduces a log in the same way as `bare_event`.
+pub(super) fn bare_log(log: &mut Log) {
+    "the contents were withheld: before_send_log panicked".clone_into(&mut log.body);
+    log.attributes.clear();
+}
+
 /// Reduces a transaction in the same way as `sensitive_event`.
-pub(super) fn sensitive_transaction(transaction: &mut Transaction, route: Option<String>) {
+pub(super) fn sensitive_transaction(transaction: &mut Transaction, record: &Record, route: Option<String>) {
     let left = Left::of(transaction.request.as_ref(), &transaction.contexts);
     if let Some(route) = route {
         transaction.name = route;
         transaction.transaction_info = TransactionInfo::from(TransactionSource::Route);
     }
-    bare_transaction(transaction);
+    bare_transaction(transaction, record);
     left.put(&mut transaction.request, &mut transaction.contexts);
 }
 
@@ -79,6 +106,14 @@ fn strip_contexts(contexts: &mut Contexts) {
     contexts.other.clear();
     if let Some(trace) = &mut contexts.trace {
         trace.data.clear();
+        strip_links(&mut trace.links);
+    }
+}
+
+/// Only the ids stay.
+fn strip_links(links: &mut [SpanLink]) {
+    for link in links {
+        link.attributes.clear();
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +10,6 @@ use super::security_file::make_folder;
 use crate::diagnostics;
 use crate::sampling::PeriodCount;
 
-/// The file is written at most this often, besides once at the end.
-const EVERY: Duration = Duration::from_secs(10);
 /// Its first bytes.
 const MARK: &[u8] = br#"{"tower_sentry_budgets":"#;
 const VERSION: u32 = 1;
@@ -33,12 +30,11 @@ impl KeptCounts {
     }
 }
 
-/// The file, and when it was written.
+/// The file.
 pub(super) struct BudgetFile {
     path: PathBuf,
     /// It is not ours, and must stay as it is.
     is_foreign: bool,
-    tried_at: Option<Instant>,
     trouble: diagnostics::Quiet,
 }
 
@@ -65,17 +61,11 @@ impl BudgetFile {
                 (KeptCounts::default(), true)
             }
         };
-        (Self { path, is_foreign, tried_at: None, trouble: diagnostics::Quiet::new() }, kept)
-    }
-
-    /// When it may be written again; `None` if it was not written yet.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.tried_at.map(|at| at + EVERY)
+        (Self { path, is_foreign, trouble: diagnostics::Quiet::new() }, kept)
     }
 
     /// Replaces what is in the file.
-    pub(super) fn write(&mut self, counts: &KeptCounts, now: Instant) {
-        self.tried_at = Some(now);
+    pub(super) fn write(&mut self, counts: &KeptCounts) {
         if self.is_foreign {
             return;
         }
@@ -166,7 +156,7 @@ mod tests {
         let path = folder.path().join("made").join("budgets.json");
 
         let (mut file, kept, warnings) = opened(&path);
-        file.write(&counts(), Instant::now());
+        file.write(&counts());
 
         assert_eq!((kept, warnings), (KeptCounts::default(), 0));
         assert_eq!((opened(&path).1, opened(&path).2), (counts(), 0));
@@ -190,7 +180,7 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             let (mut file, kept, warnings) = opened(&path);
             assert_eq!((kept, warnings), (KeptCounts::default(), 1), "{length}");
-            file.write(&counts(), Instant::now());
+            file.write(&counts());
             assert_eq!(opened(&path).1, counts());
         }
         std::fs::write(&path, br#"{"tower_sentry_budgets":2,"errors":[],"transactions":[]}"#).unwrap();
@@ -205,31 +195,29 @@ mod tests {
             std::fs::write(&path, text).unwrap();
 
             let (mut file, kept, warnings) = opened(&path);
-            file.write(&counts(), Instant::now());
+            file.write(&counts());
 
             assert_eq!((kept, warnings), (KeptCounts::default(), 1));
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         let (mut file, kept, warnings) = opened(folder.path());
-        file.write(&counts(), Instant::now());
+        file.write(&counts());
         assert_eq!((kept, warnings), (KeptCounts::default(), 1), "a folder");
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_said_and_tried_again_ten_seconds_later() {
+    fn a_file_that_could_not_be_written_is_written_the_next_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("budgets.json");
         let (mut file, ..) = opened(&path);
         // A folder of this name cannot be removed as a file.
         std::fs::create_dir(folder.path().join("budgets.json.new")).unwrap();
-        let now = Instant::now();
 
-        assert_eq!(file.due(), None);
-        file.write(&counts(), now);
+        file.write(&counts());
 
-        assert_eq!((file.due(), path.exists()), (Some(now + EVERY), false));
+        assert!(!path.exists());
         std::fs::remove_dir(folder.path().join("budgets.json.new")).unwrap();
-        file.write(&counts(), now + EVERY);
+        file.write(&counts());
         assert_eq!(opened(&path).1, counts());
     }
 }

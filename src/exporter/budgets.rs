@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::budget_file::{BudgetFile, KeptCounts};
+use super::budget_file::KeptCounts;
 use super::item::Item;
+use super::kept_budgets::KeptBudgets;
 use crate::fork::Lock;
 use crate::record::clock;
 use crate::sampling::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetNews, Meter};
@@ -57,7 +58,7 @@ pub(super) struct Budgets {
     hook: Option<OnBudget>,
     has_news: AtomicBool,
     /// Used by the exporter's thread only.
-    file: Lock<Option<BudgetFile>>,
+    file: Lock<Option<KeptBudgets>>,
     /// The counts have changed since they were written.
     is_changed: AtomicBool,
 }
@@ -80,14 +81,20 @@ impl Budgets {
         let [errors, transactions] = [&settings.errors, &settings.transactions].map(|budget| budget.as_ref().map(MeteredBudget::new));
         let budgets = Self { errors, transactions, hook, ..Self::default() };
         let Some(path) = settings.file.as_ref().filter(|_| settings.iter().next().is_some()) else { return budgets };
-        let (file, kept) = BudgetFile::open(path.clone());
+        let budgets = Self { file: Lock::new(KeptBudgets::start(path.clone())), ..budgets };
+        budgets.resume();
+        budgets
+    }
+
+    /// Goes on with what was read from the file since the last call.
+    fn resume(&self) {
+        let Some(kept) = self.file.lock().as_ref().and_then(KeptBudgets::take_read) else { return };
         let now = clock::calendar();
-        for (metered, counts) in [(&budgets.errors, &kept.errors), (&budgets.transactions, &kept.transactions)] {
+        for (metered, counts) in [(&self.errors, &kept.errors), (&self.transactions, &kept.transactions)] {
             if let Some(metered) = metered {
                 metered.meter.lock().resume(counts, now);
             }
         }
-        Self { file: Lock::new(Some(file)), ..budgets }
     }
 
     /// Whether an item may be queued. It is counted then. `wake` wakes the exporter's thread.
@@ -124,19 +131,25 @@ impl Budgets {
         [&self.errors, &self.transactions].map(|metered| metered.as_ref().map_or(0, |metered| metered.meter.lock().refused()))
     }
 
-    /// Says what there is to say, and writes the counts if it is time. For the exporter's thread.
-    pub(super) fn look_after(&self, now: Instant, is_closing: bool) {
+    /// Says what there is to say, and writes the counts if it is time. At the start of a shutdown it is.
+    /// For the exporter's thread.
+    pub(super) fn look_after(&self, now: Instant, closes_at: Option<Instant>) {
         if self.has_news.swap(false, Ordering::Relaxed) {
             for metered in self.errors.iter().chain(&self.transactions) {
                 let news = metered.meter.lock().take_news();
                 self.say(metered, news);
             }
         }
+        self.resume();
         let mut file = self.file.lock();
         let Some(file) = &mut *file else { return };
-        if self.is_changed.load(Ordering::Relaxed) && (is_closing || file.due().is_none_or(|due| due <= now)) {
+        let is_changed = self.is_changed.load(Ordering::Relaxed);
+        if let Some(closes_at) = closes_at {
             self.is_changed.store(false, Ordering::Relaxed);
-            file.write(&self.counts(), now);
+            if is_changed { file.write_last(self.counts(), closes_at) } else { file.finish(closes_at) }
+        } else if is_changed && file.is_due(now) {
+            self.is_changed.store(false, Ordering::Relaxed);
+            file.write(self.counts(), now);
         }
     }
 
@@ -145,8 +158,7 @@ impl Budgets {
         if !self.is_changed.load(Ordering::Relaxed) {
             return None;
         }
-        let due = self.file.lock().as_ref()?.due();
-        Some(due.unwrap_or_else(Instant::now))
+        self.file.lock().as_ref().map(|file| file.due(Instant::now()))
     }
 
     fn say(&self, metered: &MeteredBudget, news: BudgetNews) {
@@ -172,6 +184,11 @@ impl Budgets {
         KeptCounts::new(of(&self.errors), of(&self.transactions))
     }
 
+    #[cfg(test)]
+    fn settle(&self) {
+        self.file.lock().as_ref().expect("a file").settle();
+    }
+
     fn meter_of(&self, item: &Item) -> Option<&MeteredBudget> {
         match item {
             Item::Event(_) => self.errors.as_ref(),
@@ -186,6 +203,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
+    use super::super::disk::PATIENCE;
     use super::*;
     use crate::event::{CapturedEvent, EventRecord};
     use crate::protocol::Level;
@@ -203,7 +221,7 @@ mod tests {
         let budgets = Budgets::start(&settings, Some(Arc::new(move |_| _ = hook.fetch_add(1, Ordering::Relaxed))));
         let woken = AtomicUsize::new(0);
         let spend = || budgets.spend(&event(), || _ = woken.fetch_add(1, Ordering::Relaxed));
-        let looks = |count: usize| (0..count).for_each(|_| budgets.look_after(Instant::now(), false));
+        let looks = |count: usize| (0..count).for_each(|_| budgets.look_after(Instant::now(), None));
 
         assert!(spend());
         looks(2);
@@ -227,21 +245,70 @@ mod tests {
             text.split("\"used\":").nth(1)?.split('}').next()?.parse::<u32>().ok()
         };
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        budgets.look_after(start, false);
+        budgets.look_after(start, None);
         assert_eq!((budgets.next_due(), used()), (None, None), "an idle service is not woken");
 
         let mut rows = Vec::new();
         for (spent, seconds) in [(1, 0), (1, 5), (1, 10), (0, 30), (1, 30), (1, 39), (0, 40)] {
             (0..spent).for_each(|_| assert!(budgets.spend(&event(), || {})));
-            budgets.look_after(start + seconds * second, false);
-            rows.push((used(), budgets.next_due().map(|due| (due - start).as_secs())));
+            budgets.look_after(start + seconds * second, None);
+            budgets.settle();
+            rows.push((used(), budgets.next_due().map(|due| due.saturating_duration_since(start).as_secs())));
         }
 
         let expected =
             [(1, None), (1, Some(10)), (3, None), (3, None), (4, None), (4, Some(40)), (5, None)].map(|(used, due)| (Some(used), due));
         assert_eq!(rows, expected);
         assert!(budgets.spend(&event(), || {}));
-        budgets.look_after(start + 41 * second, true);
+        budgets.look_after(start + 41 * second, Some(Instant::now() + Duration::from_secs(3600)));
         assert_eq!(used(), Some(6), "the end does not wait");
+    }
+
+    #[test]
+    fn after_a_shutdown_nothing_is_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("budgets.json");
+        for _ in 0..50 {
+            let errors = Some(Budget::errors().per_month(1_000));
+            let budgets = Budgets::start(&BudgetSettings { errors, file: Some(path.clone()), ..BudgetSettings::default() }, None);
+            assert!(budgets.spend(&event(), || {}));
+
+            budgets.look_after(Instant::now(), None);
+            budgets.look_after(Instant::now(), Some(Instant::now() + Duration::from_secs(3600)));
+
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_up_neither_items_nor_a_shutdown_and_what_it_has_kept_is_added_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("budgets.json");
+        let settings =
+            || BudgetSettings { errors: Some(Budget::errors().per_month(10)), file: Some(path.clone()), ..BudgetSettings::default() };
+        let earlier = Budgets::start(&settings(), None);
+        (0..4).for_each(|_| assert!(earlier.spend(&event(), || {})));
+        earlier.look_after(Instant::now(), Some(Instant::now() + Duration::from_secs(3600)));
+        let later = Budgets::start(&settings(), None);
+        // As if the file could not be read in time.
+        let kept = KeptCounts::new(later.errors.as_ref().unwrap().meter.lock().counts(), Vec::new());
+        *later.errors.as_ref().unwrap().meter.lock() = Meter::new(&Budget::errors().per_month(10));
+        let hang = later.file.lock().as_ref().unwrap().hang();
+
+        let allowed = (0..3).filter(|_| later.spend(&event(), || {})).count();
+        let now = Instant::now();
+        later.look_after(now, None);
+        let looks_again = later.next_due().is_some_and(|due| due >= now + PATIENCE);
+        later.look_after(now, Some(now));
+        later.file.lock().as_ref().unwrap().give(kept);
+        later.look_after(now, Some(now));
+        let allowed_later = (0..10).filter(|_| later.spend(&event(), || {})).count();
+        drop(hang);
+        later.settle();
+
+        assert_eq!((allowed, allowed_later), (3, 3), "of ten, four were used before and three since");
+        assert!(looks_again, "the exporter's thread must not spin");
+        later.look_after(now, Some(Instant::now() + Duration::from_secs(3600)));
+        assert!(std::fs::read_to_string(&path).unwrap().contains("\"used\":10"), "it is written again once the disk answers");
     }
 }

@@ -224,7 +224,10 @@ impl Delivery {
     fn keep(&mut self, outbound: Outbound) {
         let Some(outbound) = self.backlog.put_down(outbound) else { return };
         for displaced in self.retry.push(outbound, self.bytes_limit) {
-            self.lose(displaced, DiscardReason::NetworkError);
+            // Only while the disk hangs can it be there.
+            if !self.backlog.leave(displaced.place, displaced.load) {
+                self.lose(displaced, DiscardReason::NetworkError);
+            }
         }
     }
 
@@ -361,16 +364,21 @@ impl Delivery {
         self.flights.leave_behind();
     }
 
+    /// Waits until the disk knows what was delivered, unless it hangs.
+    pub(super) fn settle_disk(&mut self) {
+        self.backlog.settle();
+    }
+
     /// Drops everything that was not delivered, and counts it.
     pub(super) fn give_up(&mut self, reason: DiscardReason) {
         for flight in self.flights.give_up() {
-            if !self.backlog.leave(flight.place, flight.load, 0, None) {
+            if !self.backlog.leave(flight.place, flight.load) {
                 self.shared.ledger.lose(flight.load, reason);
             }
         }
         for mut outbound in self.retry.take_all() {
             self.backlog.write(&mut outbound, Some(&mut self.gzip), Instant::now());
-            if let Some(outbound) = self.backlog.put_down(outbound) {
+            if !self.backlog.leave(outbound.place, outbound.load) {
                 self.shared.ledger.lose(outbound.load, reason);
             }
         }
@@ -378,6 +386,8 @@ impl Delivery {
     }
 }
 
+#[cfg(test)]
+mod disk_tests;
 mod questions;
 #[cfg(test)]
 mod tests;

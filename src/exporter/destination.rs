@@ -91,7 +91,7 @@ impl Destinations {
             Some(Destination::new(http, Endpoint::new(Some(url.clone()))))
         });
         let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };
-        let console = settings.console.then(|| Destination::new(Arc::new(Console), Endpoint::new(None)));
+        let console = settings.console.map(|form| Destination::new(Arc::new(Console::new(form)), Endpoint::new(None)));
         Self { server, spotlight, console, is_alone }
     }
 }

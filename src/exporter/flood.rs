@@ -74,9 +74,9 @@ impl FloodGuard {
         limit < u32::MAX && self.issues.lock().counts(self.issue(captured, scope, route), captured.at, limit, clock::now())
     }
 
-    fn issue(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> u64 {
-        let given = scope.set.rare().map(|rare| rare.fingerprint.as_slice()).unwrap_or_default();
-        event::issue(captured, given, route, &self.frames, self.default_fingerprint)
+    /// The number of an event's issue.
+    pub(super) fn issue(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> u64 {
+        event::issue(captured, captured.given_fingerprint(scope), route, &self.frames, self.default_fingerprint)
     }
 
     /// Takes what waited in windows that have ended.

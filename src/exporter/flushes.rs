@@ -27,9 +27,9 @@ pub(super) struct Flushes {
 
 impl Flushes {
     /// Adds new calls. Returns the deadline of the first shutdown among them, if there was none before.
-    pub(super) fn add(&mut self, new: &mut Vec<Flush>) -> Option<Instant> {
+    pub(super) fn add(&mut self, new: Vec<Flush>) -> Option<Instant> {
         let is_closing = self.waiting.iter().any(|flush| flush.close);
-        self.waiting.append(new);
+        self.waiting.extend(new);
         self.waiting.iter().find(|flush| flush.close && !is_closing).map(|flush| flush.deadline)
     }
 

@@ -1,58 +1,125 @@
-//! Runs the hooks.
+//! Runs the hooks of what is sent.
 
-use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::protocol::DiscardReason;
-use crate::{diagnostics, unwind};
+use super::hooks::Hooks;
+use crate::diagnostics;
+use crate::protocol::{DiscardReason, Event, Log, Span, SpanId, Transaction};
+use crate::unwind::{Hook, NoResult};
 
-/// After this many panics a hook is off. It may be meant to remove data, so what it would see is
-/// dropped.
-const PANICS_LIMIT: u32 = 10;
-
-/// How often a hook has panicked.
-#[derive(Debug, Default)]
-pub(super) struct Panics(Cell<u32>);
-
-/// What a hook did with a payload.
+/// What the hooks did with a payload.
 pub(super) enum Hooked<T> {
     Kept(Box<T>),
-    Dropped,
-    /// Holds the payload as it was before the hook ran.
+    Dropped(DiscardReason),
+    /// Holds the payload as it was before any hook ran.
     Panicked(Box<T>),
 }
 
-/// Runs a hook on a payload.
+/// What one hook did with a value.
+pub(super) enum Passed<T> {
+    Kept(T),
+    Dropped(DiscardReason),
+    Panicked,
+}
+
+/// Runs hooks on a payload.
 ///
-/// The protocol's value is built for the hook only: without a hook, payloads are written directly.
+/// The protocol's value is built for the hooks only: without one, payloads are written directly.
 pub(super) fn through<T: DeserializeOwned>(
-    hook: &(dyn Fn(T) -> Option<T> + Send + Sync),
     payload: &impl Serialize,
-    panics: &Panics,
     prepare: impl FnOnce(&mut T),
+    hooks: impl FnOnce(T) -> Passed<T>,
 ) -> Result<Hooked<T>, DiscardReason> {
-    if panics.0.get() >= PANICS_LIMIT {
-        return Ok(Hooked::Dropped);
-    }
     let read = serde_json::to_vec(payload).and_then(|json| Ok((serde_json::from_slice(&json)?, json)));
     let (mut value, json): (T, Vec<u8>) = read.map_err(|error| {
         diagnostics::warn(&format!("a payload could not be shown to its hook and is dropped: {error}"));
         DiscardReason::InternalSdkError
     })?;
     prepare(&mut value);
-    Ok(match unwind::catch(|| hook(value)) {
-        Some(Some(changed)) => Hooked::Kept(Box::new(changed)),
-        Some(None) => Hooked::Dropped,
-        None => {
-            panics.0.set(panics.0.get() + 1);
-            diagnostics::warn("a before_send hook panicked; what it was shown is sent without its contents");
-            if panics.0.get() == PANICS_LIMIT {
-                diagnostics::warn("the hook has panicked ten times: it is off, and what it would see is dropped and counted");
-            }
+    Ok(match hooks(value) {
+        Passed::Kept(changed) => Hooked::Kept(Box::new(changed)),
+        Passed::Dropped(reason) => Hooked::Dropped(reason),
+        Passed::Panicked => {
             let original = serde_json::from_slice(&json).map_err(|_| DiscardReason::InternalSdkError)?;
             Hooked::Panicked(Box::new(original))
         }
     })
+}
+
+/// Runs one hook. Once it is off, it drops everything: it may be meant to remove data.
+fn pass<T>(hook: &Hook<T>, name: &str, reason: DiscardReason, value: T) -> Passed<T> {
+    match hook.run(|hook| hook(value)) {
+        Ok(Some(changed)) => Passed::Kept(changed),
+        Ok(None) | Err(NoResult::Off) => Passed::Dropped(reason),
+        Err(why) => {
+            diagnostics::warn_of_hook(
+                name,
+                "what it was shown is sent without its contents",
+                "what it would see is dropped and counted",
+                why,
+            );
+            Passed::Panicked
+        }
+    }
+}
+
+impl Hooks {
+    /// Runs the processors of a scope, then those of the client, then `before_send`.
+    pub(super) fn pass_event(&self, mut event: Event, of_scope: &[Hook<Event>]) -> Passed<Event> {
+        for processor in of_scope.iter().chain(&self.event_processors) {
+            match pass(processor, "an event processor", DiscardReason::EventProcessor, event) {
+                Passed::Kept(changed) => event = changed,
+                other => return other,
+            }
+        }
+        match &self.before_send {
+            Some(hook) => pass(hook, "a before_send hook", DiscardReason::BeforeSend, event),
+            None => Passed::Kept(event),
+        }
+    }
+
+    /// Runs `before_send_span` for each span, then `before_send_transaction`. `strip` removes the contents of
+    /// a span whose hook panicked.
+    pub(super) fn pass_transaction(&self, mut transaction: Transaction, strip: impl Fn(&mut Span)) -> Passed<Transaction> {
+        if let Some(hook) = &self.before_send_span {
+            pass_spans(hook, &mut transaction.spans, strip);
+        }
+        match &self.before_send_transaction {
+            Some(hook) => pass(hook, "a before_send_transaction hook", DiscardReason::BeforeSend, transaction),
+            None => Passed::Kept(transaction),
+        }
+    }
+
+    pub(super) fn pass_log(&self, log: Log) -> Passed<Log> {
+        match &self.before_send_log {
+            Some(hook) => pass(hook, "a before_send_log hook", DiscardReason::BeforeSend, log),
+            None => Passed::Kept(log),
+        }
+    }
+}
+
+/// Runs the hook for each span. The children of a span that it drops move to that span's parent.
+fn pass_spans(hook: &Hook<Span>, spans: &mut Vec<Span>, strip: impl Fn(&mut Span)) {
+    let mut dropped: BTreeMap<SpanId, Option<SpanId>> = BTreeMap::new();
+    let mut kept = Vec::with_capacity(spans.len());
+    for mut span in std::mem::take(spans) {
+        match pass(hook, "a before_send_span hook", DiscardReason::BeforeSend, span.clone()) {
+            Passed::Kept(changed) => kept.push(changed),
+            Passed::Dropped(_) => drop(dropped.insert(span.span_id, span.parent_span_id)),
+            Passed::Panicked => {
+                strip(&mut span);
+                kept.push(span);
+            }
+        }
+    }
+    for span in &mut kept {
+        // A span is above its children, so this ends.
+        while let Some(parent) = span.parent_span_id.and_then(|parent| dropped.get(&parent)) {
+            span.parent_span_id = *parent;
+        }
+    }
+    *spans = kept;
 }

@@ -1,21 +1,31 @@
-//! What the user decides about each event and transaction.
+//! What the user decides about what is recorded.
 
 use std::sync::Arc;
 
+use super::alerts::OnAlert;
 use super::budgets::OnBudget;
 use super::ignore::IgnoredErrors;
-use crate::protocol::{Event, Transaction};
+use crate::alert::AlertRule;
+use crate::event::Hint;
+use crate::protocol::{Breadcrumb, Event, Log, Span, Transaction};
+use crate::unwind::{Contained, Hook};
 
-/// A hook that may change an event, or drop it by returning `None`.
-pub(crate) type BeforeSend = Arc<dyn Fn(Event) -> Option<Event> + Send + Sync>;
-/// A hook that may change a transaction, or drop it by returning `None`.
-pub(crate) type BeforeSendTransaction = Arc<dyn Fn(Transaction) -> Option<Transaction> + Send + Sync>;
+/// A hook that sees an error where it is captured.
+pub(crate) type BeforeCapture = Arc<Contained<dyn Fn(&mut Hint<'_>) + Send + Sync>>;
 
 /// The user's hooks, and rules for errors that are not reported.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) ignored: IgnoredErrors,
-    pub(crate) before_send: Option<BeforeSend>,
-    pub(crate) before_send_transaction: Option<BeforeSendTransaction>,
+    /// Runs on the thread that captures.
+    pub(crate) before_capture: Option<BeforeCapture>,
+    /// Runs on the thread that records.
+    pub(crate) before_breadcrumb: Option<Hook<Breadcrumb>>,
+    pub(crate) event_processors: Vec<Hook<Event>>,
+    pub(crate) before_send: Option<Hook<Event>>,
+    pub(crate) before_send_span: Option<Hook<Span>>,
+    pub(crate) before_send_transaction: Option<Hook<Transaction>>,
+    pub(crate) before_send_log: Option<Hook<Log>>,
     pub(crate) on_budget: Option<OnBudget>,
+    pub(crate) on_alert: Vec<(AlertRule, OnAlert)>,
 }

@@ -26,9 +26,13 @@ impl IgnoredErrors {
         self.statuses.contains(&status)
     }
 
-    /// Whether a rule matches a capture, whatever the status of its response is.
+    /// Whether a rule or a hook matches a capture, whatever the status of its response is.
     pub(crate) fn contains_captured(&self, captured: &CapturedEvent) -> bool {
-        let is_type = |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name));
+        if captured.notes.is_ignored {
+            return true;
+        }
+        let is_type =
+            |name: &String| captured.exceptions.iter().any(|exception| is_of_type(exception, name)) || captured.seen_through.contains(name);
         let values = || captured.exceptions.iter().filter_map(|exception| exception.value.as_deref());
         let is_told = |part: &String| captured.message.as_deref().into_iter().chain(values()).any(|text| text.contains(part.as_str()));
         let is_target = |start: &String| captured.log.as_ref().is_some_and(|log| is_below(log.target(), start));

@@ -59,21 +59,32 @@ impl Item {
             // The root counts as a span too.
             Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
-            Self::CheckIn(_) | Self::Feedback(_) => one,
+            Self::Feedback(feedback) => Load { bytes: feedback.contexts.feedback.attached(), ..one },
+            Self::CheckIn(_) => one,
         }
     }
 
-    /// Whether the item is an event with attachments.
+    /// Whether the item has attachments.
     pub(super) fn attaches(&self) -> bool {
-        matches!(self, Self::Event(event) if event.scope.set.has_attachments())
+        match self {
+            Self::Event(event) => event.scope.set.has_attachments(),
+            Self::Feedback(feedback) => !feedback.contexts.feedback.attachments.is_empty(),
+            Self::CheckIn(_) | Self::Log(_) | Self::Transaction(_) => false,
+        }
     }
 
-    /// Removes the attachments of an event. Returns their bytes.
+    /// Removes the attachments. Returns their bytes.
     pub(super) fn withhold_attachments(&mut self) -> u64 {
         match self {
             Self::Event(event) if event.scope.set.has_attachments() => {
                 let bytes = event.attached();
                 event.scope.set.clear_attachments();
+                bytes
+            }
+            Self::Feedback(feedback) => {
+                let feedback = &mut feedback.contexts.feedback;
+                let bytes = feedback.attached();
+                feedback.attachments.clear();
                 bytes
             }
             _ => 0,

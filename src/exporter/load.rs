@@ -21,7 +21,7 @@ pub(super) struct Load {
     pub(super) quantity: u64,
     /// For a transaction: its children and its root.
     pub(super) spans: u64,
-    /// For an event: its attachments. For logs: all of them.
+    /// For an event or feedback: its attachments. For logs: all of them.
     pub(super) bytes: u64,
 }
 
@@ -58,7 +58,7 @@ impl Load {
 
     /// Returns the quantity for each category.
     ///
-    /// A transaction also counts its spans, an event its attachments' bytes, and a log its bytes.
+    /// A transaction also counts its spans, an event or feedback its attachments' bytes, and a log its bytes.
     pub(super) fn shares(self) -> impl Iterator<Item = (Category, u64)> {
         let of_bytes = if self.category == Category::LogItem { Category::LogByte } else { Category::Attachment };
         [(self.category, self.quantity), (Category::Span, self.spans), (of_bytes, self.bytes)]

@@ -9,14 +9,17 @@
 //! The exporter never records its own work. Its thread has no scope, and its messages have the
 //! target `tower_sentry`, which the tracing layer ignores.
 
+mod alerts;
 mod backlog;
 mod backoff;
 mod bare;
 mod budget_file;
 mod budgets;
 mod buffers;
+mod calls;
 mod delivery;
 mod destination;
+mod disk;
 mod event_limits;
 mod failures;
 #[cfg(test)]
@@ -25,6 +28,7 @@ mod flights;
 mod flood;
 mod flow;
 mod flushes;
+mod given;
 mod gzip;
 mod health;
 mod held;
@@ -32,6 +36,7 @@ mod hooked;
 mod hooks;
 mod ignore;
 mod item;
+mod kept_budgets;
 mod ledger;
 mod load;
 mod logs;
@@ -41,6 +46,7 @@ mod pipeline;
 mod pressure;
 mod queue;
 mod rate_limit;
+mod resolved;
 mod retries;
 mod security_file;
 mod security_log;
@@ -175,7 +181,7 @@ impl Exporter {
     /// Drops and counts what waits if the worker has ended.
     pub(crate) fn release_if_ended(&self) {
         // Checked after an event is held: the worker takes what is held when it ends.
-        if self.shared.has_ended.load(Ordering::SeqCst) {
+        if self.shared.calls.has_ended() {
             self.release_held();
         }
     }
@@ -226,9 +232,21 @@ impl Exporter {
     pub(crate) fn suppresses(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) -> bool {
         let is_suppressed = self.shared.flood.counts(captured, scope, route);
         if is_suppressed {
+            self.shared.show_error(captured, scope, route);
             self.discard(DiscardReason::Backpressure, Category::Error, 1);
         }
         is_suppressed
+    }
+
+    /// Shows the alert rules an error that is counted as dropped instead of being captured.
+    pub(crate) fn show_error(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) {
+        self.shared.show_error(captured, scope, route);
+    }
+
+    /// Shows the alert rules how long a request or a job took.
+    #[inline]
+    pub(crate) fn show_duration(&self, record: &Record, is_request: bool) {
+        self.shared.show_duration(record, is_request);
     }
 
     /// Hands over a line for the security log. Never waits.
@@ -266,7 +284,7 @@ impl Exporter {
 
     /// The guard of `init` is dropped now: what begins later is lost because of that.
     pub(crate) fn note_dropped_guard(&self) {
-        self.shared.guard_dropped_at.get_or_init(clock::wall);
+        self.shared.guard_dropped_at.store(clock::wall(), Ordering::Relaxed);
     }
 
     /// Returns the counts at this moment.
@@ -313,19 +331,10 @@ impl Exporter {
             self.release_held();
         }
         let up_to = self.shared.queue.next_number();
-        self.shared.commands.lock().push(Flush {
-            deadline,
-            close,
-            up_to,
-            lines_up_to: self.shared.security.accepted(),
-            took_sessions: false,
-            took_report: false,
-            done,
-        });
-        self.shared.queue.wake();
-        // After pushing the command: a worker that ends later still answers, and one that has ended may have.
-        if self.shared.has_ended.load(Ordering::SeqCst) {
-            let lost = answer.try_recv().unwrap_or_else(|_| self.shared.lost.load(Ordering::SeqCst));
+        let lines_up_to = self.shared.security.accepted();
+        let flush = Flush { deadline, close, up_to, lines_up_to, took_sessions: false, took_report: false, done };
+        if let Some(lost) = self.shared.calls.add(flush, || self.shared.queue.wake()) {
+            let lost = answer.try_recv().unwrap_or(lost);
             return if lost == 0 { Ok(()) } else { Err(FlushError::new(timeout, lost)) };
         }
         if is_exporter() {

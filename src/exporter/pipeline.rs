@@ -1,33 +1,42 @@
 //! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::bare::{bare_event, bare_transaction, sensitive_event, sensitive_transaction};
-use super::hooked::{Hooked, Panics, through};
+use super::bare::{bare_event, bare_log, bare_span, bare_transaction, sensitive_event, sensitive_transaction, withhold_types};
+use super::given;
+use super::hooked::{Hooked, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::load::Load;
+use super::resolved::{Resolved, resolve};
 use super::sessions::Minute;
-use crate::event::{self, EventRecord, ResolvedFrames};
-use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogsPayload, RouteName, TransactionPayload};
+use crate::diagnostics;
+use crate::event::EventRecord;
+use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogPayload, LogsPayload, RouteName, TransactionPayload};
 use crate::protocol::{
-    Category, CheckIn, ClientReport, DebugMeta, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, Exception, FeedbackEvent,
-    ItemType, Request, SdkInfo, SessionAggregates, Transaction,
+    Category, CheckIn, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, FeedbackEvent, ItemType, Log, Request,
+    SdkInfo, SessionAggregates, Transaction,
 };
 use crate::record::{Limits, LogLine, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
 use crate::spool::Place;
-use crate::{diagnostics, unwind};
 
 pub(super) struct Pipeline {
     pub(super) facts: Facts,
     pub(super) redactor: Redactor,
     pub(super) hooks: Hooks,
     pub(super) limits: Limits,
-    /// The panics of `before_send` and `before_send_transaction`.
-    pub(super) panics: (Panics, Panics),
+}
+
+/// An envelope of logs, and what was left out of it.
+pub(super) struct SealedLogs {
+    /// None if a hook dropped all of them.
+    pub(super) outbound: Option<Outbound>,
+    /// The places of the others among the lines.
+    pub(super) dropped: BTreeMap<usize, DiscardReason>,
 }
 
 /// An envelope on its way to a destination, and what it counts for.
@@ -138,7 +147,7 @@ impl Pipeline {
             }
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
-            Item::Log(line) => self.write_logs(std::slice::from_ref(line), buffer).map(|envelope| (envelope, 0)),
+            Item::Log(line) => self.write_logs(&[LogPayload { line, facts: &self.facts }], buffer).map(|envelope| (envelope, 0)),
         };
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
@@ -159,10 +168,33 @@ impl Pipeline {
     }
 
     /// Seals an envelope of logs; `lines` holds at most a hundred.
-    pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Option<Outbound> {
-        let envelope = self.write_logs(lines, buffer).ok()?;
-        let bytes = lines.iter().map(|line| line.size() as u64).sum();
-        Some(Outbound::new(envelope, Load { quantity: lines.len() as u64, bytes, ..Load::one(Category::LogItem) }, Vec::new()))
+    pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<SealedLogs, DiscardReason> {
+        let shown = || lines.iter().map(|line| LogPayload { line, facts: &self.facts });
+        let mut dropped = BTreeMap::new();
+        let (envelope, quantity) = if self.hooks.before_send_log.is_some() {
+            let mut kept = Vec::new();
+            for (place, payload) in shown().enumerate() {
+                match through(&payload, |_: &mut Log| {}, |log| self.hooks.pass_log(log)) {
+                    Ok(Hooked::Kept(log)) => kept.push(log),
+                    Ok(Hooked::Panicked(mut log)) => {
+                        bare_log(&mut log);
+                        kept.push(log);
+                    }
+                    Ok(Hooked::Dropped(reason)) | Err(reason) => drop(dropped.insert(place, reason)),
+                }
+            }
+            if kept.is_empty() {
+                return Ok(SealedLogs { outbound: None, dropped });
+            }
+            let quantity = kept.len();
+            (self.write_logs(&kept, buffer)?, quantity)
+        } else {
+            (self.write_logs(&shown().collect::<Vec<_>>(), buffer)?, lines.len())
+        };
+        let sent = lines.iter().enumerate().filter(|(place, _)| !dropped.contains_key(place));
+        let bytes = sent.map(|(_, line)| line.size() as u64).sum();
+        let load = Load { quantity: quantity as u64, bytes, ..Load::one(Category::LogItem) };
+        Ok(SealedLogs { outbound: Some(Outbound::new(envelope, load, Vec::new())), dropped })
     }
 
     /// Seals an envelope that holds only a client report.
@@ -212,13 +244,16 @@ impl Pipeline {
         feedback.environment = Some(self.facts.environment.clone());
         feedback.sdk = Some(SdkInfo::current());
         let header = Self::plain_header(Some(feedback.event_id));
-        self.write(&header, reports, buffer, |open| open.item(ItemType::Feedback, None, &*feedback))
+        self.write(&header, reports, buffer, |open| {
+            open.item(ItemType::Feedback, None, &*feedback)?;
+            feedback.contexts.feedback.attachments.iter().try_for_each(|file| open.attachment(file))
+        })
     }
 
-    fn write_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+    fn write_logs<T: Serialize>(&self, items: &[T], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
         const MEDIA_TYPE: &str = "application/vnd.sentry.items.log+json";
-        let payload = LogsPayload { lines, facts: &self.facts };
-        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(ItemType::Log, lines.len(), MEDIA_TYPE, &payload))
+        let payload = LogsPayload { items };
+        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(ItemType::Log, items.len(), MEDIA_TYPE, &payload))
     }
 
     fn seal_event(
@@ -230,6 +265,10 @@ impl Pipeline {
         if self.hooks.ignored.contains(event) {
             return Err(DiscardReason::EventProcessor);
         }
+        let is_sensitive = event.scope.request.is_sensitive;
+        // Where only the types of errors leave, those of a given event do not: they are texts of the application.
+        let is_given = event.captured.given.is_some();
+        let given = event.captured.given.take().filter(|_| !is_sensitive);
         let name = payload::name(&event.scope);
         let Resolved { exceptions, images, fingerprint } = resolve(event, &self.facts);
         let payload =
@@ -238,31 +277,34 @@ impl Pipeline {
             HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
-        let is_sensitive = event.scope.request.is_sensitive;
-        let hook = match &self.hooks.before_send {
-            Some(hook) => hook.as_ref(),
-            None if is_sensitive => &Some,
-            None => {
-                let written = self.write(&header, reports, buffer, |open| {
-                    open.item(ItemType::Event, None, &payload)?;
-                    attach(open)
-                });
-                return written.map(|envelope| (envelope, true));
-            }
-        };
+        let processors = event.scope.set.rare().map(|rare| rare.processors.as_slice()).unwrap_or_default();
+        let has_hook = self.hooks.before_send.is_some() || !(processors.is_empty() && self.hooks.event_processors.is_empty());
+        if !has_hook && !is_sensitive && given.is_none() {
+            let written = self.write(&header, reports, buffer, |open| {
+                open.item(ItemType::Event, None, &payload)?;
+                attach(open)
+            });
+            return written.map(|envelope| (envelope, true));
+        }
         let prepare = |shown: &mut Event| {
+            if let Some((given, _)) = given {
+                given::put_over(shown, *given);
+            }
             if is_sensitive {
                 // The text of a failed response is part of its fingerprint.
-                sensitive_event(shown, route_of(&event.scope), if event.captured.follows_name { &[] } else { &fingerprint });
+                let has_text = event.captured.follows_name || is_given;
+                sensitive_event(shown, route_of(&event.scope), if has_text { &[] } else { &fingerprint });
+                withhold_types(shown, is_given);
             } else {
                 self.hide_cookies(&mut shown.request);
             }
         };
-        let (changed, is_bare) = match through(hook, &payload, &self.panics.0, prepare)? {
+        let (changed, is_bare) = match through(&payload, prepare, |shown| self.hooks.pass_event(shown, processors))? {
             Hooked::Kept(changed) => (*changed, is_sensitive),
-            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+            Hooked::Dropped(reason) => return Err(reason),
             Hooked::Panicked(mut original) => {
                 bare_event(&mut original);
+                withhold_types(&mut original, is_given);
                 (*original, true)
             }
         };
@@ -287,26 +329,24 @@ impl Pipeline {
         let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
         let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
-        let hook = match &self.hooks.before_send_transaction {
-            Some(hook) => hook.as_ref(),
-            None if record.request.is_sensitive => &Some,
-            None => {
-                let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
-                return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
-            }
-        };
+        let has_hook = self.hooks.before_send_transaction.is_some() || self.hooks.before_send_span.is_some();
+        if !has_hook && !record.request.is_sensitive {
+            let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
+            return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
+        }
         let prepare = |shown: &mut Transaction| {
             if record.request.is_sensitive {
-                sensitive_transaction(shown, route_of(record));
+                sensitive_transaction(shown, record, route_of(record));
             } else {
                 self.hide_cookies(&mut shown.request);
             }
         };
-        let (changed, is_bare) = match through(hook, &payload, &self.panics.1, prepare)? {
+        let hooks = |shown| self.hooks.pass_transaction(shown, |span| bare_span(span, record));
+        let (changed, is_bare) = match through(&payload, prepare, hooks)? {
             Hooked::Kept(changed) => (*changed, record.request.is_sensitive),
-            Hooked::Dropped => return Err(DiscardReason::BeforeSend),
+            Hooked::Dropped(reason) => return Err(reason),
             Hooked::Panicked(mut original) => {
-                bare_transaction(&mut original);
+                bare_transaction(&mut original, record);
                 (*original, true)
             }
         };
@@ -349,52 +389,4 @@ impl Pipeline {
 /// The route of a request, whatever the application called it.
 fn route_of(record: &Record) -> Option<String> {
     record.route.is_some().then(|| RouteName(record).to_string())
-}
-
-/// Details of an event that are computed on the exporter's thread.
-struct Resolved {
-    /// Innermost first, as the protocol requires. Each has its mechanism; the outermost has the
-    /// frames.
-    exceptions: Vec<Exception>,
-    images: DebugMeta,
-    fingerprint: Vec<String>,
-}
-
-fn resolve(event: &mut EventRecord, facts: &Facts) -> Resolved {
-    let captured = &mut event.captured;
-    let mut origin = None;
-    let mut chain = std::mem::take(&mut captured.exceptions);
-    event::mechanisms(&mut chain, captured.mechanism, captured.handled);
-    if let Some(outermost) = chain.first_mut() {
-        if let (Some(mechanism), Some((name, value))) = (&mut outermost.mechanism, captured.mechanism_data()) {
-            mechanism.data.insert(name.to_owned(), value.into());
-        }
-        // The backtrace inside an error shows where the error was created; ours shows where it was
-        // captured.
-        let backtrace = captured.backtrace.take();
-        let frames = backtrace.as_ref().map(|backtrace| backtrace.read()).unwrap_or_default();
-        let inside = ResolvedFrames::of_error(frames, &facts.frames);
-        let is_trustworthy = inside.is_none() || backtrace.as_ref().is_some_and(|backtrace| backtrace.is_trustworthy());
-        // This may be the last handle to a user's error, whose `drop` may panic.
-        let _ = unwind::catch(|| drop(backtrace));
-        let is_of_error = inside.is_some();
-        if let Some(frames) = inside.or_else(|| ResolvedFrames::of_stack(&captured.stack, &facts.frames)) {
-            let (mut work, mut all) = frames.into_traces(&facts.frames);
-            if is_trustworthy && facts.include_source_context {
-                event::source::add(all.as_mut().unwrap_or(&mut work));
-            }
-            if is_of_error {
-                origin = event::origin(&work);
-            }
-            outermost.stacktrace = Some(all.unwrap_or(work));
-        }
-    }
-    let fingerprint = if facts.default_fingerprint {
-        event::fingerprint(captured, &chain, origin.as_ref(), &RouteName(&event.scope), &facts.frames)
-    } else {
-        Vec::new()
-    };
-    chain.reverse();
-    let images = DebugMeta { images: event::images::of(&chain) };
-    Resolved { exceptions: chain, images, fingerprint }
 }

@@ -3,19 +3,22 @@
 //! A push never waits, and it wakes the worker's thread only if it is asleep.
 
 use std::collections::VecDeque;
-use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
 use super::item::{Class, Item};
 use super::shares::{self, Turns};
+use crate::fork::sync::{AtomicU8, AtomicUsize, MutexGuard, Ordering};
 use crate::fork::{Home, Lock};
 
 /// The protocol's limit for waiting logs. They do not count as items.
 const LOGS_LIMIT: usize = 1000;
 /// Check-ins have places of their own: a lost one is a false alarm. They do not count as items.
 const CHECK_INS_LIMIT: usize = 100;
+
+/// So many items, or this share of the bytes, wake a worker that dozes.
+const DOZE_ITEMS: usize = 32;
+const DOZE_SHARE: usize = 8;
 
 /// An item that does not find the queue empty looks for a fork only if its number is a multiple of this.
 const LOOK_EVERY: u64 = 16;
@@ -29,14 +32,25 @@ pub(super) struct Queue {
     ///
     /// They count against `bytes_limit`.
     on_the_way: AtomicUsize,
-    /// Whether the worker sleeps until it is woken.
+    /// How the worker sleeps, as a number.
     ///
     /// While there is traffic it checks the queue every few milliseconds, so a push needs no system
     /// call.
-    asleep: AtomicBool,
+    sleep: AtomicU8,
     notify: Notify,
     /// The process that has the worker.
     home: Home,
+}
+
+/// How the worker waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// It looks at the queue by itself, or works.
+    Awake,
+    /// It looks at the queue soon. Errors and check-ins wake it, and a queue that fills up.
+    Light,
+    /// Any item wakes it.
+    Deep,
 }
 
 #[derive(Debug, Default)]
@@ -195,7 +209,7 @@ impl Queue {
             items_limit,
             bytes_limit,
             on_the_way,
-            asleep: AtomicBool::new(false),
+            sleep: AtomicU8::new(Sleep::Awake as u8),
             notify: Notify::new(),
             home: Home::here(),
         }
@@ -258,11 +272,13 @@ impl Queue {
         let lane = state.of(class);
         lane.bytes += size;
         lane.items.push_back(Numbered { number, size, item });
+        let is_urgent = matches!(class, Class::CheckIns | Class::Errors);
+        let fills_up = state.len() >= DOZE_ITEMS || state.bytes >= self.bytes_limit / DOZE_SHARE;
         drop(state);
         if is_time_to_look {
             self.is_orphan();
         }
-        self.wake_if_asleep();
+        self.wake_from(if is_urgent || fills_up { Sleep::Light } else { Sleep::Deep });
         overflow
     }
 
@@ -282,10 +298,15 @@ impl Queue {
         self.home.is_left()
     }
 
-    /// Wakes the worker if it does not check the queue every few milliseconds.
+    /// Wakes the worker if it does not look at the queue soon by itself.
     pub(super) fn wake_if_asleep(&self) {
+        self.wake_from(Sleep::Deep);
+    }
+
+    /// Wakes the worker from this sleep, and from a deeper one.
+    pub(super) fn wake_from(&self, sleep: Sleep) {
         // A worker that is not here cannot be woken: its locks may be held for good.
-        if self.asleep.load(Ordering::Relaxed) && !self.is_orphan() {
+        if self.sleep.load(Ordering::Relaxed) >= sleep as u8 && !self.is_orphan() {
             self.wake();
         }
     }
@@ -341,7 +362,7 @@ impl Queue {
 
     /// Wakes the worker, whatever it waits for.
     pub(super) fn wake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        self.sleep.store(Sleep::Awake as u8, Ordering::Relaxed);
         self.notify.notify_one();
     }
 
@@ -353,13 +374,13 @@ impl Queue {
         self.lock().is_empty()
     }
 
-    /// Makes the next push wake the worker. Returns `false` if the queue is not empty.
-    pub(super) fn fall_asleep(&self) -> bool {
+    /// Makes a later push wake the worker. Returns `false` if the queue is not empty.
+    pub(super) fn fall_asleep(&self, sleep: Sleep) -> bool {
         let state = self.lock();
-        let asleep = state.is_empty();
-        // Set under the lock, so that a later push sees the flag.
-        self.asleep.store(asleep, Ordering::Relaxed);
-        asleep
+        let is_empty = state.is_empty();
+        // Set under the lock, so that a later push sees it.
+        self.sleep.store(if is_empty { sleep } else { Sleep::Awake } as u8, Ordering::Relaxed);
+        is_empty
     }
 
     /// Resolves at the next [`wake`](Self::wake), or at once if there was one since the last call.

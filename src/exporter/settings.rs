@@ -14,7 +14,7 @@ use crate::payload::Facts;
 use crate::protocol::Dsn;
 use crate::record::Limits;
 use crate::redaction::Privacy;
-use crate::transport::{Http, HttpSettings, Transport};
+use crate::transport::{ConsoleForm, Http, HttpSettings, Transport};
 
 /// Where data goes, and how much of it may wait.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct DeliverySettings {
     pub(crate) transport: Option<Arc<dyn Transport>>,
     pub(crate) http: HttpSettings,
     pub(crate) spotlight: Option<::http::Uri>,
-    pub(crate) console: bool,
+    pub(crate) console: Option<ConsoleForm>,
     pub(crate) security_log: Option<SecurityLog>,
     /// Where envelopes are kept on disk, and how many bytes of them.
     pub(crate) spool_dir: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl Default for DeliverySettings {
             transport: None,
             http: HttpSettings::default(),
             spotlight: None,
-            console: false,
+            console: None,
             security_log: None,
             spool_dir: None,
             spool_max_bytes: 50 * 1024 * 1024,
@@ -63,7 +63,7 @@ impl Default for DeliverySettings {
 impl DeliverySettings {
     /// Whether data goes anywhere: to a server or to a local sink.
     pub(crate) fn is_on(&self) -> bool {
-        self.dsn.is_some() || self.console || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
+        self.dsn.is_some() || self.console.is_some() || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
     }
 
     /// Checks that TLS can be set up for the servers that need it. Reads the platform's certificates.

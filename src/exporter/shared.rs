@@ -1,27 +1,31 @@
 //! What the request path and the worker share.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use super::alerts::Alerts;
 use super::budgets::Budgets;
+use super::calls::Calls;
 use super::event_limits::EventLimits;
 use super::flood::{Fate, FloodGuard};
-use super::flushes::Flush;
 use super::health::HealthNotes;
 use super::held::HeldEvents;
+use super::ignore::IgnoredErrors;
 use super::item::Item;
 use super::ledger::Ledger;
 use super::pressure::Pressure;
-use super::queue::{Overflow, Queue};
+use super::queue::{Overflow, Queue, Sleep};
 use super::security_log::SecurityQueue;
 use super::sessions::Sessions;
 use super::settings::ExporterSettings;
-use crate::event::{EventRecord, WaitingEvent};
-use crate::fork::Lock;
-use crate::payload::Facts;
+use crate::event::symbols::SYMBOLS;
+use crate::event::{CapturedEvent, EventRecord, WaitingEvent};
+use crate::payload::{Facts, RouteName};
 use crate::protocol::{DiscardReason, EventId};
-use crate::record::{Pool, clock};
+use crate::record::{Pool, Record, clock};
+use crate::redaction::Redactor;
 use crate::{diagnostics, sampling, unwind};
 
 /// The state that requests and the worker share.
@@ -30,6 +34,8 @@ pub(super) struct Shared {
     pub(super) flood: FloodGuard,
     limits: Arc<EventLimits>,
     pub(super) budgets: Budgets,
+    alerts: Alerts,
+    ignored: IgnoredErrors,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
     pub(super) health: HealthNotes,
@@ -37,15 +43,11 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) sessions: Sessions,
     pub(super) security: SecurityQueue,
-    pub(super) commands: Lock<Vec<Flush>>,
-    /// The worker has ended, for whatever reason, and answers no more commands.
-    pub(super) has_ended: AtomicBool,
-    /// The items that were lost because the worker ended by its own faults. At least 1 if it did.
-    pub(super) lost: AtomicU64,
+    pub(super) calls: Calls,
     /// The deadline of the first shutdown. Nothing is delivered after it.
     pub(super) closes_at: OnceLock<Instant>,
-    /// When the guard of `init` was dropped, in nanoseconds since the epoch.
-    pub(super) guard_dropped_at: OnceLock<u64>,
+    /// When the guard of `init` was dropped, in nanoseconds since the epoch. 0 if it was not.
+    pub(super) guard_dropped_at: AtomicU64,
     /// Whether it was said that the guard was dropped too early.
     warned_of_guard: AtomicBool,
     /// Whether it was said that this process was forked.
@@ -56,15 +58,26 @@ impl Shared {
     pub(super) fn of(settings: &ExporterSettings) -> Self {
         let queue = Queue::new(settings.delivery.queue_items, settings.delivery.queue_bytes);
         let budgets = Budgets::start(&settings.delivery.budgets, settings.hooks.on_budget.clone());
-        Self::new(queue, Arc::clone(&settings.event_limits), &settings.facts, budgets)
+        let redactor = Redactor::new(Arc::clone(&settings.privacy.redaction), settings.privacy.send_default_pii);
+        let alerts = Alerts::new(&settings.hooks.on_alert, &settings.facts, redactor);
+        Self::new(queue, Arc::clone(&settings.event_limits), &settings.facts, budgets, alerts, settings.hooks.ignored.clone())
     }
 
-    pub(super) fn new(queue: Queue, limits: Arc<EventLimits>, facts: &Facts, budgets: Budgets) -> Self {
+    pub(super) fn new(
+        queue: Queue,
+        limits: Arc<EventLimits>,
+        facts: &Facts,
+        budgets: Budgets,
+        alerts: Alerts,
+        ignored: IgnoredErrors,
+    ) -> Self {
         Self {
             queue,
             flood: FloodGuard::new(Arc::clone(&limits), facts),
             limits,
             budgets,
+            alerts,
+            ignored,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
             health: HealthNotes::default(),
@@ -72,11 +85,9 @@ impl Shared {
             pool: Pool::default(),
             sessions: Sessions::default(),
             security: SecurityQueue::default(),
-            commands: Lock::default(),
-            has_ended: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
+            calls: Calls::default(),
             closes_at: OnceLock::new(),
-            guard_dropped_at: OnceLock::new(),
+            guard_dropped_at: AtomicU64::new(0),
             warned_of_guard: AtomicBool::new(false),
             warned_of_fork: AtomicBool::new(false),
         }
@@ -89,6 +100,9 @@ impl Shared {
         if self.queue.is_known_orphan() {
             self.ledger.discard(item.load(), DiscardReason::InternalSdkError);
             return self.recycle(item);
+        }
+        if let Item::Event(event) = &item {
+            self.show_error(&event.captured, &event.scope, &RouteName(&event.scope));
         }
         let (fate, ended) = self.flood.admit(item, clock::now);
         self.push_all(ended);
@@ -110,16 +124,36 @@ impl Shared {
         }
     }
 
+    /// Shows an error to the alert rules. The caller shows each error once.
+    pub(super) fn show_error(&self, captured: &CapturedEvent, scope: &Record, route: &dyn fmt::Display) {
+        if !self.alerts.watch_errors() {
+            return;
+        }
+        let status = scope.response.status;
+        if !self.ignored.contains_captured(captured) && !status.is_some_and(|status| self.ignored.contains_status(status)) {
+            let issue = || self.flood.issue(captured, scope, route);
+            self.alerts.see_error(captured, scope, route, issue, || self.queue.wake_from(Sleep::Light));
+        }
+    }
+
+    /// Shows the alert rules how long a request or a job took.
+    #[inline]
+    pub(super) fn show_duration(&self, record: &Record, is_request: bool) {
+        self.alerts.see_duration(record, is_request, || self.queue.wake_from(Sleep::Light));
+    }
+
     /// Does what is due at this time. For the exporter's thread.
     pub(super) fn look_after(&self, now: Instant) {
         self.enqueue_all(self.held.take_due(now));
         self.push_all(self.flood.end_due(now));
-        self.budgets.look_after(now, self.closes_at.get().is_some());
+        self.budgets.look_after(now, self.closes_at.get().copied());
+        self.alerts.look_after();
+        SYMBOLS.give_back(now);
     }
 
     /// When [`look_after`](Self::look_after) has something to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        [self.held.next_due(), self.flood.next_due(), self.budgets.next_due()].into_iter().flatten().min()
+        [self.held.next_due(), self.flood.next_due(), self.budgets.next_due(), SYMBOLS.give_back_at()].into_iter().flatten().min()
     }
 
     /// Queues items that waited because there were too many like them.
@@ -133,7 +167,7 @@ impl Shared {
     ///
     /// This is the last decision before the queue: what is dropped before uses up no budget.
     fn push_within_budget(&self, item: Item) {
-        if self.budgets.spend(&item, || self.queue.wake_if_asleep()) {
+        if self.budgets.spend(&item, || self.queue.wake_from(Sleep::Light)) {
             return self.push(item);
         }
         self.ledger.discard(item.load(), DiscardReason::Backpressure);
@@ -212,7 +246,8 @@ impl Shared {
     /// lost at the end of any process.
     #[cold]
     fn warn_of_early_guard(&self, refused: &Item) {
-        let is_later = self.guard_dropped_at.get().is_some_and(|dropped_at| refused.began_at().is_some_and(|began| began > *dropped_at));
+        let dropped_at = self.guard_dropped_at.load(Ordering::Relaxed);
+        let is_later = dropped_at > 0 && refused.began_at().is_some_and(|began| began > dropped_at);
         if is_later && !self.warned_of_guard.swap(true, Ordering::Relaxed) {
             diagnostics::warn("nothing is recorded: the guard that `init` returned was dropped; keep it until the server has stopped");
         }

@@ -28,9 +28,10 @@ pub struct Stats {
     /// `tower_sentry.dropped_fields` have the numbers.
     pub truncated: u64,
     /// Breadcrumbs that events lack, because newer ones replaced them
-    /// ([`max_breadcrumbs`](crate::ConfigBuilder::max_breadcrumbs)).
+    /// ([`max_breadcrumbs`](crate::ConfigBuilder::max_breadcrumbs)), and breadcrumbs that
+    /// [`before_breadcrumb`](crate::ConfigBuilder::before_breadcrumb) dropped.
     ///
-    /// Each event has its own number in the context `tower_sentry`. Two events of one request may lack
+    /// Each event has the number of those that were replaced in the context `tower_sentry`. Two events of one request may lack
     /// the same breadcrumb, which counts twice.
     pub dropped_breadcrumbs: u64,
     /// Lines of the [security log](crate::ConfigBuilder::security_log) that were not written: its disk was

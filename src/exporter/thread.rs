@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,7 +80,7 @@ fn build_later(shared: &Shared) -> Option<Runtime> {
             Ok(runtime) => return Some(runtime),
             Err(error) => trouble.warn(&format!("nothing can be sent for now: the exporter's runtime could not be built: {error}")),
         }
-        let is_over = |now| shared.commands.lock().iter().any(|flush| flush.close && flush.deadline <= now);
+        let is_over = |now| shared.calls.any(|flush| flush.close && flush.deadline <= now);
         if is_over(Instant::now()) {
             return None;
         }
@@ -118,23 +117,20 @@ impl Drop for End<'_> {
         self.shared.queue.close();
         self.shared.security.close();
         let reason = if self.ended == Ended::Closed { DiscardReason::NetworkError } else { DiscardReason::InternalSdkError };
-        self.shared.lost.fetch_add(self.shared.drop_queue(reason), Ordering::SeqCst);
+        let (lost, has_failed) = (self.shared.drop_queue(reason), self.ended == Ended::Failed);
         // Whatever the worker held went with it.
         self.shared.ledger.lose_taken(reason);
-        if self.ended == Ended::Failed {
-            self.shared.lost.fetch_max(1, Ordering::SeqCst);
-        }
-        self.shared.has_ended.store(true, Ordering::SeqCst);
-        // The queue is closed, so they are dropped and counted.
-        self.shared.enqueue_all(self.shared.held.take_all());
-        self.shared.budgets.look_after(Instant::now(), true);
-        let lost = self.shared.lost.load(Ordering::SeqCst);
-        for flush in self.shared.commands.lock().drain(..) {
-            // The caller of `flush` may have stopped waiting.
-            let _ = flush.done.try_send(lost);
-        }
-        if self.ended == Ended::Failed {
-            diagnostics::warn(&format!("the exporter has failed too often and is off; {lost} items are lost and counted"));
+        self.shared.calls.end(lost, has_failed, || {
+            // The queue is closed, so they are dropped and counted.
+            self.shared.enqueue_all(self.shared.held.take_all());
+            let now = Instant::now();
+            self.shared.budgets.look_after(now, Some(self.shared.closes_at.get().copied().unwrap_or(now)));
+        });
+        if has_failed {
+            diagnostics::warn(&format!(
+                "the exporter has failed too often and is off; {} items are lost and counted",
+                self.shared.calls.lost()
+            ));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The exporter's worker: takes items from the queue, seals them, and hands them to the delivery.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
@@ -10,7 +9,7 @@ use super::flushes::Flushes;
 use super::item::Item;
 use super::logs::LogBatch;
 use super::looks::Looks;
-use super::pipeline::{Outbound, Pipeline};
+use super::pipeline::{Outbound, Pipeline, SealedLogs};
 use super::pressure::Judge;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
@@ -70,7 +69,6 @@ impl<'a> Worker<'a> {
                 redactor: Redactor::new(settings.privacy.redaction, settings.privacy.send_default_pii),
                 hooks: settings.hooks,
                 limits: settings.limits,
-                panics: Default::default(),
             },
             delivery,
             logs: LogBatch::default(),
@@ -135,15 +133,14 @@ impl<'a> Worker<'a> {
     fn fail(&mut self) {
         let left = self.shared.ledger.stats().waiting();
         // Before anything is dropped: `stats` must not show less than a flush returns.
-        self.shared.lost.store(left.max(1), Ordering::SeqCst);
+        self.shared.calls.lose(left.max(1));
         self.shared.queue.close();
         let _ = unwind::catch(|| self.give_up(DiscardReason::InternalSdkError));
         self.flushes.answer(left.max(1), true, Instant::now(), |_| false);
     }
 
     fn take_commands(&mut self) {
-        let new = &mut self.shared.commands.lock();
-        if let Some(deadline) = self.flushes.add(new) {
+        if let Some(deadline) = self.flushes.add(self.shared.calls.take()) {
             // The second half of the time is for the spool.
             let now = Instant::now();
             self.delivery.hurry(now + deadline.saturating_duration_since(now) / 2);
@@ -231,12 +228,18 @@ impl<'a> Worker<'a> {
             return;
         }
         let (numbers, lines) = self.logs.take();
-        if let Some(outbound) = self.pipeline.seal_logs(&lines, self.delivery.take_buffer()) {
-            self.hand_over(Outbound { numbers, ..outbound }, now);
-        } else {
-            for line in lines {
-                self.shared.ledger.lose(Item::Log(line).load(), DiscardReason::InternalSdkError);
+        match self.pipeline.seal_logs(&lines, self.delivery.take_buffer()) {
+            Ok(SealedLogs { outbound, dropped }) => {
+                for (place, line) in lines.into_iter().enumerate().filter(|_| !dropped.is_empty()) {
+                    if let Some(reason) = dropped.get(&place) {
+                        self.shared.lose(&Item::Log(line), *reason);
+                    }
+                }
+                if let Some(outbound) = outbound {
+                    self.hand_over(Outbound { numbers, ..outbound }, now);
+                }
             }
+            Err(reason) => lines.into_iter().for_each(|line| self.shared.lose(&Item::Log(line), reason)),
         }
     }
 
@@ -246,8 +249,7 @@ impl<'a> Worker<'a> {
     /// loop would not pause.
     fn is_called(&self) -> bool {
         let is_late = || self.flushes.deadlines().any(|deadline| deadline <= Instant::now());
-        let has_commands = || !self.shared.commands.lock().is_empty();
-        has_commands() || is_late()
+        self.shared.calls.any(|_| true) || is_late()
     }
 
     fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
@@ -335,6 +337,7 @@ impl<'a> Worker<'a> {
         if self.flushes.is_empty() {
             return false;
         }
+        self.delivery.settle_disk();
         let now = Instant::now();
         let is_done = self.is_drained() && self.delivery.is_idle() && self.shared.security.waiting() == 0;
         let closes = self.flushes.close(is_done, now);
@@ -376,44 +379,8 @@ impl<'a> Worker<'a> {
         self.shared.drop_queue(reason);
         left + lines
     }
-
-    /// The latest time of the next step; `None` if there is something to do now.
-    ///
-    /// What may become possible earlier wakes the worker.
-    fn next_look(&mut self) -> Option<Instant> {
-        // A pause that has ended since would be over for the timer, but not for what waits.
-        let now = self.looked;
-        // A report that is due but blocked needs no timer: the end of what blocks it wakes the
-        // worker.
-        let report = self.last_report + REPORT_EVERY;
-        let mut latest = if report > now { report } else { now + REPORT_EVERY };
-        if !self.delivery.has_room(now) {
-            // The end of an attempt wakes the worker, or the end of the pause.
-            // A queue that fills up meanwhile shortens the pause.
-            latest =
-                latest.min(self.delivery.pause(now).map_or_else(|| now + self.delivery.recheck(), |until| until.min(now + RECHECK_EVERY)));
-        }
-        if !self.can_go_on(now) {
-            // Requests need not wake the worker: it could do nothing for them.
-        } else if let Some(look) = self.looks.next(now) {
-            latest = latest.min(look);
-        } else if !self.shared.queue.fall_asleep() {
-            return None;
-        }
-        let deadlines = self.flushes.deadlines();
-        // Only with room: a timer for due logs that cannot be sent would make the loop spin.
-        let logs = self.logs.due().filter(|_| self.can_go_on(now));
-        let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
-        // Read after the worker has announced its sleep: an event that is held later wakes it.
-        let held = self.shared.next_due().into_iter().chain(self.judge.due(&self.shared.pressure));
-        // What is past needs no timer: it waits for something else.
-        let spool = self.delivery.spool_due().filter(|due| *due > now);
-        for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {
-            latest = latest.min(deadline);
-        }
-        Some(latest)
-    }
 }
 
 #[cfg(test)]
 mod tests;
+mod waits;

@@ -20,6 +20,9 @@ pub mod privacy {}
 #[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("sampling.md"))]
 pub mod sampling {}
 
+#[doc = include_str!("alerts.md")]
+pub mod alerts {}
+
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
 
@@ -29,8 +32,14 @@ pub mod production {}
 #[cfg_attr(any(not(doctest), feature = "test"), doc = include_str!("jobs.md"))]
 pub mod jobs {}
 
+#[cfg_attr(any(not(doctest), feature = "browser"), doc = include_str!("browser.md"))]
+pub mod browser {}
+
 #[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("testing.md"))]
 pub mod testing {}
+
+#[cfg_attr(any(not(doctest), feature = "browser"), doc = include_str!("sentry.md"))]
+pub mod sentry {}
 
 #[doc = include_str!("cost.md")]
 #[doc = "\n# The figures that CI checks\n\n```text"]

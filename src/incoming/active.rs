@@ -8,6 +8,7 @@ use std::task::Poll;
 use http::HeaderMap;
 
 use super::exchange::Exchange;
+use super::rules::Rules;
 use crate::event;
 use crate::scope::{LiveScope, current};
 
@@ -18,6 +19,8 @@ pub(super) enum ActiveRequest {
     /// route is ignored.
     #[default]
     Off,
+    /// Monitoring is off, but errors of failed responses are in the local log.
+    Logged(Arc<Rules>),
     /// The route is not recorded: its events go to a scope that discards everything.
     Ignored(Ignored),
     /// The request has its own transaction, or is a span of the request around it.
@@ -34,6 +37,11 @@ impl ActiveRequest {
         Self::Recorded(exchange)
     }
 
+    /// A request while monitoring is off.
+    pub(super) fn off(rules: &Arc<Rules>) -> Self {
+        if rules.logs_errors { Self::Logged(Arc::clone(rules)) } else { Self::Off }
+    }
+
     /// See [`Exchange::waited`].
     #[cold]
     pub(super) fn waited(&mut self, nanos: u64) {
@@ -43,7 +51,7 @@ impl ActiveRequest {
     /// Runs a part of the request with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
         match self {
-            Self::Off => work(),
+            Self::Off | Self::Logged(_) => work(),
             Self::Ignored(Ignored(scope)) => current::enter(scope, None, work),
             Self::Recorded(exchange) => exchange.enter(work),
         }
@@ -55,7 +63,7 @@ impl ActiveRequest {
     pub(super) fn leave(&mut self, end: impl FnOnce()) {
         match self {
             Self::Recorded(exchange) if !exchange.is_over() => exchange.with(|exchange| exchange.leave(end)),
-            Self::Off | Self::Recorded(_) => {}
+            Self::Off | Self::Logged(_) | Self::Recorded(_) => {}
             Self::Ignored(Ignored(scope)) => current::enter(scope, None, end),
         }
     }
@@ -71,7 +79,7 @@ impl ActiveRequest {
     /// The state for polling the body.
     pub(super) fn into_body(self) -> Self {
         match self {
-            Self::Off => Self::Off,
+            Self::Off | Self::Logged(_) => Self::Off,
             // Events from the body of an ignored request are dropped too.
             Self::Ignored(ignored) => Self::Ignored(ignored),
             Self::Recorded(exchange) if exchange.is_over() => Self::Off,
@@ -82,7 +90,7 @@ impl ActiveRequest {
     /// The inner service failed without a response.
     pub(super) fn error(&mut self, error: &dyn fmt::Display) {
         match self {
-            Self::Off => {}
+            Self::Off | Self::Logged(_) => {}
             Self::Ignored(_) => *self = Self::Off,
             Self::Recorded(exchange) => exchange.with(|exchange| exchange.fail(&without_response(error))),
         }

@@ -2,15 +2,26 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, mem};
 
-use crate::event::{self, Backtrace, CallStack, CapturedEvent, ErrorChain, IdUse};
+use crate::client::{Client, Settings};
+use crate::diagnostics;
+use crate::event::{self, Backtrace, CallStack, CapturableError, CapturedEvent, CodeLocation, DebugOutput, ErrorChain, IdUse};
 use crate::protocol::EventId;
-#[cfg(any(feature = "anyhow", feature = "eyre"))]
-use crate::protocol::Frame;
-use crate::scope::{AnnouncedId, call_stack, current};
+use crate::redaction::Redactor;
+use crate::scope::{AnnouncedId, call_stack, current, read_error};
+
+/// Whether a layer of the process writes errors to the local log. Without one, errors are not read while
+/// monitoring is off.
+static LOGS: AtomicBool = AtomicBool::new(false);
+
+/// From now on, errors are read while monitoring is off as well.
+pub(super) fn log_from_now_on() {
+    LOGS.store(true, Ordering::Relaxed);
+}
 
 /// Gives the layer the error behind a failed response, with its sources and a stack trace.
 ///
@@ -41,6 +52,8 @@ use crate::scope::{AnnouncedId, call_stack, current};
 #[derive(Clone)]
 pub struct CaptureError {
     inner: Arc<CapturedError>,
+    /// Whether an inner layer has written it to the local log.
+    is_logged: bool,
 }
 
 struct CapturedError {
@@ -49,47 +62,94 @@ struct CapturedError {
     chain: ErrorChain,
     stack: CallStack,
     detail: Option<Cow<'static, str>>,
+    place: &'static Location<'static>,
     /// The error itself, if it holds a stack trace.
     backtrace: Option<Arc<dyn Backtrace>>,
 }
 
 impl CaptureError {
     /// Copies the error's chain and the calling stack; the error itself is not kept.
+    ///
+    /// `error` is a `std::error::Error`, `anyhow::Error`, `eyre::Report`, `Box<dyn Error + Send + Sync>` or
+    /// a text, see [`CapturableError`]. The place of the event is that of the call. With the features
+    /// `anyhow` and `eyre`, an error of these crates has its own stack trace as well.
     #[track_caller]
-    pub fn new<E: Error + Send + Sync + 'static>(error: E) -> Self {
-        let type_name = std::any::type_name::<E>();
-        Self::read(&error, Some(type_name), None, || event::variant(&error, type_name).map(Cow::Owned))
+    pub fn new<E, Kind>(error: E) -> Self
+    where
+        E: CapturableError<Kind>,
+    {
+        let given = error.given();
+        Self::read(|debug| read_error(&Client::current(), &given, debug), || given.detail()).with_trace(|| error.into_trace().0)
     }
 
     /// Like [`new`](Self::new), for an error whose type is not known, such as a boxed one.
-    ///
-    /// For `anyhow` and `eyre`, enable the features of those names: they add `From`.
-    #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
     #[track_caller]
     pub fn from_boxed(error: Box<dyn Error + Send + Sync>) -> Self {
-        Self::read(&*error, None, None, || None)
+        Self::new(error)
+    }
+
+    /// Reports a failure whose type `E` does not implement `std::error::Error`.
+    ///
+    /// The event has the type's name, the message, and the place of the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::CaptureError;
+    ///
+    /// struct Refusal { code: u16 }
+    ///
+    /// fn report(refusal: &Refusal) -> CaptureError {
+    ///     CaptureError::from_message::<Refusal>(format_args!("the bank refused the card: {}", refusal.code))
+    /// }
+    /// # report(&Refusal { code: 51 });
+    /// ```
+    #[track_caller]
+    pub fn from_message<E: ?Sized>(message: impl fmt::Display) -> Self {
+        let text = || event::limited(format_args!("{message}")).unwrap_or_default();
+        Self::read(|_| event::described(std::any::type_name::<E>(), &text()), || None)
     }
 
     /// `detail` is what the type leaves open.
     #[track_caller]
-    fn read(
-        error: &(dyn Error + 'static),
-        type_name: Option<&str>,
-        backtrace: Option<Arc<dyn Backtrace>>,
-        detail: impl FnOnce() -> Option<Cow<'static, str>>,
-    ) -> Self {
-        // While monitoring is off, nothing is read.
+    fn read(chain: impl FnOnce(&DebugOutput) -> ErrorChain, detail: impl FnOnce() -> Option<Cow<'static, str>>) -> Self {
+        // While monitoring is off, nothing is read, unless a layer logs errors.
         let stack = call_stack(Some(Location::caller().into()));
         let is_heard = stack.is_some();
-        let debug = || current::with(|entered| entered.scope.debug_output()).unwrap_or_default();
-        let chain = if is_heard { event::chain(error, type_name, &debug().of_capture()) } else { ErrorChain::default() };
+        let debug = || current::with(|entered| entered.scope.debug_output()).unwrap_or_default().of_capture();
+        let chain = if is_heard || LOGS.load(Ordering::Relaxed) { chain(&debug()) } else { ErrorChain::default() };
         let stack = stack.unwrap_or_default();
         // If the same failure was captured already, this error takes that event's id: only one
         // event is sent.
         let announced = || current::with(|entered| entered.scope.announce(&chain, &stack, entered.active()));
         let id = if is_heard { announced().unwrap_or_else(AnnouncedId::outside) } else { AnnouncedId::nil() };
         let detail = if is_heard { detail() } else { None };
-        Self { inner: Arc::new(CapturedError { id, chain, stack, detail, backtrace }) }
+        let place = Location::caller();
+        Self { inner: Arc::new(CapturedError { id, chain, stack, detail, place, backtrace: None }), is_logged: false }
+    }
+
+    /// Adds the stack trace inside the error, if the error is read.
+    fn with_trace(mut self, trace: impl FnOnce() -> Option<Arc<dyn Backtrace>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner).filter(|inner| !inner.stack.is_empty()) {
+            inner.backtrace = trace();
+        }
+        self
+    }
+
+    /// Writes the error to the local log, unless a layer inside has done so. Its text is redacted.
+    pub(super) fn log(&mut self, settings: Option<&Settings>) {
+        let CapturedError { chain, place, .. } = &*self.inner;
+        let Some(kind) = chain.exceptions.first().and_then(|outermost| outermost.kind.as_deref()) else { return };
+        if mem::replace(&mut self.is_logged, true) {
+            return;
+        }
+        let texts: Vec<_> = chain.exceptions.iter().filter_map(|exception| exception.value.as_deref()).collect();
+        let redactor = settings.map_or_else(
+            || Redactor::new(Arc::default(), false),
+            |Settings { privacy, .. }| Redactor::new(Arc::clone(&privacy.redaction), privacy.send_default_pii),
+        );
+        let text = texts.join(": ");
+        diagnostics::log_error(&redactor.text(&text), kind, &CodeLocation::from(*place));
     }
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
@@ -102,7 +162,7 @@ impl CaptureError {
     }
 
     pub(super) fn into_captured(self) -> CapturedEvent {
-        let CapturedError { id, chain, stack, detail, backtrace } = &*self.inner;
+        let CapturedError { id, chain, stack, detail, backtrace, .. } = &*self.inner;
         let (event_id, is_handed_out) = id.take().unwrap_or_else(|| (EventId::new(), false));
         let id_use = if is_handed_out { IdUse::HandedOut } else { IdUse::Internal };
         let (error_id, detail) = (Some(id.event_id()), detail.clone());
@@ -111,15 +171,10 @@ impl CaptureError {
     }
 }
 
-/// At most this many bytes of a stack trace's text are read.
-#[cfg(any(feature = "anyhow", feature = "eyre"))]
-const TRACE_LIMIT: usize = 512 * 1024;
-
 /// Converts an `anyhow` error together with its stack trace, so that a handler can use `?`.
 ///
-/// The handler returns `Result<_, CaptureError>`. The trace is the one `anyhow` took when the error
-/// was made, if `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set. It shows where the error was made,
-/// not where it became a response.
+/// The handler returns `Result<_, CaptureError>`. The place of the event is that of the `?`. The trace is
+/// the one `anyhow` took when the error was made, if `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set.
 ///
 /// # Examples
 ///
@@ -135,27 +190,7 @@ const TRACE_LIMIT: usize = 512 * 1024;
 impl From<anyhow::Error> for CaptureError {
     #[track_caller]
     fn from(error: anyhow::Error) -> Self {
-        #[derive(Debug)]
-        struct Anyhow(anyhow::Error);
-        impl Backtrace for Anyhow {
-            fn read(&self) -> Vec<Frame> {
-                let backtrace = self.0.backtrace();
-                let is_captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
-                // The alternate form has the addresses.
-                let render = || event::rendering::render(|| event::limited_to(format_args!("{backtrace:#}"), TRACE_LIMIT));
-                let text = is_captured.then(render).flatten();
-                event::text::trace(&text.unwrap_or_default())
-            }
-
-            fn is_trustworthy(&self) -> bool {
-                true
-            }
-        }
-        let held = Arc::new(Anyhow(error));
-        let error: &(dyn Error + 'static) = held.0.as_ref();
-        // A literal is a text of the program: `anyhow!("no stock")`, `.context("no stock")`.
-        let literal = || held.0.downcast_ref::<&'static str>().copied().map(Cow::Borrowed);
-        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>), literal)
+        Self::new(error)
     }
 }
 
@@ -168,23 +203,15 @@ impl From<anyhow::Error> for CaptureError {
 impl From<eyre::Report> for CaptureError {
     #[track_caller]
     fn from(report: eyre::Report) -> Self {
-        #[derive(Debug)]
-        struct Eyre(eyre::Report);
-        impl Backtrace for Eyre {
-            fn read(&self) -> Vec<Frame> {
-                // `eyre`'s handler exposes the trace and the location only in its `Debug` output.
-                let report = event::rendering::render(|| event::limited_to(format_args!("{:?}", self.0), TRACE_LIMIT));
-                event::text::report(&report.unwrap_or_default())
-            }
+        Self::new(report)
+    }
+}
 
-            fn is_trustworthy(&self) -> bool {
-                false
-            }
-        }
-        let held = Arc::new(Eyre(report));
-        let error: &(dyn Error + 'static) = held.0.as_ref();
-        let literal = || held.0.downcast_ref::<&'static str>().copied().map(Cow::Borrowed);
-        Self::read(error, None, Some(Arc::clone(&held) as Arc<dyn Backtrace>), literal)
+/// Converts a boxed error, so that a handler can use `?`. The place of the event is that of the `?`.
+impl From<Box<dyn Error + Send + Sync>> for CaptureError {
+    #[track_caller]
+    fn from(error: Box<dyn Error + Send + Sync>) -> Self {
+        Self::new(error)
     }
 }
 

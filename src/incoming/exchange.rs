@@ -8,9 +8,10 @@ use http::{HeaderMap, Method, StatusCode};
 use tracing::Span;
 
 use super::capture_error::CaptureError;
-use super::rules::Rules;
+use super::rules::{Rules, append_timing};
 use super::status::{ResponseCodes, UNIMPLEMENTED};
 use crate::event;
+use crate::payload::server_timing;
 use crate::protocol::SpanStatus;
 use crate::record::{Moment, ResponseFacts, clock};
 use crate::scope::current;
@@ -140,7 +141,7 @@ impl Exchange {
     /// The response head is ready; `error` is the [`CaptureError`] from its extensions.
     ///
     /// Returns the error if it stays on the response, for an outer layer.
-    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, error: Option<CaptureError>) -> Option<CaptureError> {
+    pub(super) fn head(&mut self, status: StatusCode, headers: &mut HeaderMap, mut error: Option<CaptureError>) -> Option<CaptureError> {
         self.suspend();
         let Some(scope) = self.active.scope() else { return error };
         self.codes.head(status.as_u16(), headers);
@@ -149,6 +150,9 @@ impl Exchange {
             scope.name_by_fallback(self.served);
         }
         let has_failed = self.has_failed();
+        if has_failed && !self.codes.is_open() {
+            self.log(scope, error.as_mut());
+        }
         let mut left = error.clone().filter(|_| self.is_shared);
         if self.codes.is_open() {
             self.awaits_trailers = true;
@@ -173,8 +177,22 @@ impl Exchange {
         if let Some(rules) = self.rules.as_ref().filter(|rules| !rules.echo.is_silent() && !scope.is_ignored) {
             let (trace, span, sampled, event) = scope.ids_of(self.served);
             rules.echo.write(trace, span, sampled, event, headers);
+            if rules.echo.durations && self.served == Served::Whole {
+                append_timing(headers, server_timing(&scope.lock().transaction.record, clock::now()));
+            }
         }
         left
+    }
+
+    /// Writes the error behind a failed response to the local log, if the layer does that.
+    fn log(&self, scope: &LiveScope, error: Option<&mut CaptureError>) {
+        if let Some(error) = error.filter(|_| self.rules.as_ref().is_some_and(|rules| rules.logs_errors)) {
+            let mut log = || error.log(scope.client.settings());
+            match &self.log_span {
+                Some(span) => span.in_scope(log),
+                None => log(),
+            }
+        }
     }
 
     /// The body's length, if known, and whether the body has ended already.
@@ -265,7 +283,9 @@ impl Exchange {
         self.codes.end();
         let has_failed = self.has_failed();
         if let Some(scope) = self.active.scope().filter(|_| self.awaits_trailers && has_failed) {
-            match self.waiting.take() {
+            let mut error = self.waiting.take();
+            self.log(scope, error.as_mut());
+            match error {
                 Some(error) => drop(scope.capture(error.into_captured(), self.served.span())),
                 None if scope.is_ignored => {}
                 None => scope.capture_failure(self.served, || self.codes.describe(None)),

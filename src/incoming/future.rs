@@ -65,6 +65,13 @@ where
                     // Without a transaction the error stays on the response: an outer layer may
                     // read it.
                     ActiveRequest::Off | ActiveRequest::Ignored(_) => {}
+                    ActiveRequest::Logged(rules) => {
+                        let status = response.status().as_u16();
+                        let has_failed = rules.failed_status_codes.as_ref().map_or(status >= 500, |failed| failed.contains(status));
+                        if let Some(error) = response.extensions_mut().get_mut::<CaptureError>().filter(|_| has_failed) {
+                            error.log(None);
+                        }
+                    }
                     ActiveRequest::Recorded(exchange) => exchange.with(|exchange| {
                         let error = response.extensions_mut().remove::<CaptureError>();
                         if let Some(error) = exchange.head(response.status(), response.headers_mut(), error) {

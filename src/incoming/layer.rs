@@ -10,6 +10,7 @@ use tower::Layer;
 #[cfg(feature = "axum")]
 use super::body_form::Boxed;
 use super::body_form::Generic;
+use super::capture_error;
 use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
@@ -195,6 +196,8 @@ impl<F> SentryLayer<F> {
     /// an `#[instrument]` function. An instrumented extractor or middleware that runs earlier takes
     /// its place. Spans of `SpanLayer` and of tower-http's `TraceLayer` are skipped. A request
     /// without a span keeps the name of its route. Needs the [`TracingLayer`](crate::TracingLayer).
+    ///
+    /// A handler of axum that is wrapped in `incoming::named` (feature `axum`) needs neither.
     pub fn name_by_handler(mut self) -> Self {
         Arc::make_mut(&mut self.rules).names_by_handler = true;
         self
@@ -248,6 +251,41 @@ impl<F> SentryLayer<F> {
         self
     }
 
+    /// Adds durations to a `Server-Timing` header, which the developer tools of browsers show.
+    ///
+    /// They are the time until the response head, in milliseconds, and that of each kind of work: the
+    /// first part of the `op` of spans, such as `auth`, `cache`, `db`, `http` or `middleware`.
+    /// `handler` is the time in `#[instrument]` functions without an `op`. Work at the same time counts
+    /// once. A [`SpanLayer`](crate::SpanLayer) counts with its own time.
+    ///
+    /// The header has at most twelve kinds. A field `sentry.op` may contain data, so only well-known
+    /// kinds of it are used. If two layers of one client are nested, only the outer one adds durations.
+    /// Defaults to no durations: every caller can read them, and durations may say more about a check
+    /// than its answer does. [`server_timing`](Self::server_timing) adds the trace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "test"))]
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use axum::{Router, body::Body, extract::Request, routing::get};
+    /// use tower::ServiceExt;
+    /// use tower_sentry::SentryLayer;
+    ///
+    /// let (sentry, _captured) = tower_sentry::test::client();
+    /// let show = || tower_sentry::span("db.query", "SELECT name", async { "Jane" });
+    /// let app: Router = Router::new().route("/", get(show)).layer(SentryLayer::new(&sentry).server_timing_durations());
+    ///
+    /// // total;dur=25.4, db;dur=25.1
+    /// let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    /// assert!(response.headers()["server-timing"].to_str().unwrap().contains(", db;dur="));
+    /// # });
+    /// ```
+    pub fn server_timing_durations(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).echo.durations = true;
+        self
+    }
+
     /// Adds the trace id to the log lines of other subscribers.
     ///
     /// Each request gets a `tracing` span `request` with the field `trace_id`.
@@ -265,6 +303,30 @@ impl<F> SentryLayer<F> {
     /// ```
     pub fn log_span(mut self) -> Self {
         Arc::make_mut(&mut self.rules).log_span = true;
+        self
+    }
+
+    /// Writes the error behind a failed response to the local log as well.
+    ///
+    /// That is the error of a [`CaptureError`](crate::CaptureError). The line is a `tracing` event of level
+    /// ERROR with the target `tower_sentry`, the messages of the error and its causes, its type, and its
+    /// place. It is redacted, and it is not a second event. Also while monitoring is off, as without a DSN.
+    /// Defaults to `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// // ERROR tower_sentry: order 7 could not be placed: connection refused error_type="OrderError" place=src/orders.rs:28:5
+    /// let layer = SentryLayer::new(config).log_errors(true);
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn log_errors(mut self, logs: bool) -> Self {
+        if logs {
+            capture_error::log_from_now_on();
+        }
+        Arc::make_mut(&mut self.rules).logs_errors = logs;
         self
     }
 

@@ -50,6 +50,8 @@ mod capture_error;
 mod exchange;
 mod future;
 mod layer;
+#[cfg(feature = "axum")]
+mod named_handler;
 mod naming;
 mod preview;
 mod request;
@@ -66,6 +68,8 @@ pub use body_layer::{BodyFuture, BodyLayer, BodyService, SampledBody};
 pub use capture_error::CaptureError;
 pub use future::ResponseFuture;
 pub use layer::SentryLayer;
+#[cfg(feature = "axum")]
+pub use named_handler::{NamedHandler, named};
 pub use preview::Preview;
 #[cfg(feature = "axum")]
 pub use route_name::{RouteNameLayer, RouteNameService};

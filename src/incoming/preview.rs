@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::request::{client_address, copy_headers, describe, matched_path, peer};
+use super::request::{copy_headers, describe, matched_path, peer};
 use crate::client::Config;
 use crate::payload::{self, TransactionPayload};
-use crate::protocol::EventId;
+use crate::protocol::{EventId, forwarded};
 use crate::record::Record;
 use crate::redaction::{Explanation, Redactor};
 
@@ -70,7 +70,7 @@ impl Config {
         let host = copy_headers(headers, &privacy.redaction, &mut record).host;
         describe(request, host, privacy.trusted_hops, &mut record);
         if privacy.send_default_pii {
-            record.request.client = client_address(headers, peer(request), privacy.trusted_hops);
+            record.request.client = forwarded::client_address(headers, peer(request), privacy.trusted_hops);
         }
         if let Some(route) = matched_path(request) {
             record.name_by_route(route);

@@ -19,6 +19,7 @@ type Choice = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Rules {
     pub(super) routes: Routes,
     pub(super) failed_status_codes: Option<Arc<StatusCodes>>,
@@ -27,6 +28,8 @@ pub(super) struct Rules {
     pub(super) ignores: Option<Choice>,
     pub(super) names_by_handler: bool,
     pub(super) log_span: bool,
+    /// Errors of failed responses are in the local log too.
+    pub(super) logs_errors: bool,
     /// Errors of ignored routes are not reported.
     pub(super) ignores_errors: bool,
     pub(super) echo: Echo,
@@ -91,6 +94,8 @@ pub(super) struct Echo {
     pub(super) trace: Option<HeaderName>,
     pub(super) event: Option<HeaderName>,
     pub(super) server_timing: bool,
+    /// Whether `Server-Timing` has durations as well.
+    pub(super) durations: bool,
 }
 
 impl Echo {
@@ -104,7 +109,7 @@ impl Echo {
     }
 
     pub(super) fn is_silent(&self) -> bool {
-        self.trace.is_none() && self.event.is_none() && !self.server_timing
+        self.trace.is_none() && self.event.is_none() && !self.server_timing && !self.durations
     }
 
     /// Adds the ids to the response head.
@@ -123,10 +128,14 @@ impl Echo {
             put(name, event.to_string());
         }
         if self.server_timing {
-            let text = format!("sentry-trace;desc=\"{trace}-{root}-{}\"", u8::from(sampled));
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.append("server-timing", value);
-            }
+            append_timing(headers, format!("sentry-trace;desc=\"{trace}-{root}-{}\"", u8::from(sampled)));
         }
+    }
+}
+
+/// Adds a line of `Server-Timing`, beside those of the application.
+pub(super) fn append_timing(headers: &mut HeaderMap, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.append("server-timing", value);
     }
 }

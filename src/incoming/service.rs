@@ -16,11 +16,11 @@ use super::active::{ActiveRequest, Ignored};
 use super::body_form::BodyForm;
 use super::future::ResponseFuture;
 use super::naming::RequestName;
-use super::request::{Noticed, client_address, copy_headers, describe, is_in_router, matched_path, original_uri, peer};
+use super::request::{Noticed, copy_headers, describe, is_in_router, matched_path, original_uri, peer};
 use super::rules::Rules;
 use crate::client::{Client, Settings};
 use crate::propagation::{self, Incoming};
-use crate::protocol::TransactionSource;
+use crate::protocol::{TransactionSource, forwarded};
 use crate::record::{Moment, Parent, Record, clock};
 use crate::sampling::SampledWork;
 use crate::sampling::route_options::RouteOptions;
@@ -167,7 +167,7 @@ impl<S, F> SentryService<S, F> {
             }
             describe(request, noticed.host, settings.privacy.trusted_hops, record);
             if settings.privacy.send_default_pii {
-                record.request.client = client_address(headers, peer(request), settings.privacy.trusted_hops);
+                record.request.client = forwarded::client_address(headers, peer(request), settings.privacy.trusted_hops);
             }
             let name = RequestName::of(request, matched.or(template), &self.rules, &self.client, record.start);
             is_unrouted = matches!(name, RequestName::Unknown) && is_in_router(request);
@@ -272,7 +272,9 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let waited = self.wait.take();
-        let Some(settings) = self.client.settings() else { return ResponseFuture::new(self.inner.call(request), ActiveRequest::Off) };
+        let Some(settings) = self.client.settings() else {
+            return ResponseFuture::new(self.inner.call(request), ActiveRequest::off(&self.rules));
+        };
         let mut active = self.begin(settings, &request);
         if let Some(wait) = waited {
             active.waited(wait.nanos);

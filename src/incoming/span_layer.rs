@@ -10,12 +10,13 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::protocol::SpanStatus;
-use crate::scope::{EarlyDrop, LiveScope, OwnSpan, current};
+use crate::scope::{Active, EarlyDrop, LiveScope, OwnSpan, current};
 
 /// Records another layer as a span.
 ///
 /// The time before and after the inner service is measured separately (`middleware.before_ms` and
-/// `middleware.after_ms`).
+/// `middleware.after_ms`). If the inner service is called several times, the time between the calls
+/// counts as after. [`own_time`](Self::own_time) shows middlewares beside each other.
 ///
 /// Use it inside a [`SentryLayer`](crate::SentryLayer). It does not need `tracing`.
 ///
@@ -41,18 +42,77 @@ pub struct SpanLayer<L> {
     name: Cow<'static, str>,
     op: &'static str,
     outcome_tag: Option<&'static str>,
+    shape: Shape,
     layer: L,
+}
+
+/// How the time of the inner service is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Inside the middleware's span, as its children.
+    Nested,
+    /// Beside the middleware's span, which has only its own time.
+    Own,
+    /// Beside the middleware's span, which has all of the time.
+    Total,
 }
 
 impl<L> SpanLayer<L> {
     /// Records `layer` as a span of this name.
     pub fn new(name: impl Into<Cow<'static, str>>, layer: L) -> Self {
-        Self { name: name.into(), op: "middleware", outcome_tag: None, layer }
+        Self { name: name.into(), op: "middleware", outcome_tag: None, shape: Shape::Nested, layer }
     }
 
     /// Sets the kind of work, such as `auth`. Defaults to `middleware`.
     pub fn op(mut self, op: &'static str) -> Self {
         self.op = op;
+        self
+    }
+
+    /// Records only the middleware's own time, without that of the inner service.
+    ///
+    /// The spans of the inner service are beside this span and not inside it. With this on each
+    /// middleware, a transaction is a flat list that shows what each of them costs. By default, spans
+    /// are nested.
+    ///
+    /// The span is as long as the time before the inner call and the time after it together. It
+    /// starts with the middleware, so a timeline shows the time after the inner call too early. The
+    /// attributes `middleware.before_ms` and `middleware.after_ms` have both parts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "test"))]
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use axum::{Router, body::Body, extract::Request, routing::get};
+    /// use tower::{ServiceExt as _, layer::util::Identity};
+    /// use tower_http::cors::CorsLayer;
+    /// use tower_sentry::{SentryLayer, SpanLayer};
+    ///
+    /// let (sentry, captured) = tower_sentry::test::client();
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| tower_sentry::span("view", "show", async { "hello" })))
+    ///     .layer(SpanLayer::new("middleware.cors", CorsLayer::permissive()).own_time())
+    ///     .layer(SpanLayer::new("middleware.total", Identity::new()).total_time())
+    ///     .layer(SentryLayer::new(&sentry));
+    /// drop(app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await);
+    ///
+    /// assert_eq!(
+    ///     captured.tree(),
+    ///     "GET / [http.server] ok\n  middleware.total [middleware] ok\n  middleware.cors [middleware] ok\n  show [view] ok\n"
+    /// );
+    /// # });
+    /// ```
+    pub fn own_time(mut self) -> Self {
+        self.shape = Shape::Own;
+        self
+    }
+
+    /// Records all of the time, beside the spans of the inner service and not around them.
+    ///
+    /// It is one row with the sum, beside those of [`own_time`](Self::own_time).
+    pub fn total_time(mut self) -> Self {
+        self.shape = Shape::Total;
         self
     }
 
@@ -98,7 +158,8 @@ impl<S, L: Layer<Marked<S>>> Layer<S> for SpanLayer<L> {
     type Service = SpanService<L::Service>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SpanService { name: self.name.clone(), op: self.op, outcome_tag: self.outcome_tag, middleware: self.layer.layer(Marked { inner }) }
+        let middleware = self.layer.layer(Marked { inner, shape: self.shape });
+        SpanService { name: self.name.clone(), op: self.op, outcome_tag: self.outcome_tag, middleware }
     }
 }
 
@@ -177,6 +238,7 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for SpanFuture<F> {
 #[expect(unnameable_types, reason = "what is inside a `SpanLayer` is not part of the API")]
 pub struct Marked<S> {
     inner: S,
+    shape: Shape,
 }
 
 impl<R, S: Service<R>> Service<R> for Marked<S> {
@@ -190,10 +252,15 @@ impl<R, S: Service<R>> Service<R> for Marked<S> {
 
     fn call(&mut self, request: R) -> Self::Future {
         let span = current::own_span();
+        let mut beside = Active::default();
         if let Some((scope, index)) = &span {
-            scope.lock().transaction.mark_inner(*index, false);
+            let around = scope.lock().transaction.begin_inner(*index, self.shape == Shape::Own);
+            if let Some(around) = around.filter(|_| self.shape != Shape::Nested) {
+                beside = Active::span(Arc::clone(scope), around);
+            }
         }
-        MarkedFuture { inner: self.inner.call(request), span }
+        let inner = beside.enter(|| self.inner.call(request));
+        MarkedFuture { inner: EarlyDrop::new(inner), beside, span }
     }
 }
 
@@ -201,8 +268,20 @@ pin_project! {
     /// The future of a [`Marked`] service.
     pub struct MarkedFuture<F> {
         #[pin]
-        inner: F,
+        inner: EarlyDrop<F>,
+        // Over, if the inner service is inside the middleware's span.
+        beside: Active,
         span: Option<(Arc<LiveScope>, u32)>,
+    }
+
+    impl<F> PinnedDrop for MarkedFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some((scope, index)) = this.span.take() {
+                this.beside.leave(|| this.inner.end());
+                scope.lock().transaction.end_inner(index);
+            }
+        }
     }
 }
 
@@ -211,9 +290,10 @@ impl<F: Future> Future for MarkedFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let output = ready!(this.inner.poll(cx));
+        let output = ready!(this.beside.enter(|| this.inner.poll(cx)));
+        drop(this.beside.take());
         if let Some((scope, index)) = this.span.take() {
-            scope.lock().transaction.mark_inner(index, true);
+            scope.lock().transaction.end_inner(index);
         }
         Poll::Ready(output)
     }

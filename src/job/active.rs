@@ -4,13 +4,12 @@ use std::fmt;
 use std::panic::Location;
 
 use super::info::JobInfo;
-use super::outcome::Outcome;
 use crate::client::Client;
-use crate::event::{CallStack, CapturedEvent};
+use crate::event::{CallStack, CapturedEvent, Outcome};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
 use crate::sampling::SampledWork;
-use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin};
+use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin, read_error};
 
 /// The transaction of a piece of work.
 pub(super) struct ActiveJob {
@@ -40,10 +39,7 @@ impl ActiveJob {
             let mut fields = Vec::new();
             let mut writer = FieldWriter::new(&mut fields);
             for (name, value) in &info.attributes {
-                writer.text(Key::Name(name), value);
-            }
-            for (name, value) in &info.numbers {
-                writer.u64(Key::Name(name), *value);
+                writer.attribute(Key::Name(name), value);
             }
             if let Some((attempt, _)) = info.attempt {
                 writer.u64(Key::Name("messaging.message.retry.count"), attempt.saturating_sub(1).into());
@@ -71,7 +67,8 @@ impl ActiveJob {
             && let Some(error) = outcome.error()
         {
             let stack = self.started_at.map(CallStack::at).unwrap_or_default();
-            let returned = CapturedEvent::returned(error.chain(&scope.debug_output()), self.mechanism, stack);
+            let chain = read_error(&scope.client, &error, &scope.debug_output());
+            let returned = CapturedEvent::returned(chain, self.mechanism, stack);
             if self.reports {
                 scope.capture(returned, Parent::Root);
             } else {

@@ -6,10 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::outcome::Outcome;
-use super::outcome::sealed::Judge as _;
 use crate::client::Client;
 use crate::diagnostics::Quiet;
+use crate::event::{Judge as _, Outcome};
 use crate::exporter::Item;
 use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor};
 use crate::record::{Moment, clock};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostics;
 use crate::propagation::{self, Carrier, Incoming};
+use crate::protocol::AttributeValue;
 
 /// The description of a job before it runs.
 ///
@@ -30,8 +31,7 @@ pub struct JobInfo {
     pub(super) sample_rate: Option<f64>,
     pub(super) attempt: Option<(u32, u32)>,
     pub(super) reports_every_attempt: bool,
-    pub(super) attributes: Vec<(&'static str, String)>,
-    pub(super) numbers: Vec<(&'static str, u64)>,
+    pub(super) attributes: Vec<(&'static str, AttributeValue<'static>)>,
 }
 
 impl JobInfo {
@@ -47,7 +47,6 @@ impl JobInfo {
             attempt: None,
             reports_every_attempt: true,
             attributes: Vec::new(),
-            numbers: Vec::new(),
         }
     }
 
@@ -59,7 +58,7 @@ impl JobInfo {
 
     /// Sets the queue the job came from (`messaging.destination.name`).
     pub fn queue(self, name: impl Into<String>) -> Self {
-        self.attribute("messaging.destination.name", name)
+        self.attribute("messaging.destination.name", name.into())
     }
 
     /// Sets the job's id in the queue (`messaging.message.id`).
@@ -70,7 +69,7 @@ impl JobInfo {
 
     /// Sets the queue's system, such as `redis` (`messaging.system`).
     pub fn system(self, name: impl Into<String>) -> Self {
-        self.attribute("messaging.system", name)
+        self.attribute("messaging.system", name.into())
     }
 
     /// Sets the number of this attempt, counted from 1, and the maximum number of attempts.
@@ -100,20 +99,19 @@ impl JobInfo {
     }
 
     /// Sets the size of the message in bytes (`messaging.message.body.size`).
-    pub fn body_size(mut self, bytes: u64) -> Self {
-        self.numbers.push(("messaging.message.body.size", bytes));
-        self
+    pub fn body_size(self, bytes: u64) -> Self {
+        self.attribute("messaging.message.body.size", bytes)
     }
 
     /// Sets the time in the queue (`messaging.message.receive.latency`, in milliseconds).
-    pub fn latency(mut self, waited: Duration) -> Self {
-        self.numbers.push(("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)));
-        self
+    pub fn latency(self, waited: Duration) -> Self {
+        self.attribute("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Sets any other attribute.
-    pub fn attribute(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.attributes.push((name, value.into()));
+    /// Sets any other attribute. See [`AttributeValue`] for what may be a value.
+    #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
+    pub fn attribute<'v>(mut self, name: &'static str, value: impl Into<AttributeValue<'v>>) -> Self {
+        self.attributes.push((name, value.into().into_owned()));
         self
     }
 

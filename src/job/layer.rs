@@ -11,8 +11,8 @@ use tower::{Layer, Service};
 
 use super::active::ActiveJob;
 use super::info::JobInfo;
-use super::outcome::{BoxedErrors, Outcome, TypedErrors};
 use crate::client::Client;
+use crate::event::{BoxedErrors, Outcome, TypedErrors};
 use crate::scope::EarlyDrop;
 
 /// Records every job of a worker as a transaction, and its errors as events.

@@ -11,11 +11,11 @@ mod active;
 mod check_in;
 mod info;
 mod layer;
-mod outcome;
 mod transaction;
 
 pub use check_in::{CheckInBuilder, CheckedIn};
 pub use info::JobInfo;
 pub use layer::{JobFuture, JobLayer, JobService};
-pub use outcome::{BoxedErrors, Outcome, TypedErrors};
 pub use transaction::{InTransaction, TransactionBuilder};
+
+pub use crate::event::{BoxedErrors, Outcome, TypedErrors};

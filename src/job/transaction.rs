@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 
 use super::active::ActiveJob;
 use super::info::JobInfo;
-use super::outcome::Outcome;
 use crate::client::Client;
+use crate::event::Outcome;
 use crate::propagation::Carrier;
 use crate::scope::EarlyDrop;
 

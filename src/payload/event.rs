@@ -2,6 +2,7 @@
 
 use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
+use tracing::Metadata;
 
 use super::Facts;
 use super::fields::{is_of_log, log_fields, name_of, understand};
@@ -13,7 +14,7 @@ use super::time::time;
 use super::trusted::{Constant, Id};
 use super::value::{Attribute, Pairs};
 use crate::event::{EventRecord, portable_path};
-use crate::protocol::{DebugMeta, Exception, Level, Timestamp, TransactionInfo};
+use crate::protocol::{Breadcrumb, DebugMeta, Exception, Level, Timestamp, TransactionInfo};
 use crate::record::{BreadcrumbRecord, BreadcrumbSource, FieldReader, LogRecord, Record};
 
 pub(crate) struct EventPayload<'a> {
@@ -150,14 +151,35 @@ struct BreadcrumbPayload<'a> {
 impl Serialize for BreadcrumbPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let metadata = match &self.crumb.source {
-            BreadcrumbSource::Manual(breadcrumb, _) => return breadcrumb.serialize(serializer),
+            BreadcrumbSource::Changed(_, breadcrumb, _) | BreadcrumbSource::Manual(breadcrumb, _) => {
+                return breadcrumb.serialize(serializer);
+            }
             BreadcrumbSource::Event(metadata) => *metadata,
         };
-        let fields = || FieldReader::new(&self.crumb.fields);
+        StepPayload { at: time(self.record, self.crumb.at), metadata, fields: &self.crumb.fields }.serialize(serializer)
+    }
+}
+
+/// The breadcrumb of a `tracing` event, for a hook. None if it cannot be read.
+pub(crate) fn breadcrumb(at: Timestamp, metadata: &'static Metadata<'static>, fields: &[u8]) -> Option<Breadcrumb> {
+    serde_json::to_vec(&StepPayload { at, metadata, fields }).and_then(|json| serde_json::from_slice(&json)).ok()
+}
+
+struct StepPayload<'a> {
+    at: Timestamp,
+    metadata: &'static Metadata<'static>,
+    /// Encoded.
+    fields: &'a [u8],
+}
+
+impl Serialize for StepPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let metadata = self.metadata;
+        let fields = || FieldReader::new(self.fields);
         let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
-        out.serialize_field("timestamp", &time(self.record, self.crumb.at))?;
-        out.serialize_field("category", &Target(metadata, &self.crumb.fields))?;
+        out.serialize_field("timestamp", &self.at)?;
+        out.serialize_field("category", &Target(metadata, self.fields))?;
         if let Some((_, message)) = message {
             out.serialize_field("message", &message)?;
         }

@@ -17,10 +17,14 @@ const FEW: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Understood<'a> {
     pub(super) op: Option<Cow<'a, str>>,
+    /// The `op` by the conventions of OpenTelemetry.
+    pub(super) derived_op: Option<&'static str>,
     pub(super) name: Option<Cow<'a, str>>,
-    /// The name is the text of a query, whatever the `op` is.
-    pub(super) is_named_by_query: bool,
+    /// The text of a query, which names a span that has no other name.
+    pub(super) query: Option<Cow<'a, str>>,
     pub(super) status: Option<SpanStatus>,
+    /// The status by the code of a response.
+    pub(super) derived_status: Option<SpanStatus>,
     /// The last value of each name, in the order in which the names first came.
     pub(super) attributes: Vec<(&'a str, FieldValue<'a>)>,
 }
@@ -39,9 +43,11 @@ impl<'a> Understood<'a> {
     /// Reads the fields of another span, and reuses the memory of the list.
     pub(super) fn read(&mut self, metadata: Option<&'static Metadata<'static>>, fields: impl Iterator<Item = (Key<'a>, FieldValue<'a>)>) {
         self.attributes.clear();
-        (self.op, self.name, self.status) = (None, None, None);
-        self.is_named_by_query = false;
-        let mut statement = None;
+        *self = Self { attributes: std::mem::take(&mut self.attributes), ..Self::default() };
+        let is_span = metadata.is_some_and(Metadata::is_span);
+        // Each has the last value of its field, whenever that was recorded.
+        let (mut sentry_name, mut otel_name, mut message) = (None, None, None);
+        let (mut sentry_status, mut otel) = (None, None);
         let mut has_meaning = false;
         let mut places: Option<HashMap<&str, usize>> = None;
         for (key, value) in fields {
@@ -60,19 +66,30 @@ impl<'a> Understood<'a> {
                         continue;
                     }
                     "sentry.name" => {
-                        self.name = Some(text());
+                        sentry_name = Some(text());
                         continue;
                     }
                     "otel.name" => {
-                        self.name = self.name.take().or_else(|| Some(text()));
+                        otel_name = Some(text());
+                        continue;
+                    }
+                    // `message` of a callsite is the text behind its fields, and not an attribute.
+                    "message" if is_span && matches!(key, Key::Index(_)) => {
+                        message = Some(text());
+                        continue;
+                    }
+                    "sentry.status" => {
+                        sentry_status = SpanStatus::from_name(&text());
                         continue;
                     }
                     "otel.status_code" => {
-                        self.status = otel_status(&text());
+                        otel = otel_status(&text());
                         continue;
                     }
                     // sqlx leaves this empty if its summary is the complete text.
-                    "db.query.text" | "db.statement" => statement = Some(text()).filter(|text| !text.is_empty()).or(statement),
+                    "db.query.text" | "db.statement" => {
+                        self.query = Some(text()).filter(|text| !text.is_empty()).or_else(|| self.query.take());
+                    }
                     _ => {}
                 }
             }
@@ -94,24 +111,29 @@ impl<'a> Understood<'a> {
         if !has_meaning {
             return;
         }
+        self.name = sentry_name.or(otel_name).or(message);
+        self.status = sentry_status.or(otel);
         let summary = ended_query(&mut self.attributes);
+        self.query = self.query.take().or_else(|| summary.map(Cow::Borrowed));
+        // Derived only if it is needed: each takes a search through the attributes.
         if self.op.is_none() {
-            self.op = derived_op(&self.attributes).map(Cow::Borrowed);
-        }
-        if self.name.is_none() {
-            self.name = statement.or_else(|| summary.map(Cow::Borrowed));
-            self.is_named_by_query = self.name.is_some();
+            self.derived_op = derived_op(&self.attributes);
         }
         if self.status.is_none() {
-            self.status = http_status(&self.attributes);
+            self.derived_status = http_status(&self.attributes);
         }
+    }
+
+    /// The `op`, if the fields say it in any way.
+    pub(super) fn any_op(&self) -> Option<&str> {
+        self.op.as_deref().or(self.derived_op)
     }
 }
 
-/// Whether a name may have a meaning: all names that do start with one of these prefixes.
+/// Whether a name may have a meaning: nearly all names that do start with one of these prefixes.
 #[inline]
 fn may_have_meaning(name: &str) -> bool {
-    ["db.", "http.", "messaging.", "otel.", "rpc.", "sentry."].iter().any(|prefix| name.starts_with(prefix))
+    name == "message" || ["db.", "http.", "messaging.", "otel.", "rpc.", "sentry."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether a field of an event only says where a record of the `log` crate came from.
@@ -172,6 +194,9 @@ pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Op
     }
 }
 
+/// What [`derived_op`] returns.
+pub(super) const DERIVED_OPS: [&str; 6] = ["db.query", "http.client", "http.server", "queue.process", "queue.publish", "rpc"];
+
 /// Derives the `op` from the attributes of OpenTelemetry's conventions.
 fn derived_op(attributes: &[(&str, FieldValue<'_>)]) -> Option<&'static str> {
     let text = |wanted: &str| {
@@ -215,7 +240,7 @@ fn http_status(attributes: &[(&str, FieldValue<'_>)]) -> Option<SpanStatus> {
         FieldValue::U64(code) => u16::try_from(*code).ok()?,
         FieldValue::I64(code) => u16::try_from(*code).ok()?,
         FieldValue::Text(code) => code.parse().ok()?,
-        FieldValue::Bool(_) | FieldValue::F64(_) => return None,
+        FieldValue::Bool(_) | FieldValue::F64(_) | FieldValue::List(_) => return None,
     };
     Some(SpanStatus::from_http(code))
 }
@@ -241,7 +266,7 @@ mod tests {
             ]);
 
             assert_eq!(
-                (span.op.as_deref(), span.name.as_deref(), span.status),
+                (span.any_op(), span.name.as_deref(), span.status),
                 (Some("cache.get"), Some("cart"), Some(SpanStatus::InternalError)),
                 "{} before {}",
                 first.0,
@@ -283,7 +308,25 @@ mod tests {
 
         for (fields, op, name, status) in rows {
             let span = understood(&fields);
-            assert_eq!((span.op.as_deref(), span.name.as_deref(), span.status), (op, name, status), "{fields:?}");
+            assert_eq!((span.any_op(), span.query.as_deref(), span.derived_status), (op, name, status), "{fields:?}");
+            assert!(op.is_none_or(|op| DERIVED_OPS.contains(&op)), "{op:?}");
+        }
+    }
+
+    #[test]
+    fn what_describes_a_span_counts_with_its_last_value() {
+        let text = |name, text| (name, FieldValue::Text(text));
+        let rows = [
+            (vec![text("otel.name", "first"), text("otel.name", "last")], (Some("last"), None)),
+            (vec![text("sentry.name", "cart"), text("otel.name", "late")], (Some("cart"), None)),
+            (vec![text("otel.status_code", "ERROR"), text("otel.status_code", "OK")], (None, Some(SpanStatus::Ok))),
+            (vec![text("sentry.status", "not_found"), text("otel.status_code", "OK")], (None, Some(SpanStatus::NotFound))),
+            (vec![text("sentry.status", "no status")], (None, None)),
+        ];
+        for (fields, expected) in rows {
+            let span = understood(&fields);
+            assert_eq!((span.name.as_deref(), span.status), expected, "{fields:?}");
+            assert_eq!(span.attributes, [], "{fields:?}");
         }
     }
 
@@ -320,7 +363,7 @@ mod tests {
 
         for (code, status) in rows {
             for name in ["http.response.status_code", "http.status_code"] {
-                assert_eq!(understood(&[(name, code)]).status, status, "{name} {code:?}");
+                assert_eq!(understood(&[(name, code)]).derived_status, status, "{name} {code:?}");
             }
         }
     }

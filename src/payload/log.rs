@@ -1,6 +1,6 @@
 //! Structured logs, as the protocol's container and as lines of the security log.
 
-use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Level;
 
@@ -15,37 +15,25 @@ use crate::event::portable_path;
 use crate::protocol::{SdkInfo, Timestamp};
 use crate::record::{FieldReader, FieldValue, LogLine, LogRecord, Suppressed};
 
-/// The logs of one envelope.
-pub(crate) struct LogsPayload<'a> {
-    pub(crate) lines: &'a [Box<LogLine>],
-    pub(crate) facts: &'a Facts,
+/// The logs of one envelope: written directly, or as a hook has left them.
+pub(crate) struct LogsPayload<'a, T> {
+    pub(crate) items: &'a [T],
 }
 
-impl Serialize for LogsPayload<'_> {
+impl<T: Serialize> Serialize for LogsPayload<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Logs", 2)?;
         // With version 2 the server does not infer an IP address or user agent from the sender.
         out.serialize_field("version", &2)?;
-        out.serialize_field("items", &LogItems(self))?;
+        out.serialize_field("items", self.items)?;
         out.end()
     }
 }
 
-struct LogItems<'a>(&'a LogsPayload<'a>);
-
-impl Serialize for LogItems<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = serializer.serialize_seq(Some(self.0.lines.len()))?;
-        for line in self.0.lines {
-            items.serialize_element(&LogPayload { line, facts: self.0.facts })?;
-        }
-        items.end()
-    }
-}
-
-struct LogPayload<'a> {
-    line: &'a LogLine,
-    facts: &'a Facts,
+/// One log.
+pub(crate) struct LogPayload<'a> {
+    pub(crate) line: &'a LogLine,
+    pub(crate) facts: &'a Facts,
 }
 
 impl Serialize for LogPayload<'_> {
@@ -150,6 +138,7 @@ impl<'a> From<FieldValue<'a>> for TypedValue<'a> {
             FieldValue::U64(value) if i64::try_from(value).is_ok() => "integer",
             FieldValue::F64(value) if value.is_finite() => "double",
             FieldValue::U64(_) | FieldValue::F64(_) | FieldValue::Text(_) => "string",
+            FieldValue::List(_) => "array",
         };
         Self { kind: Constant(kind), value }
     }

@@ -4,6 +4,7 @@
 //! agree.
 
 mod body;
+mod entries;
 mod envelope_header;
 mod event;
 mod facts;
@@ -20,13 +21,17 @@ mod sdk;
 mod span;
 mod sql;
 mod time;
+mod timing;
 mod transaction;
 mod trusted;
 mod value;
 
 pub(crate) use envelope_header::HeaderPayload;
-pub(crate) use event::EventPayload;
+pub(crate) use event::{EventPayload, breadcrumb};
 pub(crate) use facts::Facts;
-pub(crate) use log::{LinePayload, LogsPayload};
+pub(crate) use log::{LinePayload, LogPayload, LogsPayload};
 pub(crate) use name::{RouteName, UNMATCHED, name, request_name};
+pub(crate) use request::shown as request;
+pub(crate) use span::is_constant_op;
+pub(crate) use timing::server_timing;
 pub(crate) use transaction::TransactionPayload;

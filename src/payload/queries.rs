@@ -1,5 +1,6 @@
 //! Finds repeated queries ("N+1").
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -69,9 +70,9 @@ struct Runs {
 fn may_be_query(record: &Record, span: &SpanRecord) -> bool {
     match span.name {
         SpanName::Callsite(metadata) => {
-            metadata.fields().iter().any(|field| field.name().starts_with("db.") || field.name() == "sentry.op")
+            span.is_query_late || metadata.fields().iter().any(|field| field.name().starts_with("db.") || field.name() == "sentry.op")
         }
-        SpanName::Own(own) => record.own_spans.get(own as usize).is_some_and(|own| own.op.starts_with("db")),
+        SpanName::Own(own) => span.is_query_late || record.own_spans.get(own as usize).is_some_and(|own| own.op.starts_with("db")),
     }
 }
 
@@ -79,16 +80,19 @@ fn may_be_query(record: &Record, span: &SpanRecord) -> bool {
 fn query(record: &Record, index: usize) -> Option<String> {
     let span = record.spans.get(index)?;
     let metadata = span.name.metadata();
+    let understood = understand(metadata, record.span_fields(index));
     if let SpanName::Own(own) = span.name {
         let own = record.own_spans.get(own as usize)?;
-        return own.op.starts_with("db").then(|| without_values(&record.str(own.description), Dialect::Unknown).into_owned());
+        let name = understood.name.as_deref().map_or_else(|| record.str(own.description), Cow::Borrowed);
+        let is_query = understood.op.as_deref().unwrap_or(own.op).starts_with("db");
+        return is_query.then(|| without_values(&name, Dialect::among(&understood.attributes)).into_owned());
     }
-    let understood = understand(metadata, record.span_fields(index));
-    let op = understood.op.as_deref().filter(|op| op.starts_with("db"))?;
+    let op = understood.any_op().filter(|op| op.starts_with("db"))?;
     let text = understood.attributes.iter().find_map(|(name, value)| match value {
         FieldValue::Text(text) if is_query_text(name) && !text.is_empty() => Some(*text),
         _ => None,
     });
-    let text = text.or(understood.name.as_deref()).or_else(|| metadata.map(tracing::Metadata::name)).unwrap_or(op);
+    let text =
+        text.or(understood.name.as_deref()).or(understood.query.as_deref()).or_else(|| metadata.map(tracing::Metadata::name)).unwrap_or(op);
     Some(without_values(text, Dialect::among(&understood.attributes)).into_owned())
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::Facts;
 use super::body;
 use super::value::Pairs;
+use crate::protocol::Request;
 use crate::record::Record;
 
 pub(super) struct RequestPayload<'a> {
@@ -38,6 +39,21 @@ impl Serialize for RequestPayload<'_> {
         request.serialize_field("headers", &Pairs(|| headers(record, self.facts)))?;
         request.end()
     }
+}
+
+/// The request for a hook that runs inside it: without cookies, which only the exporter judges. Of a sensitive
+/// route it has the method alone.
+pub(crate) fn shown(record: &Record, facts: &Facts) -> Option<Request> {
+    if !record.has_request {
+        return None;
+    }
+    let payload = RequestPayload { record, path: &path(record, facts), facts, has_body: false };
+    let mut request: Request = serde_json::to_vec(&payload).and_then(|json| serde_json::from_slice(&json)).ok()?;
+    request.headers.remove("cookie");
+    if record.request.is_sensitive {
+        request = Request { method: request.method, ..Request::default() };
+    }
+    Some(request)
 }
 
 /// Returns the path of the request, with secret parameters hidden. Empty without a request.

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::Facts;
-use super::fields::{Understood, name_of};
+use super::entries::{Entries, Links};
+use super::fields::{DERIVED_OPS, Understood, name_of};
 use super::sql::{Dialect, is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
@@ -40,29 +41,28 @@ impl Serialize for SpanPayload<'_> {
         // A span that is still open ends with the transaction. An end before the start, after the
         // clock went back, would make the server drop everything.
         let end = span.end.or(record.end).max(span.start);
-        let Understood { op, name, is_named_by_query, status, attributes } = understood;
+        let Understood { op, derived_op, name, query: statement, status, derived_status, attributes } = understood;
         // A span may outlive the request, as that of a layer around ours does. It then ends with
         // the request, and is cancelled if the request is.
         let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         // An inner request may have failed after its response head, whose code is a field.
         let is_inner_request = own.is_some_and(|own| own.origin == INNER_REQUEST);
-        let by_fields = status.filter(|_| !is_inner_request);
-        let status = by_fields.or(span.status).unwrap_or(unmarked);
+        let by_code = derived_status.filter(|_| !is_inner_request);
+        let status = status.or(by_code).or(span.status).unwrap_or(unmarked);
 
-        let mut out = serializer.serialize_struct("Span", 10)?;
+        let mut out = serializer.serialize_struct("Span", 11)?;
         out.serialize_field("span_id", &Id(span.id))?;
         out.serialize_field("parent_span_id", &Id(parent))?;
         out.serialize_field("trace_id", &trace_id)?;
-        match op.as_deref() {
-            Some(op) => out.serialize_field("op", op)?,
-            None => out.serialize_field("op", own.map_or("function", |own| own.op))?,
-        }
-        let is_query = op.as_deref().or_else(|| own.map(|own| own.op)).is_some_and(|op| op.starts_with("db"));
+        let op = op.as_deref().or_else(|| own.map(|own| own.op)).or(*derived_op).unwrap_or(FUNCTION);
+        out.serialize_field("op", op)?;
+        let is_query = op.starts_with("db");
         let own_name = own.map(|own| record.str(own.description));
+        let given_name = name.as_deref().or(own_name.as_deref());
         let mut query = None;
-        match (own_name.as_deref().or(name.as_deref()), metadata) {
-            (Some(name), _) if is_query || *is_named_by_query => {
+        match (given_name.or(statement.as_deref()), metadata) {
+            (Some(name), _) if is_query || given_name.is_none() => {
                 let (_, clean) = query.insert((name, without_values(name, Dialect::among(attributes))));
                 out.serialize_field("description", &**clean)?;
             }
@@ -76,18 +76,28 @@ impl Serialize for SpanPayload<'_> {
         out.serialize_field("timestamp", &time(record, end))?;
         out.serialize_field("status", &status)?;
         out.serialize_field("origin", &Constant(own.map_or("auto.function.tracing", |own| own.origin)))?;
-        // Known only if the inner service was seen to start and to end.
-        let inner = own.map(|own| own.inner).filter(|(start, end)| start.is_known() && end.is_known());
-        let times = inner.map(|(inner_start, inner_end)| (inner_start.nanos_since(span.start), end.nanos_since(inner_end)));
+        let times = own.filter(|_| span.end.is_known()).and_then(|own| own.middleware.around(span.start));
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
         let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
         let database = if metadata.is_some_and(Metadata::is_event) { database_around(record, span.parent, attributes) } else { None };
         let query = query.as_ref().map(|(text, clean)| (*text, &**clean));
         out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, query, times, is_slow, polls, database, took })?;
+        let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
+        if record.rare.is_some() && record.links(place).next().is_some() {
+            out.serialize_field("links", &Links(|| record.links(place)))?;
+        }
         out.end()
     }
 }
+
+/// Whether an `op` is one of the program's. That of a field may hold data.
+pub(crate) fn is_constant_op(record: &Record, op: &str) -> bool {
+    op == FUNCTION || op == record.op || DERIVED_OPS.contains(&op) || record.own_spans.iter().any(|own| own.op == op)
+}
+
+/// The `op` of a span that has no other.
+const FUNCTION: &str = "function";
 
 /// Names of functions that say nothing without their module: methods of traits and constructors.
 const GENERAL: [&str; 16] = [
@@ -168,36 +178,36 @@ impl Serialize for SpanAttributes<'_> {
                 _ => data.serialize_entry(name, &Attribute(name, *value, dialect))?,
             }
         }
-        // JSON must not repeat a key: the application's value wins.
-        let is_free = |name: &str| self.fields.iter().all(|(taken, _)| *taken != name);
+        let mut data = Entries { map: data, given: self.fields };
+        let is_free = |name: &str| data.is_free(name);
         if let Some(metadata) =
             self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
         {
-            data.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
+            data.map.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
             if let Some(file) = metadata.file() {
-                data.serialize_entry(&Constant("code.file.path"), &ProgramText(portable_path(file)))?;
+                data.map.serialize_entry(&Constant("code.file.path"), &ProgramText(portable_path(file)))?;
             }
             if let Some(line) = metadata.line() {
-                data.serialize_entry(&Constant("code.line.number"), &line)?;
+                data.map.serialize_entry(&Constant("code.line.number"), &line)?;
             }
         }
         if self.is_slow {
-            data.serialize_entry(&Constant("tower_sentry.slow"), &true)?;
+            data.add("tower_sentry.slow", &true)?;
         }
         if let Some(Polls { count, busy, longest }) = self.polls {
             let busy = u64::from(busy) * 1_000;
-            data.serialize_entry(&Constant("tower_sentry.polls"), &count)?;
-            data.serialize_entry(&Constant("tower_sentry.busy_ms"), &millis(busy))?;
-            data.serialize_entry(&Constant("tower_sentry.idle_ms"), &millis(self.took.saturating_sub(busy)))?;
-            data.serialize_entry(&Constant("tower_sentry.longest_poll_ms"), &millis(u64::from(longest) * 1_000))?;
+            data.add("tower_sentry.polls", &count)?;
+            data.add("tower_sentry.busy_ms", &millis(busy))?;
+            data.add("tower_sentry.idle_ms", &millis(self.took.saturating_sub(busy)))?;
+            data.add("tower_sentry.longest_poll_ms", &millis(u64::from(longest) * 1_000))?;
         }
         if let Some((before, after)) = self.times {
-            data.serialize_entry(&Constant("middleware.before_ms"), &millis(before))?;
-            data.serialize_entry(&Constant("middleware.after_ms"), &millis(after))?;
+            data.add("middleware.before_ms", &millis(before))?;
+            data.add("middleware.after_ms", &millis(after))?;
         }
         if let Some(system) = self.database {
-            data.serialize_entry(&Constant("db.system.name"), &system)?;
+            data.add("db.system.name", &system)?;
         }
-        data.end()
+        data.map.end()
     }
 }

@@ -4,15 +4,18 @@ use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
 use super::Facts;
+use super::entries::{Entries, Links};
 use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
 use super::span::SpanPayload;
+use super::sql::Dialect;
 use super::time::{millis, time};
 use super::trusted::{Constant, Id};
+use super::value::Attribute;
 use crate::protocol::{EventId, SpanStatus, TransactionInfo};
-use crate::record::Record;
+use crate::record::{FieldValue, Parent, Record};
 
 pub(crate) struct TransactionPayload<'a> {
     pub(crate) event_id: EventId,
@@ -25,7 +28,7 @@ pub(crate) struct TransactionPayload<'a> {
 impl Serialize for TransactionPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, name, facts, .. } = self;
-        let mut out = serializer.serialize_struct("Transaction", 17)?;
+        let mut out = serializer.serialize_struct("Transaction", 18)?;
         out.serialize_field("event_id", &Id(self.event_id))?;
         out.serialize_field("type", &Constant("transaction"))?;
         out.serialize_field("platform", &Constant("native"))?;
@@ -35,7 +38,11 @@ impl Serialize for TransactionPayload<'_> {
         out.serialize_field("timestamp", &time(record, record.end))?;
         let path = path(record, facts);
         common_fields(&mut out, record, facts, &path, false)?;
-        out.serialize_field("contexts", &TransactionContexts { record, path: &path })?;
+        let understood = understand(None, record.root_fields());
+        out.serialize_field("contexts", &TransactionContexts { record, path: &path, understood: &understood })?;
+        if let Some(rare) = record.rare.as_deref().filter(|rare| !rare.measurements.is_empty()) {
+            out.serialize_field("measurements", &rare.measurements)?;
+        }
         out.serialize_field("spans", &Spans(record, facts))?;
         out.end()
     }
@@ -44,13 +51,15 @@ impl Serialize for TransactionPayload<'_> {
 struct TransactionContexts<'a> {
     record: &'a Record,
     path: &'a str,
+    /// The meaning of the root's fields.
+    understood: &'a Understood<'a>,
 }
 
 impl Serialize for TransactionContexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        let Self { record, path } = *self;
-        contexts.serialize_entry(&Constant("trace"), &RootSpan { record, path })?;
+        let Self { record, path, understood } = *self;
+        contexts.serialize_entry(&Constant("trace"), &RootSpan { record, path, understood })?;
         common_contexts(&mut contexts, record, None)?;
         contexts.end()
     }
@@ -60,21 +69,25 @@ impl Serialize for TransactionContexts<'_> {
 struct RootSpan<'a> {
     record: &'a Record,
     path: &'a str,
+    understood: &'a Understood<'a>,
 }
 
 impl Serialize for RootSpan<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, path } = *self;
-        let mut out = serializer.serialize_struct("TraceContext", 7)?;
+        let Self { record, path, understood: Understood { op, status, attributes, .. } } = *self;
+        let mut out = serializer.serialize_struct("TraceContext", 8)?;
         out.serialize_field("trace_id", &Id(record.trace.trace_id))?;
         out.serialize_field("span_id", &Id(record.trace.root))?;
         if let Some(parent) = record.trace.parent {
             out.serialize_field("parent_span_id", &Id(parent))?;
         }
-        out.serialize_field("op", record.op)?;
-        out.serialize_field("status", &record.status.unwrap_or(SpanStatus::Ok))?;
+        out.serialize_field("op", op.as_deref().unwrap_or(record.op))?;
+        out.serialize_field("status", &status.or(record.status).unwrap_or(SpanStatus::Ok))?;
         out.serialize_field("origin", &Constant(record.origin))?;
-        out.serialize_field("data", &RootAttributes { record, path })?;
+        out.serialize_field("data", &RootAttributes { record, path, attributes })?;
+        if record.links(Parent::Root).next().is_some() {
+            out.serialize_field("links", &Links(|| record.links(Parent::Root)))?;
+        }
         out.end()
     }
 }
@@ -82,105 +95,113 @@ impl Serialize for RootSpan<'_> {
 struct RootAttributes<'a> {
     record: &'a Record,
     path: &'a str,
+    /// Those of the application.
+    attributes: &'a [(&'a str, FieldValue<'a>)],
 }
+
+/// Servers compute with this one, so the application does not replace it.
+const SAMPLE_RATE: &str = "sentry.sample_rate";
 
 impl Serialize for RootAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, path } = *self;
+        let Self { record, path, attributes } = *self;
         let mut data = serializer.serialize_map(None)?;
-        data.serialize_entry(&Constant("sentry.sample_rate"), &record.trace.sample_rate)?;
+        // The same as in the envelope's header: one that is kept stands for itself.
+        let sample_rate = if record.kept.is_some() { 1.0 } else { record.trace.sample_rate };
+        data.serialize_entry(&Constant(SAMPLE_RATE), &sample_rate)?;
+        let mut data = Entries { map: data, given: attributes };
         if let Some(reason) = record.kept.filter(|_| !record.trace.sampled) {
-            data.serialize_entry(&Constant("tower_sentry.kept"), reason)?;
+            data.add("tower_sentry.kept", reason)?;
         }
         if record.dropped_spans > 0 {
-            data.serialize_entry(&Constant("tower_sentry.dropped_spans"), &record.dropped_spans)?;
+            data.add("tower_sentry.dropped_spans", &record.dropped_spans)?;
         }
         if record.dropped_fields > 0 {
-            data.serialize_entry(&Constant("tower_sentry.dropped_fields"), &record.dropped_fields)?;
+            data.add("tower_sentry.dropped_fields", &record.dropped_fields)?;
         }
         if record.trace.is_baggage_cut {
-            data.serialize_entry(&Constant("tower_sentry.cut_baggage"), &true)?;
+            data.add("tower_sentry.cut_baggage", &true)?;
         }
         if let Some(Repeated { query, count, nanos }) = repeated(record) {
-            data.serialize_entry(&Constant("tower_sentry.n_plus_one.query"), &query)?;
-            data.serialize_entry(&Constant("tower_sentry.n_plus_one.count"), &count)?;
-            data.serialize_entry(&Constant("tower_sentry.n_plus_one.ms"), &millis(nanos))?;
+            data.add("tower_sentry.n_plus_one.query", &query)?;
+            data.add("tower_sentry.n_plus_one.count", &count)?;
+            data.add("tower_sentry.n_plus_one.ms", &millis(nanos))?;
         }
         if record.has_request {
             let request = &record.request;
-            data.serialize_entry(&Constant("http.request.method"), &record.str(request.method))?;
+            data.add("http.request.method", &record.str(request.method))?;
             if let Some(route) = record.route {
-                data.serialize_entry(&Constant("http.route"), &record.str(route))?;
+                data.add("http.route", &record.str(route))?;
             }
-            data.serialize_entry(&Constant("url.path"), path)?;
+            data.add("url.path", path)?;
             if let Some(query) = request.query {
-                data.serialize_entry(&Constant("url.query"), &record.str(query))?;
+                data.add("url.query", &record.str(query))?;
             }
-            data.serialize_entry(&Constant("url.scheme"), &record.str(request.scheme))?;
+            data.add("url.scheme", &record.str(request.scheme))?;
             let host = record.str(request.host);
             let (address, port) = match host.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse::<u16>().ok()?))) {
                 Some((address, port)) => (address, Some(port)),
                 None => (&*host, None),
             };
             if !address.is_empty() {
-                data.serialize_entry(&Constant("server.address"), address)?;
+                data.add("server.address", address)?;
             }
             if let Some(port) = port {
-                data.serialize_entry(&Constant("server.port"), &port)?;
+                data.add("server.port", &port)?;
             }
             if let Some(version) = request.version {
-                data.serialize_entry(&Constant("network.protocol.version"), &Constant(version_text(version)))?;
+                data.add("network.protocol.version", &Constant(version_text(version)))?;
             }
             if let Some(size) = record.header("content-length").and_then(|size| size.parse::<u64>().ok()) {
-                data.serialize_entry(&Constant("http.request.body.size"), &size)?;
+                data.add("http.request.body.size", &size)?;
             }
             if let Some(agent) = record.header("user-agent") {
-                data.serialize_entry(&Constant("user_agent.original"), &agent)?;
+                data.add("user_agent.original", &agent)?;
             }
             if let Some(client) = request.client {
-                data.serialize_entry(&Constant("client.address"), &format_args!("{client}"))?;
+                data.add("client.address", &format_args!("{client}"))?;
             }
             response(&mut data, record)?;
         }
-        let Understood { attributes, .. } = understand(None, record.root_fields());
-        for (name, value) in attributes {
-            data.serialize_entry(&name, &value)?;
+        let dialect = Dialect::among(attributes);
+        for (name, value) in attributes.iter().filter(|(name, _)| *name != SAMPLE_RATE) {
+            data.map.serialize_entry(name, &Attribute(name, *value, dialect))?;
         }
-        data.end()
+        data.map.end()
     }
 }
 
 /// Writes what is known about the response.
-fn response<M: SerializeMap>(data: &mut M, record: &Record) -> Result<(), M::Error> {
+fn response<M: SerializeMap>(data: &mut Entries<'_, M>, record: &Record) -> Result<(), M::Error> {
     let response = &record.response;
     if let Some(status) = response.status {
-        data.serialize_entry(&Constant("http.response.status_code"), &status)?;
-        data.serialize_entry(&Constant("http.response.body.size"), &response.body_bytes)?;
-        data.serialize_entry(&Constant("tower_sentry.body_frames"), &response.frames)?;
+        data.add("http.response.status_code", &status)?;
+        data.add("http.response.body.size", &response.body_bytes)?;
+        data.add("tower_sentry.body_frames", &response.frames)?;
     }
     if let Some(code) = response.grpc_status {
-        data.serialize_entry(&Constant("rpc.grpc.status_code"), &code)?;
+        data.add("rpc.grpc.status_code", &code)?;
     }
     if response.first_byte.is_known() {
-        data.serialize_entry(&Constant("tower_sentry.first_byte_ms"), &millis(response.first_byte.nanos_since(record.start)))?;
+        data.add("tower_sentry.first_byte_ms", &millis(response.first_byte.nanos_since(record.start)))?;
     }
     if record.queued > 0 {
-        data.serialize_entry(&Constant("tower_sentry.queue_ms"), &millis(record.queued))?;
+        data.add("tower_sentry.queue_ms", &millis(record.queued))?;
     }
     // A single poll is busy for as long as the request takes, so its times say nothing new.
     if response.polls.count > 1 {
-        data.serialize_entry(&Constant("tower_sentry.polls"), &response.polls.count)?;
-        data.serialize_entry(&Constant("tower_sentry.busy_ms"), &millis(u64::from(response.polls.busy) * 1_000))?;
-        data.serialize_entry(&Constant("tower_sentry.longest_poll_ms"), &millis(u64::from(response.polls.longest) * 1_000))?;
+        data.add("tower_sentry.polls", &response.polls.count)?;
+        data.add("tower_sentry.busy_ms", &millis(u64::from(response.polls.busy) * 1_000))?;
+        data.add("tower_sentry.longest_poll_ms", &millis(u64::from(response.polls.longest) * 1_000))?;
     }
     if let Some(place) = response.cancelled {
-        data.serialize_entry(&Constant("tower_sentry.cancelled"), &Constant(place))?;
+        data.add("tower_sentry.cancelled", &Constant(place))?;
     }
     if response.is_unread {
-        data.serialize_entry(&Constant("tower_sentry.body_unread"), &true)?;
+        data.add("tower_sentry.body_unread", &true)?;
     }
     if response.is_cut {
-        data.serialize_entry(&Constant("tower_sentry.cut"), &true)?;
+        data.add("tower_sentry.cut", &true)?;
     }
     Ok(())
 }

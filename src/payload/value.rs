@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::ser::SerializeMap as _;
+use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
 use super::sql::{Dialect, is_query_text, without_values};
-use crate::record::FieldValue;
+use crate::record::{FieldValue, items};
 
 impl Serialize for FieldValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -20,6 +20,12 @@ impl Serialize for FieldValue<'_> {
             Self::F64(value) if !value.is_finite() => serializer.collect_str(value),
             Self::F64(value) => serializer.serialize_f64(*value),
             Self::Text(text) => serializer.serialize_str(text),
+            Self::List(list) => {
+                // The redactor judges lists of two as a name and its value.
+                let mut out = serializer.serialize_seq(Some(items(list).count()))?;
+                items(list).try_for_each(|item| out.serialize_element(&item))?;
+                out.end()
+            }
         }
     }
 }
@@ -32,6 +38,7 @@ impl fmt::Display for FieldValue<'_> {
             Self::U64(value) => value.fmt(f),
             Self::F64(value) => value.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::List(list) => f.debug_list().entries(items(list).map(|item| item.to_string())).finish(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use self::outgoing::Outgoing;
 use self::sentry_trace::{SentryTrace, VALUES_LIMIT};
 pub(crate) use self::settings::PropagationSettings;
 pub(crate) use self::target::{Target, is_target};
-use crate::protocol::{SpanId, TraceId};
+use crate::protocol::{SpanId, SpanLink, TraceId};
 
 /// What an incoming request says about its trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +83,16 @@ pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incomin
     let lines = carrier.get("baggage");
     let Sentrys { members, is_cut } = baggage::sentrys(lines.as_deref().map(str::as_bytes).into_iter());
     Some(Incoming { trace_id, parent, sampled, baggage: members, is_baggage_cut: is_cut, is_own: false })
+}
+
+impl SpanLink {
+    /// A link to the sender of a request, a message or a job, by its `sentry-trace` or `traceparent`.
+    ///
+    /// Returns `None` if neither is there, or both are invalid.
+    pub fn from_headers(headers: &(impl Carrier + ?Sized)) -> Option<Self> {
+        let Incoming { trace_id, parent, sampled, .. } = incoming_from(headers)?;
+        Some(Self { sampled, ..Self::new(trace_id, parent) })
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{SpanId, SpanStatus, TraceId};
+use super::{SpanId, SpanLink, SpanStatus, TraceId};
 
 /// Named groups of facts about an event or a transaction.
 ///
@@ -43,4 +43,7 @@ pub struct TraceContext {
     /// Attributes of the root span.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
+    /// Spans that the root span refers to, besides its parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<SpanLink>,
 }

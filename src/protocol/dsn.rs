@@ -27,6 +27,15 @@ impl Dsn {
         &self.envelope_url
     }
 
+    /// The DSN in its one normal form, without a legacy secret. It contains the key: for web pages, which need it.
+    #[cfg(feature = "browser")]
+    pub(crate) fn to_public_text(&self) -> String {
+        let Self { envelope_url: url, public_key, project_id, .. } = self;
+        let prefix = url.path().strip_suffix(&format!("/api/{project_id}/envelope/")).unwrap_or_default();
+        let (scheme, server) = (url.scheme_str().unwrap_or_default(), url.authority().map(Authority::as_str).unwrap_or_default());
+        format!("{scheme}://{public_key}@{server}{prefix}/{project_id}")
+    }
+
     /// The key that allows writing to the project.
     pub(crate) fn public_key(&self) -> &str {
         &self.public_key
@@ -180,6 +189,21 @@ mod tests {
 
         assert!(plain.is_ok());
         assert_eq!(read(" \thttps://0123456789abcdef0123456789abcdef@sentry.example/42\r\n"), plain);
+    }
+
+    #[cfg(feature = "browser")]
+    #[test]
+    fn the_text_for_a_page_has_no_secret_and_reads_as_the_same_dsn() {
+        for (given, expected) in [
+            ("https://key:secret@Sentry.Example:443/sub/path/42/", "https://key@sentry.example/sub/path/42"),
+            ("http://key@[::1]:9000/42", "http://key@[::1]:9000/42"),
+            ("https://key@h/api/7/envelope/42", "https://key@h/api/7/envelope/42"),
+        ] {
+            let dsn: Dsn = given.parse().unwrap();
+
+            assert_eq!(dsn.to_public_text(), expected);
+            assert_eq!(expected.parse(), Ok(dsn));
+        }
     }
 
     #[test]

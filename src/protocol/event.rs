@@ -76,6 +76,46 @@ pub struct Event {
     pub fingerprint: Vec<String>,
 }
 
+impl Event {
+    /// An event of this moment with a new id, for [`capture_event`](crate::capture_event).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Level;
+    /// use tower_sentry::protocol::Event;
+    ///
+    /// let mut event = Event::new(Level::Warning);
+    /// event.logentry = Some("the cache is cold".into());
+    /// event.fingerprint = vec!["cold cache".to_owned()];
+    /// ```
+    pub fn new(level: Level) -> Self {
+        Self {
+            event_id: EventId::new(),
+            timestamp: Timestamp::now(),
+            platform: "native".to_owned(),
+            level,
+            logger: None,
+            transaction: None,
+            transaction_info: None,
+            server_name: None,
+            release: None,
+            environment: None,
+            sdk: None,
+            logentry: None,
+            exception: Values::default(),
+            breadcrumbs: Values::default(),
+            request: None,
+            user: None,
+            contexts: Contexts::default(),
+            tags: BTreeMap::new(),
+            debug_meta: DebugMeta::default(),
+            extra: Map::new(),
+            fingerprint: Vec::new(),
+        }
+    }
+}
+
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -87,4 +127,11 @@ pub struct LogEntry {
     /// The text, with the placeholders filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub formatted: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for LogEntry {
+    /// A text without placeholders.
+    fn from(text: T) -> Self {
+        Self { message: Some(text.into()), formatted: None }
+    }
 }

@@ -83,6 +83,10 @@ pub struct Mechanism {
 pub struct Stacktrace {
     /// The frames.
     pub frames: Vec<Frame>,
+    /// Whether a server subtracts from the addresses to find the calls that return to them: `auto` (if
+    /// missing), `all`, `all_but_first` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction_addr_adjustment: Option<String>,
 }
 
 /// One frame of a stack trace.
@@ -96,7 +100,7 @@ pub struct Frame {
     /// The path of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// The path of the file, relative if possible.
+    /// The path of the file in its workspace, or from the folder of its crate on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
     /// The absolute path of the file.
@@ -120,7 +124,7 @@ pub struct Frame {
     /// Whether this is the application's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_app: Option<bool>,
-    /// The address of the instruction, in hex.
+    /// An address in the instruction, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction_addr: Option<String>,
     /// Further fields.

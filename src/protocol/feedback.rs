@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventId, SdkInfo, SpanId, Timestamp, TraceId};
+use super::{Attachment, EventId, SdkInfo, SpanId, Timestamp, TraceId};
 
 /// User feedback, optionally about an event, for example from your own form.
 ///
@@ -33,6 +33,9 @@ pub struct Feedback {
     /// The id of the event it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_event_id: Option<EventId>,
+    /// Files that belong to it, such as a screenshot.
+    #[serde(skip)]
+    pub attachments: Vec<Attachment>,
 }
 
 impl Feedback {
@@ -40,6 +43,10 @@ impl Feedback {
     const MESSAGE_LIMIT: usize = 4096;
     /// The longest word that goes with the cut: half a token would not be recognised as a secret.
     const WORD_LIMIT: usize = 256;
+    /// The maximum number of files.
+    const FILES_LIMIT: usize = 10;
+    /// The maximum size of all files together.
+    pub(crate) const FILES_SIZE_LIMIT: usize = 4 * 1024 * 1024;
 
     /// Creates anonymous feedback with this text, not linked to an event.
     #[must_use]
@@ -83,6 +90,45 @@ impl Feedback {
     pub fn event_id(mut self, event_id: EventId) -> Self {
         self.associated_event_id = Some(event_id).filter(|id| !id.is_nil());
         self
+    }
+
+    /// Attaches a file, such as a screenshot.
+    ///
+    /// At most ten files are sent, with 4 MiB together; further ones are dropped with a warning and
+    /// counted. Bytes that are not UTF-8 are sent unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::protocol::{Attachment, Feedback};
+    ///
+    /// let screenshot = Attachment::new("screenshot.png", *b"\x89PNG").content_type("image/png");
+    /// let said = Feedback::new("the cart was empty after I paid").attachment(screenshot);
+    /// assert_eq!(said.attachments.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn attachment(mut self, file: Attachment) -> Self {
+        self.attachments.push(file);
+        self
+    }
+
+    /// Removes and returns the files beyond the limits.
+    pub(crate) fn take_excess(&mut self) -> Vec<Attachment> {
+        let (mut files, mut left) = (0, Self::FILES_SIZE_LIMIT);
+        let is_excess = |file: &mut Attachment| {
+            let is_kept = files < Self::FILES_LIMIT && file.bytes.len() <= left;
+            if is_kept {
+                files += 1;
+                left -= file.bytes.len();
+            }
+            !is_kept
+        };
+        self.attachments.extract_if(.., is_excess).collect()
+    }
+
+    /// The bytes of all files; the protocol counts an empty file as one.
+    pub(crate) fn attached(&self) -> u64 {
+        self.attachments.iter().map(|file| file.bytes.len().max(1) as u64).sum()
     }
 }
 
@@ -155,6 +201,7 @@ impl FeedbackEvent {
     pub(crate) fn size(&self) -> usize {
         let Feedback { message, name, contact_email, url, .. } = &self.contexts.feedback;
         let texts = [name, contact_email, url].into_iter().flatten().map(String::len);
-        size_of::<Self>() + message.len() + texts.sum::<usize>()
+        let files = self.contexts.feedback.attachments.iter().map(|file| file.filename.len() + file.bytes.len());
+        size_of::<Self>() + message.len() + texts.sum::<usize>() + files.sum::<usize>()
     }
 }

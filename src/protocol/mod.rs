@@ -1,18 +1,18 @@
 //! Types of Sentry's envelope protocol: payloads and ids.
 //!
 //! Public are the types that hooks receive, and those that you create: [`Monitor`], [`Feedback`],
-//! [`Attachment`]. They follow the protocol's documents exactly:
+//! [`Attachment`], [`SpanLink`]. They follow the protocol's documents exactly:
 //!
 //! - Optional fields are left out if they are empty.
 //! - Timestamps are seconds, with microseconds as decimals.
 //! - Ids are lower-case hex.
 //!
-//! The hooks [`before_send`](crate::ConfigBuilder::before_send) and
-//! [`before_send_transaction`](crate::ConfigBuilder::before_send_transaction) receive an [`Event`]
-//! or a [`Transaction`], which they may change.
+//! Hooks receive an [`Event`], a [`Transaction`], a [`Span`], a [`Breadcrumb`] or a [`Log`], which they may
+//! change. The guide's page on [errors](crate::guide::errors#hooks) lists them in their order.
 
 pub(crate) mod address;
 mod attachment;
+mod attribute;
 mod breadcrumb;
 mod check_in;
 mod client_report;
@@ -25,8 +25,11 @@ mod envelope;
 mod event;
 mod exception;
 mod feedback;
+pub(crate) mod forwarded;
 mod ids;
 mod level;
+mod link;
+mod log;
 mod request;
 mod session;
 mod span;
@@ -36,6 +39,7 @@ mod transaction;
 mod user;
 
 pub use attachment::Attachment;
+pub use attribute::AttributeValue;
 pub use breadcrumb::Breadcrumb;
 pub(crate) use check_in::{CheckIn, CheckInContexts, CheckInStatus};
 pub use check_in::{IntervalUnit, Monitor, Schedule};
@@ -54,6 +58,8 @@ pub(crate) use feedback::FeedbackEvent;
 pub(crate) use ids::reseed as reseed_ids;
 pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
+pub use link::SpanLink;
+pub use log::{Log, LogAttribute, LogLevel};
 pub use request::Request;
 pub(crate) use session::{SessionAggregate, SessionAggregates};
 pub use span::Span;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{SpanId, SpanStatus, Timestamp, TraceId};
+use super::{SpanId, SpanLink, SpanStatus, Timestamp, TraceId};
 
 /// An operation inside a transaction.
 ///
@@ -39,6 +39,9 @@ pub struct Span {
     /// Attributes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
+    /// Spans that this one refers to, besides its parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<SpanLink>,
 }
 
 impl Span {
@@ -55,6 +58,7 @@ impl Span {
             status: Some(SpanStatus::Ok),
             origin: Some("manual".to_owned()),
             data: Map::new(),
+            links: Vec::new(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error;
 use serde::{Deserialize, Serialize};
 
 /// How a span or a transaction ended, in the protocol's terms (those of gRPC).
@@ -68,6 +70,11 @@ impl SpanStatus {
             Self::DataLoss => "data_loss",
             Self::Unauthenticated => "unauthenticated",
         }
+    }
+
+    /// The status of this name in the protocol.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::deserialize(name.into_deserializer()).map_err(|_: Error| ()).ok()
     }
 
     /// The status for an HTTP response, by the protocol's table.

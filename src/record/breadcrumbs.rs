@@ -15,6 +15,9 @@ const BYTES_LIMIT: usize = 4 * 1024;
 /// The source of a breadcrumb.
 #[derive(Clone, Debug)]
 pub(crate) enum BreadcrumbSource {
+    /// What a hook made of a `tracing` event, and the bytes it takes of the scope's limit. The fields of the
+    /// event are encoded, and not sent.
+    Changed(&'static Metadata<'static>, Box<Breadcrumb>, usize),
     /// A `tracing` event; its fields are encoded.
     Event(&'static Metadata<'static>),
     /// A breadcrumb that the user added, and the bytes it takes of the scope's limit.
@@ -78,7 +81,11 @@ impl Breadcrumbs {
     /// Removes the breadcrumb of a `tracing` event with these fields: the last one, if there are more.
     pub(crate) fn remove_log(&mut self, metadata: &'static Metadata<'static>, fields: &[u8]) {
         let is_log = |step: &BreadcrumbRecord| {
-            matches!(step.source, BreadcrumbSource::Event(of) if std::ptr::eq(of, metadata)) && fields.starts_with(&step.fields)
+            let of = match step.source {
+                BreadcrumbSource::Changed(of, ..) | BreadcrumbSource::Event(of) => of,
+                BreadcrumbSource::Manual(..) => return false,
+            };
+            std::ptr::eq(of, metadata) && fields.starts_with(&step.fields)
         };
         if let Some(place) = self.ring.iter().rposition(is_log) {
             self.spare.extend(self.ring.remove(place).map(|step| step.fields));
@@ -108,7 +115,7 @@ impl Breadcrumbs {
 fn reserved_bytes(source: &BreadcrumbSource) -> usize {
     match source {
         BreadcrumbSource::Event(_) => 0,
-        BreadcrumbSource::Manual(_, size) => *size,
+        BreadcrumbSource::Changed(_, _, size) | BreadcrumbSource::Manual(_, size) => *size,
     }
 }
 

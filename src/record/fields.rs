@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::cut::{CUT_MARK, cut, shorter, without_cut_word};
+use crate::protocol::AttributeValue;
 use crate::unwind;
 
 /// The text of a field is cut at this many bytes, on a character boundary.
@@ -20,6 +21,7 @@ const I64: u8 = 1;
 const U64: u8 = 2;
 const F64: u8 = 3;
 const TEXT: u8 = 4;
+const LIST: u8 = 5;
 
 /// The key of a field: its index in the callsite's list, or a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,14 @@ pub(crate) enum FieldValue<'a> {
     U64(u64),
     F64(f64),
     Text(&'a str),
+    /// Read it with [`items`].
+    List(&'a [u8]),
+}
+
+/// The items of a list.
+pub(crate) fn items(list: &[u8]) -> impl Iterator<Item = FieldValue<'_>> {
+    // Marks behind items that were cut have names.
+    FieldReader::new(list).filter_map(|(key, value)| matches!(key, Key::Index(_)).then_some(value))
 }
 
 /// Appends fields to a buffer.
@@ -106,6 +116,51 @@ impl<'a> FieldWriter<'a> {
         self.u64(Key::Name(TRUNCATED), self.truncated);
     }
 
+    pub(crate) fn attribute(&mut self, key: Key<'_>, value: &AttributeValue<'_>) {
+        match value {
+            AttributeValue::Bool(value) => self.bool(key, *value),
+            AttributeValue::F64(value) => self.f64(key, *value),
+            AttributeValue::I64(value) => self.i64(key, *value),
+            AttributeValue::List(values) => self.list(key, values.iter(), |writer, value| match value {
+                AttributeValue::List(_) => writer.text(Key::Index(0), &serde_json::Value::from(value.clone()).to_string()),
+                value => writer.attribute(Key::Index(0), value),
+            }),
+            AttributeValue::Text(text) => self.text(key, text),
+            AttributeValue::U64(value) => self.u64(key, *value),
+        }
+    }
+
+    /// Writes a list. `write` writes each item as a field with an index.
+    pub(super) fn list<T>(&mut self, key: Key<'_>, items: impl IntoIterator<Item = T>, write: impl Fn(&mut FieldWriter<'_>, T)) {
+        self.head(key, LIST, 0);
+        let start = self.buffer.len();
+        let mut is_cut = false;
+        for item in items {
+            // With its last item, a list has less than the 64 KiB that its length can say.
+            if self.buffer.len() - start >= self.limit {
+                is_cut = true;
+                break;
+            }
+            let mut writer = FieldWriter::limited(self.buffer, self.limit);
+            write(&mut writer, item);
+            is_cut |= writer.truncated > 0;
+        }
+        self.set_len(start);
+        if is_cut {
+            self.mark();
+        }
+    }
+
+    /// Writes the length of the text or list that begins at `start`.
+    #[expect(clippy::inline_always, reason = "as below: each formatted field comes through here")]
+    #[inline(always)]
+    fn set_len(&mut self, start: usize) {
+        let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
+        if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
+            (*l, *h) = (low, high);
+        }
+    }
+
     /// Formats directly into the buffer, up to the limit: a `Debug` may write a gigabyte.
     pub(crate) fn display(&mut self, key: Key<'_>, value: fmt::Arguments<'_>) {
         if let Some(text) = value.as_str() {
@@ -125,10 +180,7 @@ impl<'a> FieldWriter<'a> {
             Some(false) => {}
             None => self.end_with(start, PANICKED),
         }
-        let [low, high] = u16::try_from(self.buffer.len() - start).unwrap_or_default().to_le_bytes();
-        if let Some([l, h]) = self.buffer.get_mut(start - 2..start) {
-            (*l, *h) = (low, high);
-        }
+        self.set_len(start);
         if is_cut == Some(true) {
             self.mark();
         }
@@ -174,12 +226,18 @@ impl<'a> FieldWriter<'a> {
     #[expect(clippy::inline_always, reason = "as above")]
     #[inline(always)]
     fn text_head(&mut self, key: Key<'_>, len: usize) {
+        self.head(key, TEXT, len);
+    }
+
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    fn head(&mut self, key: Key<'_>, tag: u8, len: usize) {
         let [low, high] = u16::try_from(len).unwrap_or_default().to_le_bytes();
         match key {
-            Key::Index(index) => self.buffer.extend_from_slice(&[index, TEXT, low, high]),
+            Key::Index(index) => self.buffer.extend_from_slice(&[index, tag, low, high]),
             Key::Name(name) => {
                 self.name(name);
-                self.buffer.extend_from_slice(&[TEXT, low, high]);
+                self.buffer.extend_from_slice(&[tag, low, high]);
             }
         }
     }
@@ -256,10 +314,12 @@ impl<'a> Iterator for FieldReader<'a> {
             index => Key::Index(index),
         };
         let tag = self.byte()?;
-        if tag == TEXT {
+        if matches!(tag, TEXT | LIST) {
             let (&len, rest) = self.rest.split_first_chunk::<2>()?;
             self.rest = rest;
-            return Some((key, FieldValue::Text(self.text(u16::from_le_bytes(len).into())?)));
+            let len = u16::from_le_bytes(len).into();
+            let value = if tag == TEXT { FieldValue::Text(self.text(len)?) } else { FieldValue::List(self.take(len)?) };
+            return Some((key, value));
         }
         let (&bits, rest) = self.rest.split_first_chunk::<8>()?;
         self.rest = rest;
@@ -276,133 +336,4 @@ impl<'a> Iterator for FieldReader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Writes some of itself, then panics.
-    struct Panics(String);
-
-    impl fmt::Debug for Panics {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(&self.0)?;
-            panic!("a fault of Debug")
-        }
-    }
-
-    #[test]
-    fn a_debug_that_panics_leaves_what_it_wrote_and_a_mark() {
-        // Three bytes a letter: the cut is on a character boundary.
-        for (text, kept) in [("id 7", 4), ("", 0), (&*"€".repeat(FIELD_LIMIT / 3), (FIELD_LIMIT - PANICKED.len()) / 3 * 3)] {
-            let mut buffer = Vec::new();
-            let mut writer = FieldWriter::new(&mut buffer);
-            writer.display(Key::Index(0), format_args!("{:?}", Panics(text.to_owned())));
-            writer.u64(Key::Index(1), 5);
-
-            let fields: Vec<_> = FieldReader::new(&buffer).collect();
-
-            let expected = format!("{}{PANICKED}", &text.get(..kept).unwrap_or_default());
-            assert_eq!(fields, [(Key::Index(0), FieldValue::Text(&expected)), (Key::Index(1), FieldValue::U64(5))]);
-        }
-    }
-
-    #[test]
-    fn fields_read_back_as_written() {
-        let mut buffer = Vec::new();
-        let mut writer = FieldWriter::new(&mut buffer);
-        writer.bool(Key::Index(0), true);
-        writer.i64(Key::Name("offset"), -7);
-        writer.u64(Key::Index(2), u64::MAX);
-        writer.f64(Key::Index(3), 0.5);
-        writer.text(Key::Index(4), "käse");
-        writer.display(Key::Name("shown"), format_args!("{:?}", Some(1)));
-
-        let fields: Vec<_> = FieldReader::new(&buffer).collect();
-
-        assert_eq!(
-            fields,
-            [
-                (Key::Index(0), FieldValue::Bool(true)),
-                (Key::Name("offset"), FieldValue::I64(-7)),
-                (Key::Index(2), FieldValue::U64(u64::MAX)),
-                (Key::Index(3), FieldValue::F64(0.5)),
-                (Key::Index(4), FieldValue::Text("käse")),
-                (Key::Name("shown"), FieldValue::Text("Some(1)")),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_name_of_any_length_leaves_the_fields_behind_it_readable() {
-        let long = "ä".repeat(200);
-        let mut buffer = Vec::new();
-        let mut writer = FieldWriter::new(&mut buffer);
-        writer.u64(Key::Name(&long), 1);
-        writer.text(Key::Name(&long), "two");
-        writer.text(Key::Name("next"), "three");
-
-        let fields: Vec<_> = FieldReader::new(&buffer).collect();
-
-        let cut = format!("{}…", "ä".repeat(126));
-        let (cut, mark) = (Key::Name(&cut), |count| (Key::Name(TRUNCATED), FieldValue::U64(count)));
-        let expected =
-            [mark(1), (cut, FieldValue::U64(1)), mark(2), (cut, FieldValue::Text("two")), (Key::Name("next"), FieldValue::Text("three"))];
-        assert_eq!(fields, expected);
-    }
-
-    #[test]
-    fn endless_debug_output_is_cut_at_the_limit() {
-        struct Endless;
-        impl fmt::Debug for Endless {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                loop {
-                    f.write_str("ä")?;
-                }
-            }
-        }
-        let mut buffer = Vec::new();
-
-        FieldWriter::new(&mut buffer).display(Key::Index(0), format_args!("{Endless:?}"));
-
-        let Some((_, FieldValue::Text(text))) = FieldReader::new(&buffer).next() else { panic!("no text") };
-        assert!(text.len() <= FIELD_LIMIT && text.ends_with("ä…"), "{} bytes", text.len());
-    }
-
-    #[test]
-    fn a_text_that_is_cut_says_so_and_the_fields_behind_it_stay() {
-        let mut buffer = Vec::new();
-        let mut writer = FieldWriter::new(&mut buffer);
-        writer.text(Key::Index(0), &"x".repeat(FIELD_LIMIT + 1));
-        writer.display(Key::Index(1), format_args!("{}{}", "y".repeat(FIELD_LIMIT), 1));
-        writer.bool(Key::Index(2), true);
-
-        assert_eq!(writer.truncated(), 2);
-        let fields: Vec<_> = FieldReader::new(&buffer).collect();
-        let [(_, FieldValue::Text(first)), one, (_, FieldValue::Text(second)), two, last] = fields[..] else { panic!("{fields:?}") };
-        assert!(first.len() == FIELD_LIMIT && first.ends_with("x…") && second.len() == FIELD_LIMIT && second.ends_with("y…"));
-        let mark = |count| (Key::Name(TRUNCATED), FieldValue::U64(count));
-        assert_eq!((one, two, last), (mark(1), mark(2), (Key::Index(2), FieldValue::Bool(true))));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_reads_back_cut_at_a_character(text in ".{0,9000}") {
-            let mut buffer = Vec::new();
-
-            FieldWriter::new(&mut buffer).text(Key::Index(9), &text);
-
-            let Some((Key::Index(9), FieldValue::Text(read))) = FieldReader::new(&buffer).next() else { panic!("no text") };
-            let is_cut = text.len() > FIELD_LIMIT;
-            let is_whole = read == text;
-            let is_begin = read.strip_suffix(CUT_MARK).is_some_and(|kept| text.starts_with(kept));
-            prop_assert!(is_whole != is_cut && is_begin == is_cut);
-            prop_assert!(read.len() <= FIELD_LIMIT);
-        }
-
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(FieldReader::new(&bytes).count() <= bytes.len());
-        }
-    }
-}
+mod tests;

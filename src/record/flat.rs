@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::cut::whole_words;
 use super::slice::{readable, slice};
 use super::{
-    Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, HeaderLengths, InnerRequest, Key, LateFields, Moment, OwnSpanRecord,
-    Parent, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
+    Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, HeaderLengths, InnerRequest, Key, LateFields, Moment,
+    OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
 };
-use crate::protocol::{SpanStatus, TransactionSource};
+use crate::protocol::{SpanLink, SpanStatus, TransactionSource};
 
 /// Fields beyond this many bytes per request are dropped and counted: a recording loop must not grow
 /// for ever.
@@ -69,6 +69,7 @@ pub(crate) struct Record {
     /// Requests that another layer serves inside this one.
     pub(super) inner_requests: Vec<InnerRequest>,
     pub(super) late: Vec<LateFields>,
+    pub(crate) rare: Option<Box<RareFacts>>,
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,
     /// The arena up to here belongs to the scope; after it come the spans' fields.
@@ -107,6 +108,7 @@ impl Record {
         self.unrecorded.clear();
         self.inner_requests.clear();
         self.late.clear();
+        self.rare = None;
         self.header_lengths.clear();
         self.arena.clear();
         self.scope_end = 0;
@@ -159,6 +161,7 @@ impl Record {
             + self.own_spans.len() * size_of::<OwnSpanRecord>()
             + self.breadcrumbs.size()
             + self.set.size()
+            + self.rare.as_ref().map_or(0, |rare| rare.size())
     }
 
     /// The memory that an empty record keeps, in bytes: that of its large buffers.
@@ -234,13 +237,44 @@ impl Record {
             return;
         }
         let fields = self.fields(encoded);
-        if fields.len > 0 {
-            self.late.push(LateFields { span, fields });
-            if let Parent::Span(index) = span
-                && let Some(row) = self.spans.get_mut(index as usize)
-            {
-                row.has_late_fields = true;
-            }
+        self.add_late(span, fields);
+    }
+
+    /// The same, for fields that `write` writes directly into the arena. Returns how many texts were cut.
+    pub(crate) fn write_late(&mut self, span: Parent, write: impl FnOnce(&mut FieldWriter<'_>)) -> u64 {
+        let start = self.arena.len();
+        let mut writer = FieldWriter::new(&mut self.arena);
+        write(&mut writer);
+        let truncated = writer.truncated();
+        if self.arena.len() > ARENA_LIMIT {
+            let without_room = self.arena.split_off(start);
+            self.count_dropped(&without_room);
+            return 0;
+        }
+        self.add_late(span, slice(start, self.arena.len() - start));
+        truncated
+    }
+
+    /// Changes what few transactions have. `change` returns `false` if there was no room for all of it.
+    pub(crate) fn change_rare(&mut self, change: impl FnOnce(&mut RareFacts) -> bool) {
+        let has_room = change(self.rare.get_or_insert_default());
+        self.dropped_fields = self.dropped_fields.saturating_add(u32::from(!has_room));
+    }
+
+    /// Returns the links of a span or the root.
+    pub(crate) fn links(&self, of: Parent) -> impl Iterator<Item = &SpanLink> {
+        self.rare.as_deref().into_iter().flat_map(move |rare| rare.links(of))
+    }
+
+    fn add_late(&mut self, span: Parent, fields: Slice) {
+        if fields.len == 0 {
+            return;
+        }
+        self.late.push(LateFields { span, fields });
+        if let Parent::Span(index) = span
+            && let Some(row) = self.spans.get_mut(index as usize)
+        {
+            row.has_late_fields = true;
         }
     }
 
@@ -324,6 +358,7 @@ mod tests {
             is_held: false,
             is_left_out: false,
             has_late_fields: false,
+            is_query_late: false,
         };
         let mut record = Record::default();
         for _ in 0..10_000 {

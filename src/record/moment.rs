@@ -32,6 +32,11 @@ impl Moment {
         Self(self.0.and_then(|instant| instant.checked_sub(duration)))
     }
 
+    /// Returns the moment `nanos` nanoseconds after this one.
+    pub(crate) fn after(self, nanos: u64) -> Self {
+        Self(self.0.and_then(|instant| instant.checked_add(Duration::from_nanos(nanos))))
+    }
+
     /// Returns the nanoseconds since `earlier`; zero if `earlier` is later or one is unknown.
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         let passed = self.0.zip(earlier.0).map(|(later, earlier)| later.saturating_duration_since(earlier));

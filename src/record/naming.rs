@@ -64,6 +64,16 @@ impl Record {
         self.is_named_by_handler = false;
     }
 
+    /// Names the transaction by the path of its handler, if handlers name it.
+    #[cfg(feature = "axum")]
+    pub(crate) fn name_by_path(&mut self, path: &str) {
+        if self.is_named_by_handler {
+            self.name_by_user(path);
+            self.source = TransactionSource::View;
+            self.is_named_by_handler = false;
+        }
+    }
+
     /// Adds a span, and names the transaction by it if it is the handler's.
     #[inline]
     pub(crate) fn begin_span(&mut self, span: SpanRecord) {

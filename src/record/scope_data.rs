@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::Bodies;
 use super::cut::{CUT_MARK, shorter};
-use crate::protocol::{Attachment, Breadcrumb, Level, User};
+use crate::protocol::{Attachment, Breadcrumb, Event, Level, User};
+use crate::unwind::Hook;
 
 /// Maximum number of bytes that users set in one request; a mark stands for what has no room.
 ///
@@ -21,6 +22,8 @@ const MARKS_RESERVE: usize = 16 * 1024;
 const SHORT: usize = 1024;
 /// Maximum number of attachments of one event.
 const ATTACHMENTS_LIMIT: usize = 10;
+/// Maximum number of event processors of one scope.
+const PROCESSORS_LIMIT: usize = 16;
 
 /// What users set on a scope.
 ///
@@ -50,6 +53,8 @@ pub(crate) struct Rare {
     pub(crate) attachments: Vec<Arc<Attachment>>,
     /// Sent with events only.
     pub(crate) bodies: Bodies,
+    /// They run on the exporter's thread, for each event of the scope.
+    pub(crate) processors: Vec<Hook<Event>>,
 }
 
 impl ScopeData {
@@ -212,6 +217,44 @@ impl ScopeData {
             attachments.push(attachment);
         }
         has_room
+    }
+
+    /// Adds an event processor; returns `false` if the limit is reached.
+    pub(crate) fn add_processor(&mut self, processor: Hook<Event>) -> bool {
+        let processors = &mut self.rare_mut().processors;
+        let has_room = processors.len() < PROCESSORS_LIMIT;
+        if has_room {
+            processors.push(processor);
+        }
+        has_room
+    }
+
+    /// Adds what a hook has set on an event: it wins over what was set before. The user stays.
+    pub(crate) fn add(&mut self, later: Self) {
+        for (name, value) in later.tags {
+            self.set_tag(name, value);
+        }
+        for (name, facts) in later.contexts {
+            let size = json_size(&facts);
+            self.set_context(name, facts, size);
+        }
+        let Some(rare) = later.rare else { return };
+        for (name, value) in rare.extra {
+            let size = json_size(&value);
+            self.set_extra(name, value, size);
+        }
+        if rare.level.is_some() {
+            self.set_level(rare.level);
+        }
+        if !rare.fingerprint.is_empty() {
+            self.set_fingerprint(rare.fingerprint);
+        }
+        for file in rare.attachments {
+            if !self.add_attachment(file) {
+                self.count_left_out();
+            }
+        }
+        self.truncated = self.truncated.saturating_add(later.truncated);
     }
 
     /// What is kept of the bodies.

@@ -1,7 +1,8 @@
 //! Fields that are too long together.
 
 use super::cut::CUT_MARK;
-use super::{FieldReader, FieldValue, FieldWriter};
+use super::fields::items;
+use super::{FieldReader, FieldValue, FieldWriter, Key};
 
 /// Returns `fields` in at most `limit` bytes: the longest texts are cut, and no field is lost unless
 /// there are hundreds.
@@ -11,13 +12,7 @@ pub(super) fn shortened(fields: &[u8], limit: usize) -> Vec<u8> {
         out.clear();
         let mut writer = FieldWriter::limited(&mut out, text_limit.max(CUT_MARK.len()));
         for (key, value) in FieldReader::new(fields) {
-            match value {
-                FieldValue::Bool(value) => writer.bool(key, value),
-                FieldValue::I64(value) => writer.i64(key, value),
-                FieldValue::U64(value) => writer.u64(key, value),
-                FieldValue::F64(value) => writer.f64(key, value),
-                FieldValue::Text(text) => writer.text(key, text),
-            }
+            write(&mut writer, key, value);
         }
         if out.len() <= limit {
             break;
@@ -27,9 +22,20 @@ pub(super) fn shortened(fields: &[u8], limit: usize) -> Vec<u8> {
     out
 }
 
+fn write(writer: &mut FieldWriter<'_>, key: Key<'_>, value: FieldValue<'_>) {
+    match value {
+        FieldValue::Bool(value) => writer.bool(key, value),
+        FieldValue::I64(value) => writer.i64(key, value),
+        FieldValue::U64(value) => writer.u64(key, value),
+        FieldValue::F64(value) => writer.f64(key, value),
+        FieldValue::Text(text) => writer.text(key, text),
+        FieldValue::List(list) => writer.list(key, items(list), |writer, item| write(writer, Key::Index(0), item)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Key, TRUNCATED};
+    use super::super::TRUNCATED;
     use super::*;
 
     #[test]

@@ -41,8 +41,57 @@ pub(crate) struct OwnSpanRecord {
     pub(crate) op: &'static str,
     pub(crate) origin: &'static str,
     pub(crate) description: Slice,
-    /// When a middleware's inner service started and ended.
-    pub(crate) inner: (Moment, Moment),
+    /// Of a middleware's span.
+    pub(crate) middleware: MiddlewareTimes,
+}
+
+/// What a middleware did around its inner service, which it may call several times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MiddlewareTimes {
+    /// When the inner service was first called. Unknown if it was not.
+    pub(crate) inner_start: Moment,
+    /// When it last ended.
+    inner_end: Moment,
+    /// Nanoseconds of the middleware's own, between the calls and after the last one.
+    after: u64,
+    /// The span is only as long as the middleware's own time.
+    is_own_time: bool,
+}
+
+impl MiddlewareTimes {
+    /// The inner service is called.
+    pub(super) fn begin_inner(&mut self, now: Moment, is_own_time: bool) {
+        if self.inner_start.is_known() {
+            self.after += now.nanos_since(std::mem::take(&mut self.inner_end));
+        } else {
+            (self.inner_start, self.is_own_time) = (now, is_own_time);
+        }
+    }
+
+    /// The inner service has ended, or is dropped.
+    pub(super) fn end_inner(&mut self, now: Moment) {
+        self.inner_end = now;
+    }
+
+    /// The span ends at `end`. Returns the end to record.
+    #[inline]
+    pub(super) fn end(&mut self, start: Moment, end: Moment) -> Moment {
+        if !self.inner_end.is_known() {
+            return end;
+        }
+        self.after += end.nanos_since(self.inner_end);
+        if !self.is_own_time {
+            return end;
+        }
+        start.after(self.inner_start.nanos_since(start) + self.after)
+    }
+
+    /// Nanoseconds before the first call of the inner service and after it, in a span that has ended.
+    ///
+    /// None if the inner service was not seen to start and to end.
+    pub(crate) fn around(&self, start: Moment) -> Option<(u64, u64)> {
+        self.inner_end.is_known().then(|| (self.inner_start.nanos_since(start), self.after))
+    }
 }
 
 /// The origin of the spans of inner requests.
@@ -65,6 +114,7 @@ pub(super) struct InnerRequest {
 
 /// One span.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is read alone, and a row stays small")]
 pub(crate) struct SpanRecord {
     pub(crate) id: SpanId,
     pub(crate) parent: Parent,
@@ -81,6 +131,8 @@ pub(crate) struct SpanRecord {
     pub(crate) is_left_out: bool,
     /// Some of its fields were recorded late.
     pub(crate) has_late_fields: bool,
+    /// A field that was set on its handle may make it a query.
+    pub(crate) is_query_late: bool,
 }
 
 impl SpanRecord {

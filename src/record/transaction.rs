@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::Metadata;
 
-use super::{BreadcrumbSource, Key, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord, clock};
+use super::{BreadcrumbSource, Key, MiddlewareTimes, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord, clock};
 use crate::protocol::{SpanId, SpanStatus};
 
 /// A running transaction.
@@ -57,6 +57,7 @@ impl LiveTransaction {
             is_held: false,
             is_left_out: false,
             has_late_fields: false,
+            is_query_late: false,
         };
         match replaced {
             Some(place) => self.record.replace_span(place, span),
@@ -73,7 +74,8 @@ impl LiveTransaction {
             self.record.free_own.extend(free);
             return None;
         };
-        let own = OwnSpanRecord { op, origin, description: self.record.text(description.as_bytes()), inner: Default::default() };
+        let own =
+            OwnSpanRecord { op, origin, description: self.record.text(description.as_bytes()), middleware: MiddlewareTimes::default() };
         match self.record.own_spans.get_mut(row as usize) {
             Some(slot) => *slot = own,
             None => self.record.own_spans.push(own),
@@ -178,21 +180,36 @@ impl LiveTransaction {
         if let Some(span) = self.record.spans.get_mut(index as usize) {
             span.end = clock::now();
             span.status = status.or(span.status);
+            if let SpanName::Own(own) = span.name
+                && let Some(own) = self.record.own_spans.get_mut(own as usize)
+            {
+                span.end = own.middleware.end(span.start, span.end);
+            }
         }
     }
 
-    /// Records that a span's inner service starts or has ended.
-    pub(crate) fn mark_inner(&mut self, index: u32, ends: bool) {
-        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return };
-        if let Some(OwnSpanRecord { inner: (start, end), .. }) = self.record.own_spans.get_mut(*own as usize) {
-            *if ends { end } else { start } = clock::now();
+    /// Records that a middleware calls its inner service. Returns the span around the middleware.
+    pub(crate) fn begin_inner(&mut self, index: u32, is_own_time: bool) -> Option<Parent> {
+        let parent = self.record.spans.get(index as usize)?.parent;
+        self.middleware(index)?.begin_inner(clock::now(), is_own_time);
+        Some(parent)
+    }
+
+    /// Records that the inner service of a middleware has ended.
+    pub(crate) fn end_inner(&mut self, index: u32) {
+        if let Some(times) = self.middleware(index) {
+            times.end_inner(clock::now());
         }
     }
 
     /// Whether a span's inner service was called.
-    pub(crate) fn reached_inner(&self, index: u32) -> bool {
-        let Some(SpanRecord { name: SpanName::Own(own), .. }) = self.record.spans.get(index as usize) else { return false };
-        self.record.own_spans.get(*own as usize).is_some_and(|own| own.inner.0 != Moment::default())
+    pub(crate) fn reached_inner(&mut self, index: u32) -> bool {
+        self.middleware(index).is_some_and(|times| times.inner_start.is_known())
+    }
+
+    fn middleware(&mut self, index: u32) -> Option<&mut MiddlewareTimes> {
+        let SpanName::Own(own) = self.record.spans.get(index as usize)?.name else { return None };
+        self.record.own_spans.get_mut(own as usize).map(|own| &mut own.middleware)
     }
 
     /// Marks a span as failed, unless it has a status already.

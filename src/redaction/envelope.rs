@@ -94,6 +94,14 @@ impl Redactor {
         scan::scrub(self, text)
     }
 
+    /// Serializes a payload that another SDK wrote. It must be an event, a transaction, or a list of logs, spans or metrics.
+    #[cfg(feature = "browser")]
+    pub(crate) fn document(&self, payload: &serde_json::Value) -> serde_json::Result<Vec<u8>> {
+        let mut buffer = Vec::new();
+        serializer::write_document(self, payload, &mut buffer)?;
+        Ok(buffer)
+    }
+
     /// Serializes a line of a file.
     pub(crate) fn line(&self, value: &impl Serialize) -> serde_json::Result<Redacted<Vec<u8>>> {
         let mut buffer = Vec::new();

@@ -9,7 +9,7 @@ use super::beside;
 use super::cursor::{Scan, Step, is_run};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
-use super::shape::with_private_key;
+use super::shape::{secret_in_sentence, with_private_key};
 use super::value::{Extent, Form, value};
 use super::value_class::{self, ValueClass};
 use super::verdict::judge;
@@ -130,8 +130,9 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if before.ends_with('/') && bytes.get(sign) == Some(&b':') && value_class::class(held) < ValueClass::Opaque {
         return None;
     }
-    let range = sign_end + range.start..sign_end + range.end;
-    Some(Step::Secret(Secret::value(with_private_key(text, range), Rule::Name)))
+    let range = with_private_key(text, sign_end + range.start..sign_end + range.end);
+    let secret = if is_prose { secret_in_sentence(scan, range, Rule::Name) } else { Secret::value(range, Rule::Name) };
+    Some(Step::Secret(secret))
 }
 
 /// Whether a value is long and random, and public: the id of a key or an answer, the modulus of a JSON Web Key.

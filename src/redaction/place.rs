@@ -22,6 +22,8 @@ pub(super) enum ValuePlace {
     Headers,
     /// A map whose keys name groups, not values.
     Groups,
+    /// The links of a span.
+    Links,
     /// A map whose values have their type beside them.
     Typed,
     Query,
@@ -75,6 +77,8 @@ impl ValuePlace {
             (_, "headers") => Self::Headers,
             (Self::Request, "query_string") => Self::Query,
             (Self::Request, "url") => Self::Url,
+            (_, "links") => Self::Links,
+            (Self::Links, "attributes") => Self::Open,
             (_, "attributes") => Self::Typed,
             (_, "contexts") => Self::Groups,
             (_, "request") => Self::Request,

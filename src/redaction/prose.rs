@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::cursor::{Scan, near};
 use super::finding::{Rule, Secret};
-use super::providers;
 use super::value_class::{self, ValueClass};
+use super::{providers, shape};
 
 /// Words that a secret follows in a sentence, and how plain it may be.
 pub(super) const NOUNS: [(&str, Noun); 45] = [
@@ -308,7 +308,7 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
         let word = other.get(..other.find(char::is_whitespace).unwrap_or(other.len()))?.trim_end_matches(['.', ',']);
         len = if is_chosen(word) { end + " to ".len() + word.len() } else { len };
     }
-    (is_secret && !value_class::is_nothing(held)).then(|| Secret::value(start..start + len, Rule::Sentence))
+    (is_secret && !value_class::is_nothing(held)).then(|| shape::secret_in_sentence(scan, start..start + len, Rule::Sentence))
 }
 
 /// Whether a text with slashes or `=` is base64: long, of all kinds of letters, and no path.

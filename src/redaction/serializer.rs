@@ -9,6 +9,8 @@
 //!
 //! This does not wrap `serde_json`: with an adapter, an envelope took three times the instructions.
 
+#[cfg(feature = "browser")]
+mod document;
 mod list;
 
 use std::fmt::Display;
@@ -17,6 +19,8 @@ use serde::ser::{Impossible, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::{Error, Result};
 
+#[cfg(feature = "browser")]
+pub(super) use self::document::write_document;
 use self::list::ListWriter;
 use super::Redactor;
 use super::json::{Json, unused};
@@ -272,6 +276,18 @@ pub(super) struct MapWriter<'a, 'r> {
 }
 
 impl MapWriter<'_, '_> {
+    /// Writes an entry with a name of the protocol, which is not judged.
+    #[cfg(feature = "browser")]
+    fn own_entry(&mut self, name: &'static str, write: impl FnOnce(&mut Json<'_>) -> Result<()>) -> Result<()> {
+        if !self.is_open {
+            return Ok(());
+        }
+        self.json.comma(&mut self.is_first);
+        self.json.plain(name);
+        self.json.out.push(b':');
+        write(self.json)
+    }
+
     /// Removes the name of the current entry.
     #[cold]
     fn remove_entry(&mut self) {

@@ -48,6 +48,14 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
     long_token(scan, run)
 }
 
+/// A value that a sentence names, as in `Failed to authenticate with key: …`. A long token has the
+/// mark of one, as it has without the name.
+pub(super) fn secret_in_sentence(scan: &Scan<'_>, range: Range<usize>, rule: Rule) -> Secret {
+    let held = scan.text.get(range.clone()).unwrap_or_default();
+    let is_long = held.len() >= scan.redactor.rules.token_length && held.bytes().all(|byte| is_run(byte) || matches!(byte, b'/' | b'='));
+    if is_long { Secret::token(range, rule) } else { Secret::value(range, rule) }
+}
+
 const fn is_token(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-')
 }

@@ -109,13 +109,13 @@ impl Meter {
         self.tallies.iter().map(|tally| PeriodCount { period: tally.period, start: tally.span.start, used: tally.used }).collect()
     }
 
-    /// Goes on with counts that were kept, as far as their periods are not over.
+    /// Adds counts that were kept, as far as their periods are not over.
     pub(crate) fn resume(&mut self, counts: &[PeriodCount], time: u64) {
         for tally in &mut self.tallies {
             tally.roll(time);
             // One of the future is of a clock that was wrong. It counts, so that nothing is sent twice.
             let kept = counts.iter().find(|count| count.period == tally.period && count.start >= tally.span.start);
-            tally.used = kept.map_or(0, |kept| kept.used);
+            tally.used = tally.used.saturating_add(kept.map_or(0, |kept| kept.used));
             tally.is_soft_said = tally.used >= tally.soft;
             tally.spread_from = Some((time, tally.used)).filter(|_| tally.spreads && tally.is_soft_said);
         }

@@ -56,8 +56,9 @@ const ROUTES: usize = 2048;
 const TRIES: usize = 32;
 /// In nanoseconds: the rates are computed anew after this time.
 const SECOND: u64 = 1_000_000_000;
-/// In nanoseconds: a route that was not sampled for so long is sampled by its next request.
-const EACH: u64 = 50 * SECOND;
+/// A route that was not sampled for so many seconds is sampled by its next request, if that takes at most
+/// half of the target. With more routes, it takes longer.
+const EACH_SECONDS: f64 = 50.0;
 /// The weight of the last second in the traffic of a route.
 const WEIGHT: f64 = 0.2;
 /// If too few or too many were sampled, this is made up within about so many seconds.
@@ -67,6 +68,9 @@ const TOO_FEW_SECONDS: f64 = 10.0;
 const TOO_MANY_SECONDS: f64 = 60.0;
 /// Within a second, all rates fall once so many times its share was sampled.
 const AHEAD: f64 = 1.5;
+/// The rates fall at most to this part. A transaction stands for `1 / rate` requests, and one with a tiny rate
+/// would spoil the estimate.
+const LEAST: f64 = 0.01;
 
 /// Chooses a rate for each request, so that the target is met and rare routes are seen.
 ///
@@ -81,6 +85,8 @@ pub(crate) struct TargetSampler {
     due: AtomicU64,
     /// The bits of the rate of a route with one request a second. That of others is less by the root of their traffic.
     level: AtomicU64,
+    /// After how many nanoseconds a route is sampled for its own sake.
+    each: AtomicU64,
     /// The bits of the number that all may send in this second.
     aim: AtomicU64,
     /// How many were sampled since the level was computed.
@@ -115,6 +121,7 @@ impl TargetSampler {
             routes: std::iter::repeat_with(RouteTraffic::default).take(ROUTES).collect(),
             due: AtomicU64::new(0),
             level: AtomicU64::new(target.per_second.sqrt().to_bits()),
+            each: AtomicU64::new(nanos(EACH_SECONDS)),
             aim: AtomicU64::new(target.per_second.to_bits()),
             sampled: AtomicU32::new(0),
             owed: AtomicU64::new(0.0_f64.to_bits()),
@@ -131,7 +138,7 @@ impl TargetSampler {
         let Some(route) = self.routes.get(place) else { return TargetRate { rate: 0.0, route: place } };
         let seen = route.seen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let last = route.sampled_at.load(Ordering::Relaxed);
-        let is_due = decides && (last == 0 || now.saturating_sub(last) >= EACH);
+        let is_due = decides && (last == 0 || now.saturating_sub(last) >= self.each.load(Ordering::Relaxed)) && self.has_room();
         // Only one of several requests at once.
         if is_due && route.sampled_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             return TargetRate { rate: 1.0, route: place };
@@ -151,12 +158,17 @@ impl TargetSampler {
         }
     }
 
+    /// Whether this second has room for a route that is sampled for its own sake: many may be new at once.
+    fn has_room(&self) -> bool {
+        f64::from(self.sampled.load(Ordering::Relaxed)) < f64::from_bits(self.aim.load(Ordering::Relaxed)) * AHEAD
+    }
+
     /// The rate of a route with this traffic.
     fn rate_of(&self, traffic: f64) -> f64 {
         let [level, aim] = [&self.level, &self.aim].map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)));
         let sampled = f64::from(self.sampled.load(Ordering::Relaxed)).max(1.0);
         // Many routes may get more traffic at once: the higher power stops them together.
-        (level / traffic.sqrt()).min(1.0) * (aim * AHEAD / sampled).min(1.0).powi(4)
+        (level / traffic.sqrt()).min(1.0) * (aim * AHEAD / sampled).min(1.0).powi(4).max(LEAST)
     }
 
     /// Computes the level anew, if it is time.
@@ -191,6 +203,8 @@ impl TargetSampler {
         self.owed.store(owed.to_bits(), Ordering::Relaxed);
         let aim = (target + owed / REPAY_SECONDS).max(target / 10.0);
         self.aim.store(aim.to_bits(), Ordering::Relaxed);
+        let seen = traffic.iter().map(|traffic| (traffic * EACH_SECONDS).min(1.0)).sum::<f64>() / EACH_SECONDS;
+        self.each.store(nanos(EACH_SECONDS * (seen / (target / 2.0)).max(1.0)), Ordering::Relaxed);
         self.level.store(level_of(&traffic, aim).to_bits(), Ordering::Relaxed);
     }
 
@@ -212,6 +226,11 @@ impl TargetSampler {
         }
         first & (ROUTES - 1)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "it ends at the largest number")]
+fn nanos(seconds: f64) -> u64 {
+    (seconds * SECOND as f64) as u64
 }
 
 /// Identifies a route by its method and template, a job by its name. Never 0.
@@ -254,134 +273,4 @@ impl fmt::Debug for TargetSampler {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(name: &str) -> SampledWork<'_> {
-        SampledWork::Job { name, op: "task" }
-    }
-
-    /// What is sent of some routes.
-    struct Sent {
-        total: u32,
-        /// The longest time without a transaction of each route, in seconds.
-        gaps: Vec<u64>,
-        /// The number of transactions of each route.
-        sampled: Vec<u32>,
-        /// The number of requests of each route, and its estimate.
-        counts: Vec<(u32, f64)>,
-    }
-
-    /// Serves this many requests a second for each route.
-    fn served(target: f64, seconds: u64, a_second: impl Fn(usize, u64) -> f64, routes: usize) -> Sent {
-        let sampler = TargetSampler::new(TracesTarget::per_second(target));
-        let mut random = fastrand::Rng::with_seed(7);
-        let names: Vec<_> = (0..routes).map(|route| format!("route {route}")).collect();
-        let mut sent = Sent { total: 0, gaps: vec![0; routes], sampled: vec![0; routes], counts: vec![(0, 0.0); routes] };
-        let mut last = vec![0; routes];
-        for tick in 0..seconds * 10 {
-            let now = tick * SECOND / 10 + 1;
-            for (route, name) in names.iter().enumerate() {
-                let wanted = a_second(route, tick / 10) / 10.0;
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-                let requests = wanted as u32 + u32::from(random.f64() < wanted.fract());
-                for _ in 0..requests {
-                    let rate = sampler.rate(&job(name), true, now);
-                    let is_sampled = random.f64() < rate.rate;
-                    sampler.note(rate, is_sampled, now);
-                    sent.counts[route].0 += 1;
-                    if is_sampled {
-                        sent.total += 1;
-                        sent.sampled[route] += 1;
-                        sent.counts[route].1 += 1.0 / rate.rate;
-                        sent.gaps[route] = sent.gaps[route].max(tick / 10 - last[route]);
-                        last[route] = tick / 10;
-                    }
-                }
-            }
-        }
-        sent.gaps.iter_mut().zip(&last).for_each(|(gap, last)| *gap = (*gap).max(seconds - 1 - last));
-        sent
-    }
-
-    fn zipf(route: usize, _: u64) -> f64 {
-        1336.0 / f64::from(u32::try_from(route + 1).unwrap())
-    }
-
-    #[test]
-    fn the_target_is_met_and_each_route_is_seen_each_minute() {
-        let sent = served(100.0, 180, zipf, 1000);
-
-        let off = (f64::from(sent.total) / (100.0 * 180.0) - 1.0).abs();
-        assert!(off < 0.01, "{} sent", sent.total);
-        assert!(sent.gaps.iter().all(|gap| *gap < 60), "{:?}", sent.gaps.iter().max());
-        let ratio = f64::from(sent.sampled[0]) / f64::from(sent.sampled[99]);
-        assert!((5.0..20.0).contains(&ratio), "a hundred times the requests, {ratio} times the transactions");
-        // What is left out can be estimated.
-        let (requests, estimate) = sent.counts.iter().fold((0, 0.0), |(sum, all), (count, estimate)| (sum + count, all + estimate));
-        assert!((estimate / f64::from(requests) - 1.0).abs() < 0.05, "{estimate} of {requests}");
-    }
-
-    #[test]
-    fn below_the_target_all_is_sent() {
-        let sent = served(40.0, 60, |route, _| if route == 0 { 20.0 } else { 1.0 }, 10);
-
-        assert!(sent.counts.iter().all(|(count, estimate)| (*estimate - f64::from(*count)).abs() < 0.01), "{:?}", sent.counts);
-    }
-
-    #[test]
-    fn a_route_that_gets_a_hundred_times_its_traffic_does_not_use_up_the_target() {
-        let surge = |route, second| if route == 0 && second >= 60 { 1000.0 } else { 10.0 };
-        let calm = served(20.0, 60, |_, _| 10.0, 10).total;
-        let sent = served(20.0, 70, surge, 10).total;
-
-        assert!(sent - calm < 10 * 20 * 2, "{} in ten seconds", sent - calm);
-        let at_once = served(20.0, 61, surge, 10).total - calm;
-        assert!(at_once < 40, "{at_once} in the first second");
-        let long = served(20.0, 300, surge, 10).total;
-        assert!((f64::from(long) / (20.0 * 300.0) - 1.0).abs() < 0.02, "{long}");
-    }
-
-    #[test]
-    fn a_burst_after_a_quiet_hour_gets_at_most_twenty_seconds_more() {
-        let sent = served(10.0, 3600, |_, second| if second < 3540 { 0.1 } else { 500.0 }, 1);
-        let quiet = served(10.0, 3540, |_, _| 0.1, 1);
-
-        let burst = sent.total - quiet.total;
-        assert!((600..=800).contains(&burst), "{burst} in a minute");
-        // A hundred routes at once.
-        let together = |seconds| served(10.0, seconds, |_, second| if second < 60 { 0.01 } else { 50.0 }, 100).total;
-        let burst = together(62) - together(60);
-        assert!(burst < 450, "{burst} of 10,000 in two seconds");
-    }
-
-    #[test]
-    fn more_routes_than_places_share_them() {
-        let sampler = TargetSampler::new(TracesTarget::per_second(1.0));
-        let places: Vec<_> = (0..3 * ROUTES).map(|route| sampler.place(key(&job(&format!("route {route}"))))).collect();
-
-        assert!(places.iter().all(|place| *place < ROUTES));
-        assert_eq!(sampler.place(key(&job("route 7"))), places[7], "a route keeps its place");
-    }
-
-    #[test]
-    fn a_hundred_times_the_traffic_gets_ten_times_the_transactions() {
-        let shares = |traffic: &[f64], aim| {
-            let level = level_of(traffic, aim);
-            traffic.iter().map(|traffic| traffic.min(level * traffic.sqrt()).round()).collect::<Vec<_>>()
-        };
-        assert_eq!(shares(&[1.0, 2.0], 4.0), [1.0, 2.0]);
-        assert_eq!(shares(&[100.0, 10_000.0], 110.0), [10.0, 100.0]);
-        assert_eq!(shares(&[1.0, 100.0, 100.0], 101.0), [1.0, 50.0, 50.0], "of a rare one, all are sent");
-        assert!((level_of(&[0.0, 0.0], 5.0) - 5.0_f64.sqrt()).abs() < 1e-9);
-    }
-
-    #[test]
-    fn targets_that_cannot_be_meant_are_faults() {
-        for per_second in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(TracesTarget::per_second(per_second).fault().is_some(), "{per_second}");
-        }
-        assert!(TracesTarget::per_month(0).fault().is_some());
-        assert!(TracesTarget::per_month(1).fault().is_none());
-    }
-}
+mod tests;

@@ -1,6 +1,5 @@
 //! Errors and messages: captured once, held for later reports of the same failure, and merged.
 
-use std::error::Error;
 use std::sync::{Arc, MutexGuard};
 
 use super::announced::{Announced, AnnouncedId};
@@ -10,10 +9,11 @@ use super::nested::{self, Nested};
 use super::state::{LiveScope, Phase, ScopeState};
 use crate::client::{Client, default_client};
 use crate::event::{
-    CallStack, CapturedEvent, DebugOutput, EarlierReport, ErrorChain, EventRecord, IdUse, KnownFailure, Surroundings, WaitingEvent,
+    CallStack, CapturableError, CapturedEvent, DebugOutput, EarlierReport, ErrorChain, EventRecord, IdUse, KnownFailure, Surroundings,
+    WaitingEvent,
 };
 use crate::exporter::{HoldTime, Item};
-use crate::protocol::{DiscardReason, EventId, Level};
+use crate::protocol::{DiscardReason, Event, EventId, Level};
 use crate::record::Parent;
 use crate::unwind::{self, Payload};
 
@@ -49,7 +49,10 @@ impl LiveScope {
         let mut failure = KnownFailure::of(&mut captured, state.surroundings(nested.as_deref(), span));
         state.adopt_announced(&mut captured, &mut failure);
         let keeps_captures = state.phase != Phase::BeforeHead;
-        while let Some(earlier) = state.known.find(&failure, &captured.exceptions, captured.message.as_deref(), keeps_captures) {
+        // An event that the user has built is sent under its id, whatever it quotes.
+        let is_given = captured.given.is_some();
+        while !is_given && let Some(earlier) = state.known.find(&failure, &captured.exceptions, captured.message.as_deref(), keeps_captures)
+        {
             let event_id = if earlier.takes_id { captured.event_id } else { earlier.event_id };
             match self.client.join(&earlier, captured) {
                 Ok(joined) => {
@@ -269,6 +272,9 @@ impl ScopeState {
         if let Some(nested) = captured.nested.take() {
             scope.set = *nested;
         }
+        if let Some(noted) = captured.notes.set.take() {
+            scope.set.add(*noted);
+        }
         let truncated = captured.truncated();
         scope.cut_texts += truncated;
         client.count_truncated(truncated.into());
@@ -295,7 +301,11 @@ pub(super) fn send(client: &Client, events: Option<Vec<Item>>) {
 /// Outside a request the event is sent at once, with the process-wide tags.
 ///
 /// Returns the id of the event, which is nil while monitoring is off. If the failure was reported
-/// before, that is the earlier event's id. For `anyhow` and boxed errors pass `&*error`.
+/// before, that is the earlier event's id.
+///
+/// `error` may also be an `anyhow::Error`, an `eyre::Report`, a `Box<dyn Error>` or a `dyn Error`, see
+/// [`CapturableError`]. The stack trace inside an `anyhow` or `eyre` error is not read here, because that
+/// can take half a second: [`CaptureError`](crate::CaptureError) has it.
 ///
 /// # Examples
 ///
@@ -305,12 +315,43 @@ pub(super) fn send(client: &Client, events: Option<Vec<Item>>) {
 /// assert!(id.is_nil()); // no client
 /// ```
 #[track_caller]
-pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
+pub fn capture_error<E, Kind>(error: &E) -> EventId
+where
+    E: CapturableError<Kind> + ?Sized,
+{
     match Scope::entered() {
         Some(scope) => scope.capture_error(error),
         None if default_client().is_enabled() => Scope::current().capture_error(error),
         None => EventId::nil(),
     }
+}
+
+/// Captures an `anyhow` error: [`capture_error`] under the name that `sentry-anyhow` has.
+///
+/// # Examples
+///
+/// ```
+/// let error = anyhow::anyhow!("no stock").context("the order could not be placed");
+/// tower_sentry::capture_anyhow(&error);
+/// ```
+#[cfg(feature = "anyhow")]
+#[track_caller]
+pub fn capture_anyhow(error: &anyhow::Error) -> EventId {
+    capture_error(error)
+}
+
+/// Captures an `eyre` report: [`capture_error`] with a name of its own.
+///
+/// # Examples
+///
+/// ```
+/// let report = eyre::eyre!("no stock").wrap_err("the order could not be placed");
+/// tower_sentry::capture_eyre(&report);
+/// ```
+#[cfg(feature = "eyre")]
+#[track_caller]
+pub fn capture_eyre(report: &eyre::Report) -> EventId {
+    capture_error(report)
 }
 
 /// Captures a message.
@@ -325,6 +366,35 @@ pub fn capture_error(error: &(dyn Error + 'static)) -> EventId {
 #[track_caller]
 pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
     Scope::current().capture_message(level, message)
+}
+
+/// Captures an event that you have built, for what no other capture can say: an event of another program, or
+/// one with frames of your own.
+///
+/// It gets the request, the user, the tags, the contexts and the breadcrumbs of the current scope. What you
+/// have set stands in place of that; contexts, tags and further data are merged by name, breadcrumbs
+/// follow those of the scope, and a level that was set on the scope wins. Hooks, limits, sampling and
+/// redaction apply as to any event; on a [sensitive](crate::incoming::RouteOptions::sensitive) route nothing
+/// of it leaves but its id and its level. It is sent under the id it has, which is returned; the id is nil while monitoring
+/// is off. `release`, `environment` and the sampling of the trace in the envelope stay those of the client.
+///
+/// Errors are better captured with [`capture_error`]: it reads the chain and the place.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::Level;
+/// use tower_sentry::protocol::Event;
+///
+/// let mut event = Event::new(Level::Warning);
+/// event.logentry = Some("the cache is cold".into());
+/// event.logger = Some("cache".to_owned());
+/// event.tags.insert("cache".to_owned(), "prices".to_owned());
+/// tower_sentry::capture_event(event);
+/// ```
+#[track_caller]
+pub fn capture_event(event: Event) -> EventId {
+    Scope::current().capture_event(event)
 }
 
 /// Captures an error or message that belongs to no request.

@@ -2,11 +2,12 @@
 
 use super::handle::Scope;
 use super::inner_request::Served;
+use crate::diagnostics::Quiet;
 use crate::exporter::Item;
-use crate::protocol::{EventId, Feedback, FeedbackEvent};
+use crate::protocol::{Category, DiscardReason, EventId, Feedback, FeedbackEvent};
 
 impl Scope {
-    /// Sends a user's feedback, which may refer to an error that was captured before.
+    /// Sends a user's feedback, which may refer to an error that was captured before, with its attachments.
     ///
     /// It is redacted, but not passed to `before_send`.
     ///
@@ -21,8 +22,13 @@ impl Scope {
     /// let said = Feedback::new("the cart was empty after I paid").event_id(shown()).email("jane@example.com");
     /// Scope::current().capture_feedback(said);
     /// ```
-    pub fn capture_feedback(&self, feedback: Feedback) -> EventId {
+    pub fn capture_feedback(&self, mut feedback: Feedback) -> EventId {
+        static TROUBLE: Quiet = Quiet::new();
         let Some(shared) = &self.shared else { return EventId::nil() };
+        for file in feedback.take_excess() {
+            shared.client.discard(DiscardReason::BufferOverflow, Category::Attachment, (file.bytes.len() as u64).max(1));
+            TROUBLE.warn(&format!("the attachment '{}' of feedback is left out: at most ten files, with 4 MiB together", file.filename));
+        }
         shared.client.count_truncated(feedback.is_cut().into());
         let (trace_id, root, ..) = shared.ids_of(Served::Whole);
         let event = FeedbackEvent::new(feedback, trace_id, root);

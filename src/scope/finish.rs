@@ -44,7 +44,11 @@ impl ScopeState {
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;
         self.transaction.end(ending.status, ending.at);
-        let is_unwanted = ending.response.status.is_some_and(|status| client.ignores_transactions_of(status));
+        // What is not recorded says nothing about the service.
+        if !is_ignored {
+            client.show_duration(&self.transaction.record, ending.is_session);
+        }
+        let is_unwanted = is_ignored || ending.response.status.is_some_and(|status| client.ignores_transactions_of(status));
         let is_kept = !is_unwanted && self.keep(client, ending.has_failed);
         // While the delivery is behind, spans are not recorded, but a failed request is still kept.
         let is_sampled = self.decision.sampled && !is_unwanted;
@@ -168,8 +172,9 @@ impl LiveScope {
         // This is nearly always the last handle: no lock is needed. Moving the client out saves two
         // updates of a reference count that all threads share.
         let Some(this) = Arc::get_mut(&mut self) else { return self.finish_shared(ending) };
+        let is_ignored = this.is_ignored || this.is_left_out();
         let state = this.state.get_mut();
-        let Some(ended) = state.end(&this.client, ending, this.is_ignored) else { return };
+        let Some(ended) = state.end(&this.client, ending, is_ignored) else { return };
         // Counted now if no event has its id, and not when the scope is used again.
         state.announced.clear();
         let client = std::mem::replace(&mut this.client, Client::off());
@@ -193,7 +198,7 @@ impl LiveScope {
     fn finish_shared(&self, ending: Ending) {
         let mut left = self.client.take_record();
         let mut state = self.lock();
-        let Some(ended) = state.end(&self.client, ending, self.is_ignored) else {
+        let Some(ended) = state.end(&self.client, ending, self.is_ignored || self.is_left_out()) else {
             drop(state);
             return self.client.give_back(left);
         };

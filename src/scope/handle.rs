@@ -1,17 +1,18 @@
 //! The user's handle to a scope.
 
-use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::call_stack::call_stack;
 use super::current;
+use super::hooks::read_error;
 use super::nested::{self, Nested};
 use super::state::LiveScope;
-use crate::client::{Settings, default_client};
-use crate::event::{self, CallStack, CapturedEvent};
-use crate::protocol::{EventId, Level, TraceId};
+use crate::client::{Client, Settings, default_client};
+use crate::diagnostics;
+use crate::event::{CallStack, CapturableError, CapturedEvent, GivenError};
+use crate::protocol::{Event, EventId, Level, TraceId};
 use crate::record::Parent;
 use crate::unwind::{self, Unwinding};
 
@@ -88,7 +89,11 @@ impl Scope {
 
     /// A scope without a transaction, for events outside any request.
     fn detached() -> Self {
-        let client = default_client();
+        Self::of(default_client())
+    }
+
+    /// A scope of a client, without a transaction.
+    pub(crate) fn of(client: Client) -> Self {
         let shared = client.is_enabled().then(|| Arc::new(LiveScope::detached(client)));
         Self { shared, span: Parent::Root, nested: None }
     }
@@ -112,10 +117,18 @@ impl Scope {
 
     /// Captures an error with its chain of sources. See [`capture_error`](crate::capture_error).
     #[track_caller]
-    pub fn capture_error(&self, error: &(dyn Error + 'static)) -> EventId {
-        let stack = call_stack(Some(Location::caller().into())).unwrap_or_default();
-        let debug = self.shared.as_ref().map(|shared| shared.debug_output()).unwrap_or_default();
-        self.capture(CapturedEvent::error(event::chain(error, None, &debug.of_capture()), stack))
+    pub fn capture_error<E, Kind>(&self, error: &E) -> EventId
+    where
+        E: CapturableError<Kind> + ?Sized,
+    {
+        self.capture_given(&error.given(), call_stack(Some(Location::caller().into())))
+    }
+
+    /// Captures an error that the user captures explicitly. `stack` is that of the call, see [`call_stack`].
+    pub(super) fn capture_given(&self, error: &GivenError<'_>, stack: Option<CallStack>) -> EventId {
+        let (Some(shared), Some(stack)) = (&self.shared, stack) else { return EventId::nil() };
+        let chain = read_error(&shared.client, error, &shared.debug_output().of_capture());
+        self.capture(CapturedEvent { detail: error.detail(), ..CapturedEvent::error(chain, stack) })
     }
 
     /// Captures a message. See [`capture_message`](crate::capture_message).
@@ -123,6 +136,23 @@ impl Scope {
     pub fn capture_message(&self, level: Level, message: impl Into<String>) -> EventId {
         let stack = CallStack::at(Location::caller());
         self.capture(CapturedEvent { stack, ..CapturedEvent::message(level, message.into()) })
+    }
+
+    /// Captures an event that you have built. See [`capture_event`](crate::capture_event).
+    #[track_caller]
+    pub fn capture_event(&self, event: Event) -> EventId {
+        if self.shared.is_none() {
+            return EventId::nil();
+        }
+        let stack = CallStack::at(Location::caller());
+        let inner = self.copied();
+        inner.enter(|| {
+            // Rules for alerts and budgets know the tags of scopes.
+            for (name, value) in &event.tags {
+                inner.set_tag(name.clone(), value.clone());
+            }
+            inner.capture(CapturedEvent { stack, ..CapturedEvent::given(event) })
+        })
     }
 
     /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
@@ -150,9 +180,7 @@ impl Scope {
     /// captured inside. Breadcrumbs and spans still belong to the request.
     ///
     /// Work that is spawned inside keeps the nested scope if it is [bound](Self::bind) to the
-    /// handle. So does a future that `work` returns:
-    /// `scope.with(|scope| scope.bind(async { … })).await`. A future that is not bound is polled
-    /// after the nested scope has ended.
+    /// handle. A future that `work` returns does not: use [`with_async`](Self::with_async).
     ///
     /// # Examples
     ///
@@ -165,14 +193,51 @@ impl Scope {
     /// });
     /// tower_sentry::capture_message(Level::Info, "done"); // does not have the tag
     /// ```
+    ///
+    /// With an `async` block, rustc says "lifetime may not live long enough: returning this value requires
+    /// that `'1` must outlive `'2`". Use [`with_async`](Self::with_async):
+    ///
+    /// ```compile_fail
+    /// # async fn work() {
+    /// # use tower_sentry::Scope;
+    /// Scope::current().with(|scope| async { scope.set_tag("part", "payment"); }).await;
+    /// # }
+    /// ```
     pub fn with<R>(&self, work: impl FnOnce(&Self) -> R) -> R {
-        let Some(shared) = &self.shared else { return work(self) };
-        let nested = match &self.nested {
+        if diagnostics::is_unfinished::<R>() {
+            diagnostics::explain_unfinished(
+                "`Scope::with` ends before its work: the closure only made a future or a closure; `with_async` is for futures",
+            );
+        }
+        let inner = self.copied();
+        inner.enter(|| work(&inner))
+    }
+
+    /// A nested scope that begins as a copy of this one.
+    pub(super) fn copied(&self) -> Self {
+        let Some(shared) = &self.shared else { return self.clone() };
+        let data = match &self.nested {
             Some(outer) => outer.data(),
             None => shared.lock().transaction.record.set.clone(),
         };
-        let inner = Self { nested: Some(Arc::new(Nested::new(Arc::clone(shared), nested, self.nested.as_deref()))), ..self.clone() };
-        inner.enter(|| work(&inner))
+        let nested = Nested::new(Arc::clone(shared), data, self.nested.as_deref());
+        Self { shared: Some(Arc::clone(shared)), span: self.running(), nested: Some(Arc::new(nested)) }
+    }
+
+    /// The span that is running here, if the scope is current here; else the one of the handle.
+    pub(super) fn running(&self) -> Parent {
+        let here = |entered: current::Entered<'_>| {
+            self.shared.as_ref().is_some_and(|own| Arc::ptr_eq(own, entered.scope)).then(|| entered.active())
+        };
+        current::with(here).flatten().unwrap_or(self.span)
+    }
+
+    /// Leaves the current request out: it has no transaction and no session, and its status is no error.
+    #[cfg(feature = "browser")]
+    pub(crate) fn leave_out_current() {
+        if let Some(shared) = current::scope() {
+            shared.leave_out();
+        }
     }
 
     /// The settings of the client. None while monitoring is off, and for an ignored request.

@@ -3,13 +3,14 @@
 //! Each is a span. What fails inside it is reported with its name.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::state::LiveScope;
 use crate::client::Client;
 use crate::event::CapturedEvent;
 use crate::payload::{self, RouteName};
 use crate::protocol::{Category, DiscardReason, EventId, SpanId, SpanStatus, TraceId, TransactionSource};
-use crate::record::{FALLBACK, FieldWriter, Key, Parent, clock};
+use crate::record::{FALLBACK, FieldWriter, Key, Parent, Record, clock};
 
 /// The part of a scope that one layer serves: the whole request, or a request inside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl LiveScope {
     ///
     /// The rest beyond `max_events_per_issue` and `failure_budget` is counted as dropped.
     pub(crate) fn capture_failure(&self, served: Served, what: impl FnOnce() -> String) {
-        if self.first_error(served).is_some() {
+        if self.first_error(served).is_some() || self.is_left_out() {
             return;
         }
         let captured = CapturedEvent::failed_response(what());
@@ -120,6 +121,7 @@ impl LiveScope {
             return;
         }
         if !self.client.may_tell_of_failure(clock::nanos(clock::now())) {
+            self.with_route_of(served, |record, route| self.client.show_error(&captured, record, route));
             return self.client.discard(DiscardReason::SampleRate, Category::Error, 1);
         }
         self.capture(captured, served.span());
@@ -127,11 +129,16 @@ impl LiveScope {
 
     /// Whether an event is dropped because there were too many of its issue. It is counted then.
     fn is_suppressed(&self, served: Served, captured: &CapturedEvent) -> bool {
+        self.with_route_of(served, |record, route| self.client.suppresses(captured, record, route))
+    }
+
+    /// Passes the record, and the route of the request or of the inner request.
+    fn with_route_of<T>(&self, served: Served, work: impl FnOnce(&Record, &dyn fmt::Display) -> T) -> T {
         let state = self.lock();
         let record = &state.transaction.record;
         match served {
-            Served::Inner(row) => self.client.suppresses(captured, record, &record.inner_request_name(row).unwrap_or_default()),
-            Served::Whole | Served::BeyondLimit(_) => self.client.suppresses(captured, record, &RouteName(record)),
+            Served::Inner(row) => work(record, &record.inner_request_name(row).unwrap_or_default()),
+            Served::Whole | Served::BeyondLimit(_) => work(record, &RouteName(record)),
         }
     }
 

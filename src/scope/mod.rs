@@ -15,17 +15,21 @@ mod bodies;
 mod call_stack;
 mod capture;
 pub(crate) mod current;
+mod current_client;
 mod early_drop;
 mod feedback;
 mod finish;
 mod handle;
+mod hooks;
 mod inner_request;
 mod json;
 mod log;
 mod nested;
 mod outgoing;
+mod result_ext;
 mod set;
 mod span;
+mod span_handle;
 mod state;
 mod thread;
 
@@ -34,13 +38,22 @@ pub(crate) use announced::AnnouncedId;
 pub(crate) use begin::continue_or_begin;
 pub use bind::Scoped;
 pub(crate) use call_stack::call_stack;
-pub use capture::{capture_error, capture_message};
+#[cfg(feature = "anyhow")]
+pub use capture::capture_anyhow;
+#[cfg(feature = "eyre")]
+pub use capture::capture_eyre;
+pub use capture::{capture_error, capture_event, capture_message};
 pub(crate) use capture::{capture_outside, capture_panic};
 pub(crate) use early_drop::EarlyDrop;
 pub(crate) use finish::{BLOCKED_FROM, Ending};
 pub use handle::Scope;
+pub(crate) use hooks::{EventMapper, map_event, read_error};
 pub(crate) use inner_request::Served;
 pub(crate) use log::LogPlace;
+pub use result_ext::ResultExt;
 pub(crate) use span::OwnSpan;
-pub use span::{Spanned, span};
+pub use span::{SpanWork, Spanned, span, span_sync};
+pub use span_handle::SpanHandle;
 pub(crate) use state::{Extent, LiveScope, ScopeKind, ScopeState};
+
+pub use crate::event::CapturableError;

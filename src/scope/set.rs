@@ -12,8 +12,9 @@ use super::handle::Scope;
 use super::json::to_json;
 use super::state::ScopeKind;
 use crate::diagnostics;
-use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Level, User};
-use crate::record::{BreadcrumbSource, ScopeData, clock, json_size};
+use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Event, Level, User};
+use crate::record::{ScopeData, json_size};
+use crate::unwind::Contained;
 
 impl Scope {
     /// Sets the user for whom the request is served.
@@ -131,14 +132,9 @@ impl Scope {
 
     /// Names the transaction, and the events captured from now on.
     ///
-    /// The name takes precedence over those of the route and the handler. At most 1,000 different
-    /// names an hour are used; further ones become `<overflow>`. The server keeps every name
-    /// forever, so a name must not contain ids.
+    /// Short for [`transaction().set_name(name)`](super::SpanHandle::set_name), which says more.
     pub fn set_transaction_name(&self, name: impl AsRef<str>) -> &Self {
-        if let Some(shared) = &self.shared {
-            let is_admitted = shared.client.admits_name(name.as_ref(), clock::nanos(clock::now()));
-            shared.lock().transaction.record.name_by_hand(if is_admitted { name.as_ref() } else { "<overflow>" });
-        }
+        self.transaction().set_name(name);
         self
     }
 
@@ -147,18 +143,7 @@ impl Scope {
     /// Beyond the configured number, the oldest one is dropped.
     pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
         if let Some(shared) = &self.shared {
-            let mut breadcrumb = Box::new(breadcrumb);
-            let size = breadcrumb.message.as_ref().map_or(0, String::len) + json_size(&breadcrumb.data);
-            let mut state = shared.lock();
-            let set = &mut state.transaction.record.set;
-            let truncated = set.truncated;
-            let size = set.fit_breadcrumb(&mut breadcrumb, size);
-            let truncated = set.truncated - truncated;
-            if let Some(size) = size {
-                state.transaction.add_breadcrumb(BreadcrumbSource::Manual(breadcrumb, size), &[]);
-            }
-            drop(state);
-            shared.client.count_truncated(truncated.into());
+            shared.add_own_breadcrumb(breadcrumb);
         }
         self
     }
@@ -202,10 +187,48 @@ impl Scope {
         self.change(ScopeData::clear_attachments)
     }
 
+    /// Adds a hook for the events of this scope that are captured from now on.
+    ///
+    /// It may change an event, or drop it by returning `None`. It runs on the exporter's thread, before the
+    /// processors of the client and `before_send`; see the guide's page on
+    /// [errors](crate::guide::errors#hooks). At most 16 are kept; a further one is not used, with a
+    /// warning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "test")]
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tower_sentry::{Level, Scope};
+    ///
+    /// let (sentry, captured) = tower_sentry::test::client();
+    /// let work = async {
+    ///     Scope::current().add_event_processor(|event| Some(event).filter(|event| event.level > Level::Info));
+    ///     tower_sentry::capture_message(Level::Info, "a retry");
+    ///     tower_sentry::capture_message(Level::Warning, "the last retry");
+    /// };
+    /// sentry.transaction("import").run_infallible(work).await;
+    ///
+    /// assert_eq!(captured.events().len(), 1);
+    /// # });
+    /// ```
+    pub fn add_event_processor(&self, processor: impl Fn(Event) -> Option<Event> + Send + Sync + 'static) -> &Self {
+        static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
+        let mut is_taken = true;
+        if self.shared.is_some() {
+            let processor = Arc::new(Contained::new(processor));
+            self.change(|set| is_taken = set.add_processor(processor));
+        }
+        if !is_taken {
+            TROUBLE.warn("an event processor is not used: a scope has at most 16");
+        }
+        self
+    }
+
     /// Removes all data set by the user.
     ///
-    /// This is the user, tags, contexts, extra, level, fingerprint, attachments and breadcrumbs. In
-    /// a nested scope the breadcrumbs stay. The trace, the request and the transaction's name
+    /// This is the user, tags, contexts, extra, level, fingerprint, attachments, event processors and
+    /// breadcrumbs. In a nested scope the breadcrumbs stay. The trace, the request and the transaction's name
     /// always stay.
     pub fn clear(&self) -> &Self {
         if let Some(shared) = self.shared.as_ref().filter(|_| self.nested.is_none()) {

@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use super::active::Active;
 use super::early_drop::EarlyDrop;
 use super::handle::Scope;
-use crate::protocol::SpanStatus;
+use crate::diagnostics;
+use crate::protocol::{AttributeValue, SpanStatus};
 use crate::record::{FieldWriter, Key, Parent};
 
 /// An open span of ours.
@@ -94,6 +95,7 @@ impl fmt::Debug for OwnSpan {
 /// `op` is the kind of work as Sentry names it (`db.query`, `cache.get`, `http.client`, …).
 /// `description` says what is done. The span begins with the first poll and ends with the work. If
 /// it is dropped earlier, it is `cancelled`. Outside a recorded request the work just runs.
+/// For a closure there is [`span_sync`].
 ///
 /// # Examples
 ///
@@ -103,9 +105,49 @@ impl fmt::Debug for OwnSpan {
 /// let rows = tower_sentry::span("db.query", "SELECT user", load()).await;
 /// # rows }
 /// ```
-pub fn span<F: Future>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
+pub fn span<F: SpanWork>(op: &'static str, description: impl Into<Cow<'static, str>>, work: F) -> Spanned<F> {
     Spanned { progress: Progress::Waiting { op, description: description.into(), fields: Vec::new() }, work: EarlyDrop::new(work) }
 }
+
+/// Records a closure as a span of the current transaction; [`span`] is the same for futures.
+///
+/// The span is `ok` once the closure returns. Outside a recorded request the closure just runs.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "test")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let (sentry, captured) = tower_sentry::test::client();
+/// let work = async { tower_sentry::span_sync("template.render", "cart.html", || 17 + 4) };
+///
+/// assert_eq!(sentry.transaction("cart").run_infallible(work).await, 21);
+/// assert_eq!(captured.tree(), "cart [task] ok\n  cart.html [template.render] ok\n");
+/// # });
+/// ```
+pub fn span_sync<R>(op: &'static str, description: impl AsRef<str>, work: impl FnOnce() -> R) -> R {
+    let description = description.as_ref();
+    let Some(mut span) = OwnSpan::start(op, "manual", description) else { return work() };
+    let result = span.enter(work);
+    if diagnostics::is_unfinished::<R>() {
+        diagnostics::explain_unfinished(&format!(
+            "the span '{description}' ends before its work: the closure given to `span_sync` only made a future or a closure; `span` records futures"
+        ));
+    }
+    span.end(SpanStatus::Ok);
+    result
+}
+
+/// Work that [`span`] records: any future.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a future, so `span` cannot record it",
+    label = "not a future",
+    note = "for a closure, call `span_sync(op, description, || ..)`; for a block, write `async` in front of it"
+)]
+pub trait SpanWork: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> SpanWork for F {}
 
 #[derive(Debug)]
 enum Progress {
@@ -141,9 +183,13 @@ pin_project! {
 
 impl<F> Spanned<F> {
     /// Adds an attribute to the span, such as `messaging.destination.name` for a `queue.publish`.
-    pub fn attribute(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+    ///
+    /// See [`AttributeValue`] for what may be a value. Attributes that are known later are set with
+    /// [`Scope::span`].
+    #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
+    pub fn attribute<'v>(mut self, name: &'static str, value: impl Into<AttributeValue<'v>>) -> Self {
         if let Progress::Waiting { fields, .. } = &mut self.progress {
-            FieldWriter::new(fields).display(Key::Name(name), format_args!("{value}"));
+            FieldWriter::new(fields).attribute(Key::Name(name), &value.into());
         }
         self
     }

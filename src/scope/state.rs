@@ -19,12 +19,16 @@ pub(crate) struct LiveScope {
     pub(super) ignored_by: Client,
     /// Only errors are reported: there is no transaction and no session, and logs are not sent.
     pub(crate) is_ignored: bool,
+    /// It turned out to be our own work, which is not recorded.
+    left_out: AtomicBool,
     /// When the transaction began.
     pub(crate) start: Moment,
     /// A copy of the transaction's flag. Spans that are not recorded read it without the lock.
     recording: AtomicBool,
     /// Whether breadcrumbs are kept.
     pub(crate) takes_breadcrumbs: bool,
+    /// Whether a hook sees them first.
+    pub(crate) edits_breadcrumbs: bool,
     pub(super) state: Lock<ScopeState>,
 }
 
@@ -154,6 +158,7 @@ impl LiveScope {
         if let Some(this) = Arc::get_mut(&mut scope) {
             this.client = client.clone();
             this.is_ignored = false;
+            *this.left_out.get_mut() = false;
             let state = this.state.get_mut();
             let (decision, extent) = begin(&mut state.transaction);
             let transaction = &mut state.transaction;
@@ -163,6 +168,7 @@ impl LiveScope {
             transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.limits.max_breadcrumbs };
             *this.recording.get_mut() = transaction.is_recording;
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
+            this.edits_breadcrumbs = settings.hooks.before_breadcrumb.is_some();
             state.decision = decision;
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
             state.rejection = None;
@@ -203,7 +209,8 @@ impl LiveScope {
         let limit = client.settings().map_or(0, |settings| settings.limits.max_breadcrumbs);
         state.transaction.breadcrumbs_limit = limit;
         state.transaction.begin("", "");
-        Self { client, takes_breadcrumbs: limit > 0, ..scope }
+        let edits_breadcrumbs = client.settings().is_some_and(|settings| settings.hooks.before_breadcrumb.is_some());
+        Self { client, takes_breadcrumbs: limit > 0, edits_breadcrumbs, ..scope }
     }
 
     fn idle(record: Box<Record>) -> Self {
@@ -211,9 +218,11 @@ impl LiveScope {
             client: Client::off(),
             ignored_by: Client::off(),
             is_ignored: false,
+            left_out: AtomicBool::new(false),
             start: Moment::default(),
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
+            edits_breadcrumbs: false,
             state: Lock::of_first(ScopeState::idle(record)),
         }
     }
@@ -274,6 +283,17 @@ impl LiveScope {
     #[inline]
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the work out from now on: it has no transaction and no session, and its status is no error.
+    #[cfg(feature = "browser")]
+    pub(super) fn leave_out(&self) {
+        self.left_out.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the work was left out.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     pub(super) fn stop_recording(&self) {

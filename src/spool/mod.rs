@@ -9,8 +9,11 @@
 //!
 //! If the disk fails or is nearly full, the spool is off for half a minute at a time, and events wait
 //! in memory. It never ends the process. Only redacted envelopes get here.
+//!
+//! Calls may take as long as the disk does. The exporter makes them on a thread of their own.
 
 mod lane;
+mod outlook;
 mod run;
 mod segment;
 mod shelves;
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use self::lane::LANES;
 pub(crate) use self::lane::Lane;
+pub(crate) use self::outlook::Outlook;
 use self::run::Run;
 pub(crate) use self::segment::Label;
 #[cfg(fuzzing)]
@@ -76,6 +80,16 @@ pub(crate) struct Changes {
     pub(crate) unreadable: Vec<Label>,
     /// Records of dead processes that are broken, so that not even their label is known.
     pub(crate) broken: u64,
+}
+
+impl Changes {
+    /// Adds what happened later.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.adopted.extend(later.adopted);
+        self.evicted.extend(later.evicted);
+        self.unreadable.extend(later.unreadable);
+        self.broken += later.broken;
+    }
 }
 
 /// The envelopes on disk.
@@ -136,19 +150,16 @@ impl Spool {
         self.shelves.drop_before(oldest, &mut self.changes.evicted);
     }
 
-    /// When [`look_after`](Self::look_after) has something to do.
-    pub(crate) fn next_upkeep(&self) -> Option<Instant> {
-        self.next_upkeep
+    /// What it has now, and when it needs a look.
+    pub(crate) fn outlook(&self, now: Instant) -> Outlook {
+        let free =
+            self.shelves.lanes.each_ref().map(|lane| lane.iter().flat_map(|segment| &segment.records).any(|record| record.is_free(now)));
+        Outlook { is_well: self.is_well(), has_any: self.shelves.has_any(), free, next_due: self.next_due, next_upkeep: self.next_upkeep }
     }
 
     /// Whether envelopes can be written now.
-    pub(crate) fn is_well(&self) -> bool {
+    fn is_well(&self) -> bool {
         self.run.is_some() && !self.rests
-    }
-
-    /// Whether an envelope is on disk only.
-    pub(crate) fn has_any(&self) -> bool {
-        self.shelves.has_any()
     }
 
     /// Takes what happened since the last call.
@@ -205,6 +216,25 @@ impl Spool {
         true
     }
 
+    /// The same for an envelope that is not in memory any more. If it is not there, it is lost.
+    pub(crate) fn leave(&mut self, place: Place, label: Label) {
+        if !self.put_down(place, 0, None) {
+            self.lose(label);
+        }
+    }
+
+    /// Notes that an envelope of which there was no copy in memory is not there any more.
+    pub(crate) fn lose(&mut self, label: Label) {
+        self.changes.unreadable.push(label);
+    }
+
+    /// Notes that an envelope that was left on disk is in memory.
+    pub(crate) fn take_back(&mut self, place: Place) {
+        if let Some(record) = self.shelves.segment(place).and_then(|segment| segment.records.get_mut(place.record)) {
+            record.state = State::Taken;
+        }
+    }
+
     /// Notes that the outcome of an envelope is known.
     pub(crate) fn finish(&mut self, place: Place, now: Instant) {
         let Some(segment) = self.shelves.segment(place) else { return };
@@ -241,11 +271,6 @@ impl Spool {
             }
         }
         None
-    }
-
-    /// When the next envelope may be sent that has to wait now.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.next_due
     }
 
     fn read(&mut self, place: Place) -> io::Result<Restored> {

@@ -195,7 +195,7 @@ fn a_disk_that_fails_is_left_alone_for_a_while() {
 
     assert!(!put(&mut spool, Lane::Errors, 3, &large));
 
-    assert!(!spool.is_well() && spool.next_upkeep().is_some());
+    assert!(!spool.is_well() && spool.next_upkeep.is_some());
     assert_eq!(spool.take_changes().unreadable, [label(1), label(2)]);
     std::fs::remove_file(&spool_dir).unwrap();
     spool.look_after(Instant::now() + REST);
@@ -264,9 +264,9 @@ fn an_envelope_that_rests_is_sent_after_its_time() {
     spool.put_down(place, 1, Some(later));
 
     assert!(spool.take(now, |_| false).is_none());
-    assert_eq!(spool.next_due(), Some(later));
+    assert_eq!(spool.next_due, Some(later));
     assert!(spool.take(later, |_| false).is_some());
-    assert_eq!(spool.next_due(), None);
+    assert_eq!(spool.next_due, None);
 }
 
 #[test]
@@ -321,4 +321,40 @@ fn only_the_owner_can_read_and_write_it() {
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o770)).unwrap();
     assert!(!begin(settings(&open)).is_well(), "another user could replace the events");
+}
+
+#[test]
+fn what_can_be_sent_is_known_without_asking_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = begin(settings(dir.path()));
+    let now = Instant::now();
+    let later = now + Duration::from_secs(5);
+    let may_have = |spool: &Spool, at, closed| spool.outlook(now).may_have(at, |lane| Some(lane) == closed);
+    assert!(!may_have(&spool, later, None) && !spool.outlook(now).has_any);
+    let place = spool.write(Lane::Errors, label(1), &envelope("a text"), |_| None, now).unwrap();
+
+    let while_taken = may_have(&spool, now, None);
+    spool.put_down(place, 1, Some(later));
+    let while_resting = (may_have(&spool, now, None), may_have(&spool, later, None));
+    spool.put_down(place, 1, None);
+    let while_waiting = (may_have(&spool, now, None), may_have(&spool, now, Some(Lane::Errors)), may_have(&spool, now, Some(Lane::Rest)));
+    spool.take_back(place);
+
+    assert!(!while_taken && !may_have(&spool, now, None));
+    assert_eq!((while_resting, while_waiting), ((false, true), (true, false, true)));
+}
+
+#[test]
+fn what_is_left_on_a_disk_that_has_lost_it_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = begin(SpoolSettings { max_bytes: 100 * 1024, ..settings(dir.path()) });
+    let write = |spool: &mut Spool, lane, number| {
+        spool.write(lane, label(number), &envelope(&"x".repeat(70 * 1024)), |_| None, Instant::now()).unwrap()
+    };
+    let (gone, there) = (write(&mut spool, Lane::Transactions, 1), write(&mut spool, Lane::Errors, 2));
+
+    spool.leave(gone, label(1));
+    spool.leave(there, label(2));
+
+    assert_eq!((spool.take_changes().unreadable, take_all(&mut spool)), (vec![label(1)], vec![2]));
 }

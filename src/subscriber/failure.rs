@@ -1,4 +1,4 @@
-//! Turns `tracing` events of level ERROR into Sentry events.
+//! Turns `tracing` events into Sentry events.
 
 use std::error::Error;
 use std::fmt;
@@ -6,27 +6,34 @@ use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use crate::event::{self, CapturedEvent, ErrorChain, FailureIdentity};
+use crate::client::Client;
+use crate::event::{self, CapturedEvent, ErrorChain, FailureIdentity, GivenError};
 use crate::record::{LogRecord, target};
-use crate::scope::current;
+use crate::scope::{EventMapper, current, map_event, read_error};
 
 /// tower-http's `TraceLayer` logs every failed response, which our layer sees itself.
 const OF_RESPONSES: &str = "tower_http::trace";
 /// Its `CatchPanicLayer` logs every panic, which the panic hook sees unless another hook replaced it.
 const OF_PANICS: &str = "tower_http::catch_panic";
 
-/// Returns the capture for an event of level ERROR, or `None` if the event only repeats a failure
+/// Returns the capture for an event, or `None` if the event only repeats a failure
 /// we see elsewhere.
 ///
 /// `fields` holds the event's fields in the encoding of the record, and `spans` returns the ids of
 /// the spans around it.
-pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>, spans: impl FnOnce() -> Vec<u64>) -> Option<CapturedEvent> {
+pub(super) fn capture(
+    event: &Event<'_>,
+    client: &Client,
+    mapper: Option<&EventMapper>,
+    fields: Vec<u8>,
+    spans: impl FnOnce() -> Vec<u64>,
+) -> Option<CapturedEvent> {
     let metadata = event.metadata();
     let is_of = |known: &str| target(metadata, &fields).starts_with(known);
     if is_of(OF_RESPONSES) {
         return None;
     }
-    let mut found = Found::default();
+    let mut found = Found { client, message: None, text: None, chain: None, texts: 0 };
     event.record(&mut found);
     if is_of(OF_PANICS) && is_panic_known(found.message.as_deref().unwrap_or_default()) {
         return None;
@@ -34,7 +41,11 @@ pub(super) fn capture(event: &Event<'_>, fields: Vec<u8>, spans: impl FnOnce() -
     let log = LogRecord { metadata, fields };
     let chain =
         found.chain.unwrap_or_else(|| ErrorChain { identity: FailureIdentity::of_log(&log, found.texts, spans), ..ErrorChain::default() });
-    Some(CapturedEvent::log(log, found.message.or(found.text), chain))
+    let mut captured = CapturedEvent::log(log, found.message.or(found.text), chain);
+    if let Some(mapper) = mapper {
+        captured.notes.add(map_event(client, mapper, event));
+    }
+    Some(captured)
 }
 
 /// Whether the panic that a layer caught, and logs in this message, is an event, or will be one.
@@ -47,8 +58,8 @@ fn is_panic_known(message: &str) -> bool {
 }
 
 /// The fields that describe the error.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    client: &'a Client,
     /// The message of the event.
     message: Option<String>,
     /// The text of an error field, as `#[instrument(err)]` records it.
@@ -59,7 +70,7 @@ struct Found {
     texts: u32,
 }
 
-impl Found {
+impl Found<'_> {
     fn add_text(&mut self, field: &Field) {
         self.texts |= 1_u32.checked_shl(u32::try_from(field.index()).unwrap_or(u32::MAX)).unwrap_or(0);
     }
@@ -73,11 +84,11 @@ impl Found {
     }
 }
 
-impl Visit for Found {
+impl Visit for Found<'_> {
     fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
         if self.chain.is_none() {
             let debug = current::with(|entered| entered.scope.debug_output()).unwrap_or_default();
-            self.chain = Some(event::chain(error, None, &debug));
+            self.chain = Some(read_error(self.client, &GivenError::Boxed(error, None), &debug));
         }
     }
 

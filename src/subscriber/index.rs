@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use crate::fork::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::fork::{self, Lock};
 use crate::scope::LiveScope;
 
 /// The number of slots in the table; a power of two.
-const PLACES: usize = 4096;
+const PLACES: usize = if cfg!(loom) { 2 } else { 4096 };
 /// The number of spans in the overflow map. Further spans are not recorded.
 const CROWDED_LIMIT: usize = 256 * 1024;
 

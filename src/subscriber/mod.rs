@@ -10,7 +10,7 @@
 //! # When it ends
 //!
 //! A span ends when `tracing` closes it. Spans that are still open at the end of the request end
-//! with it. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
+//! with it. What `follows_from` records is a link of the span. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
 //! whether the work of a span finished or was dropped; see the guide's page on
 //! [spans](crate::guide::spans#how-a-span-ends).
 //!
@@ -21,7 +21,8 @@
 //!
 //! # Which events are captured
 //!
-//! Events of level ERROR are recorded as breadcrumbs and also captured as Sentry events. The Sentry
+//! Events of level ERROR are recorded as breadcrumbs and also captured as Sentry events.
+//! [`TracingLayer::events_from`] and [`TracingLayer::event_filter`] change that. The Sentry
 //! event contains the error chain of a field that is recorded as an error, such as
 //! `error = &error as &dyn Error`, or else the message. If the same failure is logged, captured and
 //! returned, it is one event, under its first id. The guide's page on errors says when that is
@@ -39,6 +40,10 @@
 //! per-layer filter, these answers apply to all other layers too. Only
 //! [`exclusive`](TracingLayer::exclusive) changes this, for spans.
 //!
+//! Two layers of this crate in one subscriber would record everything twice. So only the outer one records
+//! inside requests, and a warning says so. If the inner one has another client, it still captures what happens
+//! outside any request.
+//!
 //! Other layers can affect this one. For example, a global `EnvFilter` that allows only warnings
 //! disables all spans below that level.
 
@@ -47,6 +52,8 @@ mod failure;
 mod index;
 mod layer;
 mod rejection;
+mod rules;
 mod visit;
 
 pub use layer::TracingLayer;
+pub use rules::EventFilter;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ::http::Uri;
+use ::http::{HeaderMap, Uri};
 use bytes::BytesMut;
 use reqwest::{Client, ClientBuilder, Method, Proxy, Request, Url, redirect, retry};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -125,13 +125,30 @@ impl Http {
     }
 
     async fn exchange(&self, envelope: EnvelopeRequest) -> Result<TransportResponse, TransportError> {
-        let clients = self.clients().map_err(TransportError::unreachable)?;
-        let client = if envelope.needs_new_connection() { &clients.unpooled } else { &clients.pooled };
+        let is_new = envelope.needs_new_connection();
         let first_byte_timeout = self.first_byte_timeout + PER_PART * u32::try_from(envelope.body().len() / PART).unwrap_or(u32::MAX);
         let (headers, body) = envelope.into_parts();
+        self.post(headers, body.into(), is_new, first_byte_timeout).await
+    }
+
+    /// Sends a body that is still arriving, over any connection. Its sender ends it; the caller limits the time.
+    #[cfg(feature = "browser")]
+    pub(crate) async fn stream(&self, headers: HeaderMap, body: reqwest::Body) -> Result<TransportResponse, TransportError> {
+        self.post(headers, body, false, LONGEST_WAIT).await
+    }
+
+    async fn post(
+        &self,
+        headers: HeaderMap,
+        body: reqwest::Body,
+        is_new: bool,
+        first_byte_timeout: Duration,
+    ) -> Result<TransportResponse, TransportError> {
+        let clients = self.clients().map_err(TransportError::unreachable)?;
+        let client = if is_new { &clients.unpooled } else { &clients.pooled };
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
+        *request.body_mut() = Some(body);
         // The exporter limits the whole request. An answer must not be lost to its body, so reading
         // the body ends just before that.
         let deadline = Instant::now() + self.request_timeout;
@@ -156,6 +173,10 @@ impl Http {
 impl Transport for Http {
     fn send(&self, request: EnvelopeRequest) -> BoxFuture<'_, Result<TransportResponse, TransportError>> {
         Box::pin(self.exchange(request))
+    }
+
+    fn accepts_gzip(&self) -> bool {
+        self.settings.compression
     }
 }
 

@@ -54,7 +54,7 @@ mod tls;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub(crate) use console::Console;
+pub(crate) use console::{Console, ConsoleForm};
 pub(crate) use http::Http;
 pub(crate) use request::Endpoint;
 pub use request::EnvelopeRequest;

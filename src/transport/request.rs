@@ -126,6 +126,11 @@ impl Endpoint {
         endpoint
     }
 
+    #[cfg(feature = "browser")]
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     pub(crate) fn request(&self, body: Vec<u8>, is_compressed: bool) -> EnvelopeRequest {
         let mut request = EnvelopeRequest::new(self.url.clone(), self.headers.clone(), body);
         if is_compressed {

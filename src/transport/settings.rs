@@ -4,12 +4,13 @@ use std::time::Duration;
 
 /// How to reach a server over HTTP.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "reqwest"), expect(clippy::struct_field_names, reason = "the other fields belong to features"))]
 pub(crate) struct HttpSettings {
     pub(crate) connect_timeout: Duration,
     /// From the start of a request to the head of its answer.
     pub(crate) first_byte_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    /// Whether bodies are compressed.
+    pub(crate) compression: bool,
     /// Replaces our HTTP client.
     #[cfg(feature = "reqwest")]
     pub(crate) client: Option<reqwest::Client>,
@@ -27,6 +28,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(3),
             first_byte_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(10),
+            compression: true,
             #[cfg(feature = "reqwest")]
             client: None,
             #[cfg(feature = "reqwest")]

@@ -63,6 +63,11 @@ impl FaultServer {
         self.state.0.lock().unwrap().behaviour = behaviour;
     }
 
+    /// Whether it listens.
+    pub fn is_there(&self) -> bool {
+        *self.is_there.borrow()
+    }
+
     /// Refuses connections, and ends those that are open.
     pub fn go_away(&self) {
         self.is_there.send(false).unwrap();

@@ -69,6 +69,7 @@ fn frames_have_the_code_around_them_and_their_binary() {
     assert_eq!((innermost["pre_context"].as_array().unwrap().len(), innermost["post_context"].as_array().unwrap().len()), (5, 5));
     assert!(frames.iter().all(|frame| frame["in_app"] == true || frame.get("context_line").is_none()));
 
+    assert_eq!(events[0]["exception"]["values"][0]["stacktrace"]["instruction_addr_adjustment"], "none");
     let images = events[0]["debug_meta"]["images"].as_array().unwrap();
     let this = std::env::current_exe().unwrap();
     let image = images.iter().find(|image| image["code_file"] == this.to_str().unwrap()).unwrap();

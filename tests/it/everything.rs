@@ -43,7 +43,7 @@ async fn everything() -> StatusCode {
     let beyond = || long(2560 * 1024);
     scope.set_user(User::id(beyond()).email(beyond()).username(beyond()).field("basket", beyond()));
     scope.set_tag("tag", beyond()).set_context("context", json!({ "lines": beyond() })).set_extra("extra", beyond());
-    scope.set_fingerprint([beyond()]).set_transaction_name(long(80 * 1024));
+    scope.set_fingerprint([beyond()]).transaction().set_name(long(80 * 1024));
     for number in 0..1_000 {
         tracing::info!(number, "a step");
     }

@@ -124,6 +124,22 @@ async fn the_request_to_the_server_is_as_specified() {
     assert!(relay.received().iter().any(|received| received.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip")));
 }
 
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn without_compression_an_envelope_travels_as_it_is() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).http_compression(false).build().unwrap());
+    let server = Server::start(large(&client)).await;
+
+    support::get(&server, "/large").await;
+    support::settle(&client).await;
+
+    let all = relay.received();
+    let [received] = &all[..] else { panic!("one envelope") };
+    assert!(received.raw.len() > 10_000 && received.raw == received.envelope);
+    assert_eq!((received.headers.get("content-encoding"), relay.transactions().len()), (None, 1));
+}
+
 #[tokio::test]
 async fn limits_of_the_server_are_kept_per_category() {
     let relay = Relay::start();

@@ -171,7 +171,7 @@ async fn fail(kind: &str, id: u64) -> Response {
             captured(id);
         }
         "named" => {
-            Scope::current().set_transaction_name(format!("order {id}"));
+            Scope::current().transaction().set_name(format!("order {id}"));
             return FAILED.into_response();
         }
         #[cfg(feature = "anyhow")]
@@ -314,7 +314,7 @@ fn a_fingerprint_says_what_and_where_and_holds_no_text() {
         ("a/panic/7", &["panic", "tests/it/grouping.rs:_:_"]),
         ("a/app-database/7", &["it::grouping::AppError", "OrderError", "Database", "tests/it/grouping.rs:_:_", "GET /a/{kind}/{id}"]),
         ("a/mapped/7", &["it::grouping::OrderError", "GET /a/{kind}/{id}"]),
-        ("a/captured/7", &["OrderError", "tests/it/grouping.rs:_:_"]),
+        ("a/captured/7", &["it::grouping::OrderError", "tests/it/grouping.rs:_:_"]),
         ("a/log/7", &["it::grouping", "tests/it/grouping.rs:_", "GET /a/{kind}/{id}"]),
         ("a/log-crate/7", &["it::grouping", "tests/it/grouping.rs:_", "GET /a/{kind}/{id}"]),
         ("a/500/7", &["GET /a/{kind}/{id}", "answered 500"]),

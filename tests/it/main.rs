@@ -67,6 +67,8 @@ mod runtime;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod accounts;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod alerts;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod batchers;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod bodies;
@@ -80,10 +82,16 @@ mod canaries;
 mod client;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod db;
+#[cfg(all(feature = "debug-routes", feature = "test"))]
+mod debug_routes;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod described;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod described_elsewhere;
+#[cfg(target_os = "linux")]
+mod disks;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod error_forms;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod errors;
 #[cfg(all(feature = "axum", feature = "test"))]
@@ -93,9 +101,12 @@ mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod everything;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod filters;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod forecast;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod frames;
+mod given_events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod grouping;
 #[cfg(all(feature = "axum", feature = "test"))]
@@ -104,6 +115,8 @@ mod grpc;
 mod guard;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod homes;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod hooks;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod html;
 #[cfg(all(feature = "axum", feature = "test"))]
@@ -157,9 +170,13 @@ mod scope;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod sensitive;
 #[cfg(all(feature = "axum", feature = "test"))]
+mod server_timing;
+#[cfg(all(feature = "axum", feature = "test"))]
 mod settings;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod soak;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod span_handles;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod span_programs;
 #[cfg(all(feature = "axum", feature = "test"))]
@@ -173,5 +190,7 @@ mod tail;
 mod thousand_canaries;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod trees;
+#[cfg(all(feature = "browser", feature = "test"))]
+mod tunnel;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod warnings;

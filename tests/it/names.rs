@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{any, get};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
 use tower_sentry::{Client, Config, SentryLayer};
@@ -164,4 +165,20 @@ async fn a_handler_names_by_its_path() {
     visit(&app, &client, gets(["/users/7", "/plain"])).await;
 
     assert_eq!(rows(&received), "GET /plain (route)\nit::names::show (view)\n");
+}
+
+#[tokio::test]
+async fn a_wrapped_handler_names_by_its_path_without_an_attribute() {
+    async fn show(Path(id): Path<u32>) -> Result<String, StatusCode> {
+        if id == 0 { Err(StatusCode::NOT_FOUND) } else { Ok(id.to_string()) }
+    }
+    let (client, received) = named();
+    let app = Router::new().route("/users/{id}", get(tower_sentry::incoming::named(show)).post(show));
+    let by_handler = app.clone().layer(SentryLayer::new(&client).name_by_handler());
+    let by_route = app.layer(SentryLayer::new(&client));
+
+    visit(&by_handler, &client, gets(["/users/7", "/users/0", "/users/x"])).await;
+    assert_eq!(rows(&received), "it::names::a_wrapped_handler_names_by_its_path_without_an_attribute::{{closure}}::show (view)\n");
+    visit(&by_route, &client, gets(["/users/7"])).await;
+    assert_eq!(rows(&received), "GET /users/{id} (route)\n");
 }

@@ -170,7 +170,7 @@ async fn health_says_whether_and_why_nothing_is_delivered() {
     assert!(limited.is_delivering());
     assert_eq!(limited.rate_limits.iter().map(|(category, _)| *category).collect::<Vec<_>>(), ["transaction"]);
 
-    relay.answer_next(Answer::status(503));
+    relay.answer_all(Answer::status(503));
     report(&client, "2".to_owned()).await;
     client.flush(patience()).await.unwrap();
     assert!(client.health().to_string().starts_with("not delivering; last sent at "), "{}", client.health());

@@ -207,7 +207,8 @@ async fn leaves(config: ConfigBuilder, is_told: bool) -> (Vec<&'static str>, Vec
     let (client, captured) = client_with(config.dsn(dsn).traces_sample_rate(1.0).include_source_context(false));
     let handler = move || async move {
         let scope = Scope::current();
-        scope.set_transaction_name("told-name").set_user(User::id("told-user")).set_tag("note", "told-tag");
+        scope.transaction().set_name("told-name");
+        scope.set_user(User::id("told-user")).set_tag("note", "told-tag");
         scope.set_context("order", serde_json::json!({"note": "told-context"})).set_extra("note", "told-extra");
         scope.add_breadcrumb(Breadcrumb::new("told-step")).set_fingerprint(["a group"]);
         scope.add_attachment(Attachment::new("note.txt", "told-file".to_owned()));

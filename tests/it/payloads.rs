@@ -332,7 +332,7 @@ async fn an_event_is_what_was_put_in() {
         "level": "error",
         "exception": {"values": [
             {"type": "io::Error", "value": "connection refused", "mechanism": chained},
-            {"type": "OrderError", "value": "the order could not be placed", "mechanism": generic},
+            {"type": "OrderError", "module": "it::payloads", "value": "the order could not be placed", "mechanism": generic},
         ]},
         "contexts": {"trace": {"trace_id": TRACE, "span_id": place, "op": "http.server"}, "response": {"status_code": 200}},
     });
@@ -573,7 +573,7 @@ async fn rich(client: &Client, clock: &HandClock, fails: bool) {
     let handler = || async {
         set_all();
         let scope = Scope::current();
-        scope.set_extra("attempt", 2).set_fingerprint(["orders"]).set_level(Level::Fatal).set_transaction_name("checkout");
+        scope.set_extra("attempt", 2).set_fingerprint(["orders"]).set_level(Level::Fatal).transaction().set_name("checkout");
         scope.set_context("long", json!({"text": "x ".repeat(100 * 1024)}));
         scope.add_attachment(Attachment::new("order.json", b"{}".to_vec())).add_breadcrumb(Breadcrumb::new("by hand"));
         info!(order = 7, "charging");

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tower_sentry::protocol::{Attachment, Feedback};
+use tower_sentry::protocol::{Attachment, Feedback, SpanLink, TraceId};
 use tower_sentry::redaction::Redaction;
 use tower_sentry::{Breadcrumb, Client, ConfigBuilder, Level, Scope, SentryLayer, User};
 use tracing::{info, info_span, instrument};
@@ -237,7 +237,13 @@ async fn field_names(client: &Client, canaries: &Canaries) {
                 scope.set_tag(name, under("a tag", name)).set_extra(name, under("extra", name));
                 user = user.field(name, under("the user", name));
                 crumb = crumb.field(name, under("a breadcrumb", name));
+                let late = async { _ = Scope::current().span().set_attribute(name, under("a span that runs", name)) };
+                tower_sentry::span("task", "late", late).await;
                 tower_sentry::span("task", "step", async {}).attribute(name, under("a span", name)).await;
+                let transaction = scope.transaction();
+                transaction.set_attribute(name, [under("the transaction", name)]);
+                let link = SpanLink::new(TraceId::new(), transaction.id().unwrap());
+                transaction.add_link(link.attribute(name, under("a link", name)));
             }
             scope.set_user(user).add_breadcrumb(crumb);
             let deep = (0..10).fold(object("a context"), |inner, _| json!({ "inner": [inner] }));
@@ -323,13 +329,23 @@ async fn write_everywhere(client: &Client, with_feedback: bool, text: impl Fn(&s
         let text = given.clone();
         async move {
             let scope = Scope::current();
-            scope.set_transaction_name(text("the transaction's name"));
+            scope.transaction().set_name(text("the transaction's name"));
             scope.set_tag("note", text("a tag")).set_extra("note", text("extra")).set_fingerprint([text("the fingerprint")]);
             scope.set_user(User::id(text("the user's id")).field("note", text("a field of the user")));
             scope.set_context("order", json!({ "note": text("a context"), text("a key"): 1 }));
             scope.add_breadcrumb(Breadcrumb::new(text("a breadcrumb")).field("note", text("a field of a breadcrumb")));
             scope.add_attachment(Attachment::new(text("a file's name"), text("a file")));
-            tower_sentry::span("task", text("a span"), async {}).attribute("note", text("a field of a span")).await;
+            let late = async {
+                let span = Scope::current().span();
+                span.set_attribute("late note", text("a late field of a span")).set_attribute("sentry.op", text("the kind of a span"));
+                span.set_attribute("notes", [7.to_string(), text("an item of a list")]);
+                span.add_link(SpanLink::new(TraceId::new(), span.id().unwrap()).attribute("note", text("a link")));
+            };
+            tower_sentry::span("task", text("a span"), late).attribute("note", text("a field of a span")).await;
+            let renamed = async { _ = Scope::current().span().set_name(text("the late name of a span")) };
+            tower_sentry::span("task", "renamed", renamed).await;
+            let transaction = scope.transaction();
+            transaction.set_attribute("note", text("a field of the transaction"));
             info!(note = text("a field of a log"), "{}", text("a log"));
             if with_feedback {
                 let said = Feedback::new(text("feedback")).name(text("the name in feedback")).url(text("the URL in feedback"));

@@ -1,4 +1,4 @@
-//! The table of promises in `tests/README.md` and the figures in the docs are true: what they name exists.
+//! The tables of `tests/README.md` and `tests/mission.md` and the figures in the docs are true: what they name exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,6 +47,16 @@ fn is_there(holder: &str, tests: &BTreeSet<String>) -> bool {
             let (file, name) = test.split_once("::").unwrap_or_default();
             !is_checkout || has_function(&format!("tests/ecosystem/tests/{file}.rs"), name)
         }
+        Some((application @ ("amply" | "quickdapp" | "stormcloud"), test)) => {
+            let (file, name) = test.split_once("::").unwrap_or_default();
+            let tests = format!("examples/apps/{application}/tests");
+            !is_checkout || ["app", "it", "promises"].iter().any(|folder| has_function(&format!("{tests}/{folder}/{file}.rs"), name))
+        }
+        Some(("guide", place)) => {
+            let (page, heading) = place.split_once('#').unwrap_or_default();
+            let page = format!("src/guide/{page}.md");
+            exists(&page) && read(&page).lines().any(|line| line.trim_start_matches('#').strip_prefix(' ') == Some(heading))
+        }
         Some(("faults", row)) => read("tests/faults/main.rs").contains(&format!("(\"{row}")),
         _ => !is_checkout || exists(holder),
     }
@@ -92,11 +102,54 @@ fn each_fault_is_provoked_by_tests_that_exist() {
 }
 
 #[test]
+fn what_the_page_on_sentrys_features_names_as_a_test_exists() {
+    let tests = tests();
+    let page = read("src/guide/sentry.md");
+    let cells = page.lines().filter(|line| line.starts_with("| ")).filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let holders: Vec<_> = cells.flat_map(named).filter(|name| name.starts_with("it ") || name.starts_with("tests/")).collect();
+
+    assert!(holders.len() > 50, "only {} were seen", holders.len());
+    let absent: Vec<_> = holders.into_iter().filter(|holder| !is_there(holder, &tests)).collect();
+    assert!(absent.is_empty(), "there is no {absent:?}");
+}
+
+#[test]
 fn no_promise_is_forgotten() {
     let ids: Vec<_> = rows().into_iter().map(|[id, ..]| id).collect();
     let of = |tier: u32, count: u32| (1..=count).map(move |number| format!("T{tier}-{number:02}"));
 
     assert_eq!(ids, of(1, 44).chain(of(2, 47)).chain(of(3, 18)).collect::<Vec<_>>());
+}
+
+/// The ids of the documents' list, in its order.
+const MISSION: [(&str, u32); 10] =
+    [("C", 16), ("E", 13), ("P", 15), ("U", 9), ("V", 14), ("J", 5), ("F", 10), ("R", 6), ("A", 6), ("O", 10)];
+
+#[test]
+fn each_line_of_the_documents_has_a_verdict_and_what_holds_it() {
+    let tests = tests();
+    let text = read("tests/mission.md");
+    let is_id = |cell: &str| cell.split_at_checked(1).is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+    let rows: Vec<Vec<_>> = text.lines().map(|line| line.trim_matches('|').split(" |").map(str::trim).collect()).collect();
+    let rows: Vec<_> = rows.iter().filter(|cells| is_id(cells[0])).collect();
+
+    let ids: Vec<_> = rows.iter().map(|cells| cells[0].to_owned()).collect();
+    let expected: Vec<_> = MISSION.iter().flat_map(|(group, count)| (1..=*count).map(move |number| format!("{group}{number}"))).collect();
+    assert_eq!((ids.len(), ids), (104, expected));
+    for row in rows {
+        let [id, what, verdict, holders, note] = **row else { panic!("five cells: {row:?}") };
+        assert!(what.split_whitespace().count() <= 6, "{id}: six words");
+        let holders = named(holders);
+        assert!(!holders.is_empty(), "{id}: what holds it?");
+        match verdict {
+            "works" => {}
+            "server" | "open" => assert!(!note.is_empty(), "{id}: which data, or what is missing?"),
+            "guide" => assert!(holders.iter().all(|holder| holder.starts_with("guide ")), "{id}: which page?"),
+            other => panic!("{id}: {other}"),
+        }
+        let absent: Vec<_> = holders.into_iter().filter(|holder| !is_there(holder, &tests)).collect();
+        assert!(absent.is_empty(), "{id} ({what}): there is no {absent:?}");
+    }
 }
 
 #[test]
@@ -110,6 +163,10 @@ fn a_test_that_does_not_exist_is_found() {
         ("unit sampling::tests::nothing", false),
         ("unit nowhere::tests::sample_rand_is_read_without_rounding", false),
         ("unit spool::tests::a_closed_lane_waits", true),
+        ("stormcloud performance::requests_of_one_route_have_one_name", true),
+        ("guide quick_start#The environment", true),
+        ("guide quick_start#The environ", false),
+        ("guide nowhere#The environment", false),
         ("faults burst", true),
         ("faults nothing", false),
         ("examples/boot.rs", true),
@@ -151,4 +208,31 @@ fn links_of_the_readme_lead_somewhere() {
         };
         assert!(is_good, "README.md: {target}");
     }
+}
+
+/// The names that are called in a text: `set_tag("plan")` and `release!()`.
+fn calls(text: &str) -> Vec<&str> {
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let heads = text.match_indices('(').map(|(end, _)| text[..end].trim_end_matches('!'));
+    heads.map(|head| &head[head.trim_end_matches(is_name).len()..]).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn each_new_call_in_the_guide_to_moving_is_compiled() {
+    let page = read("src/guide/migrating.md");
+    let blocks = page.split("```rust").skip(1).filter_map(|block| block.split_once("```")).map(|(block, _)| block);
+    let compiled: String = blocks.filter(|block| !block.starts_with(",ignore")).collect();
+    let compiled: BTreeSet<_> = calls(&compiled).into_iter().collect();
+    let tables = page.split_once("# Old call, new call").unwrap().1.split_once("# What behaves differently").unwrap().0;
+    let rows = tables.lines().filter(|line| line.starts_with("| ")).map(|line| line.replace("\\|", ""));
+
+    let mut checked = 0;
+    for row in rows {
+        let new = row.split(" | ").nth(1).unwrap();
+        for call in named(new).into_iter().flat_map(calls) {
+            assert!(compiled.contains(call), "`{call}` is in no program of the page: {row}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "only {checked} calls were seen");
 }

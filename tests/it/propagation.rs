@@ -130,7 +130,7 @@ async fn no_secret_of_a_name_goes_to_other_services() {
         std::collections::HashMap::from([("Baggage".to_owned(), "vendor=1".to_owned()), ("Sentry-Trace".to_owned(), "old".to_owned())]);
     let work = async {
         let scope = tower_sentry::Scope::current();
-        scope.set_transaction_name("reset with Bearer abcdef0123456789");
+        scope.transaction().set_name("reset with Bearer abcdef0123456789");
         scope.inject(&mut headers);
     };
     client.transaction("work").run(work).await;

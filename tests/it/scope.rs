@@ -18,7 +18,7 @@ use tower_sentry::protocol::{Attachment, Feedback};
 use tower_sentry::{Breadcrumb, CaptureError, Client, Config, Level, Scope, SentryLayer, User};
 use tracing::{Instrument as _, info_span};
 
-use crate::support::{self, Relay, Server};
+use crate::support::{self, Relay, Server, patience};
 
 const USERS: usize = 64;
 
@@ -164,7 +164,7 @@ async fn clear_forgets_what_was_set_and_nothing_else() {
         scope.set_user(User::id(42)).set_tag("plan", "gold").set_context("order", json!({"id": 7})).set_extra("attempt", 2);
         scope.set_fingerprint(["one", "two"]).add_breadcrumb(Breadcrumb::new("a step"));
         scope.set_tag("gone", "soon").remove_tag("gone").set_context("gone", 1).remove_context("gone");
-        scope.set_transaction_name("checkout");
+        scope.transaction().set_name("checkout");
         says("whole");
         scope.clear();
         says("bare");
@@ -387,7 +387,7 @@ fn a_panic_in_a_request_is_sent_before_the_process_can_end() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // A hook like this delivers what was captured, and could then end the process: no response will have a head.
     std::panic::set_hook(Box::new(move |_| {
-        let flushed = std::thread::spawn(move || runtime().block_on(CLIENT.get().unwrap().flush(support::patience())));
+        let flushed = std::thread::spawn(move || runtime().block_on(CLIENT.get().unwrap().flush(patience())));
         counts.send((flushed.join().unwrap().is_ok(), seen.events().len())).unwrap();
     }));
     let guard = Config::builder().dsn(relay.dsn()).init().unwrap();
@@ -572,4 +572,53 @@ async fn what_a_user_says_is_linked_to_the_event() {
     assert_eq!(feedback["message"].as_str().unwrap().chars().count(), 4096, "servers drop a longer one");
     assert_eq!(said["contexts"]["trace"]["trace_id"], event["contexts"]["trace"]["trace_id"]);
     assert_eq!((client.stats().feedback.sent, &said["type"]), (1, &"feedback".into()));
+}
+
+#[tokio::test]
+async fn the_current_client_is_that_of_the_request_and_else_that_of_init() {
+    if support::in_child("scope::the_current_client_is_that_of_the_request_and_else_that_of_init", &[]) {
+        return;
+    }
+    let (inside, captured) = tower_sentry::test::client();
+    let message = |text: &'static str| async move { _ = tower_sentry::capture_message(Level::Error, text) };
+    assert!(!Client::current().is_enabled(), "nothing was started by `init`");
+
+    let work = async { Client::current() };
+    let current = inside.transaction("outer").run_infallible(work).await;
+    current.transaction("later").run_infallible(message("first")).await;
+    assert_eq!(captured.events().len(), 1);
+
+    let relay = Relay::start();
+    let guard = support::config(&relay).init().unwrap();
+    // As in a library that gets no client.
+    let layer = SentryLayer::new(Client::current());
+    let app = Router::new().route("/", get(move || message("second"))).layer(layer);
+    app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    guard.shutdown(patience()).await.unwrap();
+
+    let events: Vec<_> = relay.events().into_iter().map(|event| event["logentry"]["message"].clone()).collect();
+    assert_eq!((events, captured.events().len()), (vec![serde_json::json!("second")], 1));
+}
+
+#[tokio::test]
+async fn a_file_of_feedback_is_redacted_and_counted_like_one_of_an_event() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).queue_bytes(50_000).build().unwrap());
+    let say = async |feedback: Feedback| {
+        client.transaction("page").run_infallible(async { Scope::current().capture_feedback(feedback) }).await;
+        client.flush(patience()).await.unwrap();
+    };
+    let log = b"token=sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+
+    say(Feedback::new("look").attachment(Attachment::new("log.txt", *log))).await;
+    say((0..12).fold(Feedback::new("many"), |said, _| said.attachment(Attachment::new("a", *b"12345")))).await;
+    say(Feedback::new("large").attachment(Attachment::new("a", vec![0x80; 60_000]))).await;
+    support::settle(&client).await;
+
+    let files = relay.payloads("attachment");
+    assert_eq!(files.len(), 11);
+    assert!(files.iter().any(|file| file == "token=[Filtered]"), "{files:?}");
+    assert_eq!(relay.payloads("feedback").len(), 3, "what has no room for its file is sent without it");
+    let bytes = client.stats().attachment_bytes;
+    assert_eq!((bytes.sent, bytes.dropped_total()), (log.len() as u64 + 50, 10 + 60_000));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sentry::incoming::RouteOptions;
-use tower_sentry::protocol::Attachment;
+use tower_sentry::protocol::{Attachment, SpanLink, TraceId};
 use tower_sentry::{Breadcrumb, CaptureError, Client, ConfigBuilder, Level, Scope, SentryLayer, User};
 use tracing::{info, info_span};
 
@@ -25,12 +25,24 @@ async fn handler(State(canaries): State<Canaries>) -> (StatusCode, CaptureError)
     let scope = Scope::current();
     scope.set_user(User::id(text("the user's id")).email(text("an address")).field("plan", text("a field of the user")));
     scope.set_tag("tag", text("a tag")).set_context("context", json!({ "a": text("a context") })).set_extra("extra", text("an extra"));
-    scope.set_fingerprint([text("a fingerprint")]).set_transaction_name(text("the name"));
+    scope.set_fingerprint([text("a fingerprint")]).transaction().set_name(text("the name"));
     scope.add_breadcrumb(Breadcrumb::new(text("a breadcrumb")).field("data", text("data of a breadcrumb")));
     scope.add_attachment(Attachment::new("notes.txt", text("an attachment")));
     info!(field = text("a field of a log"), "{}", text("a log"));
     drop(info_span!("a span", field = text("a field of a span"), otel.name = text("the name of a span")).entered());
+    let within = async {
+        let span = Scope::current().span();
+        span.set_attribute("sentry.op", text("the kind of a span"))
+            .set_name(text("a span's late name"))
+            .set_attribute("note", [text("an attribute of a span")]);
+        span.add_link(SpanLink::new(TraceId::new(), span.id().unwrap()).attribute("note", text("a link of a span")));
+    };
     tower_sentry::span("db.query", text("a span of our own"), async {}).await;
+    tower_sentry::span("task", "renamed", within).await;
+    let transaction = scope.transaction();
+    transaction.set_attribute("note", text("an attribute of the transaction")).set_attribute("sentry.op", text("the kind of work"));
+    transaction.set_measurement(text("a measurement"), 7.0, text("a unit"));
+    transaction.add_link(SpanLink::new(TraceId::new(), transaction.id().unwrap()).attribute("note", text("a link")));
     tower_sentry::capture_message(Level::Warning, text("a message"));
     tracing::error!(field = text("a field of an error"), "{}", text("a logged error"));
     (StatusCode::INTERNAL_SERVER_ERROR, CaptureError::new(std::io::Error::other(text("an error"))))
@@ -100,7 +112,7 @@ async fn nothing_of_a_request_leaves_but_what_the_code_says() {
         assert_eq!(shown["contexts"]["response"], json!({ "status_code": 500 }));
         assert_eq!(shown["contexts"]["trace"]["status"], "internal_error");
         let kinds: Vec<_> = shown["spans"].as_array().unwrap().iter().map(|span| &span["op"]).collect();
-        assert_eq!(kinds, ["function", "db.query"]);
+        assert_eq!(kinds, [&json!("function"), &json!("db.query"), &Value::Null]);
     }
 }
 

@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,7 +25,7 @@ use tower_sentry::test::{HandClock, client_with};
 use tower_sentry::{Breadcrumb, Client, Config, ConfigBuilder, Level, Scope, SentryLayer, TracingLayer, TrustParent};
 use tracing_subscriber::prelude::*;
 
-use crate::support::{self, Relay, in_child, said_in_child};
+use crate::support::{self, Relay, in_child, patience, said_in_child};
 
 /// So little that sampling says no.
 const HARDLY: f64 = 1e-9;
@@ -383,7 +386,40 @@ fn each_setting_has_its_effect() {
         ),
         ("max_attachment_size", plain, |config| config.max_attachment_size(3), |seen| seen.count("attachment"), json!(1), json!(0)),
         ("enable_logs", plain, |config| config.enable_logs(true), |seen| seen.count("log"), json!(0), json!(1)),
+        (
+            "before_capture",
+            plain,
+            |config| config.before_capture(|hint| _ = hint.ignore()),
+            Seen::events,
+            both.clone(),
+            json!(["GET /fails"]),
+        ),
+        (
+            "before_breadcrumb",
+            plain,
+            |config| config.before_breadcrumb(|_| None),
+            |seen| seen.event().get("breadcrumbs").is_some().into(),
+            json!(true),
+            json!(false),
+        ),
+        ("add_event_processor", plain, |config| config.add_event_processor(|_| None), Seen::events, both.clone(), json!([])),
         ("before_send", plain, |config| config.before_send(|_| None), Seen::events, both, json!([])),
+        (
+            "before_send_span",
+            plain,
+            |config| config.before_send_span(|_| None),
+            |seen| seen.transaction()["spans"].as_array().unwrap().len().into(),
+            json!(3),
+            json!(0),
+        ),
+        (
+            "before_send_log",
+            |config| config.enable_logs(true),
+            |config| config.enable_logs(true).before_send_log(|_| None),
+            |seen| seen.count("log"),
+            json!(1),
+            json!(0),
+        ),
         ("before_send_transaction", plain, |config| config.before_send_transaction(|_| None), Seen::names, all.clone(), json!([])),
         ("queue_items", plain, |config| config.queue_items(0), Seen::names, all.clone(), json!([])),
         ("queue_bytes", plain, |config| config.queue_bytes(1), Seen::names, all, json!([])),
@@ -443,6 +479,42 @@ async fn the_tracing_layer_follows_its_level_and_error_events() {
     assert_eq!(fine, (texts(&["refused", "by hand"]), texts(&["looking", "charging", "refused"])));
     assert_eq!(coarse, (texts(&["refused", "by hand"]), texts(&["refused"])));
     assert_eq!(no_events, (texts(&["by hand"]), texts(&["charging", "refused"])));
+}
+
+#[test]
+fn the_console_lets_a_panic_hook_print_first() {
+    /// The console waits this long for a hook.
+    const WAITS: Duration = Duration::from_secs(1);
+    static IS_SLOW: AtomicBool = AtomicBool::new(false);
+    if let Some(said) = said_in_child("settings::the_console_lets_a_panic_hook_print_first", &[]) {
+        let (hook, event) = (said.find("hook ended"), said.rfind("✗ fatal"));
+        assert!(hook.is_some() && said.matches("✗ fatal").count() == 2, "{said}");
+        assert!(said.contains("hook took too long") || hook < event, "{said}");
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {
+        if IS_SLOW.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = writeln!(std::io::stdout(), "hook ended");
+        }
+    }));
+    let client = Client::from(Config::builder().console(true).build().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let panics = || {
+        let work = client.transaction("job").run_infallible(async { panic!("in a job") });
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).is_err());
+    };
+
+    // The names of the first trace take longer to read than a hook to print. Those of the second are known.
+    panics();
+    runtime.block_on(client.flush(patience())).unwrap();
+    IS_SLOW.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    panics();
+    if begun.elapsed() >= WAITS {
+        let _ = writeln!(std::io::stdout(), "hook took too long");
+    }
+    runtime.block_on(support::settle(&client));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Spans: from `tracing`, from middleware, by hand; parents across awaits and tasks.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,8 +8,10 @@ use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use futures_util::FutureExt as _;
 use futures_util::future::join;
+use serde_json::json;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
+use tower_sentry::protocol::{SpanLink, SpanStatus};
 use tower_sentry::{Client, Scope, SentryLayer, SpanLayer};
 use tracing::{Instrument as _, debug_span, error, info_span, instrument, warn};
 
@@ -177,6 +180,62 @@ async fn fields_become_attributes_and_late_ones_win() {
     assert_eq!(data, expected);
 }
 
+/// What a handler, an instrumented function and a middleware set on their spans and on the transaction, on the wire.
+#[tokio::test]
+async fn handle() {
+    async fn middleware(request: axum::extract::Request, next: Next) -> axum::response::Response {
+        Scope::current().span().set_op("auth").set_name("checks the session").set_attribute("session.age", 3.5);
+        next.run(request).await
+    }
+    #[instrument(fields(table = tracing::field::Empty))]
+    async fn load() -> Vec<&'static str> {
+        let rows = vec!["tea", "milk"];
+        tokio::task::yield_now().await;
+        tracing::Span::current().record("table", "cart");
+        let span = Scope::current().span();
+        span.set_attribute("rows", rows.len()).set_attribute("names", &rows).set_attribute("cached", false);
+        span.set_op("db.query").set_name("SELECT name FROM cart WHERE id = 7").set_status(SpanStatus::DeadlineExceeded);
+        rows
+    }
+    async fn handler(scope: Scope) {
+        load().await;
+        let transaction = scope.transaction();
+        transaction.set_name("checkout").set_op("shop.checkout").set_status(SpanStatus::Aborted);
+        transaction.set_attribute("items", 2).set_attribute("coupons", ["a", "b"]).set_measurement("basket.value", 12.5, "euro");
+        let sender = HashMap::from([("sentry-trace".to_owned(), "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1".to_owned())]);
+        transaction.add_link(SpanLink::from_headers(&sender).unwrap().attribute("sentry.link.type", "previous_trace"));
+    }
+    let (relay, client) = harness();
+    let app = Router::new().route("/", get(handler)).layer(SpanLayer::new("auth", from_fn(middleware)));
+
+    let tree = recorded(&relay, &client, app).await;
+
+    assert_eq!(
+        tree,
+        "checkout [shop.checkout] aborted\n  checks the session [auth] ok\n    SELECT name FROM cart WHERE id = ? [db.query] deadline_exceeded\n"
+    );
+    let transaction = &relay.transactions()[0];
+    assert_eq!(transaction["measurements"], json!({"basket.value": {"value": 12.5, "unit": "euro"}}));
+    let link = json!({
+        "trace_id": "771a43a4192642f0b136d5159a501700", "span_id": "b0e6f15b45c36b12", "sampled": true,
+        "attributes": {"sentry.link.type": "previous_trace"}
+    });
+    assert_eq!(transaction["contexts"]["trace"]["links"], json!([link]));
+    let mut foreign = transaction.clone();
+    // These types read the end of a span only as a text.
+    foreign.as_object_mut().unwrap().remove("timestamp");
+    foreign["spans"].as_array_mut().unwrap().iter_mut().for_each(|span| _ = span.as_object_mut().unwrap().remove("timestamp"));
+    let read: sentry_types::protocol::v7::Transaction<'static> = serde_json::from_value(foreign).unwrap();
+    let Some(sentry_types::protocol::v7::Context::Trace(root)) = read.contexts.get("trace") else { panic!("no trace") };
+    assert_eq!((root.op.as_deref(), root.status), (Some("shop.checkout"), Some(sentry_types::protocol::v7::SpanStatus::Aborted)));
+    assert_eq!((&root.data["items"], &root.data["coupons"]), (&2.into(), &["a", "b"].into()));
+    assert_eq!(read.spans[0].data["session.age"], 3.5);
+    let load = &read.spans[1];
+    assert_eq!((load.op.as_deref(), load.status), (Some("db.query"), Some(sentry_types::protocol::v7::SpanStatus::DeadlineExceeded)));
+    assert_eq!((&load.data["rows"], &load.data["names"]), (&2.into(), &["tea", "milk"].into()));
+    assert_eq!((&load.data["cached"], &load.data["table"]), (&false.into(), &"cart".into()));
+}
+
 #[tokio::test]
 async fn events_name_the_span_they_were_captured_in() {
     #[instrument]
@@ -235,7 +294,7 @@ async fn the_cap_keeps_the_slow_the_failed_and_what_others_hang_on() {
 
     let transaction = &captured.transactions()[0];
     assert_eq!(transaction.spans.len(), 1000);
-    let ids: std::collections::HashMap<_, _> = transaction.spans.iter().map(|span| (span.span_id, span)).collect();
+    let ids: HashMap<_, _> = transaction.spans.iter().map(|span| (span.span_id, span)).collect();
     assert_eq!(ids.len(), 1000);
     let named = |start: &str| {
         let name = |span: &tower_sentry::protocol::Span| span.description.clone().unwrap_or_default();

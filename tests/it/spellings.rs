@@ -98,7 +98,7 @@ impl Row {
             "logtext" => tracing::info!("{text}"),
             "feedback" => _ = scope.capture_feedback(Feedback::new(text)),
             "attachment" => _ = scope.add_attachment(Attachment::new(name, text)),
-            "txname" => _ = scope.set_transaction_name(text),
+            "txname" => _ = scope.transaction().set_name(text),
             "fingerprint" => _ = scope.set_fingerprint([text]),
             "header" | "query" | "path" | "cookie" | "cookies" | "form" | "jbody" | "body" | "part" => {}
             other => {

@@ -434,6 +434,8 @@ async fn the_number_of_requests_can_be_estimated_whatever_is_kept() {
             let (header, items) = support::items(&envelope);
             for (_, transaction) in items.iter().filter(|(item, _)| item["type"] == "transaction") {
                 let rate: f64 = header["trace"]["sample_rate"].as_str().unwrap().parse().unwrap();
+                let attribute = transaction["contexts"]["trace"]["data"]["sentry.sample_rate"].as_f64().unwrap();
+                assert!((rate - attribute).abs() < 1e-9, "{rate} in the header, {attribute} in the attribute");
                 *estimates.entry(transaction["transaction"].as_str().unwrap().to_owned()).or_default() += 1.0 / rate;
             }
         }

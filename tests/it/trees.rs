@@ -19,19 +19,50 @@ use tracing::{Instrument as _, info_span};
 use crate::support::{self, Relay, Server};
 
 /// Lets time pass: by hand, or for real.
-type Pass = Arc<dyn Fn(u64) + Send + Sync>;
+pub type Pass = Arc<dyn Fn(u64) + Send + Sync>;
 
 thread_local! {
     static CLOCK: std::cell::RefCell<Option<HandClock>> = const { std::cell::RefCell::new(None) };
 }
 
-fn by_hand() -> Pass {
+pub fn by_hand() -> Pass {
     CLOCK.with(|clock| {
         // The one before must be gone: its drop lets the real clock go on.
         clock.borrow_mut().take();
         *clock.borrow_mut() = Some(HandClock::start());
     });
     Arc::new(|millis| CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(Duration::from_millis(millis))))
+}
+
+/// The handler of the demonstration.
+fn download(pass: &Pass) -> Router {
+    let pass = Arc::clone(pass);
+    let download = move || {
+        let pass = Arc::clone(&pass);
+        async move {
+            let step = |name: &'static str, op: &'static str, millis: u64| {
+                let pass = Arc::clone(&pass);
+                tower_sentry::span(op, name, async move { pass(millis) })
+            };
+            step("database.query", "db.query", 25).await;
+            step("filesystem.read", "file.read", 450).await;
+            step("response.prepare", "view", 5).await;
+        }
+        .instrument(info_span!("view.file_download", sentry.op = "view"))
+    };
+    Router::new().route("/api/v1/files/{name}/download", get(download))
+}
+
+/// The demonstration with layers alone: each middleware works before and after the inner service.
+fn storm_cloud_of_layers(pass: &Pass) -> Router {
+    let layer = |name: &'static str, before: u64, after: u64| SpanLayer::new(name, Takes(before, after, Arc::clone(pass)));
+    download(pass)
+        .layer(layer("authentication", 15, 0).op("auth").own_time())
+        .layer(layer("middleware.session", 5, 3).own_time())
+        .layer(layer("middleware.sentry_context", 2, 0).own_time())
+        .layer(layer("middleware.cors", 1, 2).own_time())
+        .layer(layer("middleware.security", 12, 0).own_time())
+        .layer(layer("middleware.total", 2, 1).total_time())
 }
 
 /// The demonstration: a download behind four middlewares and a sign-in.
@@ -61,22 +92,7 @@ fn storm_cloud(pass: &Pass) -> Router {
             }
         }
     };
-    let pass = Arc::clone(pass);
-    let download = move || {
-        let pass = Arc::clone(&pass);
-        async move {
-            let step = |name: &'static str, op: &'static str, millis: u64| {
-                let pass = Arc::clone(&pass);
-                tower_sentry::span(op, name, async move { pass(millis) })
-            };
-            step("database.query", "db.query", 25).await;
-            step("filesystem.read", "file.read", 450).await;
-            step("response.prepare", "view", 5).await;
-        }
-        .instrument(info_span!("view.file_download", sentry.op = "view"))
-    };
-    Router::new()
-        .route("/api/v1/files/{name}/download", get(download))
+    download(pass)
         .layer(from_fn(work("authentication", "auth", 15)))
         .layer(from_fn(work("middleware.session", "middleware", 8)))
         .layer(from_fn(work("middleware.sentry_context", "middleware", 2)))
@@ -120,9 +136,95 @@ async fn storm_cloud_over_a_socket_has_the_same_shape() {
     support::get(&Server::start(app).await, PATH).await;
     support::settle(&client).await;
 
-    let golden = include_str!("../golden/storm_cloud.txt");
-    let untimed: String = golden.lines().map(|line| format!("{}\n", line.rsplitn(3, ' ').last().unwrap())).collect();
-    assert_eq!(support::tree(&relay.transactions()[0]), untimed);
+    assert_eq!(support::tree(&relay.transactions()[0]), untimed(include_str!("../golden/storm_cloud.txt")));
+}
+
+/// A tree without its times.
+fn untimed(tree: &str) -> String {
+    tree.lines().map(|line| format!("{}\n", line.rsplitn(3, ' ').last().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn layers_show_their_own_times_beside_each_other_and_their_sum() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    let app = storm_cloud_of_layers(&by_hand()).layer(SentryLayer::new(&client));
+
+    drop(app.oneshot(Request::get(PATH).body(Body::empty()).unwrap()).await.unwrap());
+
+    assert_eq!(captured.timed_tree(), include_str!("../golden/storm_cloud.txt"));
+    let transaction = &captured.transactions()[0];
+    let parts: Vec<_> = ["middleware.session", "middleware.cors", "middleware.total"]
+        .iter()
+        .map(|name| transaction.spans.iter().find(|span| span.description.as_deref() == Some(name)).unwrap())
+        .map(|span| (span.data["middleware.before_ms"].as_f64().unwrap(), span.data["middleware.after_ms"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(parts, [(5.0, 3.0), (1.0, 2.0), (2.0, 1.0)]);
+    support::settle(&client).await;
+}
+
+#[tokio::test]
+async fn layers_beside_each_other_over_a_socket_have_the_same_shape() {
+    support::subscribe();
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = storm_cloud_of_layers(&(Arc::new(|_| {}) as Pass)).layer(SentryLayer::new(&client));
+
+    support::get(&Server::start(app).await, PATH).await;
+    support::settle(&client).await;
+
+    assert_eq!(support::tree(&relay.transactions()[0]), untimed(include_str!("../golden/storm_cloud.txt")));
+}
+
+#[tokio::test]
+async fn a_middleware_that_calls_twice_or_gives_up_has_its_own_time() {
+    let (client, captured) = tower_sentry::test::client();
+    let pass = by_hand();
+    let (of_handler, of_retry, of_timeout) = (Arc::clone(&pass), Arc::clone(&pass), Arc::clone(&pass));
+    let retry = move |request: Request, next: Next| {
+        let pass = Arc::clone(&of_retry);
+        async move {
+            pass(2);
+            drop(next.clone().run(Request::new(Body::empty())).await);
+            pass(3);
+            let response: Response = next.run(request).await;
+            pass(4);
+            response
+        }
+    };
+    let give_up = move |request: Request, next: Next| {
+        let pass = Arc::clone(&of_timeout);
+        async move {
+            pass(5);
+            let mut inner = Box::pin(next.run(request));
+            assert!(futures_util::poll!(&mut inner).is_pending());
+            drop(inner);
+            pass(6);
+            StatusCode::GATEWAY_TIMEOUT
+        }
+    };
+    let work = get(move || async move {
+        of_handler(10);
+        tower_sentry::span("view", "show", async { of_handler(10) }).await;
+    });
+    let never = get(move || async move {
+        pass(100);
+        tower_sentry::span("view", "wait", std::future::pending::<()>()).await;
+    });
+    let app = Router::new()
+        .route("/retry", work.layer(SpanLayer::new("retry", from_fn(retry)).own_time()))
+        .route("/timeout", never.layer(SpanLayer::new("timeout", from_fn(give_up)).own_time()))
+        .layer(SentryLayer::new(&client).failed_status_codes(500..=500));
+    for path in ["/retry", "/timeout"] {
+        drop(app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap());
+    }
+
+    assert_eq!(
+        captured.timed_tree(),
+        "GET /retry [http.server] ok 49 ms\n  retry [middleware] ok 9 ms\n  show [view] ok 10 ms\n  show [view] ok 10 ms\n\
+         GET /timeout [http.server] deadline_exceeded 111 ms\n  timeout [middleware] ok 11 ms\n  wait [view] cancelled 0 ms\n"
+    );
+    support::settle(&client).await;
 }
 
 #[tokio::test]
@@ -398,7 +500,7 @@ async fn spans_that_outlive_their_work_end_with_it_and_as_it_did() {
 async fn a_name_that_is_set_before_the_route_is_known_stays() {
     async fn name(request: Request, next: Next) -> Response {
         if request.uri().path() == "/named" {
-            Scope::current().set_transaction_name("checkout");
+            Scope::current().transaction().set_name("checkout");
         }
         next.run(request).await
     }
@@ -435,7 +537,7 @@ async fn a_transaction_whose_spans_say_too_much_has_its_name() {
         for number in 0..20_u64 {
             info_span!("counts", number).in_scope(|| ());
         }
-        Scope::current().set_transaction_name("checkout of a whole order");
+        Scope::current().transaction().set_name("checkout of a whole order");
     };
     client.transaction("work").run(work).await;
 

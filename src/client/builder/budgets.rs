@@ -59,6 +59,8 @@ impl ConfigBuilder {
     /// - Each write replaces the whole file, so a process that dies leaves no half of it. A damaged file
     ///   is ignored with a warning. A file of another kind is also left as it is.
     /// - Each client needs its own file. Of two that share one, the last one that writes it counts.
+    /// - The start waits at most a second for the file. If its disk hangs for longer, the counts begin at zero,
+    ///   and what the file says is added once it is read.
     ///
     /// Folders that are missing are made. Defaults to none: the counts begin at zero.
     ///

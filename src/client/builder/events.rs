@@ -1,11 +1,9 @@
-//! Settings of events: which ones are sent, what they contain, and the hooks that see them.
+//! Settings of events: which ones are sent, and what they contain.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::ConfigBuilder;
 use crate::event::FrameSettings;
-use crate::protocol::{Event, Transaction};
 
 impl ConfigBuilder {
     /// Ignores errors of these types, anywhere in the chain of causes.
@@ -14,6 +12,10 @@ impl ConfigBuilder {
     /// (`shop::cart::CartError`). Use it for errors that occur at every restart, for example.
     /// Ignored errors are counted as dropped. Responses below 500 do not create events in the first
     /// place.
+    ///
+    /// A type is also found inside an `io::Error`, and as what a variant wraps, if the `Debug` output is a
+    /// derived one: `DbError` in `AppError::Db(DbError)`. A variant is named with its type if the code knows
+    /// it (`AppError::NotFound`), and alone.
     pub fn ignore_error_types<I>(mut self, types: I) -> Self
     where
         I: IntoIterator,
@@ -174,31 +176,5 @@ impl ConfigBuilder {
     pub fn security_target(mut self, target: impl Into<String>) -> Self {
         self.texts.security_target = Some(target.into());
         self
-    }
-
-    /// Sets a hook that sees every error event before it is redacted and sent.
-    ///
-    /// The hook runs on the exporter's thread. It may change the event, or drop it by returning
-    /// `None`. If it panics, the event is sent without its contents: only ids, times and types.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tower_sentry::Config;
-    ///
-    /// let config = Config::builder().before_send(|mut event| {
-    ///     event.tags.insert("seen".into(), "yes".into());
-    ///     Some(event)
-    /// });
-    /// ```
-    pub fn before_send(self, hook: impl Fn(Event) -> Option<Event> + Send + Sync + 'static) -> Self {
-        self.set("before_send", |settings| settings.hooks.before_send = Some(Arc::new(hook)))
-    }
-
-    /// Sets a hook that sees every transaction before it is redacted and sent.
-    ///
-    /// See [`before_send`](Self::before_send).
-    pub fn before_send_transaction(self, hook: impl Fn(Transaction) -> Option<Transaction> + Send + Sync + 'static) -> Self {
-        self.set("before_send_transaction", |settings| settings.hooks.before_send_transaction = Some(Arc::new(hook)))
     }
 }

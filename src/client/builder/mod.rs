@@ -1,8 +1,10 @@
 //! The builder of configurations.
 
+mod alerts;
 mod budgets;
 mod events;
 mod export;
+mod hooks;
 mod live;
 mod sampling;
 

@@ -19,7 +19,7 @@ fn delivery() -> Delivery {
 }
 
 /// An envelope with an error of about this many bytes.
-fn outbound(bytes: usize) -> Outbound {
+pub(super) fn outbound(bytes: usize) -> Outbound {
     let redactor = Redactor::new(Arc::default(), false);
     let mut open = redactor.envelope(&EnvelopeHeader::default(), Vec::new()).expect("a header");
     open.item(ItemType::Event, None, &"x ".repeat(bytes / 2)).expect("a payload");
@@ -38,12 +38,12 @@ fn outbound(bytes: usize) -> Outbound {
     }
 }
 
-fn hung_up() -> Result<TransportResponse, TransportError> {
+pub(super) fn hung_up() -> Result<TransportResponse, TransportError> {
     Err(TransportError::interrupted("hung up"))
 }
 
 /// An attempt over a new connection that begins now.
-fn flight(delivery: &Delivery) -> Flight {
+pub(super) fn flight(delivery: &Delivery) -> Flight {
     Flight {
         load: Load::one(Category::Error),
         place: None,
@@ -61,7 +61,7 @@ fn ok() -> TransportResponse {
 }
 
 /// Settles an attempt that begins and ends now.
-fn settle(delivery: &mut Delivery, outbound: Outbound, answer: Result<TransportResponse, TransportError>) {
+pub(super) fn settle(delivery: &mut Delivery, outbound: Outbound, answer: Result<TransportResponse, TransportError>) {
     let flight = flight(delivery);
     delivery.settle(outbound, Some(answer), flight);
 }

@@ -1,6 +1,7 @@
 //! Limits, and what gives way to what.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use super::super::tests::log_line;
 use super::*;
@@ -34,6 +35,10 @@ fn categories(overflow: &Overflow) -> Vec<Category> {
 /// The numbers of all items that wait, in the order in which they leave.
 fn numbers(queue: &Queue) -> Vec<u64> {
     std::iter::from_fn(|| Some(queue.pop()?.0)).collect()
+}
+
+fn log() -> Item {
+    Item::Log(Box::new(log_line()))
 }
 
 fn error() -> Item {
@@ -159,7 +164,6 @@ fn check_ins_have_a_hundred_places_whatever_else_waits() {
 #[test]
 fn a_full_place_for_logs_keeps_the_newest() {
     let queue = Queue::new(1, usize::MAX);
-    let log = || Item::Log(Box::new(log_line()));
 
     let dropped: usize = (0..1003).map(|_| categories(&queue.push(log())).len()).sum();
 
@@ -245,4 +249,53 @@ fn the_newest_error_leaves_its_bytes_to_others() {
     let overflow = queue.push(transaction());
 
     assert_eq!((overflow.evicted.len(), overflow.refused.is_some()), (1, false), "the older transaction gives way");
+}
+
+/// Whether the worker was woken since the last call.
+fn is_woken(queue: &Queue) -> bool {
+    let woken = std::pin::pin!(queue.woken());
+    woken.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+#[test]
+fn an_error_wakes_a_worker_that_dozes_and_a_transaction_does_not() {
+    type Push = fn() -> Item;
+
+    let queue = Queue::new(1000, usize::MAX);
+    let rows: [(Sleep, Push, bool); 9] = [
+        (Sleep::Awake, error, false),
+        (Sleep::Awake, transaction, false),
+        (Sleep::Light, error, true),
+        (Sleep::Light, check_in, true),
+        (Sleep::Light, transaction, false),
+        (Sleep::Light, log, false),
+        (Sleep::Deep, error, true),
+        (Sleep::Deep, transaction, true),
+        (Sleep::Deep, log, true),
+    ];
+    for (sleep, item, wakes) in rows {
+        assert!(queue.fall_asleep(sleep));
+
+        queue.push(item());
+
+        assert_eq!(is_woken(&queue), wakes, "{sleep:?}, {:?}", item().category());
+        assert!(!queue.fall_asleep(sleep), "it is not empty");
+        numbers(&queue);
+    }
+}
+
+#[test]
+fn a_queue_that_fills_up_wakes_a_worker_that_dozes() {
+    let queue = Queue::new(1000, usize::MAX);
+    queue.fall_asleep(Sleep::Light);
+    let many = (1..=1000).find(|_| {
+        queue.push(transaction());
+        is_woken(&queue)
+    });
+
+    let large = Queue::new(1000, 4 * transaction().size());
+    large.fall_asleep(Sleep::Light);
+    large.push(transaction());
+
+    assert_eq!((many, is_woken(&large)), (Some(DOZE_ITEMS), true));
 }

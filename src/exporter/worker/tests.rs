@@ -1,12 +1,14 @@
 //! Single steps of the worker: timers, logs, sessions and reports.
 
 use std::sync::Mutex;
+use std::task::{Context, Waker};
 
 use super::super::SessionEnd;
 use super::super::flushes::Flush;
 use super::super::load::Load;
 use super::super::tests::{log_line, settings, shared};
 use super::*;
+use crate::event::symbols::SYMBOLS;
 use crate::event::{CapturedEvent, EventRecord};
 use crate::protocol::Level;
 use crate::record::Moment;
@@ -131,6 +133,23 @@ fn a_pause_that_ends_while_the_worker_looks_is_not_overslept() {
 }
 
 #[test]
+fn while_a_local_sink_shows_them_each_transaction_wakes_the_worker() {
+    for (has_sink, wakes) in [(false, false), (true, true)] {
+        let shared = shared();
+        let mut settings = settings(None, Some(Arc::new(|_: &[u8]| {})));
+        settings.delivery.console = has_sink.then_some(crate::transport::ConsoleForm::Lines);
+        let mut worker = Worker::new(settings, &shared);
+        worker.looks.found(worker.looked);
+        let _latest = worker.next_look();
+
+        shared.queue.push(Item::Transaction(Box::default()));
+
+        let woken = std::pin::pin!(shared.queue.woken());
+        assert_eq!(woken.poll(&mut Context::from_waker(Waker::noop())).is_ready(), wakes, "a local sink: {has_sink}");
+    }
+}
+
+#[test]
 fn at_a_pace_the_newest_goes_first_and_a_flush_ends_it() {
     let shared = shared();
     let (mut worker, _) = worker(&shared);
@@ -146,11 +165,32 @@ fn at_a_pace_the_newest_goes_first_and_a_flush_ends_it() {
     let (done, _answer) = std::sync::mpsc::sync_channel(1);
     let deadline = now + Duration::from_secs(3600);
     let flush = Flush { deadline, close: false, up_to: 0, lines_up_to: 0, took_sessions: false, took_report: false, done };
-    shared.commands.lock().push(flush);
+    assert_eq!(shared.calls.add(flush, || {}), None);
     worker.take_commands();
 
     assert_eq!(at_a_pace, Some(2));
     assert_eq!((next(&worker), next(&worker), worker.delivery.is_paced()), (Some(0), Some(1), false));
+}
+
+#[test]
+fn debug_information_is_given_back_a_minute_after_a_failure() {
+    let shared = shared();
+    let in_an_hour = Instant::now() + Duration::from_secs(3600);
+    SYMBOLS.resolve(&[1], Instant::now());
+    let due = shared.next_due();
+
+    // Other tests read debug information meanwhile.
+    let is_given_back = || {
+        shared.look_after(in_an_hour);
+        SYMBOLS.give_back_at().is_none()
+    };
+    let latest = Instant::now() + Duration::from_secs(10);
+    while !is_given_back() && Instant::now() < latest {
+        std::thread::yield_now();
+    }
+
+    assert!(due.is_some(), "an idle worker is woken for it");
+    assert!(Instant::now() < latest);
 }
 
 #[test]
@@ -179,19 +219,11 @@ fn a_worker_that_ends_by_its_faults_says_what_it_lost() {
     }
     let (done, answer) = std::sync::mpsc::sync_channel(1);
     let deadline = Instant::now() + Duration::from_secs(3600);
-    worker.flushes.add(&mut vec![Flush {
-        deadline,
-        close: false,
-        up_to: 0,
-        lines_up_to: 0,
-        took_sessions: false,
-        took_report: false,
-        done,
-    }]);
+    worker.flushes.add(vec![Flush { deadline, close: false, up_to: 0, lines_up_to: 0, took_sessions: false, took_report: false, done }]);
 
     worker.fail();
 
     assert_eq!(answer.try_recv(), Ok(3));
-    assert_eq!(shared.lost.load(Ordering::SeqCst), 3);
+    assert_eq!(shared.calls.lost(), 3);
     assert_eq!(shared.ledger.stats().logs.dropped, [(DiscardReason::InternalSdkError, 3)]);
 }

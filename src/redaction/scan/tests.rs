@@ -71,6 +71,30 @@ fn secrets_are_hidden_by_their_shape() {
 }
 
 #[test]
+fn a_long_key_in_a_sentence_has_the_mark_of_a_long_token_and_the_sentence_keeps_its_words() {
+    let key = "0f3c9a7b".repeat(8);
+    let base64 = "a9/Zk2+x".repeat(8) + "==";
+    let rows = [
+        (&*key, "Failed to authenticate with key: ", "[REDACTED_TOKEN]"),
+        (&key, "auth: Failed to authenticate with key: ", "[REDACTED_TOKEN]"),
+        (&key, "auth: Failed to authenticate with key ", "[REDACTED_TOKEN]"),
+        (&base64, "auth: could not sign in with token: ", "[REDACTED_TOKEN]"),
+        // A short one is known by its name alone.
+        ("0f3c9a7b0f3c9a7b", "auth: Failed to authenticate with key: ", "[Filtered]"),
+        // The value of a field.
+        (&key, "retried with api_key=", "[Filtered]"),
+    ];
+
+    for (secret, sentence, mark) in rows {
+        assert_eq!(clean(&format!("{sentence}{secret}")), format!("{sentence}{mark}"));
+        assert_eq!(clean(&format!("{sentence}{secret}, retry in 5 s")), format!("{sentence}{mark}, retry in 5 s"));
+    }
+    for text in ["auth: Failed to authenticate", "Auth: Failed to connect to the server: timed out", "auth: No such user"] {
+        assert_eq!(clean(text), text);
+    }
+}
+
+#[test]
 fn card_numbers_of_all_issuers_are_hidden_in_any_spelling() {
     for card in [
         "4111111111111111",

@@ -6,8 +6,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::super::visit::{encoded, fields_of, is_own_warning, target_of};
 use super::super::{database, failure, rejection};
-use super::TracingLayer;
 use super::spans::around;
+use super::{EventFilter, TracingLayer};
 use crate::client::Client;
 use crate::exporter::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
@@ -24,13 +24,20 @@ impl TracingLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        if is_own_warning(event) {
-            // Our own warning, which came back through the `log` crate.
+        if is_own_warning(event) || self.is_second() && self.leaves(event) {
+            // Our own warning, which came back through the `log` crate; or another layer takes it.
         } else if current::is_set() && self.takes(event.metadata()) {
             self.note(event, context);
-        } else if *event.metadata().level() == Level::ERROR || are_logs_wanted() || current::is_set() {
+        } else if *event.metadata().level() <= self.reported || are_logs_wanted() || current::is_set() {
             self.note_unusual(event, context);
         }
+    }
+
+    /// Whether the other layer of the subscriber takes an event: inside a request it does.
+    #[cold]
+    fn leaves(&self, event: &Event<'_>) -> bool {
+        let is_inside = current::is_set() || event.parent().is_some_and(|_| current::is_used());
+        is_inside || self.other.get() == Some(&true)
     }
 
     /// Records the event as a breadcrumb.
@@ -48,33 +55,49 @@ impl TracingLayer {
         if are_logs_wanted() {
             self.log(event, context);
         }
-        let takes_breadcrumbs = current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true);
-        if *metadata.level() == Level::ERROR {
-            self.note_error(event, context, takes_breadcrumbs);
+        let rule = self.rules.of_event(metadata);
+        let takes_breadcrumbs =
+            rule.contains(EventFilter::BREADCRUMB) && current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true);
+        let fails = *metadata.level() == Level::ERROR && rule != EventFilter::IGNORE;
+        if fails || rule.contains(EventFilter::EVENT) {
+            self.note_error(event, context, takes_breadcrumbs, rule.contains(EventFilter::EVENT));
         } else if takes_breadcrumbs {
             encoded(|fields| event.record(fields), |fields| Self::add_breadcrumb(metadata, fields));
         }
     }
 
     fn add_breadcrumb(metadata: &'static Metadata<'static>, fields: &[u8]) {
-        current::with(|entered| entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields));
+        let add = |entered: Entered<'_>| {
+            let is_edited = entered.scope.edits_breadcrumbs;
+            if !is_edited {
+                entered.scope.lock().transaction.add_breadcrumb(BreadcrumbSource::Event(metadata), fields);
+            }
+            is_edited
+        };
+        if current::with(add) == Some(true)
+            && let Some(scope) = current::scope()
+        {
+            scope.add_edited_breadcrumb(metadata, fields);
+        }
     }
 
     #[inline(never)]
-    fn note_error<S>(&self, event: &Event<'_>, context: &Context<'_, S>, takes_breadcrumbs: bool)
+    fn note_error<S>(&self, event: &Event<'_>, context: &Context<'_, S>, takes_breadcrumbs: bool, captures: bool)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let captures = self.captures_errors && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
+        let captures = captures && current::with(|entered| entered.scope.client.is_enabled()) == Some(true);
         let fields = if takes_breadcrumbs || captures { fields_of(event) } else { Vec::new() };
         let spans = || context.event_scope(event).into_iter().flatten().take(SPANS_AROUND).map(|span| span.id().into_u64()).collect();
         if takes_breadcrumbs {
             Self::add_breadcrumb(event.metadata(), &fields);
         }
-        let capture = if captures { failure::capture(event, fields, spans) } else { None };
+        let capture = if captures { failure::capture(event, &Client::current(), self.mapper.as_ref(), fields, spans) } else { None };
         current::with(|entered| {
             let (span, mut state) = entered.parent(|id| around(context, id));
-            state.transaction.fail_span(span);
+            if *event.metadata().level() == Level::ERROR {
+                state.transaction.fail_span(span);
+            }
             drop(state);
             if let Some(capture) = capture {
                 entered.scope.capture(capture, span);
@@ -92,7 +115,7 @@ impl TracingLayer {
         if database::is_of_driver(event.metadata()) && database::is_query(event.metadata()) && current::may_record() {
             Self::query(event, context);
         }
-        if *event.metadata().level() == Level::ERROR {
+        if *event.metadata().level() <= self.reported {
             self.capture_outside(event);
         }
         if rejection::is_rejection(event.metadata())
@@ -128,12 +151,12 @@ impl TracingLayer {
     /// Captures an error outside any request.
     #[inline(never)]
     fn capture_outside(&self, event: &Event<'_>) {
-        if !self.captures_errors || current::is_set() || !self.takes(event.metadata()) || is_exporter() {
+        if current::is_set() || is_exporter() || !self.rules.of_event(event.metadata()).contains(EventFilter::EVENT) {
             return;
         }
         let client = self.client.upgrade();
         if client.is_enabled()
-            && let Some(capture) = failure::capture(event, fields_of(event), Vec::new)
+            && let Some(capture) = failure::capture(event, &client, self.mapper.as_ref(), fields_of(event), Vec::new)
         {
             capture_outside(client, capture);
         }
@@ -151,7 +174,7 @@ impl TracingLayer {
         let is_ignored = here.as_ref().is_some_and(|(client, is_ignored)| *is_ignored || !client.is_enabled());
         let client = here.map(|(client, _)| client).filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
         let keeps = client.keeps_logs_of(&target_of(event));
-        let sends = keeps.sends && !is_ignored && self.takes(metadata);
+        let sends = keeps.sends && !is_ignored && self.rules.of_event(metadata).contains(EventFilter::LOG);
         if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
             return;
         }

@@ -42,7 +42,7 @@ impl TracingLayer {
     pub(super) fn start_below(&self, parent: &Id, attributes: &Attributes<'_>, id: u64) {
         let metadata = attributes.metadata();
         match self.home_of(parent) {
-            Some((scope, parent)) if scope.is_recording() && self.takes(metadata) => {
+            Some((scope, parent)) if scope.is_recording() && self.rules.takes_span(metadata) => {
                 encoded(|fields| attributes.record(fields), |fields| self.begin(&scope, scope.lock(), parent, id, metadata, fields));
             }
             Some((scope, _)) => drop(self.index.insert(id, &scope)),
@@ -109,7 +109,7 @@ impl TracingLayer {
     /// Explains why a span is not recorded: usually because its task was spawned without a scope.
     #[cold]
     pub(super) fn explain_orphan(&self, metadata: &Metadata<'_>) {
-        if !current::is_set() && self.takes(metadata) && !is_exporter() {
+        if !current::is_set() && self.rules.takes_span(metadata) && !is_exporter() {
             explain(
                 metadata.name(),
                 "it began outside of any request or job; spawned work needs `.instrument(..)`, `.in_current_span()` or `Scope::bind`",
@@ -137,6 +137,16 @@ impl TracingLayer {
     pub(super) fn lend(&self, id: u64) {
         if let Some(scope) = self.index.get(id) {
             current::lend(scope, id);
+        }
+    }
+
+    /// Links a span to one that it follows from, also of another request.
+    #[inline(never)]
+    pub(super) fn link(&self, id: u64, other: u64) {
+        if let Some(scope) = self.index.get(id)
+            && let Some(target) = self.index.get(other)
+        {
+            scope.link_span(id, target.link_to(other).attribute("sentry.link.type", "follows_from"));
         }
     }
 

@@ -29,3 +29,23 @@ async fn askama_and_maud_take_the_tags_as_they_are() {
         assert!(page.starts_with(&expected), "{page}");
     }
 }
+
+#[derive(askama::Template)]
+#[template(source = "<html><head>{{ snippet|safe }}</head></html>", ext = "html")]
+struct WholePage {
+    snippet: tower_sentry::html::PageSnippet,
+}
+
+#[test]
+fn askama_and_maud_take_the_snippet_as_it_is() {
+    let browser =
+        tower_sentry::html::Browser::new("https://0123456789abcdef0123456789abcdef@sentry.example/43").script("/a?b&c").tunnel("/t");
+    let snippet = Scope::current().page_snippet(&browser).user_id("<7>");
+
+    let askama = WholePage { snippet: snippet.clone() }.render().unwrap();
+    let maud = maud::html! { html { head { (maud::PreEscaped(snippet.to_string())) } } }.into_string();
+
+    assert_eq!(askama, format!("<html><head>{snippet}</head></html>"));
+    assert_eq!(maud, askama);
+    assert!(askama.contains("src=\"/a?b&amp;c\"") && askama.contains(r#""user":{"id":"\u003c7\u003e"}"#), "{askama}");
+}

@@ -2,6 +2,8 @@
 
 mod child;
 mod http;
+#[cfg(target_os = "linux")]
+mod lease;
 #[cfg(not(feature = "reqwest"))]
 mod over_hyper;
 mod relay;
@@ -18,6 +20,8 @@ use tracing_subscriber::prelude::*;
 
 pub use child::{again, in_child, is_child, said_in_child};
 pub use http::{Http2, Server, get, request, take_request};
+#[cfg(target_os = "linux")]
+pub use lease::Hang;
 pub use relay::{Answer, Received, Relay, items, payloads_in};
 pub use shown::Shown;
 

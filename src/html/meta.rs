@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::escape::Escaped;
 use crate::scope::Scope;
 
 impl Scope {
@@ -43,22 +44,6 @@ impl fmt::Display for TraceMetaTags {
             }
         }
         Ok(())
-    }
-}
-
-/// Text inside a quoted HTML attribute.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&#39;"),
-            letter => fmt::Write::write_char(f, letter),
-        })
     }
 }
 

@@ -1,0 +1,87 @@
+//! Structured logs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AttributeValue, SpanId, Timestamp, TraceId, bounded};
+
+/// A structured log, as [`before_send_log`](crate::ConfigBuilder::before_send_log) sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Log {
+    /// The time when it was written.
+    pub timestamp: Timestamp,
+    /// The trace it belongs to. Logs outside any request share one trace per process.
+    pub trace_id: TraceId,
+    /// The active span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<SpanId>,
+    /// The severity.
+    pub level: LogLevel,
+    /// The severity as a number of OpenTelemetry, from 1 to 24.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity_number: Option<u8>,
+    /// The message.
+    pub body: String,
+    /// Its fields, and what every log has, such as `sentry.environment` and `logger.name`.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, LogAttribute>,
+}
+
+/// The severity of a log. It is not a [`Level`](super::Level): logs say `warn`, while events say `warning`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Finer than debugging.
+    Trace,
+    /// For debugging.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// Something unusual.
+    Warn,
+    /// Something failed.
+    Error,
+    /// The process ends.
+    Fatal,
+}
+
+/// The value of an attribute with its type. A server drops values whose type is missing or wrong.
+///
+/// # Examples
+///
+/// ```
+/// use tower_sentry::protocol::LogAttribute;
+///
+/// assert_eq!(LogAttribute::new(7).kind, "integer");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogAttribute {
+    /// `string`, `integer`, `double`, `boolean` or `array`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The value.
+    pub value: Value,
+}
+
+impl LogAttribute {
+    /// A value with its type. Numbers that a server cannot read become texts.
+    #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
+    pub fn new<'v>(value: impl Into<AttributeValue<'v>>) -> Self {
+        let value = value.into();
+        let kind = match &value {
+            AttributeValue::Bool(_) => "boolean",
+            AttributeValue::I64(_) => "integer",
+            AttributeValue::U64(value) if i64::try_from(*value).is_ok() => "integer",
+            AttributeValue::U64(value) => return Self { kind: "string".to_owned(), value: value.to_string().into() },
+            AttributeValue::F64(value) if value.is_finite() => "double",
+            AttributeValue::F64(_) | AttributeValue::Text(_) => "string",
+            AttributeValue::List(_) => "array",
+        };
+        Self { kind: kind.to_owned(), value: bounded(value.into()) }
+    }
+}
