@@ -1,0 +1,69 @@
+//! The routes of the server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tower_sentry::html::Browser;
+use tower_sentry::{Client, Error, SentryLayer, SpanLayer, browser};
+
+use crate::monitoring::Page;
+use crate::store::Store;
+use crate::{page, session, tokens};
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// How the browser's SDK is set up. None without a DSN.
+    pub browser: Option<Arc<Browser>>,
+}
+
+/// Makes the router. `bundle` is the browser's SDK as one script.
+///
+/// # Errors
+///
+/// Returns an error if this build cannot send to the server of the DSN.
+pub fn router(monitoring: impl Into<Client>, store: Store, page: Option<Page>, bundle: Option<Vec<u8>>) -> Result<Router, Error> {
+    let sentry = monitoring.into();
+    // The browser's SDK sends to `/t`, and the page sends what users say to `/feedback`.
+    let mut tunnel = browser::routes(&sentry);
+    let mut app = App { store, browser: None };
+    if let Some(Page { dsn, browser }) = page {
+        tunnel = tunnel.allow_dsn(dsn);
+        app.browser = Some(Arc::new(if bundle.is_some() { browser.script("/sentry.js") } else { browser }));
+    }
+    let bundle = axum::body::Bytes::from(bundle.unwrap_or_default());
+    // With its own time: the handlers are beside it in the trace, and not inside it. So the page continues the request.
+    let signed_in = SpanLayer::new("auth", from_fn_with_state(app.clone(), session::recognise)).op("auth").own_time();
+    Ok(Router::new()
+        .route("/", get(page::show))
+        .route("/api/challenge", post(session::challenge))
+        .route("/api/sign-in", post(session::sign_in))
+        .route("/api/sign-out", post(session::sign_out))
+        .route("/api/session", get(session::who))
+        .route("/api/tokens", post(tokens::order))
+        .route("/api/tokens/{id}", get(tokens::show))
+        .layer(signed_in)
+        .with_state(app)
+        .route("/app.js", get(page::script))
+        .route("/sentry.js", get(move || page::javascript(bundle)))
+        .merge(tunnel.build()?)
+        // The last one, because layers that are added later are around it.
+        .layer(SentryLayer::new(sentry).ignore(["/app.js", "/sentry.js"])))
+}
+
+/// Serves until `stop` is ready and the last response has left.
+///
+/// # Errors
+///
+/// Returns an error of the listener.
+pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    // The tunnel limits the requests of each address.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(stop).await
+}

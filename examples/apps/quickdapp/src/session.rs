@@ -1,0 +1,117 @@
+//! Signing in and out with a wallet, and who the user of a request is.
+
+use axum::extract::{Request, State};
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use tower_sentry::{Scope, User};
+use tracing::instrument;
+
+use crate::failure::Failure;
+use crate::server::App;
+use crate::wallet;
+
+/// The wallet of the user who is signed in, in lower case. A handler gets it as an extension.
+#[derive(Clone, Debug)]
+pub struct Wallet(pub String);
+
+/// A middleware: finds the user of the session, and names them in everything that the request reports.
+///
+/// # Errors
+///
+/// Fails if the database does.
+pub async fn recognise(State(app): State<App>, scope: Scope, mut request: Request, next: Next) -> Result<Response, Failure> {
+    if let Some(token) = token(request.headers())
+        && let Some(wallet) = app.store.user(&wallet::hash(token.as_bytes())).await?
+    {
+        scope.set_user(User::id(&wallet));
+        request.extensions_mut().insert(Wallet(wallet));
+    }
+    Ok(next.run(request).await)
+}
+
+/// A text that a wallet has to sign.
+#[derive(Debug, Serialize)]
+pub struct Challenge {
+    nonce: String,
+    text: String,
+}
+
+/// Makes a text for a wallet to sign. It can be used once.
+///
+/// # Errors
+///
+/// Fails if the database does.
+pub async fn challenge(State(app): State<App>) -> Result<Json<Challenge>, Failure> {
+    let nonce = random()?;
+    app.store.add_nonce(&nonce).await?;
+    Ok(Json(Challenge { text: wallet::sign_in_text(&nonce), nonce }))
+}
+
+/// A signed text.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignIn {
+    /// The address as wallets write it: in upper and lower case.
+    wallet: String,
+    nonce: String,
+    public_key: String,
+    signature: String,
+}
+
+/// Signs a user in.
+///
+/// # Errors
+///
+/// Refuses a nonce that is unknown, used or old, and a signature that is not that of the wallet.
+pub async fn sign_in(State(app): State<App>, scope: Scope, Json(given): Json<SignIn>) -> Result<Response, Failure> {
+    let wallet = verified(&app, &given).await?.ok_or(Failure::Refused(StatusCode::UNAUTHORIZED, "the wallet has not signed this"))?;
+    let token = random()?;
+    app.store.add_session(&wallet::hash(token.as_bytes()), &wallet).await?;
+    // The middleware did not know the user yet.
+    scope.set_user(User::id(&wallet));
+    let cookie = format!("session={token}; HttpOnly; SameSite=Strict; Path=/");
+    Ok(([(SET_COOKIE, cookie)], Json(serde_json::json!({ "wallet": wallet }))).into_response())
+}
+
+/// Signs a user out.
+///
+/// # Errors
+///
+/// Fails if the database does.
+pub async fn sign_out(State(app): State<App>, scope: Scope, headers: HeaderMap) -> Result<Response, Failure> {
+    if let Some(token) = token(&headers) {
+        app.store.end_session(&wallet::hash(token.as_bytes())).await?;
+    }
+    scope.clear_user();
+    Ok(([(SET_COOKIE, "session=; Max-Age=0; Path=/")], Json(serde_json::json!({}))).into_response())
+}
+
+/// Answers whose session it is.
+pub async fn who(wallet: Option<Extension<Wallet>>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "wallet": wallet.map(|Extension(Wallet(wallet))| wallet) }))
+}
+
+/// Returns the wallet that has signed the nonce.
+#[instrument(skip_all, fields(sentry.op = "auth"))]
+async fn verified(app: &App, given: &SignIn) -> Result<Option<String>, Failure> {
+    if !app.store.use_nonce(&given.nonce).await? {
+        return Ok(None);
+    }
+    let check = || wallet::signer(&wallet::sign_in_text(&given.nonce), &given.public_key, &given.signature);
+    let signer = tower_sentry::span_sync("auth", "check signature", check);
+    Ok(signer.filter(|signer| *signer == given.wallet.to_lowercase()))
+}
+
+/// The secret of a session, in the cookie of a request.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+    cookies.filter_map(|cookie| cookie.trim().strip_prefix("session=")).find(|token| !token.is_empty())
+}
+
+fn random() -> Result<String, Failure> {
+    wallet::random().ok_or(Failure::Refused(StatusCode::SERVICE_UNAVAILABLE, "the system has no random numbers"))
+}

@@ -1,0 +1,8 @@
+//! The promises of Storm Cloud's page on monitoring, over sockets.
+
+mod errors;
+mod performance;
+mod privacy;
+mod process;
+mod receiver;
+mod support;
