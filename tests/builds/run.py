@@ -134,6 +134,13 @@ def is_own(frame, base):
     return bool(function) and bool(re.match(r"<?(shop|cart)::", function))
 
 
+def name_of(path, base):
+    """The name of a file of the application: its path in the workspace, whatever the build."""
+    # The standard library names files relative to the current folder, which is `/` here.
+    path = pathlib.Path(path.removeprefix(".") if path.startswith(f".{base}") else path)
+    return str(path.relative_to(base) if path.is_absolute() else path)
+
+
 def check(place, build, program, base, table):
     paths = [f"/{name}/{number}" for name in FAILURES for number in (1, 2)]
     said = run(program, *paths, cwd="/", env={"RUST_BACKTRACE": "1"})
@@ -153,8 +160,10 @@ def check(place, build, program, base, table):
             for frame in frames:
                 if not (frame.get("function") or frame.get("lineno") or frame.get("instruction_addr")):
                     fail(f"{where}: a frame of {name} says nothing: {frame}")
-                if frame["in_app"] != is_own(frame, base):
+                if frame.get("in_app", False) != is_own(frame, base):
                     fail(f"{where}: in_app of {name} is wrong: {frame}")
+                if is_own(frame, base) and frame.get("abs_path") and frame["filename"] != name_of(frame["abs_path"], base):
+                    fail(f"{where}: a file of {name} is not named by its path in the workspace: {frame}")
             if part:
                 place_of = pathlib.Path(innermost.get("abs_path", ""))
                 relative = place_of.relative_to(base) if place_of.is_absolute() else place_of
@@ -174,7 +183,7 @@ def check(place, build, program, base, table):
     every = [frame for of_name in events.values() for event in of_name for frame in event["exception"]["values"][-1]["stacktrace"]["frames"]]
     size = sum(len(json.dumps(event)) for of_name in events.values() for event in of_name) // (2 * len(FAILURES))
     untrimmed = run(program, *paths, cwd="/", env={"RUST_BACKTRACE": "1", "UNTRIMMED": "1"}).splitlines()
-    own = sum(frame["in_app"] for frame in every) / len(every)
+    own = sum(frame.get("in_app", False) for frame in every) / len(every)
     table.append((place, build, len(issues), len(every) / (2 * len(FAILURES)), own, size, sum(map(len, untrimmed)) // len(untrimmed)))
     return prints
 
