@@ -258,15 +258,16 @@ impl Client {
 
     /// See [`Exporter::show_duration`].
     #[inline]
-    pub(crate) fn show_duration(&self, record: &Record, is_request: bool) {
+    pub(crate) fn show_duration(&self, record: &Record) {
         if let Some(inner) = &self.inner {
-            inner.exporter.show_duration(record, is_request);
+            inner.exporter.show_duration(record);
         }
     }
 
-    /// Whether a transaction name from user code is accepted. `now` is in nanoseconds.
-    pub(crate) fn admits_name(&self, name: &str, now: u64) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now))
+    /// A transaction name from user code, or what stands for those beyond the limit. `now` is in nanoseconds.
+    pub(crate) fn admitted_name<'n>(&self, name: &'n str, now: u64) -> &'n str {
+        let is_admitted = self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now));
+        if is_admitted { name } else { names::OVERFLOW }
     }
 
     /// Whether the transaction of a response with this status is not wanted.

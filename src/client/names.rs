@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
+/// Stands for the names beyond the limit of an hour.
+pub(super) const OVERFLOW: &str = "<overflow>";
 /// Distinct names that user code may set per hour.
 const NAMES: usize = 1000;
 const HOUR: u64 = 60 * 60 * 1_000_000_000;

@@ -173,14 +173,12 @@ impl FailureIdentity {
         const SHORTEST: usize = 4;
         let mut identity = Self::default();
         let names = log.metadata.fields();
-        let name_of = |key: Key<'_>| match key {
-            Key::Index(index) => names.iter().nth(index.into()).map_or("", |field| field.name()),
-            Key::Name(_) => "",
-        };
         let may_show = |key: &Key<'_>| matches!(key, Key::Index(index) if error_fields.checked_shr((*index).into()).unwrap_or(0) & 1 == 1);
         for (key, value) in FieldReader::new(&log.fields) {
             let FieldValue::Text(text) = value else { continue };
-            if may_show(&key) && (text.len() >= SHORTEST || is_error_field(name_of(key)) || name_of(key) == "message") {
+            if may_show(&key)
+                && (text.len() >= SHORTEST || key.name(Some(names)).is_some_and(|name| is_error_field(name) || name == "message"))
+            {
                 identity.push_log_text(text);
             }
         }

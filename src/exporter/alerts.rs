@@ -108,19 +108,19 @@ impl Alerts {
 
     /// Shows the rules how long a request or a job took.
     #[inline]
-    pub(super) fn see_duration(&self, record: &Record, is_request: bool, wake: impl Fn()) {
+    pub(super) fn see_duration(&self, record: &Record, wake: impl Fn()) {
         if !self.about_durations.is_empty() {
-            self.judge_duration(record, is_request, wake);
+            self.judge_duration(record, wake);
         }
     }
 
     #[inline(never)]
-    fn judge_duration(&self, record: &Record, is_request: bool, wake: impl Fn()) {
+    fn judge_duration(&self, record: &Record, wake: impl Fn()) {
         let duration = record.end.nanos_since(record.start);
         let tag = |name: &str| self.tag(&record.set, name);
         let observed = Observed { now: clock::nanos(record.end), route: &RouteName(record), tag: &tag };
         for watched in &self.about_durations {
-            let found = watched.watch.lock().as_mut().and_then(|watch| watch.see_duration(&observed, duration, is_request));
+            let found = watched.watch.lock().as_mut().and_then(|watch| watch.see_duration(&observed, duration, record.has_request));
             if let Some(found) = found {
                 self.add(watched, self.alert(watched, found, observed.route), &wake);
             }

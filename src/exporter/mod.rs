@@ -245,8 +245,8 @@ impl Exporter {
 
     /// Shows the alert rules how long a request or a job took.
     #[inline]
-    pub(crate) fn show_duration(&self, record: &Record, is_request: bool) {
-        self.shared.show_duration(record, is_request);
+    pub(crate) fn show_duration(&self, record: &Record) {
+        self.shared.show_duration(record);
     }
 
     /// Hands over a line for the security log. Never waits.

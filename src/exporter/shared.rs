@@ -138,8 +138,8 @@ impl Shared {
 
     /// Shows the alert rules how long a request or a job took.
     #[inline]
-    pub(super) fn show_duration(&self, record: &Record, is_request: bool) {
-        self.alerts.see_duration(record, is_request, || self.queue.wake_from(Sleep::Light));
+    pub(super) fn show_duration(&self, record: &Record) {
+        self.alerts.see_duration(record, || self.queue.wake_from(Sleep::Light));
     }
 
     /// Does what is due at this time. For the exporter's thread.

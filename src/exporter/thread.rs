@@ -14,6 +14,7 @@ use super::worker::{Ended, Worker};
 use crate::error::Error;
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 use crate::event;
+use crate::payload::note_start;
 use crate::protocol::DiscardReason;
 use crate::redaction::{Privacy, Redactor};
 use crate::{diagnostics, unwind};
@@ -27,6 +28,7 @@ const BUILD_AGAIN: Duration = Duration::from_millis(100);
 pub(super) fn start(settings: ExporterSettings, shared: &Arc<Shared>) -> Result<(), Error> {
     // If the thread does not start, the runtime must not be dropped here: that panics inside another
     // runtime.
+    note_start();
     let runtime = Arc::new(Mutex::new(build().ok()));
     let (of_thread, shared) = (Arc::clone(&runtime), Arc::clone(shared));
     let take = |runtime: &Mutex<Option<Runtime>>| runtime.lock().unwrap_or_else(PoisonError::into_inner).take();

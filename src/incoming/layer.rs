@@ -15,6 +15,7 @@ use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
 use crate::diagnostics;
+use crate::propagation::{Carrier, incoming_from};
 use crate::sampling::route_options::RouteOptions;
 use crate::status_codes::StatusCodes;
 
@@ -225,6 +226,33 @@ impl<F> SentryLayer<F> {
     /// the stream still belong to the request.
     pub fn max_duration(mut self, limit: Duration) -> Self {
         Arc::make_mut(&mut self.rules).max_duration = Some(limit);
+        self
+    }
+
+    /// Continues the trace that a function knows, instead of the one in the headers of the request.
+    ///
+    /// The function returns a map with `sentry-trace` or `traceparent`, and `baggage`. If it has none of
+    /// these, the headers of the request count. It runs as each request begins. If it panics, the headers
+    /// count as well.
+    ///
+    /// Use it where a layer further out has begun a trace already. With `tracing-opentelemetry`, both then
+    /// have one trace id, and the transaction is a child of the span of OpenTelemetry.
+    ///
+    /// # Examples
+    ///
+    /// ```ignore
+    /// use opentelemetry::global::get_text_map_propagator;
+    /// use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+    ///
+    /// let layer = SentryLayer::new(&sentry).trace_from(|_| {
+    ///     let mut headers = HashMap::new();
+    ///     let context = tracing::Span::current().context();
+    ///     get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut headers));
+    ///     headers
+    /// });
+    /// ```
+    pub fn trace_from<C: Carrier>(mut self, read: impl Fn(&RequestHead<'_>) -> C + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.rules).trace = Some(Arc::new(move |head| incoming_from(&read(head))));
         self
     }
 

@@ -8,9 +8,6 @@ use crate::client::Client;
 use crate::record::{Moment, Record, clock};
 use crate::unwind;
 
-/// Stands for the names beyond the limit of an hour.
-const OVERFLOW: &str = "<overflow>";
-
 /// The name of a request, and where it comes from.
 pub(super) enum RequestName<'a> {
     /// The template of its route; the method is put before it.
@@ -38,12 +35,10 @@ impl<'a> RequestName<'a> {
         if let (None, Some(route)) = (rpc, route) {
             return Self::Route(route);
         }
-        let admits = |name: &str| client.admits_name(name, clock::nanos(now));
+        let now = clock::nanos(now);
         match (user_name(request, rules), rpc) {
-            (Some(name), _) if admits(&name) => Self::User(name),
-            (Some(_), _) => Self::User(OVERFLOW.to_owned()),
-            (None, Some(method)) if admits(method) => Self::Rpc(method),
-            (None, Some(_)) => Self::Rpc(OVERFLOW),
+            (Some(name), _) => Self::User(client.admitted_name(&name, now).to_owned()),
+            (None, Some(method)) => Self::Rpc(client.admitted_name(method, now)),
             (None, None) => Self::Unknown,
         }
     }

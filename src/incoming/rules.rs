@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::diagnostics;
+use crate::propagation::Incoming;
 use crate::protocol::{EventId, SpanId, TraceId};
 use crate::sampling::Routes;
 use crate::status_codes::StatusCodes;
@@ -18,6 +19,9 @@ type Choice = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 /// A user's function that names requests.
 type Namer = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 
+/// A user's function that knows the trace of requests.
+type TraceReader = Arc<dyn Fn(&RequestHead<'_>) -> Option<Incoming> + Send + Sync>;
+
 #[derive(Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Rules {
@@ -26,6 +30,7 @@ pub(super) struct Rules {
     pub(super) max_duration: Option<Duration>,
     pub(super) name: Option<Namer>,
     pub(super) ignores: Option<Choice>,
+    pub(super) trace: Option<TraceReader>,
     pub(super) names_by_handler: bool,
     pub(super) log_span: bool,
     /// Errors of failed responses are in the local log too.
@@ -39,6 +44,13 @@ impl Rules {
     /// Whether the user's function ignores a request. If it panics, the request is ignored.
     pub(super) fn ignores<B>(&self, request: &Request<B>) -> bool {
         self.ignores.as_ref().is_some_and(|ignores| unwind::catch(|| ignores(&RequestHead::of(request))).unwrap_or(true))
+    }
+
+    /// The trace that the user's function knows of. None if it panics.
+    #[inline]
+    pub(super) fn trace<B>(&self, request: &Request<B>) -> Option<Incoming> {
+        let trace = self.trace.as_ref()?;
+        unwind::catch(|| trace(&RequestHead::of(request))).flatten()
     }
 
     /// How long a transaction waits for the end of the body.

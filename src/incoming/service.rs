@@ -141,6 +141,7 @@ impl<S, F> SentryService<S, F> {
             return self.begin_ignored(settings, request, matched.or(template), &options);
         }
         let mut is_unrouted = false;
+        let known_trace = self.rules.trace(request);
         let scope = LiveScope::open(&self.client, settings, true, |transaction| {
             transaction.begin("http.server", "auto.http.tower");
             let record = &mut transaction.record;
@@ -151,7 +152,8 @@ impl<S, F> SentryService<S, F> {
             let copies_first = settings.sampling.keep_failed && self.client.halvings() == 0;
             let noticed =
                 if copies_first { copy_headers(headers, &settings.privacy.redaction, record) } else { Noticed::in_headers(headers) };
-            let incoming = if noticed.has_trace { propagation::incoming(headers) } else { None };
+            let of_headers = || if noticed.has_trace { propagation::incoming(headers) } else { None };
+            let incoming = known_trace.or_else(of_headers);
             let incoming = around.trace(incoming);
             let work = SampledWork::Request {
                 method: request.method(),

@@ -2,18 +2,23 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
+
+use tracing::Span;
 
 use super::info::JobInfo;
 use crate::client::Client;
 use crate::event::{CallStack, CapturedEvent, Outcome};
 use crate::protocol::SpanStatus;
 use crate::record::{FieldWriter, Key, Moment, Parent, ResponseFacts};
-use crate::sampling::SampledWork;
-use crate::scope::{Active, Ending, Extent, LiveScope, Scope, continue_or_begin, read_error};
+use crate::scope::{Active, Ending, LiveScope, Scope, Work, begin_work, current, read_error};
 
 /// The transaction of a piece of work.
 pub(super) struct ActiveJob {
     active: Active,
+    /// The span that adds the trace id to the log lines of other subscribers.
+    log_span: Option<Span>,
+    is_session: bool,
     reports: bool,
     mechanism: &'static str,
     /// Where the code starts the work, if that is known. An error that it returns has no other
@@ -23,42 +28,45 @@ pub(super) struct ActiveJob {
 
 impl ActiveJob {
     pub(super) fn begin(client: &Client, info: JobInfo, mechanism: &'static str, started_at: Option<&'static Location<'static>>) -> Self {
-        let Some(settings) = client.settings() else {
-            return Self { active: Active::default(), reports: false, mechanism, started_at };
-        };
         let reports = info.reports();
-        let JobInfo { incoming, .. } = info;
+        let JobInfo { name, op, incoming, sample_rate, attempt, attributes, is_session, has_log_span, .. } = info;
         let incoming = incoming.or_else(|| Scope::entered()?.as_incoming());
-        let scope = LiveScope::open(client, settings, false, |transaction| {
-            transaction.begin(info.op, mechanism);
-            let work = SampledWork::Job { name: &info.name, op: info.op };
-            let rate = client.in_force().map_or(0.0, |in_force| in_force.rate());
-            let decision = continue_or_begin(client, incoming, info.sample_rate, rate, work, &mut transaction.record);
-            transaction.record.name_by_task(&info.name);
-            transaction.record.seal_scope();
+        let work = Work { name: &name, op, own_op: None, origin: mechanism, incoming, sample_rate };
+        let scope = begin_work(client, work, |record| {
             let mut fields = Vec::new();
             let mut writer = FieldWriter::new(&mut fields);
-            for (name, value) in &info.attributes {
+            for (name, value) in &attributes {
                 writer.attribute(Key::Name(name), value);
             }
-            if let Some((attempt, _)) = info.attempt {
+            if let Some((attempt, _)) = attempt {
                 writer.u64(Key::Name("messaging.message.retry.count"), attempt.saturating_sub(1).into());
-                transaction.record.set.set_tag("job.attempt".into(), attempt.to_string());
+                record.set.set_tag("job.attempt".into(), attempt.to_string());
             }
-            transaction.record.late_fields(Parent::Root, &fields);
-            (decision, Extent::of(decision, settings))
+            record.late_fields(Parent::Root, &fields);
         });
-        Self { active: Active::root(scope), reports, mechanism, started_at }
+        // Inside the scope: a task that carries the span belongs to the job.
+        let span = |scope: &Arc<LiveScope>| {
+            let trace_id = scope.trace_id();
+            current::enter(scope, None, || tracing::info_span!(target: "tower_sentry", "job", %trace_id))
+        };
+        let log_span = scope.as_ref().filter(|_| has_log_span).map(span);
+        Self { active: scope.map_or_else(Active::default, Active::root), log_span, is_session, reports, mechanism, started_at }
     }
 
     /// Runs a part of the work with its scope current.
     pub(super) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        self.active.enter(work)
+        match &self.log_span {
+            Some(span) if !self.active.is_over() => self.active.enter(|| span.in_scope(work)),
+            _ => self.active.enter(work),
+        }
     }
 
     /// Drops the work with its scope current.
     pub(super) fn leave(&mut self, end: impl FnOnce()) {
-        self.active.leave(end);
+        match &self.log_span {
+            Some(span) => self.active.leave(|| span.in_scope(end)),
+            None => self.active.leave(end),
+        }
     }
 
     /// The work has ended with a result that says whether it failed.
@@ -85,7 +93,10 @@ impl ActiveJob {
     }
 
     fn finish(&mut self, status: SpanStatus, has_failed: bool) {
-        self.active.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session: false });
+        // It holds the scope too.
+        self.log_span = None;
+        let is_session = self.is_session;
+        self.active.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session });
     }
 }
 

@@ -31,6 +31,8 @@ pub struct JobInfo {
     pub(super) sample_rate: Option<f64>,
     pub(super) attempt: Option<(u32, u32)>,
     pub(super) reports_every_attempt: bool,
+    pub(super) is_session: bool,
+    pub(super) has_log_span: bool,
     pub(super) attributes: Vec<(&'static str, AttributeValue<'static>)>,
 }
 
@@ -46,6 +48,8 @@ impl JobInfo {
             sample_rate: None,
             attempt: None,
             reports_every_attempt: true,
+            is_session: false,
+            has_log_span: false,
             attributes: Vec::new(),
         }
     }
@@ -95,6 +99,16 @@ impl JobInfo {
     /// The sender writes it with [`Scope::inject`](crate::Scope::inject).
     pub fn continue_trace(mut self, headers: &(impl Carrier + ?Sized)) -> Self {
         self.incoming = propagation::incoming_from(headers);
+        self
+    }
+
+    /// Whether the job is a session, so that the health of the release counts it as it counts a request.
+    ///
+    /// A panic makes it a crashed session, a returned or captured error an errored one. Sessions need a
+    /// release, and end with [`auto_session_tracking(false)`](crate::ConfigBuilder::auto_session_tracking).
+    /// Defaults to `false`.
+    pub fn session(mut self, counts: bool) -> Self {
+        self.is_session = counts;
         self
     }
 

@@ -44,6 +44,7 @@ pub struct JobLayer<D, F = TypedErrors> {
     client: Client,
     describe: Arc<D>,
     reports_every_attempt: bool,
+    has_log_span: bool,
     form: PhantomData<fn() -> F>,
 }
 
@@ -52,15 +53,15 @@ impl<D> JobLayer<D> {
     ///
     /// `client` is a [`Client`], a [`Guard`](crate::Guard) or a [`Config`](crate::Config).
     pub fn new(client: impl Into<Client>, describe: D) -> Self {
-        Self { client: client.into(), describe: Arc::new(describe), reports_every_attempt: true, form: PhantomData }
+        Self { client: client.into(), describe: Arc::new(describe), reports_every_attempt: true, has_log_span: false, form: PhantomData }
     }
 
     /// Accepts services whose errors are boxed, such as those of apalis.
     ///
     /// Boxed errors are `Box<dyn Error + Send + Sync>` and `anyhow::Error`.
     pub fn boxed_errors(self) -> JobLayer<D, BoxedErrors> {
-        let Self { client, describe, reports_every_attempt, .. } = self;
-        JobLayer { client, describe, reports_every_attempt, form: PhantomData }
+        let Self { client, describe, reports_every_attempt, has_log_span, .. } = self;
+        JobLayer { client, describe, reports_every_attempt, has_log_span, form: PhantomData }
     }
 }
 
@@ -72,6 +73,26 @@ impl<D, F> JobLayer<D, F> {
     /// Defaults to reporting every attempt.
     pub fn report_last_attempt_only(mut self) -> Self {
         self.reports_every_attempt = false;
+        self
+    }
+
+    /// Adds the trace id to the log lines of other subscribers.
+    ///
+    /// Each job gets a `tracing` span `job` with the field `trace_id`, which `tracing_subscriber::fmt` prints
+    /// before each line. It is not a span of the transaction. The same as
+    /// [`SentryLayer::log_span`](crate::SentryLayer::log_span) for requests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, job::{JobInfo, JobLayer}};
+    /// # let config = Config::builder().build()?;
+    /// // INFO job{trace_id=771a43a4192642f0b136d5159a501700}: shop::mail: sending order=7
+    /// let layer = JobLayer::new(config, |_: &u64| JobInfo::new("mail.send")).log_span();
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn log_span(mut self) -> Self {
+        self.has_log_span = true;
         self
     }
 }
@@ -86,8 +107,14 @@ impl<S, D, F> Layer<S> for JobLayer<D, F> {
 
 impl<D, F> Clone for JobLayer<D, F> {
     fn clone(&self) -> Self {
-        let Self { client, describe, reports_every_attempt, .. } = self;
-        Self { client: client.clone(), describe: Arc::clone(describe), reports_every_attempt: *reports_every_attempt, form: PhantomData }
+        let Self { client, describe, reports_every_attempt, has_log_span, .. } = self;
+        Self {
+            client: client.clone(),
+            describe: Arc::clone(describe),
+            reports_every_attempt: *reports_every_attempt,
+            has_log_span: *has_log_span,
+            form: PhantomData,
+        }
     }
 }
 
@@ -120,7 +147,9 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         let layer = &self.layer;
         let mut active = if layer.client.is_enabled() {
-            let info = JobInfo { reports_every_attempt: layer.reports_every_attempt, ..(layer.describe)(&job) };
+            let described = (layer.describe)(&job);
+            let (reports_every_attempt, has_log_span) = (layer.reports_every_attempt, layer.has_log_span);
+            let info = JobInfo { reports_every_attempt, has_log_span, ..described };
             Some(ActiveJob::begin(&layer.client, info, "auto.queue.tower", None))
         } else {
             None

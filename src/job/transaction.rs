@@ -59,6 +59,22 @@ impl TransactionBuilder {
         self
     }
 
+    /// Whether the work is a session, so that the health of the release counts it as it counts a request.
+    ///
+    /// See [`JobInfo::session`]. Defaults to `false`.
+    pub fn session(mut self, counts: bool) -> Self {
+        self.info = self.info.session(counts);
+        self
+    }
+
+    /// Adds the trace id to the log lines of other subscribers while the work runs.
+    ///
+    /// Like [`JobLayer::log_span`](crate::job::JobLayer::log_span).
+    pub fn log_span(mut self) -> Self {
+        self.info.has_log_span = true;
+        self
+    }
+
     /// Continues the trace of the caller that requested the work.
     ///
     /// The caller writes it with [`Scope::inject`](crate::Scope::inject).

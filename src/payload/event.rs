@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::Facts;
-use super::fields::{is_of_log, log_fields, name_of, understand};
+use super::fields::{is_of_log, log_fields, understand};
 use super::origin::Target;
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
@@ -176,7 +176,7 @@ impl Serialize for StepPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let metadata = self.metadata;
         let fields = || FieldReader::new(self.fields);
-        let message = fields().find(|(key, _)| name_of(Some(metadata.fields()), *key) == Some("message"));
+        let message = fields().find(|(key, _)| key.name(Some(metadata.fields())) == Some("message"));
         let mut out = serializer.serialize_struct("Breadcrumb", 5)?;
         out.serialize_field("timestamp", &self.at)?;
         out.serialize_field("category", &Target(metadata, self.fields))?;

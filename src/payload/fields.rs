@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tracing::Metadata;
-use tracing::field::FieldSet;
 
 use super::sql::is_query_text;
 use crate::protocol::SpanStatus;
@@ -51,7 +50,7 @@ impl<'a> Understood<'a> {
         let mut has_meaning = false;
         let mut places: Option<HashMap<&str, usize>> = None;
         for (key, value) in fields {
-            let Some(name) = name_of(metadata.map(Metadata::fields), key) else { continue };
+            let Some(name) = key.name(metadata.map(Metadata::fields)) else { continue };
             // Most names have no meaning, which a check of their first bytes shows.
             if may_have_meaning(name) {
                 has_meaning = true;
@@ -184,14 +183,6 @@ fn ended_query<'a>(attributes: &mut Vec<(&'a str, FieldValue<'a>)>) -> Option<&'
         None => attributes.extend(summary.map(|text| ("db.query.text", FieldValue::Text(text)))),
     }
     summary
-}
-
-/// The name of a field.
-pub(super) fn name_of<'a>(fields: Option<&'static FieldSet>, key: Key<'a>) -> Option<&'a str> {
-    match key {
-        Key::Name(name) => Some(name),
-        Key::Index(index) => fields?.iter().nth(index.into()).map(|field| field.name()),
-    }
 }
 
 /// What [`derived_op`] returns.

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use tracing::Level;
 
 use super::Facts;
-use super::fields::{log_fields, name_of};
+use super::fields::log_fields;
 use super::origin::Target;
 use super::sql::{Dialect, is_query_text, without_values};
 use super::time::readable;
@@ -69,7 +69,7 @@ fn level(level: Level) -> (&'static str, u8) {
 
 fn body(LogRecord { metadata, fields }: &LogRecord) -> Option<&str> {
     FieldReader::new(fields).find_map(|(key, value)| match value {
-        FieldValue::Text(text) if name_of(Some(metadata.fields()), key) == Some("message") => Some(text),
+        FieldValue::Text(text) if key.name(Some(metadata.fields())) == Some("message") => Some(text),
         _ => None,
     })
 }

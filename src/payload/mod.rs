@@ -12,6 +12,7 @@ mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod log;
+mod machine;
 mod name;
 mod origin;
 mod queries;
@@ -30,6 +31,7 @@ pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use event::{EventPayload, breadcrumb};
 pub(crate) use facts::Facts;
 pub(crate) use log::{LinePayload, LogPayload, LogsPayload};
+pub(crate) use machine::note_start;
 pub(crate) use name::{RouteName, UNMATCHED, name, request_name};
 pub(crate) use request::shown as request;
 pub(crate) use span::is_constant_op;

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::Facts;
 use super::body;
+use super::machine::{App, Device, Os, Runtime};
 use super::request::RequestPayload;
 use super::sdk::sdk;
 use super::time::readable;
@@ -46,19 +47,6 @@ pub(super) fn common_fields<S: SerializeStruct>(
     }
     Ok(())
 }
-
-/// One of the `contexts`, from constants.
-struct ConstantContext(&'static [(Constant, Constant)]);
-
-impl Serialize for ConstantContext {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
-}
-
-/// Where the process runs: what the standard library knows without a system call.
-const OS: ConstantContext = ConstantContext(&[(Constant("name"), Constant(std::env::consts::OS))]);
-const DEVICE: ConstantContext = ConstantContext(&[(Constant("arch"), Constant(std::env::consts::ARCH))]);
 
 /// What is missing in a payload, and beside it.
 struct Missing<'a> {
@@ -102,10 +90,16 @@ impl Serialize for Missing<'_> {
 pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, event: Option<&CapturedEvent>) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
-        map.serialize_entry(&Constant("os"), &OS)?;
+        map.serialize_entry(&Constant("os"), &Os)?;
     }
     if !taken("device") {
-        map.serialize_entry(&Constant("device"), &DEVICE)?;
+        map.serialize_entry(&Constant("device"), &Device)?;
+    }
+    if !taken("runtime") {
+        map.serialize_entry(&Constant("runtime"), &Runtime)?;
+    }
+    if event.is_some() && !taken("app") {
+        map.serialize_entry(&Constant("app"), &App)?;
     }
     let status = record.response.status;
     let kept = record.set.rare().and_then(|rare| rare.bodies.response.as_ref()).filter(|_| event.is_some());

@@ -1,12 +1,12 @@
 //! Serialises a span from its row and its fields.
 
-use serde::ser::{SerializeMap as _, SerializeStruct as _};
+use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Metadata;
 
 use super::Facts;
 use super::entries::{Entries, Links};
-use super::fields::{DERIVED_OPS, Understood, name_of};
+use super::fields::{DERIVED_OPS, Understood};
 use super::sql::{Dialect, is_query_text, without_values};
 use super::time::{millis, time};
 use super::trusted::{Constant, Id, ProgramText};
@@ -133,7 +133,7 @@ fn database_around<'a>(record: &'a Record, mut around: Parent, attributes: &[(&s
     while let Parent::Span(row) = around {
         let span = record.spans.get(row as usize)?;
         let fields = span.name.metadata().map(Metadata::fields);
-        let system = record.span_fields(row as usize).find(|(key, _)| name_of(fields, *key).is_some_and(is_database));
+        let system = record.span_fields(row as usize).find(|(key, _)| key.name(fields).is_some_and(is_database));
         if let Some((_, system)) = system {
             return Some(system);
         }
@@ -144,6 +144,21 @@ fn database_around<'a>(record: &'a Record, mut around: Parent, attributes: &[(&s
 
 fn is_database(name: &str) -> bool {
     matches!(name, "db.system" | "db.system.name")
+}
+
+/// Writes where a span is in the code, unless its own fields say it.
+pub(super) fn place_of<M: SerializeMap>(metadata: &'static Metadata<'static>, data: &mut Entries<'_, M>) -> Result<(), M::Error> {
+    if !["code.namespace", "code.file.path", "code.line.number"].iter().all(|name| data.is_free(name)) {
+        return Ok(());
+    }
+    data.map.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
+    if let Some(file) = metadata.file() {
+        data.map.serialize_entry(&Constant("code.file.path"), &ProgramText(portable_path(file)))?;
+    }
+    if let Some(line) = metadata.line() {
+        data.map.serialize_entry(&Constant("code.line.number"), &line)?;
+    }
+    Ok(())
 }
 
 /// The attributes of a span: its fields, its measurements, and its place in the code.
@@ -179,17 +194,8 @@ impl Serialize for SpanAttributes<'_> {
             }
         }
         let mut data = Entries { map: data, given: self.fields };
-        let is_free = |name: &str| data.is_free(name);
-        if let Some(metadata) =
-            self.metadata.filter(|_| is_free("code.namespace") && is_free("code.file.path") && is_free("code.line.number"))
-        {
-            data.map.serialize_entry(&Constant("code.namespace"), &ProgramText(metadata.target()))?;
-            if let Some(file) = metadata.file() {
-                data.map.serialize_entry(&Constant("code.file.path"), &ProgramText(portable_path(file)))?;
-            }
-            if let Some(line) = metadata.line() {
-                data.map.serialize_entry(&Constant("code.line.number"), &line)?;
-            }
+        if let Some(metadata) = self.metadata {
+            place_of(metadata, &mut data)?;
         }
         if self.is_slow {
             data.add("tower_sentry.slow", &true)?;

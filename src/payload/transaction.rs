@@ -9,7 +9,7 @@ use super::fields::{Understood, understand};
 use super::queries::{Repeated, repeated};
 use super::request::path;
 use super::scope::{common_contexts, common_fields};
-use super::span::SpanPayload;
+use super::span::{SpanPayload, place_of};
 use super::sql::Dialect;
 use super::time::{millis, time};
 use super::trusted::{Constant, Id};
@@ -38,7 +38,7 @@ impl Serialize for TransactionPayload<'_> {
         out.serialize_field("timestamp", &time(record, record.end))?;
         let path = path(record, facts);
         common_fields(&mut out, record, facts, &path, false)?;
-        let understood = understand(None, record.root_fields());
+        let understood = understand(record.of_span.map(|(_, metadata)| metadata), record.root_fields());
         out.serialize_field("contexts", &TransactionContexts { record, path: &path, understood: &understood })?;
         if let Some(rare) = record.rare.as_deref().filter(|rare| !rare.measurements.is_empty()) {
             out.serialize_field("measurements", &rare.measurements)?;
@@ -162,6 +162,9 @@ impl Serialize for RootAttributes<'_> {
                 data.add("client.address", &format_args!("{client}"))?;
             }
             response(&mut data, record)?;
+        }
+        if let Some((_, metadata)) = record.of_span {
+            place_of(metadata, &mut data)?;
         }
         let dialect = Dialect::among(attributes);
         for (name, value) in attributes.iter().filter(|(name, _)| *name != SAMPLE_RATE) {

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use tracing::field::FieldSet;
+
 use super::cut::{CUT_MARK, cut, shorter, without_cut_word};
 use crate::protocol::AttributeValue;
 use crate::unwind;
@@ -28,6 +30,16 @@ const LIST: u8 = 5;
 pub(crate) enum Key<'a> {
     Index(u8),
     Name(&'a str),
+}
+
+impl<'a> Key<'a> {
+    /// The name of the field. `fields` are those of its callsite.
+    pub(crate) fn name(self, fields: Option<&'static FieldSet>) -> Option<&'a str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Index(index) => fields?.iter().nth(index.into()).map(|field| field.name()),
+        }
+    }
 }
 
 /// The value of a field.

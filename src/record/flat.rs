@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use tracing::Metadata;
+
 use super::cut::whole_words;
 use super::slice::{readable, slice};
 use super::{
@@ -63,6 +65,8 @@ pub(crate) struct Record {
     pub(crate) queued: u64,
     /// Ids of open `tracing` spans, with their rows.
     pub(crate) live: Vec<(u64, u32)>,
+    /// The `tracing` span that is the transaction itself, by its id.
+    pub(crate) of_span: Option<(u64, &'static Metadata<'static>)>,
     /// Open spans of `tracing` that are not recorded and began directly inside one of our own, with
     /// the row of ours. The Registry does not know it.
     pub(super) unrecorded: Vec<(u64, u32)>,
@@ -105,6 +109,7 @@ impl Record {
         self.cut_texts = 0;
         self.queued = 0;
         self.live.clear();
+        self.of_span = None;
         self.unrecorded.clear();
         self.inner_requests.clear();
         self.late.clear();

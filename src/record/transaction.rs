@@ -166,7 +166,14 @@ impl LiveTransaction {
     pub(crate) fn add_fields(&mut self, id: u64, fields: &[u8]) {
         if let Some(index) = self.traced_row(id) {
             self.record.late_fields(Parent::Span(index), fields);
+        } else if self.is_span(id) {
+            self.record.late_fields(Parent::Root, fields);
         }
+    }
+
+    /// Whether this span of `tracing` is the transaction itself.
+    pub(crate) fn is_span(&self, id: u64) -> bool {
+        self.record.of_span.is_some_and(|(span, _)| span == id)
     }
 
     /// Returns the row of a live span of `tracing`.

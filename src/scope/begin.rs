@@ -1,10 +1,44 @@
 //! The start of a transaction: an incoming trace or a new one, and the sampling decision.
 
+use std::sync::Arc;
+
+use super::state::{Extent, LiveScope};
 use crate::client::Client;
 use crate::propagation::{self, Incoming};
 use crate::protocol::{SpanId, TraceId};
-use crate::record::{Record, TraceFacts, clock};
+use crate::record::{LiveTransaction, Record, TraceFacts, clock};
 use crate::sampling::{self, Decision, Rate, SampledWork, SamplerContext, SamplingContext, TrustParent};
+
+/// Work that is no request, before it begins.
+pub(crate) struct Work<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) op: &'static str,
+    /// The `op` by which a sampler decides, where the work's own fields name another one.
+    pub(crate) own_op: Option<&'a str>,
+    /// What has recorded it.
+    pub(crate) origin: &'static str,
+    pub(crate) incoming: Option<Incoming>,
+    pub(crate) sample_rate: Option<f64>,
+}
+
+/// Begins the transaction of a piece of work. None while monitoring is off.
+///
+/// What `describe` adds belongs to the transaction, not to the events of the work.
+pub(crate) fn begin_work(client: &Client, work: Work<'_>, describe: impl FnOnce(&mut Record)) -> Option<Arc<LiveScope>> {
+    let settings = client.settings()?;
+    let Work { name, op, own_op, origin, incoming, sample_rate } = work;
+    Some(LiveScope::open(client, settings, false, |transaction: &mut LiveTransaction| {
+        transaction.begin(op, origin);
+        let record = &mut transaction.record;
+        let sampled = SampledWork::Job { name, op: own_op.unwrap_or(op) };
+        let rate = client.in_force().map_or(0.0, |in_force| in_force.rate());
+        let decision = continue_or_begin(client, incoming, sample_rate, rate, sampled, record);
+        record.name_by_task(name);
+        record.seal_scope();
+        describe(record);
+        (decision, Extent::of(decision, settings))
+    }))
+}
 
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 ///

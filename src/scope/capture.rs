@@ -34,7 +34,7 @@ impl LiveScope {
         captured.nested = nested.as_ref().map(|nested| Box::new(nested.data()));
         let mut state = self.lock();
         state.has_failed |= is_failure;
-        state.has_crashed |= is_failure && !captured.handled;
+        state.has_crashed |= is_failure && captured.is_panic();
         if let Some(panic) = captured.exceptions.first().filter(|_| captured.is_panic()) {
             state.panic.clone_from(&panic.value);
         }
@@ -43,11 +43,13 @@ impl LiveScope {
         state.transaction.record.hold(span);
         captured.span = state.transaction.span_id(span);
         captured.inner_request = state.transaction.record.inner_request_around(span);
+        state.last_event = Some(captured.event_id);
         if state.is_detached() || !is_failure && (state.phase == Phase::BeforeHead || state.parked.is_empty()) {
             return self.send_at_once(state, captured);
         }
         let mut failure = KnownFailure::of(&mut captured, state.surroundings(nested.as_deref(), span));
         state.adopt_announced(&mut captured, &mut failure);
+        state.last_event = Some(captured.event_id);
         let keeps_captures = state.phase != Phase::BeforeHead;
         // An event that the user has built is sent under its id, whatever it quotes.
         let is_given = captured.given.is_some();
@@ -56,6 +58,7 @@ impl LiveScope {
             let event_id = if earlier.takes_id { captured.event_id } else { earlier.event_id };
             match self.client.join(&earlier, captured) {
                 Ok(joined) => {
+                    state.last_event = Some(event_id);
                     state.note_joined(&earlier, event_id);
                     state.transaction.record.note_inner_error(span, event_id);
                     state.known.join(&earlier, failure);
@@ -210,7 +213,7 @@ impl ScopeState {
     fn note_joined(&mut self, earlier: &EarlierReport, event_id: EventId) {
         self.parked.retain(|parked| !earlier.absorbed.contains(parked));
         let inner = self.transaction.record.first_inner_errors();
-        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(inner) {
+        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(&mut self.last_event).chain(inner) {
             if *id == earlier.event_id || earlier.absorbed.contains(id) {
                 *id = event_id;
             }

@@ -43,13 +43,19 @@ pub(crate) fn visit<R>(home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, w
 #[inline]
 fn visit_at<R>(place: Place, home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     let Some(scope) = home else { return work() };
-    if !is_used() {
-        EVER.store(true, Ordering::Relaxed);
-    }
+    note_use();
     let how = if scope.is_recording() { How::Polled(place) } else { How::Unrecorded(place) };
     let here = std::ptr::from_ref(&how).addr();
     let _visit = Visit::begin(home, how, own, here);
     work()
+}
+
+/// Notes that a scope is entered in this process, or will be by a span. See [`is_used`].
+#[inline]
+pub(crate) fn note_use() {
+    if !is_used() {
+        EVER.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Where the scope of a poll will be current: a span of ours is wherever its poll is.

@@ -29,7 +29,7 @@ pub(crate) struct Ending {
     pub(crate) at: Moment,
     /// Whether the result is a failure. Captured errors and panics are counted by the scope itself.
     pub(crate) has_failed: bool,
-    /// Whether it counts for release health: requests do, jobs do not.
+    /// Whether it counts for release health: requests do, and jobs if the user wants that.
     pub(crate) is_session: bool,
 }
 
@@ -46,7 +46,7 @@ impl ScopeState {
         self.transaction.end(ending.status, ending.at);
         // What is not recorded says nothing about the service.
         if !is_ignored {
-            client.show_duration(&self.transaction.record, ending.is_session);
+            client.show_duration(&self.transaction.record);
         }
         let is_unwanted = is_ignored || ending.response.status.is_some_and(|status| client.ignores_transactions_of(status));
         let is_kept = !is_unwanted && self.keep(client, ending.has_failed);
@@ -141,7 +141,7 @@ struct Ended {
     /// Why it is not sent.
     reason: DiscardReason,
     parked: Option<Vec<Item>>,
-    /// The start on the wall clock, and the outcome. None for a job.
+    /// The start on the wall clock, and the outcome. None for what is no session.
     session: Option<(u64, SessionEnd)>,
     spans: u64,
     dropped_spans: u32,
@@ -190,6 +190,18 @@ impl LiveScope {
             client.submit(Item::Transaction(full));
         }
         Self::put_aside(self);
+    }
+
+    /// Ends work of which nothing says how it went, except what was captured in it.
+    ///
+    /// `unwinds` is whether a panic ends it.
+    pub(crate) fn finish_untold(self: Arc<Self>, unwinds: bool) {
+        if unwinds {
+            self.mark_crashed();
+        }
+        let has_failed = self.lock().has_failed;
+        let status = if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok };
+        self.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session: false });
     }
 
     /// Like [`finish`](Self::finish), if other handles exist.

@@ -155,6 +155,27 @@ impl Scope {
         })
     }
 
+    /// The id of the latest event that was captured in this request or job: by a call, a log or a panic.
+    ///
+    /// Nested scopes share it. None if nothing was captured, or a rule of yours drops the latest event. A
+    /// hook that runs later may still drop it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn handler() -> String {
+    /// match tower_sentry::Scope::current().last_event_id() {
+    ///     Some(event_id) => format!("Something failed. Please quote {event_id}."),
+    ///     None => "All is well.".to_owned(),
+    /// }
+    /// # }
+    /// ```
+    pub fn last_event_id(&self) -> Option<EventId> {
+        let shared = self.shared.as_ref()?;
+        let state = shared.lock();
+        state.last_event.filter(|event_id| state.will_send(*event_id, &shared.client))
+    }
+
     /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.shared {

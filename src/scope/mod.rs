@@ -35,7 +35,7 @@ mod thread;
 
 pub(crate) use active::Active;
 pub(crate) use announced::AnnouncedId;
-pub(crate) use begin::continue_or_begin;
+pub(crate) use begin::{Work, begin_work, continue_or_begin};
 pub use bind::Scoped;
 pub(crate) use call_stack::call_stack;
 #[cfg(feature = "anyhow")]

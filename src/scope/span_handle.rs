@@ -147,8 +147,8 @@ impl SpanHandle {
         let name = name.as_ref();
         match (self.span, &self.scope) {
             (Parent::Root, Some(scope)) => {
-                let is_admitted = scope.client.admits_name(name, clock::nanos(clock::now()));
-                scope.lock().transaction.record.name_by_hand(if is_admitted { name } else { "<overflow>" });
+                let name = scope.client.admitted_name(name, clock::nanos(clock::now()));
+                scope.lock().transaction.record.name_by_hand(name);
             }
             _ => self.write(false, |writer| writer.text(Key::Name("sentry.name"), name)),
         }

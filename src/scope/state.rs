@@ -46,7 +46,7 @@ pub(crate) struct ScopeState {
     pub(super) is_chosen: bool,
     /// Whether an event of level error was captured, or code panicked.
     pub(super) has_failed: bool,
-    /// Whether code panicked, even if the panic was caught, or a job returned an error.
+    /// Whether code panicked, even if the panic was caught.
     pub(super) has_crashed: bool,
     /// The text of the latest panic that was captured.
     pub(super) panic: Option<String>,
@@ -56,6 +56,8 @@ pub(crate) struct ScopeState {
     pub(super) known: KnownFailures,
     /// The first error that was captured.
     pub(super) first_error: Option<EventId>,
+    /// The latest event that was captured.
+    pub(super) last_event: Option<EventId>,
     /// Errors that a rule of the user ignores: no event will have these ids.
     pub(super) unsent: Vec<EventId>,
 }
@@ -126,6 +128,7 @@ impl ScopeState {
             panic: None,
             announced: Vec::new(),
             first_error: None,
+            last_event: None,
             unsent: Vec::new(),
         }
     }
@@ -179,6 +182,7 @@ impl LiveScope {
             state.has_crashed = false;
             state.panic = None;
             state.first_error = None;
+            state.last_event = None;
             state.unsent.clear();
         }
         scope

@@ -2,6 +2,7 @@
 //! current.
 
 mod events;
+mod roots;
 mod spans;
 
 use std::fmt;
@@ -60,6 +61,8 @@ pub struct TracingLayer {
     mapper: Option<EventMapper>,
     is_exclusive: bool,
     times_polls: bool,
+    /// Whether spans outside any request or job are transactions.
+    begins_transactions: bool,
     index: Index,
     /// The subscriber that the layer belongs to.
     dispatch: OnceLock<WeakDispatch>,
@@ -79,6 +82,7 @@ impl TracingLayer {
             mapper: None,
             is_exclusive: false,
             times_polls: false,
+            begins_transactions: false,
             index: Index::new(),
             dispatch: OnceLock::new(),
             other: OnceLock::new(),
@@ -313,7 +317,8 @@ where
 
     #[inline]
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        !self.is_exclusive || !metadata.is_span() || (current::may_record() && self.rules.takes_span(metadata))
+        let may_be_recorded = || current::may_record() || self.begins_transactions && !current::is_set();
+        !self.is_exclusive || !metadata.is_span() || (may_be_recorded() && self.rules.takes_span(metadata))
     }
 
     // Each callback checks one condition and returns early. The rest is in separate functions, so
@@ -328,8 +333,8 @@ where
             self.start(attributes, id.into_u64(), &context);
         } else if current::is_set() {
             self.remember(attributes, id.into_u64());
-        } else if is_aloud() {
-            self.explain_orphan(attributes.metadata());
+        } else if self.begins_transactions || is_aloud() {
+            self.start_outside(attributes, id.into_u64());
         }
     }
 
@@ -338,7 +343,16 @@ where
         if current::is_used()
             && let Some(scope) = self.index.get(id.into_u64())
         {
-            encoded(|fields| values.record(fields), |fields| scope.lock().transaction.add_fields(id.into_u64(), fields));
+            let id = id.into_u64();
+            encoded(
+                |fields| values.record(fields),
+                |fields| {
+                    scope.lock().transaction.add_fields(id, fields);
+                    if self.begins_transactions {
+                        Self::rename(&scope, id, fields);
+                    }
+                },
+            );
         }
     }
 

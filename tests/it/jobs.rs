@@ -9,9 +9,10 @@ use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _,
 use tower_sentry::job::{JobInfo, JobLayer, TransactionBuilder};
 use tower_sentry::protocol::{IntervalUnit, Monitor};
 use tower_sentry::test::HandClock;
-use tower_sentry::{Client, Level, Scope, SentryLayer};
+use tower_sentry::{Client, Config, Level, Scope, SentryLayer, TracingLayer};
+use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{self, Relay, Server};
+use crate::support::{self, Relay, Server, Shown};
 
 const TRACE: &str = "771a43a4192642f0b136d5159a501700";
 const OTHER: &str = "0123456789abcdef0123456789abcdef";
@@ -282,7 +283,7 @@ async fn the_headers_of_a_job_say_which_trace_it_continues() {
 #[tokio::test]
 async fn a_sample_rate_that_is_not_a_share_leaves_the_clients_rate() {
     for (rate, expected) in [(1.0, 4), (0.0, 0)] {
-        let (client, captured) = tower_sentry::test::client_with(tower_sentry::Config::builder().traces_sample_rate(rate));
+        let (client, captured) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(rate));
 
         for wrong in [7.0, -0.5, f64::NAN, f64::INFINITY] {
             client.transaction("job").sample_rate(wrong).run(async {}).await;
@@ -290,6 +291,100 @@ async fn a_sample_rate_that_is_not_a_share_leaves_the_clients_rate() {
 
         assert_eq!(captured.transactions().len(), expected, "the client's rate is {rate}");
     }
+}
+
+/// The sessions that arrived: went well, errored, crashed.
+fn sessions(relay: &Relay) -> [u64; 3] {
+    let minutes = relay.payloads("sessions").into_iter().flat_map(|payload| payload["aggregates"].as_array().unwrap().clone());
+    let count = |minute: &Value, name: &str| minute.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let counts = minutes.map(|minute| [count(&minute, "exited"), count(&minute, "errored"), count(&minute, "crashed")]);
+    counts.fold([0; 3], |sum, minute| std::array::from_fn(|at| sum[at] + minute[at]))
+}
+
+#[tokio::test]
+async fn jobs_are_sessions_where_the_user_says_so() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).release("shop@1.4.0").traces_sample_rate(0.0).build().unwrap());
+    let crash = |mail: Email| async move {
+        assert!(mail.id != 9, "a crash");
+        send(mail).await
+    };
+    let service =
+        ServiceBuilder::new().layer(JobLayer::new(&client, |mail: &Email| describe(mail).session(true))).service(service_fn(crash));
+
+    client.transaction("fine").session(true).run(async {}).await;
+    client.transaction("no session").run(async {}).await;
+    for (id, attempt) in [(7, 3), (7, 1), (9, 1)] {
+        let job = std::panic::AssertUnwindSafe(service.clone().oneshot(Email { id, attempt, ..Email::default() }));
+        drop(job.catch_unwind().await);
+    }
+    assert_eq!(client.transaction("cancelled").session(true).run(std::future::pending::<()>()).now_or_never(), None);
+    support::settle(&client).await;
+
+    assert_eq!(sessions(&relay), [3, 1, 1], "two that went well and the cancelled one, one error, one panic");
+}
+
+#[tokio::test]
+async fn the_latest_event_of_a_request_or_job_is_known_to_its_scope() {
+    let (client, captured) = tower_sentry::test::client_with(Config::builder().ignore_error_types(["Ignored"]));
+    #[derive(Debug)]
+    struct Ignored;
+    impl std::fmt::Display for Ignored {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("not worth an event")
+        }
+    }
+    impl std::error::Error for Ignored {}
+    let last = || Scope::current().last_event_id();
+    client
+        .transaction("job")
+        .run_infallible(async {
+            assert_eq!(last(), None);
+            let first = tower_sentry::capture_message(Level::Info, "a message");
+            assert_eq!(last(), Some(first));
+            let error = std::io::Error::other("no stock");
+            let second = Scope::current().with(|_| tower_sentry::capture_error(&error));
+            assert_eq!(last(), Some(second));
+            tower_sentry::capture_error(&Ignored);
+            assert_eq!(last(), None, "no event has that id");
+        })
+        .await;
+    client.transaction("another").run_infallible(async { assert_eq!(last(), None) }).await;
+    let off = Client::from(Config::builder().build().unwrap());
+    off.transaction("off").run_infallible(async { assert_eq!(last(), None) }).await;
+
+    assert_eq!(captured.events().len(), 2);
+}
+
+#[test]
+fn lines_of_other_layers_say_which_trace_a_job_belongs_to() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let shown = Shown::default();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(shown.clone());
+    let layer = JobLayer::new(&client, |_: &u64| JobInfo::new("mail.send")).log_span();
+    let service = ServiceBuilder::new().layer(layer).service(service_fn(|_: u64| async {
+        tokio::task::yield_now().await;
+        tracing::info!("sending");
+        Ok::<_, std::io::Error>(())
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines).with(TracingLayer::new(&client)), || {
+        runtime.block_on(async {
+            service.oneshot(7).await.unwrap();
+            client.transaction("import").log_span().run_infallible(async { tracing::info!("importing") }).await;
+            client.transaction("quiet").run_infallible(async { tracing::info!("nothing") }).await;
+        });
+    });
+    runtime.block_on(support::settle(&client));
+
+    let transactions = relay.transactions();
+    let line =
+        |transaction: &Value, text: &str| format!("job{{trace_id={}}}: it::jobs: {text}", trace(transaction)["trace_id"].as_str().unwrap());
+    let text = shown.text();
+    assert!(text.contains(&line(&transactions[0], "sending")) && text.contains(&line(&transactions[1], "importing")), "{text}");
+    assert!(text.contains(" INFO it::jobs: nothing"), "{text}");
+    assert!(transactions.iter().all(|transaction| transaction["spans"] == json!([])), "it is no span of the transaction");
 }
 
 #[tokio::test]
@@ -303,16 +398,12 @@ async fn jobs_are_not_sessions() {
     drop(app.oneshot(http::Request::get("/").body(axum::body::Body::empty()).unwrap()).await.unwrap());
     support::settle(&client).await;
 
-    let minutes = relay.payloads("sessions").into_iter().flat_map(|payload| payload["aggregates"].as_array().unwrap().clone());
-    let count = |minute: &Value, name: &str| minute.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let counts = minutes.map(|minute| [count(&minute, "exited"), count(&minute, "errored"), count(&minute, "crashed")]);
-    assert_eq!(counts.fold([0; 3], |sum, minute| std::array::from_fn(|at| sum[at] + minute[at])), [1, 0, 0], "the request alone");
-    assert_eq!(relay.transactions().len(), 3);
+    assert_eq!((sessions(&relay), relay.transactions().len()), ([1, 0, 0], 3), "the request alone");
 }
 
 #[tokio::test]
 async fn without_a_dsn_work_runs_all_the_same() {
-    let off = Client::from(tower_sentry::Config::builder().build().unwrap());
+    let off = Client::from(Config::builder().build().unwrap());
     let service = ServiceBuilder::new().layer(JobLayer::new(&off, describe)).service(service_fn(send));
 
     let sent = service.clone().oneshot(Email { id: 7, attempt: 3, ..Email::default() }).await;
@@ -495,7 +586,7 @@ async fn a_worker_has_a_project_of_its_own() {
     let (web, jobs) = (Relay::start(), Relay::start());
     let variables = [("SENTRY_DSN", web.dsn()), ("SENTRY_WORKER_DSN", jobs.dsn()), ("SENTRY_TRACES_SAMPLE_RATE", "1.0".to_owned())];
     let config = |is_worker: bool| {
-        let builder = tower_sentry::Config::builder().panic_hook(false);
+        let builder = Config::builder().panic_hook(false);
         let builder = if is_worker { builder.worker_from_vars(variables.clone()) } else { builder.from_vars(variables.clone()) };
         Client::from(builder.build().unwrap())
     };
@@ -551,7 +642,7 @@ async fn a_job_that_is_cancelled_leaves_cancelled_spans() {
 
 #[tokio::test]
 async fn a_transaction_inside_another_belongs_to_its_trace() {
-    let config = tower_sentry::Config::builder().traces_sample_rate(1.0);
+    let config = Config::builder().traces_sample_rate(1.0);
     let (client, captured) = tower_sentry::test::client_with(config);
     let inner = tower_sentry::span("task", "step", client.transaction("inner").sample_rate(1.0).run(async {}));
 

@@ -61,6 +61,7 @@ mod names;
 #[cfg(feature = "axum")]
 mod release;
 #[cfg(feature = "axum")]
+mod root_transactions;
 mod runtime;
 
 // With those, and with the kit.

@@ -128,9 +128,24 @@ fn shown_always(payload: &mut Value) {
         assert_eq!(payload.as_object_mut().unwrap().remove(name), Some(value), "{name}");
     }
     let contexts = payload["contexts"].as_object_mut().unwrap();
-    assert_eq!(contexts.remove("os"), Some(json!({"name": std::env::consts::OS})));
+    let os = contexts.remove("os").unwrap();
+    assert!(os["name"].as_str().unwrap().eq_ignore_ascii_case(std::env::consts::OS), "{os}");
+    // The same by the program of the system.
+    #[cfg(target_os = "linux")]
+    {
+        let said = std::process::Command::new("uname").arg("-r").output().unwrap();
+        assert_eq!(os["kernel_version"], json!(String::from_utf8(said.stdout).unwrap().trim()));
+    }
+    assert_eq!(contexts.remove("runtime").unwrap()["name"], json!("rustc"));
     assert_eq!(contexts.remove("device"), Some(json!({"arch": std::env::consts::ARCH})));
     assert_eq!(contexts.remove("order"), Some(json!({"id": 7})));
+    // Of events only.
+    if let Some(app) = contexts.remove("app") {
+        let started = humantime::parse_rfc3339(app["app_start_time"].as_str().unwrap()).unwrap();
+        assert!(started <= std::time::SystemTime::now() && started.elapsed().unwrap() < Duration::from_secs(24 * 60 * 60), "{app}");
+        #[cfg(target_os = "linux")]
+        assert!(app["app_memory"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{app}");
+    }
 }
 
 fn set_all() {
@@ -363,8 +378,8 @@ async fn what_was_not_set_is_not_there() {
     assert_eq!(names(transaction), sorted(&["spans", "start_timestamp", "type"]));
     assert_eq!(names(event), sorted(&["fingerprint", "level", "logentry"]));
     assert_eq!((&transaction["environment"], &event["environment"]), (&"production".into(), &"production".into()));
-    assert_eq!(names(&transaction["contexts"]), ["device", "os", "response", "trace"]);
-    assert_eq!(names(&event["contexts"]), ["device", "os", "trace"]);
+    assert_eq!(names(&transaction["contexts"]), ["device", "os", "response", "runtime", "trace"]);
+    assert_eq!(names(&event["contexts"]), ["app", "device", "os", "runtime", "trace"]);
     assert_eq!(
         transaction["request"],
         json!({"method": "GET", "url": "http://shop.example/orders/7", "headers": {"host": "shop.example"}})
@@ -619,6 +634,8 @@ async fn plain(relay: &Relay, client: &Client, clock: &HandClock) -> Vec<Value> 
     for received in &relay.received()[seen..] {
         let (header, items) = received.items();
         all.extend(items.into_iter().filter(|(item, _)| item["type"] != "client_report").map(|(item, mut payload)| {
+            // The memory of the process changes.
+            payload["contexts"].as_object_mut().and_then(|contexts| contexts.remove("app"));
             if item["type"] == "transaction" {
                 let start = micros(&payload["start_timestamp"]);
                 payload["took"] = take_time(&mut payload, "timestamp", start).into();

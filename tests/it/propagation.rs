@@ -1,5 +1,7 @@
 //! Traces that come in from others.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Mutex;
 
 use axum::Router;
@@ -7,7 +9,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::Request;
 use serde_json::Value;
-use tower::ServiceExt as _;
+use tower::{Layer as _, ServiceExt as _};
 use tower_sentry::{Client, SentryLayer};
 
 use crate::support::{self, Relay};
@@ -126,8 +128,7 @@ async fn an_incoming_claim_about_our_decision_is_replaced() {
 #[tokio::test]
 async fn no_secret_of_a_name_goes_to_other_services() {
     let (client, _) = tower_sentry::test::client_with(tower_sentry::Config::builder().dsn(format!("http://{OTHER}@127.0.0.1:1/1")));
-    let mut headers =
-        std::collections::HashMap::from([("Baggage".to_owned(), "vendor=1".to_owned()), ("Sentry-Trace".to_owned(), "old".to_owned())]);
+    let mut headers = HashMap::from([("Baggage".to_owned(), "vendor=1".to_owned()), ("Sentry-Trace".to_owned(), "old".to_owned())]);
     let work = async {
         let scope = tower_sentry::Scope::current();
         scope.transaction().set_name("reset with Bearer abcdef0123456789");
@@ -146,9 +147,8 @@ async fn no_secret_of_a_name_goes_to_other_services() {
 #[tokio::test]
 async fn a_baggage_that_is_too_long_is_marked_and_counted() {
     let ours = |length: usize| format!("sentry-release={}", "x".repeat(length - "sentry-release=".len()));
-    let carrier = |baggage: String| {
-        std::collections::HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-1")), ("baggage".to_owned(), baggage)])
-    };
+    let carrier =
+        |baggage: String| HashMap::from([("sentry-trace".to_owned(), format!("{TRACE}-{SPAN}-1")), ("baggage".to_owned(), baggage)]);
     // The baggage that comes in, that of the request to another service, and whether members are left out.
     let rows = [
         (ours(8192), String::new(), false),
@@ -186,7 +186,7 @@ fn ids(transaction: &Value) -> (String, String, String) {
 
 #[tokio::test]
 async fn two_services_and_a_worker_are_one_trace_that_a_foreign_client_began() {
-    use std::collections::HashMap;
+    use HashMap;
 
     use hyper_util::client::legacy::Client as HttpClient;
     use hyper_util::rt::TokioExecutor;
@@ -304,9 +304,33 @@ fn whatever_headers_say_they_are_read_or_refused() {
     let mut continued = 0;
     for _ in 0..100_000 {
         let headers = [("Sentry-Trace", text(&good, 5)), ("traceparent", text(&w3c, 6)), ("baggage", text("sentry-sampled=true", 40))];
-        let headers: std::collections::HashMap<String, String> = headers.map(|(name, value)| (name.to_owned(), value)).into();
+        let headers: HashMap<String, String> = headers.map(|(name, value)| (name.to_owned(), value)).into();
         continued += u32::from(format!("{:?}", JobInfo::new("fuzzed").continue_trace(&headers)).contains("trace_id: "));
     }
     // Some are good by chance, or nothing was tried.
     assert!((10_000..90_000).contains(&continued), "{continued}");
+}
+
+#[tokio::test]
+async fn a_function_of_the_layer_may_know_the_trace_better_than_the_headers() {
+    const KNOWN: &str = "11111111111111111111111111111111-2222222222222222-1";
+    const SENT: &str = "33333333333333333333333333333333-4444444444444444-1";
+    let (client, captured) = tower_sentry::test::client();
+    let layer = SentryLayer::new(&client).trace_from(|head| {
+        assert!(head.uri().path() != "/panics", "a function of the user");
+        let known = (head.uri().path() == "/known").then(|| ("sentry-trace".to_owned(), KNOWN.to_owned()));
+        known.into_iter().collect::<HashMap<_, _>>()
+    });
+    let service = layer.layer(tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(http::Response::new(Body::empty())) }));
+
+    for path in ["/known", "/unknown", "/panics"] {
+        let request = Request::get(path).header("sentry-trace", SENT).body(Body::empty()).unwrap();
+        drop(service.clone().oneshot(request).await.unwrap());
+    }
+
+    let transactions = captured.transactions();
+    let traces: Vec<_> = transactions.iter().filter_map(|transaction| transaction.contexts.trace.as_ref()).collect();
+    let ids: Vec<_> = traces.iter().map(|trace| (trace.trace_id.to_string(), trace.parent_span_id.unwrap().to_string())).collect();
+    let [known, sent] = [KNOWN, SENT].map(|header| (header[..32].to_owned(), header[33..49].to_owned()));
+    assert_eq!(ids, [known, sent.clone(), sent]);
 }

@@ -11,8 +11,6 @@ use tracing_subscriber::registry::{LookupSpan, Scope as Around};
 
 use super::super::visit::encoded;
 use super::TracingLayer;
-use crate::diagnostics::explain;
-use crate::exporter::is_exporter;
 use crate::record::Parent;
 use crate::scope::current::{self, Entered};
 use crate::scope::{LiveScope, ScopeState};
@@ -46,7 +44,7 @@ impl TracingLayer {
                 encoded(|fields| attributes.record(fields), |fields| self.begin(&scope, scope.lock(), parent, id, metadata, fields));
             }
             Some((scope, _)) => drop(self.index.insert(id, &scope)),
-            None => self.explain_orphan(metadata),
+            None => self.start_outside(attributes, id),
         }
     }
 
@@ -106,17 +104,6 @@ impl TracingLayer {
         });
     }
 
-    /// Explains why a span is not recorded: usually because its task was spawned without a scope.
-    #[cold]
-    pub(super) fn explain_orphan(&self, metadata: &Metadata<'_>) {
-        if !current::is_set() && self.rules.takes_span(metadata) && !is_exporter() {
-            explain(
-                metadata.name(),
-                "it began outside of any request or job; spawned work needs `.instrument(..)`, `.in_current_span()` or `Scope::bind`",
-            );
-        }
-    }
-
     #[inline(never)]
     pub(super) fn enter_span(id: u64) {
         if current::may_record() {
@@ -153,6 +140,9 @@ impl TracingLayer {
     #[inline(never)]
     pub(super) fn end(&self, id: u64) {
         if let Some(scope) = self.index.remove(id) {
+            if self.begins_transactions && scope.lock().transaction.is_span(id) {
+                return scope.finish_untold(std::thread::panicking());
+            }
             // Nothing has to be ended where nothing is recorded.
             if scope.is_recording() {
                 // A span that closes during unwinding has failed.
