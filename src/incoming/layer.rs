@@ -236,7 +236,9 @@ impl<F> SentryLayer<F> {
     /// count as well.
     ///
     /// Use it where a layer further out has begun a trace already. With `tracing-opentelemetry`, both then
-    /// have one trace id, and the transaction is a child of the span of OpenTelemetry.
+    /// have one trace id, and the transaction is a child of the span of OpenTelemetry. Its sampling decision
+    /// is followed like that of any caller, as [`trust_parent`](crate::ConfigBuilder::trust_parent) says:
+    /// with `TrustParent::Never`, your own rate counts.
     ///
     /// # Examples
     ///

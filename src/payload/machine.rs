@@ -17,11 +17,8 @@ pub(crate) fn note_start() {
     let _first_one_stays = *STARTED_AT;
 }
 
-/// The operating system, as it calls itself.
-#[derive(Default)]
+/// What the standard library does not know of the operating system.
 struct System {
-    /// `Linux`
-    name: String,
     /// `6.1.0-13-amd64`
     kernel: Option<String>,
     /// `ID` of `/etc/os-release`, such as `debian`.
@@ -32,18 +29,24 @@ struct System {
 
 impl System {
     fn ask() -> Self {
-        let mut system = Self { name: std::env::consts::OS.to_owned(), ..Self::default() };
-        #[cfg(unix)]
-        {
-            let kernel = rustix::system::uname();
-            system.name = kernel.sysname().to_string_lossy().into_owned();
-            system.kernel = Some(kernel.release().to_string_lossy().into_owned());
-        }
         // Both places, as the file's manual says.
         let file = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-        Self { distribution: entry(file.as_deref(), "ID"), distribution_version: entry(file.as_deref(), "VERSION_ID"), ..system }
+        let [distribution, distribution_version] = ["ID", "VERSION_ID"].map(|name| entry(file.as_deref(), name));
+        #[cfg(unix)]
+        let kernel = Some(rustix::system::uname().release().to_string_lossy().into_owned());
+        #[cfg(not(unix))]
+        let kernel = None;
+        Self { kernel, distribution, distribution_version }
     }
 }
+
+/// The name that Sentry uses.
+const OS: &str = match std::env::consts::OS.as_bytes() {
+    b"linux" => "Linux",
+    b"macos" => "macOS",
+    b"windows" => "Windows",
+    _ => std::env::consts::OS,
+};
 
 /// The value of a name in an `os-release` file.
 fn entry(file: Option<&str>, name: &str) -> Option<String> {
@@ -58,8 +61,8 @@ pub(super) struct Os;
 impl Serialize for Os {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        let System { name, kernel, distribution, distribution_version } = &*SYSTEM;
-        map.serialize_entry(&Constant("name"), &ProgramText(name))?;
+        let System { kernel, distribution, distribution_version } = &*SYSTEM;
+        map.serialize_entry(&Constant("name"), &Constant(OS))?;
         let rest = [("kernel_version", kernel), ("distribution_name", distribution), ("distribution_version", distribution_version)];
         for (name, value) in rest {
             if let Some(value) = value {

@@ -43,13 +43,13 @@ impl LiveScope {
         state.transaction.record.hold(span);
         captured.span = state.transaction.span_id(span);
         captured.inner_request = state.transaction.record.inner_request_around(span);
-        state.last_event = Some(captured.event_id);
+        let is_unsent = state.note_unsent(&captured, &self.client);
         if state.is_detached() || !is_failure && (state.phase == Phase::BeforeHead || state.parked.is_empty()) {
+            state.note_last(captured.event_id, is_unsent);
             return self.send_at_once(state, captured);
         }
         let mut failure = KnownFailure::of(&mut captured, state.surroundings(nested.as_deref(), span));
         state.adopt_announced(&mut captured, &mut failure);
-        state.last_event = Some(captured.event_id);
         let keeps_captures = state.phase != Phase::BeforeHead;
         // An event that the user has built is sent under its id, whatever it quotes.
         let is_given = captured.given.is_some();
@@ -58,8 +58,9 @@ impl LiveScope {
             let event_id = if earlier.takes_id { captured.event_id } else { earlier.event_id };
             match self.client.join(&earlier, captured) {
                 Ok(joined) => {
-                    state.last_event = Some(event_id);
                     state.note_joined(&earlier, event_id);
+                    let is_unsent = state.unsent.contains(&event_id);
+                    state.note_last(event_id, is_unsent);
                     state.transaction.record.note_inner_error(span, event_id);
                     state.known.join(&earlier, failure);
                     drop(state);
@@ -74,8 +75,9 @@ impl LiveScope {
                 }
             }
         }
+        state.note_last(captured.event_id, is_unsent);
         if is_failure {
-            state.note_first_error(&captured, &self.client);
+            state.note_first_error(captured.event_id, is_unsent);
             state.transaction.record.note_inner_error(span, captured.event_id);
             state.known.push(failure);
         }
@@ -151,6 +153,7 @@ impl LiveScope {
         for log in &logs {
             state.known.forget(*log);
         }
+        state.last_event = state.last_event.filter(|last| !logs.contains(last));
         drop(state);
         self.client.discard_held(logs.into_iter(), DiscardReason::EventProcessor);
     }
@@ -171,17 +174,28 @@ impl LiveScope {
 }
 
 impl ScopeState {
-    /// Notes the first error. One that a rule of the user ignores, or `error_sample_rate` leaves out, gives
-    /// way to a later one.
-    fn note_first_error(&mut self, captured: &CapturedEvent, client: &Client) {
+    /// Whether a rule of the user ignores the event, or `error_sample_rate` leaves it out. That is noted.
+    fn note_unsent(&mut self, captured: &CapturedEvent, client: &Client) -> bool {
         let is_ignored = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
         let is_unsent = is_ignored || !client.samples_event(captured.event_id);
         if is_unsent {
             self.unsent.push(captured.event_id);
         }
+        is_unsent
+    }
+
+    /// Notes the first error. One that is not sent gives way to a later one.
+    fn note_first_error(&mut self, event_id: EventId, is_unsent: bool) {
         let is_known = self.first_error.is_some_and(|first| is_unsent || !self.unsent.contains(&first));
         if !is_known {
-            self.first_error = Some(captured.event_id);
+            self.first_error = Some(event_id);
+        }
+    }
+
+    /// Notes the latest event, if it is sent.
+    fn note_last(&mut self, event_id: EventId, is_unsent: bool) {
+        if !is_unsent {
+            self.last_event = Some(event_id);
         }
     }
 
@@ -213,7 +227,7 @@ impl ScopeState {
     fn note_joined(&mut self, earlier: &EarlierReport, event_id: EventId) {
         self.parked.retain(|parked| !earlier.absorbed.contains(parked));
         let inner = self.transaction.record.first_inner_errors();
-        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(&mut self.last_event).chain(inner) {
+        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(&mut self.last_event).chain(&mut self.unsent).chain(inner) {
             if *id == earlier.event_id || earlier.absorbed.contains(id) {
                 *id = event_id;
             }

@@ -157,8 +157,8 @@ impl Scope {
 
     /// The id of the latest event that was captured in this request or job: by a call, a log or a panic.
     ///
-    /// Nested scopes share it. None if nothing was captured, or a rule of yours drops the latest event. A
-    /// hook that runs later may still drop it.
+    /// Nested scopes share it. Events that `error_sample_rate` or a rule of yours leaves out do not count. A
+    /// hook that runs later may still drop the event.
     ///
     /// # Examples
     ///

@@ -52,7 +52,13 @@ impl Scope {
     }
 
     /// The trace of this request or job, for a transaction that begins inside it.
+    ///
+    /// None inside the transaction of a span: such a span may be open as long as the process, and its
+    /// decision would be that of all work inside it.
     pub(crate) fn as_incoming(&self) -> Option<Incoming> {
+        if self.shared.as_ref()?.is_of_span() {
+            return None;
+        }
         let (Outgoing { trace_id, span, sampled, baggage, .. }, _) = self.outgoing()?;
         Some(Incoming { trace_id, parent: span, sampled: Some(sampled), baggage, is_baggage_cut: false, is_own: true })
     }

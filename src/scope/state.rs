@@ -275,6 +275,16 @@ impl LiveScope {
         self.lock().rejection.take().filter(|(answered, _)| *answered == status).map(|(_, text)| text)
     }
 
+    /// Whether its transaction is a span of `tracing`, and not a request or a job.
+    pub(crate) fn is_of_span(&self) -> bool {
+        self.lock().transaction.record.of_span.is_some()
+    }
+
+    /// Notes that the work has failed, although nothing was captured.
+    pub(crate) fn note_failure(&self) {
+        self.lock().has_failed = true;
+    }
+
     /// The id of the trace.
     pub(crate) fn trace_id(&self) -> TraceId {
         self.lock().transaction.record.trace.trace_id

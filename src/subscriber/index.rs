@@ -107,6 +107,14 @@ impl Index {
         scope
     }
 
+    /// Removes all spans, and returns their scopes.
+    pub(super) fn take_all(&mut self) -> Vec<Arc<LiveScope>> {
+        let crowded = std::mem::take(&mut *self.crowded());
+        let places = self.places.iter().filter(|place| place.id.load(Ordering::Relaxed) != 0);
+        let places = places.filter_map(|place| place.scope()?.take());
+        places.chain(crowded.into_values()).collect()
+    }
+
     /// The slot of an id.
     ///
     /// Registry ids consist of a slab index and a generation; one multiplication spreads them well

@@ -249,8 +249,8 @@ impl TracingLayer {
     /// created at all.
     ///
     /// The spans of an unrecorded request then cost about a tenth, because most of their cost is
-    /// the Registry's. In return, **no layer sees** spans below the level, outside requests, or in
-    /// requests that are not recorded. For example, the lines of a `fmt` layer lack them, and a task
+    /// the Registry's. In return, **no layer sees** spans below the level, outside requests (but with
+    /// [`root_transactions`](Self::root_transactions)), or in requests that are not recorded. For example, the lines of a `fmt` layer lack them, and a task
     /// that such a request spawns with `in_current_span()` does not carry the request: bind its future
     /// with [`Scope::bind`](crate::Scope::bind). Events are not affected. Defaults to off: this layer
     /// does not affect other layers.
@@ -288,7 +288,7 @@ impl TracingLayer {
     fn stand_back(&self, other: &Self) {
         let has_one_client = self.client.upgrade().is_same(&other.client.upgrade());
         if self.other.set(has_one_client).is_ok() {
-            let rest = if has_one_client { "nothing" } else { "only what happens outside any request" };
+            let rest = if has_one_client { "nothing" } else { "only events outside any request" };
             warn(&format!("the subscriber has two TracingLayers: the outer one records, the inner one {rest}. Remove one of them"));
         }
     }
@@ -329,6 +329,8 @@ where
             // The other layer records it.
         } else if let Some(parent) = attributes.parent() {
             self.start_below(parent, attributes, id.into_u64());
+        } else if self.is_new_root(attributes) {
+            self.start_outside(attributes, id.into_u64());
         } else if current::may_record() && self.rules.takes_span(attributes.metadata()) {
             self.start(attributes, id.into_u64(), &context);
         } else if current::is_set() {
@@ -343,16 +345,7 @@ where
         if current::is_used()
             && let Some(scope) = self.index.get(id.into_u64())
         {
-            let id = id.into_u64();
-            encoded(
-                |fields| values.record(fields),
-                |fields| {
-                    scope.lock().transaction.add_fields(id, fields);
-                    if self.begins_transactions {
-                        Self::rename(&scope, id, fields);
-                    }
-                },
-            );
+            encoded(|fields| values.record(fields), |fields| self.add_fields(&scope, id.into_u64(), fields));
         }
     }
 

@@ -326,7 +326,8 @@ async fn jobs_are_sessions_where_the_user_says_so() {
 
 #[tokio::test]
 async fn the_latest_event_of_a_request_or_job_is_known_to_its_scope() {
-    let (client, captured) = tower_sentry::test::client_with(Config::builder().ignore_error_types(["Ignored"]));
+    let (client, captured) =
+        tower_sentry::test::client_with(Config::builder().ignore_error_types(["Ignored"]).ignore_error_messages(["not worth it"]));
     #[derive(Debug)]
     struct Ignored;
     impl std::fmt::Display for Ignored {
@@ -346,7 +347,9 @@ async fn the_latest_event_of_a_request_or_job_is_known_to_its_scope() {
             let second = Scope::current().with(|_| tower_sentry::capture_error(&error));
             assert_eq!(last(), Some(second));
             tower_sentry::capture_error(&Ignored);
-            assert_eq!(last(), None, "no event has that id");
+            assert_eq!(last(), Some(second), "no event has that id");
+            tower_sentry::capture_message(Level::Warning, "not worth it");
+            assert_eq!(last(), Some(second), "nor that one");
         })
         .await;
     client.transaction("another").run_infallible(async { assert_eq!(last(), None) }).await;

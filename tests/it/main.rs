@@ -61,7 +61,6 @@ mod names;
 #[cfg(feature = "axum")]
 mod release;
 #[cfg(feature = "axum")]
-mod root_transactions;
 mod runtime;
 
 // With those, and with the kit.
@@ -158,6 +157,8 @@ mod propagation;
 mod queries;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod queue_time;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod root_transactions;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod same;
 #[cfg(all(feature = "axum", feature = "test"))]

@@ -135,8 +135,13 @@ fn shown_always(payload: &mut Value) {
     {
         let said = std::process::Command::new("uname").arg("-r").output().unwrap();
         assert_eq!(os["kernel_version"], json!(String::from_utf8(said.stdout).unwrap().trim()));
+        let said = std::process::Command::new("sh").args(["-c", ". /etc/os-release && echo $ID $VERSION_ID"]).output().unwrap();
+        let found = [&os["distribution_name"], &os["distribution_version"]].map(|word| word.as_str().unwrap_or_default()).join(" ");
+        assert_eq!(found.trim(), String::from_utf8(said.stdout).unwrap().trim());
     }
-    assert_eq!(contexts.remove("runtime").unwrap()["name"], json!("rustc"));
+    let runtime = contexts.remove("runtime").unwrap();
+    let version: Vec<_> = runtime["version"].as_str().unwrap().split(['.', '-']).take(3).map(|part| part.parse::<u32>().is_ok()).collect();
+    assert_eq!((&runtime["name"], version), (&json!("rustc"), vec![true; 3]), "{runtime}");
     assert_eq!(contexts.remove("device"), Some(json!({"arch": std::env::consts::ARCH})));
     assert_eq!(contexts.remove("order"), Some(json!({"id": 7})));
     // Of events only.

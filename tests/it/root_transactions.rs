@@ -1,10 +1,13 @@
 //! Spans outside any request, which are transactions if the user wants that.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use tower_sentry::test::Captured;
 use tower_sentry::{Client, Scope, SentryLayer, TracingLayer, User};
 use tracing::{Instrument as _, Span, debug_span, error, field, info_span};
@@ -32,6 +35,10 @@ fn trace(transaction: &Value) -> &Value {
 
 fn names(transactions: &[Value]) -> Vec<&str> {
     transactions.iter().filter_map(|transaction| transaction["transaction"].as_str()).collect()
+}
+
+fn spans(transaction: &Value) -> usize {
+    transaction["spans"].as_array().unwrap().len()
 }
 
 fn json_of(captured: &Captured) -> Vec<Value> {
@@ -113,6 +120,9 @@ fn names_and_statuses_are_those_that_the_span_says_last() {
         let renamed = info_span!("third", sentry.name = field::Empty, sentry.status = field::Empty);
         renamed.record("sentry.name", "late").record("sentry.status", "not_found");
         drop(renamed);
+        let named = info_span!("third", sentry.name = "by sentry", otel.name = field::Empty);
+        named.record("otel.name", "late, by otel");
+        drop(named);
         let by_hand = info_span!("fourth");
         by_hand.in_scope(|| {
             Scope::current().transaction().set_name("by hand").set_op("import");
@@ -124,7 +134,7 @@ fn names_and_statuses_are_those_that_the_span_says_last() {
 
     assert_eq!(
         captured.tree(),
-        "by sentry [task] ok\nby otel [task] ok\nlate [task] not_found\nby hand [import] ok\nfifth [task] internal_error\n"
+        "by sentry [task] ok\nby otel [task] ok\nlate [task] not_found\nby sentry [task] ok\nby hand [import] ok\nfifth [task] internal_error\n"
     );
 }
 
@@ -159,22 +169,115 @@ fn the_sampler_sees_its_name_and_its_op() {
     assert_eq!(names(&relay.transactions()), ["kept"]);
 }
 
+/// A request to a router that records, with `layer` in the subscriber.
+async fn visit(client: &Client, handler: impl Fn() + Clone + Send + Sync + 'static) {
+    let handler = get(async move || handler());
+    let app = Router::new().route("/", handler).layer(SentryLayer::new(client));
+    let response = app.oneshot(http::Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_request_inside_such_a_span_has_a_transaction_of_its_own_in_the_same_trace() {
+async fn work_inside_such_a_span_has_a_transaction_and_a_trace_of_its_own() {
     let (client, captured) = tower_sentry::test::client();
-    let app = Router::new().route("/", get(|| async { info_span!("part").in_scope(|| {}) })).layer(SentryLayer::new(&client));
     let layer = TracingLayer::new(&client).root_transactions(true);
     {
         let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-        let call = tower::ServiceExt::oneshot(app, http::Request::get("/").body(axum::body::Body::empty()).unwrap());
-        let response = async { axum::body::to_bytes(call.await.unwrap().into_body(), 100).await };
-        assert!(response.instrument(info_span!("main_loop")).await.unwrap().is_empty());
+        let work = async {
+            visit(&client, || info_span!("part").in_scope(|| {})).await;
+            client.transaction("job").run_infallible(async {}).await;
+        };
+        work.instrument(info_span!("main_loop")).await;
     }
 
     let transactions = json_of(&captured);
-    assert_eq!(names(&transactions), ["GET /", "main_loop"]);
-    assert_eq!((transactions[0]["spans"].as_array().unwrap().len(), transactions[1]["spans"].as_array().unwrap().len()), (1, 0));
-    assert_eq!(trace(&transactions[0])["trace_id"], trace(&transactions[1])["trace_id"]);
+    assert_eq!(captured.tree(), "GET / [http.server] ok\n  part [function] ok\njob [task] ok\nmain_loop [task] ok\n");
+    let traces: HashSet<_> = transactions.iter().map(|transaction| trace(transaction)["trace_id"].as_str()).collect();
+    assert_eq!(traces.len(), 3, "each has its own decision, too");
+}
+
+#[tokio::test]
+async fn a_span_that_a_cache_keeps_takes_nothing_of_the_requests_that_enter_it() {
+    let (client, captured) = tower_sentry::test::client();
+    let layer = TracingLayer::new(&client).root_transactions(true);
+    {
+        let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let kept = info_span!("cache");
+        let in_request = kept.clone();
+        visit(&client, move || {
+            in_request.in_scope(|| {
+                Scope::current().set_user(User::id("ann"));
+                info_span!("part").in_scope(|| error!("of the request"));
+            });
+        })
+        .await;
+        kept.in_scope(|| error!("of the cache"));
+    }
+
+    assert_eq!(captured.tree(), "GET / [http.server] ok\n  part [function] internal_error\ncache [task] internal_error\n");
+    let mut events: Vec<_> = captured.events().iter().map(|event| (event.transaction.clone(), event.user.is_some())).collect();
+    events.sort();
+    assert_eq!(events, [(Some("GET /".to_owned()), true), (Some("cache".to_owned()), false)]);
+}
+
+#[test]
+fn a_root_inside_a_root_and_a_span_of_the_sampler_are_what_they_say() {
+    let relay = Relay::start();
+    let config = support::config(&relay).traces_sampler(|_| {
+        info_span!("look-up of the rate").in_scope(|| {});
+        1.0
+    });
+    let client = Client::from(config.build().unwrap());
+    let layer = TracingLayer::new(&client).root_transactions(true);
+
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        info_span!("loop").in_scope(|| {
+            info_span!(parent: None, "message", sentry.trace = TRACE).in_scope(|| info_span!("part").in_scope(|| {}));
+        });
+    });
+    tokio::runtime::Runtime::new().unwrap().block_on(support::settle(&client));
+
+    let transactions = relay.transactions();
+    assert_eq!(names(&transactions), ["message", "loop"]);
+    assert_eq!(trace(&transactions[0])["trace_id"], json!(&TRACE[..32]));
+    assert_eq!((spans(&transactions[0]), spans(&transactions[1])), (1, 0));
+}
+
+#[test]
+fn a_failed_status_keeps_a_transaction_that_was_not_sampled() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(0.0).traces_sampler(|_| Some(0.0)).build().unwrap());
+    let kept = Client::from(support::config(&relay).traces_sample_rate(1e-9).build().unwrap());
+    for client in [&client, &kept] {
+        let layer = TracingLayer::new(client).root_transactions(true);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            info_span!("fine").in_scope(|| {});
+            info_span!("not found", sentry.status = "not_found").in_scope(|| {});
+            info_span!("by otel", otel.status_code = "ERROR").in_scope(|| {});
+            let late = info_span!("late", sentry.status = field::Empty);
+            late.record("sentry.status", "unavailable");
+        });
+        tokio::runtime::Runtime::new().unwrap().block_on(support::settle(client));
+    }
+
+    assert_eq!(names(&relay.transactions()), ["by otel", "late"], "a rate of zero is final");
+}
+
+#[test]
+fn a_layer_that_is_replaced_ends_the_transactions_of_its_open_spans() {
+    let (client, captured) = tower_sentry::test::client();
+    let layer = || TracingLayer::new(&client).root_transactions(true);
+    let (reloaded, handle) = tracing_subscriber::reload::Layer::new(layer());
+
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(reloaded), || {
+        let open = info_span!("open");
+        open.in_scope(|| info_span!("part").in_scope(|| {}));
+        handle.reload(layer()).unwrap();
+        drop(open);
+        info_span!("next").in_scope(|| {});
+    });
+
+    assert_eq!(captured.tree(), "open [task] ok\n  part [function] ok\nnext [task] ok\n");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use super::TracingLayer;
 use crate::diagnostics::explain;
 use crate::exporter::is_exporter;
 use crate::propagation::{Carrier, incoming_from};
-use crate::record::{FieldReader, FieldValue, Parent, clock};
+use crate::protocol::SpanStatus;
+use crate::record::{FieldReader, FieldValue, Parent, Record, clock};
 use crate::scope::{LiveScope, Work, begin_work, current};
+use crate::unwind::is_catching;
 
 impl TracingLayer {
     /// Whether a span that begins outside any request or job is a transaction: of a worker, a cron run or a
@@ -19,11 +21,22 @@ impl TracingLayer {
     ///
     /// The transaction has the name and the `op` of the span (`task`, without a `sentry.op`), and a scope of
     /// its own, like a request. The field `sentry.trace` continues a trace; its value is that of a
-    /// `sentry-trace` header. The transaction ends when the span closes. It has failed if an event of level
-    /// ERROR was captured in it, or a panic closes it; `sentry.status` says something else.
+    /// `sentry-trace` header, and it must be there when the span begins. `parent: None` begins a new
+    /// transaction inside another span's.
     ///
-    /// Nothing of a transaction is sent before its end, and it records no more spans than a request. So leave
-    /// out a span that is open as long as the process, with [`span_filter`](Self::span_filter).
+    /// The transaction ends when the span closes. It has failed if an event of level ERROR was captured in it,
+    /// if a panic closes it, or if `sentry.status` or `otel.status_code` says so.
+    ///
+    /// A request or a job inside such a span has a transaction and a trace of its own, and what happens in it
+    /// belongs to it, whichever spans it enters. In a subscriber with two of these layers, the setting of the
+    /// outer one counts.
+    ///
+    /// Leave out two kinds of span with [`span_filter`](Self::span_filter):
+    ///
+    /// - one that is open as long as the process. Nothing of it is sent before its end, and it records no more
+    ///   spans than a request;
+    /// - the span of a layer outside the [`SentryLayer`](crate::SentryLayer), such as tower-http's `TraceLayer`.
+    ///   It would be a second transaction of each request.
     ///
     /// Defaults to `false`: such spans are not recorded.
     ///
@@ -54,11 +67,18 @@ impl TracingLayer {
         self
     }
 
+    /// Whether the span begins a transaction although a scope is current: that of another span.
+    pub(super) fn is_new_root(&self, attributes: &Attributes<'_>) -> bool {
+        self.begins_transactions && attributes.is_root() && current::with(|entered| entered.scope.is_of_span()) == Some(true)
+    }
+
     /// Takes a span that begins outside any request or job.
     #[cold]
     pub(super) fn start_outside(&self, attributes: &Attributes<'_>, id: u64) {
         let metadata = attributes.metadata();
-        if current::is_set() || !self.rules.takes_span(metadata) || is_exporter() {
+        // A function of the user that decides about the transaction may have spans too: they would ask it
+        // again, without end.
+        if !self.rules.takes_span(metadata) || is_exporter() || is_catching() {
             return;
         }
         if !self.begins_transactions {
@@ -73,7 +93,7 @@ impl TracingLayer {
     fn begin_transaction(&self, id: u64, metadata: &'static Metadata<'static>, fields: &[u8]) {
         let client = self.client.upgrade();
         let told = Told::read(metadata, fields);
-        let name = told.name.map(|name| client.admitted_name(name, clock::nanos(clock::now())));
+        let name = told.sentry_name.or(told.otel_name).map(|name| client.admitted_name(name, clock::nanos(clock::now())));
         let work = Work {
             name: name.unwrap_or_else(|| metadata.name()),
             op: "task",
@@ -88,47 +108,73 @@ impl TracingLayer {
         });
         let Some(scope) = scope else { return };
         current::note_use();
+        if told.has_failed {
+            scope.note_failure();
+        }
         if !self.index.insert(id, &scope) {
             // Its end would not be seen.
             scope.finish_untold(false);
         }
     }
 
-    /// Renames a transaction whose span gets a name after it began.
-    #[cold]
-    pub(super) fn rename(scope: &LiveScope, id: u64, fields: &[u8]) {
+    /// Adds fields that a span gets after it began.
+    pub(super) fn add_fields(&self, scope: &LiveScope, id: u64, fields: &[u8]) {
         let mut state = scope.lock();
-        let Some((_, metadata)) = state.transaction.record.of_span.filter(|(span, _)| *span == id) else { return };
-        if let Some(name) = Told::read(metadata, fields).name {
+        let transaction = &mut state.transaction;
+        let of_span = transaction.record.of_span.filter(|(span, _)| self.begins_transactions && *span == id);
+        let told = of_span.map(|(_, metadata)| (Told::read(metadata, fields), has_sentry_name(&transaction.record, metadata)));
+        transaction.add_fields(id, fields);
+        let Some((told, is_named)) = told else { return };
+        // `sentry.name` counts, whichever of them came last.
+        if let Some(name) = told.sentry_name.or_else(|| told.otel_name.filter(|_| !is_named)) {
             let name = scope.client.admitted_name(name, clock::nanos(clock::now()));
-            state.transaction.record.name_by_hand(name);
+            transaction.record.name_by_hand(name);
+        }
+        drop(state);
+        if told.has_failed {
+            scope.note_failure();
         }
     }
+}
+
+/// Whether the span of a transaction has named it.
+fn has_sentry_name(record: &Record, metadata: &'static Metadata<'static>) -> bool {
+    record.root_fields().any(|(key, _)| key.name(Some(metadata.fields())) == Some("sentry.name"))
+}
+
+/// Whether a status says that the work has failed, and not its caller.
+const fn is_failure(status: SpanStatus) -> bool {
+    use SpanStatus::{DataLoss, DeadlineExceeded, InternalError, Unavailable, Unimplemented, Unknown};
+    matches!(status, DataLoss | DeadlineExceeded | InternalError | Unavailable | Unimplemented | Unknown)
 }
 
 /// What the fields of a span say about its transaction.
 #[derive(Default)]
 struct Told<'a> {
-    name: Option<&'a str>,
+    sentry_name: Option<&'a str>,
+    otel_name: Option<&'a str>,
     op: Option<&'a str>,
     /// The value of a `sentry-trace` header.
     trace: Option<&'a str>,
+    has_failed: bool,
 }
 
 impl<'a> Told<'a> {
     fn read(metadata: &'static Metadata<'static>, fields: &'a [u8]) -> Self {
-        let (mut told, mut otel_name) = (Self::default(), None);
+        let mut told = Self::default();
         for (key, value) in FieldReader::new(fields) {
             let (Some(name), FieldValue::Text(text)) = (key.name(Some(metadata.fields())), value) else { continue };
             match name {
-                "sentry.name" => told.name = Some(text),
-                "otel.name" => otel_name = Some(text),
+                "sentry.name" => told.sentry_name = Some(text),
+                "otel.name" => told.otel_name = Some(text),
                 "sentry.op" => told.op = Some(text),
                 "sentry.trace" => told.trace = Some(text),
+                "sentry.status" => told.has_failed |= SpanStatus::from_name(text).is_some_and(is_failure),
+                "otel.status_code" => told.has_failed |= text.eq_ignore_ascii_case("error"),
                 _ => {}
             }
         }
-        Self { name: told.name.or(otel_name), ..told }
+        told
     }
 }
 
@@ -141,4 +187,15 @@ impl Carrier for SentryTrace<'_> {
     }
 
     fn set(&mut self, _: &'static str, _: String) {}
+}
+
+impl Drop for TracingLayer {
+    /// Ends the transactions of open spans, whose ends nobody will see: the layer was replaced.
+    fn drop(&mut self) {
+        for scope in self.index.take_all() {
+            if scope.is_of_span() {
+                scope.finish_untold(false);
+            }
+        }
+    }
 }

@@ -122,9 +122,17 @@ impl TracingLayer {
     /// another request.
     #[inline(never)]
     pub(super) fn lend(&self, id: u64) {
-        if let Some(scope) = self.index.get(id) {
+        if let Some(scope) = self.index.get(id)
+            && !(self.begins_transactions && scope.is_of_span() && Self::is_inside_work())
+        {
             current::lend(scope, id);
         }
+    }
+
+    /// Whether a request or a job is current. What happens in it is its own, also inside a span that has a
+    /// transaction: a cache may keep such a span, and enter it in all requests.
+    fn is_inside_work() -> bool {
+        current::with(|entered| !entered.scope.is_of_span()).unwrap_or(false)
     }
 
     /// Links a span to one that it follows from, also of another request.
