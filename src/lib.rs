@@ -69,6 +69,7 @@ pub mod cache;
 pub mod html;
 pub mod incoming;
 pub mod job;
+pub mod metrics;
 pub mod outgoing;
 mod panic_hook;
 mod subscriber;

@@ -128,6 +128,7 @@ impl fmt::Display for Settings {
         row("failure_budget", &format!("{} a second", self.live.failure_budget))?;
         row("max_events_per_issue", &a_minute(self.live.max_events_per_issue))?;
         row("max_logs_per_callsite", &a_minute(self.live.max_logs_per_callsite))?;
+        row("max_metrics_per_name", &a_minute(self.live.max_metrics_per_name))?;
         let budgets: Vec<_> = self.delivery.budgets.iter().map(ToString::to_string).collect();
         row("budget", &or_none(Some(budgets.join("; ")).filter(|budgets| !budgets.is_empty())))?;
         row("budget_file", &or_none(self.delivery.budgets.file.as_ref().map(|path| path.display().to_string())))?;
@@ -162,6 +163,7 @@ impl fmt::Display for Settings {
         row("default_fingerprint", &on_off(self.facts.default_fingerprint))?;
         row("max_attachment_size", &format!("{} KiB", self.limits.max_attachment_size / 1024))?;
         row("enable_logs", &on_off(self.delivery.enable_logs))?;
+        row("enable_metrics", &on_off(self.delivery.enable_metrics))?;
         row("security_log", &or_none(self.delivery.security_log.as_ref().map(|log| log.path.display().to_string())))?;
         row("spool_dir", &or_none(self.delivery.spool_dir.as_ref().map(|dir| dir.display().to_string())))?;
         row("spool_max_bytes", &format!("{} KiB", self.delivery.spool_max_bytes / 1024))?;

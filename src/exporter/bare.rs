@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::payload;
-use crate::protocol::{Contexts, Event, Log, LogEntry, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource};
+use crate::protocol::{
+    Contexts, Event, Log, LogEntry, Metric, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource, Unit,
+};
 use crate::record::Record;
 
 /// Replaces a transaction's name, if it may hold data.
@@ -89,6 +91,12 @@ pub(super) fn bare_span(span: &mut Span, record: &Record) {
 pub(super) fn bare_log(log: &mut Log) {
     "the contents were withheld: before_send_log panicked".clone_into(&mut log.body);
     log.attributes.clear();
+}
+
+/// Reduces a metric in the same way as `bare_event`, to its name and its value.
+pub(super) fn bare_metric(metric: &mut Metric) {
+    metric.unit = metric.unit.take().filter(|unit| !matches!(unit, Unit::Other(_)));
+    metric.attributes.clear();
 }
 
 /// Reduces a transaction in the same way as `sensitive_event`.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::entry::Entry;
 use super::hooks::Hooks;
 use crate::diagnostics;
-use crate::protocol::{DiscardReason, Event, Log, Span, SpanId, Transaction};
+use crate::protocol::{DiscardReason, Event, Span, SpanId, Transaction};
 use crate::unwind::{Hook, NoResult};
 
 /// What the hooks did with a payload.
@@ -92,13 +93,11 @@ impl Hooks {
             None => Passed::Kept(transaction),
         }
     }
+}
 
-    pub(super) fn pass_log(&self, log: Log) -> Passed<Log> {
-        match &self.before_send_log {
-            Some(hook) => pass(hook, "a before_send_log hook", DiscardReason::BeforeSend, log),
-            None => Passed::Kept(log),
-        }
-    }
+/// Runs the hook of logs or metrics.
+pub(super) fn pass_entry<T: Entry>(hook: &Hook<T::Shown>, shown: T::Shown) -> Passed<T::Shown> {
+    pass(hook, T::HOOK, DiscardReason::BeforeSend, shown)
 }
 
 /// Runs the hook for each span. The children of a span that it drops move to that span's parent.

@@ -7,7 +7,7 @@ use super::budgets::OnBudget;
 use super::ignore::IgnoredErrors;
 use crate::alert::AlertRule;
 use crate::event::Hint;
-use crate::protocol::{Breadcrumb, Event, Log, Span, Transaction};
+use crate::protocol::{Breadcrumb, Event, Log, Metric, Span, Transaction};
 use crate::unwind::{Contained, Hook};
 
 /// A hook that sees an error where it is captured.
@@ -26,6 +26,7 @@ pub(crate) struct Hooks {
     pub(crate) before_send_span: Option<Hook<Span>>,
     pub(crate) before_send_transaction: Option<Hook<Transaction>>,
     pub(crate) before_send_log: Option<Hook<Log>>,
+    pub(crate) before_send_metric: Option<Hook<Metric>>,
     pub(crate) on_budget: Option<OnBudget>,
     pub(crate) on_alert: Vec<(AlertRule, OnAlert)>,
 }

@@ -3,7 +3,7 @@
 use super::load::Load;
 use crate::event::EventRecord;
 use crate::protocol::{Category, CheckIn, FeedbackEvent};
-use crate::record::{LogLine, Record, Suppressed};
+use crate::record::{LogLine, MetricRecord, Record, Suppressed};
 
 /// A record that is handed over to the exporter.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub(crate) enum Item {
     CheckIn(Box<CheckIn>),
     Feedback(Box<FeedbackEvent>),
     Log(Box<LogLine>),
+    Metric(Box<MetricRecord>),
 }
 
 /// What an event counts for in the ledger.
@@ -29,6 +30,7 @@ pub(super) enum Class {
     Errors,
     Transactions,
     Logs,
+    Metrics,
 }
 
 impl Item {
@@ -39,6 +41,7 @@ impl Item {
             Self::CheckIn(_) => Category::Monitor,
             Self::Feedback(_) => Category::Feedback,
             Self::Log(_) => Category::LogItem,
+            Self::Metric(_) => Category::TraceMetric,
         }
     }
 
@@ -48,6 +51,7 @@ impl Item {
             Self::Event(_) | Self::Feedback(_) => Class::Errors,
             Self::Transaction(_) => Class::Transactions,
             Self::Log(_) => Class::Logs,
+            Self::Metric(_) => Class::Metrics,
         }
     }
 
@@ -59,6 +63,7 @@ impl Item {
             // The root counts as a span too.
             Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
+            Self::Metric(metric) => Load { bytes: metric.size() as u64, ..one },
             Self::Feedback(feedback) => Load { bytes: feedback.contexts.feedback.attached(), ..one },
             Self::CheckIn(_) => one,
         }
@@ -69,7 +74,7 @@ impl Item {
         match self {
             Self::Event(event) => event.scope.set.has_attachments(),
             Self::Feedback(feedback) => !feedback.contexts.feedback.attachments.is_empty(),
-            Self::CheckIn(_) | Self::Log(_) | Self::Transaction(_) => false,
+            Self::CheckIn(_) | Self::Log(_) | Self::Metric(_) | Self::Transaction(_) => false,
         }
     }
 
@@ -91,7 +96,7 @@ impl Item {
         }
     }
 
-    /// Notes how many others of its issue, or of its place, are not sent.
+    /// Notes how many others of its issue, its place or its name are not sent.
     pub(super) fn note_suppressed(&mut self, suppressed: Suppressed) {
         match self {
             Self::Event(event) => {
@@ -99,6 +104,7 @@ impl Item {
                 event.scope.set.set_tag("tower_sentry.suppressed".into(), suppressed.count.to_string());
             }
             Self::Log(line) => line.suppressed = Some(suppressed),
+            Self::Metric(metric) => metric.suppressed = Some(suppressed),
             Self::CheckIn(_) | Self::Feedback(_) | Self::Transaction(_) => {}
         }
     }
@@ -111,6 +117,7 @@ impl Item {
             Self::CheckIn(_) => None,
             Self::Feedback(feedback) => Some(feedback.timestamp.as_nanos()),
             Self::Log(line) => Some(line.at),
+            Self::Metric(metric) => Some(metric.at),
         }
     }
 
@@ -122,6 +129,7 @@ impl Item {
             Self::CheckIn(_) => size_of::<CheckIn>(),
             Self::Feedback(feedback) => feedback.size(),
             Self::Log(line) => size_of::<LogLine>() + line.size(),
+            Self::Metric(metric) => size_of::<MetricRecord>() + metric.size(),
         }
     }
 }

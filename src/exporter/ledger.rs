@@ -240,6 +240,7 @@ impl Ledger {
             check_ins: counts(Category::Monitor),
             feedback: counts(Category::Feedback),
             logs: counts(Category::LogItem),
+            metrics: counts(Category::TraceMetric),
             truncated: self.truncated.load(Ordering::Relaxed),
             dropped_breadcrumbs: self.dropped_breadcrumbs.load(Ordering::Relaxed),
             // The ledger does not know it.

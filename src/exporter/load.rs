@@ -4,7 +4,7 @@ use crate::protocol::Category;
 use crate::spool::Label;
 
 /// The categories of envelopes, by their numbers in labels. New ones go to the end.
-const LABELLED: [Category; 7] = [
+const LABELLED: [Category; 8] = [
     Category::Error,
     Category::Transaction,
     Category::Monitor,
@@ -12,6 +12,7 @@ const LABELLED: [Category; 7] = [
     Category::LogItem,
     Category::Session,
     Category::Internal,
+    Category::TraceMetric,
 ];
 
 /// What an item, or an envelope of several items, counts for.
@@ -21,7 +22,7 @@ pub(super) struct Load {
     pub(super) quantity: u64,
     /// For a transaction: its children and its root.
     pub(super) spans: u64,
-    /// For an event or feedback: its attachments. For logs: all of them.
+    /// For an event or feedback: its attachments. For logs and metrics: all of them.
     pub(super) bytes: u64,
 }
 
@@ -58,9 +59,14 @@ impl Load {
 
     /// Returns the quantity for each category.
     ///
-    /// A transaction also counts its spans, an event or feedback its attachments' bytes, and a log its bytes.
+    /// A transaction also counts its spans, an event or feedback its attachments' bytes, and a log or a metric its
+    /// bytes.
     pub(super) fn shares(self) -> impl Iterator<Item = (Category, u64)> {
-        let of_bytes = if self.category == Category::LogItem { Category::LogByte } else { Category::Attachment };
+        let of_bytes = match self.category {
+            Category::LogItem => Category::LogByte,
+            Category::TraceMetric => Category::TraceMetricByte,
+            _ => Category::Attachment,
+        };
         [(self.category, self.quantity), (Category::Span, self.spans), (of_bytes, self.bytes)]
             .into_iter()
             .filter(|(_, quantity)| *quantity > 0)

@@ -13,6 +13,7 @@ mod alerts;
 mod backlog;
 mod backoff;
 mod bare;
+mod batch;
 mod budget_file;
 mod budgets;
 mod buffers;
@@ -20,6 +21,7 @@ mod calls;
 mod delivery;
 mod destination;
 mod disk;
+mod entry;
 mod event_limits;
 mod failures;
 #[cfg(test)]
@@ -39,7 +41,6 @@ mod item;
 mod kept_budgets;
 mod ledger;
 mod load;
-mod logs;
 mod looks;
 mod pace;
 mod pipeline;
@@ -99,6 +100,15 @@ pub(crate) fn are_logs_wanted() -> bool {
     LOGS_WANTED.load(Ordering::Relaxed)
 }
 
+/// Whether any client of the process sends metrics.
+static METRICS_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether any client of the process sends metrics.
+#[inline]
+pub(crate) fn are_metrics_wanted() -> bool {
+    METRICS_WANTED.load(Ordering::Relaxed)
+}
+
 /// Whether an event with this target is a security event.
 pub(crate) fn is_security(log: &SecurityLog, target: &str) -> bool {
     ignore::is_below(target, &log.target)
@@ -117,6 +127,7 @@ impl Exporter {
         if settings.delivery.enable_logs || settings.delivery.security_log.is_some() {
             LOGS_WANTED.store(true, Ordering::Relaxed);
         }
+        METRICS_WANTED.fetch_or(settings.delivery.enable_metrics, Ordering::Relaxed);
         if fork::is_child() {
             reseed_ids();
             CallStack::try_to_walk();

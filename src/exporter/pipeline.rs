@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::bare::{bare_event, bare_log, bare_span, bare_transaction, sensitive_event, sensitive_transaction, withhold_types};
+use super::bare::{bare_event, bare_span, bare_transaction, sensitive_event, sensitive_transaction, withhold_types};
+use super::entry::Entry;
 use super::given;
-use super::hooked::{Hooked, through};
+use super::hooked::{Hooked, pass_entry, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::load::Load;
@@ -15,12 +16,12 @@ use super::resolved::{Resolved, resolve};
 use super::sessions::Minute;
 use crate::diagnostics;
 use crate::event::EventRecord;
-use crate::payload::{self, EventPayload, Facts, HeaderPayload, LogPayload, LogsPayload, RouteName, TransactionPayload};
+use crate::payload::{self, ContainerPayload, EventPayload, Facts, HeaderPayload, RouteName, TransactionPayload};
 use crate::protocol::{
-    Category, CheckIn, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, FeedbackEvent, ItemType, Log, Request,
+    Category, CheckIn, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, FeedbackEvent, ItemType, Request,
     SdkInfo, SessionAggregates, Transaction,
 };
-use crate::record::{Limits, LogLine, Record};
+use crate::record::{Limits, LogLine, MetricRecord, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
 use crate::spool::Place;
 
@@ -31,11 +32,11 @@ pub(super) struct Pipeline {
     pub(super) limits: Limits,
 }
 
-/// An envelope of logs, and what was left out of it.
-pub(super) struct SealedLogs {
+/// An envelope of logs or metrics, and what was left out of it.
+pub(super) struct SealedBatch {
     /// None if a hook dropped all of them.
     pub(super) outbound: Option<Outbound>,
-    /// The places of the others among the lines.
+    /// The places of the others among the entries.
     pub(super) dropped: BTreeMap<usize, DiscardReason>,
 }
 
@@ -147,7 +148,10 @@ impl Pipeline {
             }
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
-            Item::Log(line) => self.write_logs(&[LogPayload { line, facts: &self.facts }], buffer).map(|envelope| (envelope, 0)),
+            Item::Log(line) => self.write_entries::<LogLine, _>(&[line.payload(&self.facts)], buffer).map(|envelope| (envelope, 0)),
+            Item::Metric(metric) => {
+                self.write_entries::<MetricRecord, _>(&[metric.payload(&self.facts)], buffer).map(|envelope| (envelope, 0))
+            }
         };
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
@@ -167,34 +171,43 @@ impl Pipeline {
         }
     }
 
-    /// Seals an envelope of logs; `lines` holds at most a hundred.
-    pub(super) fn seal_logs(&self, lines: &[Box<LogLine>], buffer: Vec<u8>) -> Result<SealedLogs, DiscardReason> {
-        let shown = || lines.iter().map(|line| LogPayload { line, facts: &self.facts });
+    /// Seals an envelope of logs or metrics; `entries` holds at most a hundred.
+    pub(super) fn seal_batch<T: Entry>(&self, entries: &[Box<T>], buffer: Vec<u8>) -> Result<SealedBatch, DiscardReason> {
         let mut dropped = BTreeMap::new();
-        let (envelope, quantity) = if self.hooks.before_send_log.is_some() {
+        let (envelope, quantity) = if let Some(hook) = T::hook(&self.hooks) {
             let mut kept = Vec::new();
-            for (place, payload) in shown().enumerate() {
-                match through(&payload, |_: &mut Log| {}, |log| self.hooks.pass_log(log)) {
-                    Ok(Hooked::Kept(log)) => kept.push(log),
-                    Ok(Hooked::Panicked(mut log)) => {
-                        bare_log(&mut log);
-                        kept.push(log);
+            for (place, entry) in entries.iter().enumerate() {
+                let payload = entry.payload(&self.facts);
+                let passed = match through(&payload, |_: &mut T::Shown| {}, |shown| pass_entry::<T>(hook, shown)) {
+                    Ok(Hooked::Kept(changed)) if T::is_valid(&changed) => Ok(changed),
+                    Ok(Hooked::Kept(_)) => Err(DiscardReason::Invalid),
+                    Ok(Hooked::Panicked(mut original)) => {
+                        if entry.strip(&mut original) {
+                            Ok(original)
+                        } else {
+                            Err(DiscardReason::BeforeSend)
+                        }
                     }
-                    Ok(Hooked::Dropped(reason)) | Err(reason) => drop(dropped.insert(place, reason)),
+                    Ok(Hooked::Dropped(reason)) | Err(reason) => Err(reason),
+                };
+                match passed {
+                    Ok(shown) => kept.push(shown),
+                    Err(reason) => drop(dropped.insert(place, reason)),
                 }
             }
             if kept.is_empty() {
-                return Ok(SealedLogs { outbound: None, dropped });
+                return Ok(SealedBatch { outbound: None, dropped });
             }
             let quantity = kept.len();
-            (self.write_logs(&kept, buffer)?, quantity)
+            (self.write_entries::<T, _>(&kept, buffer)?, quantity)
         } else {
-            (self.write_logs(&shown().collect::<Vec<_>>(), buffer)?, lines.len())
+            let payloads: Vec<_> = entries.iter().map(|entry| entry.payload(&self.facts)).collect();
+            (self.write_entries::<T, _>(&payloads, buffer)?, entries.len())
         };
-        let sent = lines.iter().enumerate().filter(|(place, _)| !dropped.contains_key(place));
-        let bytes = sent.map(|(_, line)| line.size() as u64).sum();
-        let load = Load { quantity: quantity as u64, bytes, ..Load::one(Category::LogItem) };
-        Ok(SealedLogs { outbound: Some(Outbound::new(envelope, load, Vec::new())), dropped })
+        let sent = entries.iter().enumerate().filter(|(place, _)| !dropped.contains_key(place));
+        let bytes = sent.map(|(_, entry)| entry.bytes() as u64).sum();
+        let load = Load { quantity: quantity as u64, bytes, ..Load::one(T::CATEGORY) };
+        Ok(SealedBatch { outbound: Some(Outbound::new(envelope, load, Vec::new())), dropped })
     }
 
     /// Seals an envelope that holds only a client report.
@@ -250,10 +263,10 @@ impl Pipeline {
         })
     }
 
-    fn write_logs<T: Serialize>(&self, items: &[T], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
-        const MEDIA_TYPE: &str = "application/vnd.sentry.items.log+json";
-        let payload = LogsPayload { items };
-        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(ItemType::Log, items.len(), MEDIA_TYPE, &payload))
+    fn write_entries<T: Entry, P: Serialize>(&self, items: &[P], buffer: Vec<u8>) -> Result<Redacted<SealedEnvelope>, DiscardReason> {
+        let payload = ContainerPayload { items };
+        // Without the context of a trace: the protocol forbids it here.
+        self.write(&Self::plain_header(None), &[], buffer, |open| open.container(T::ITEM, items.len(), T::MEDIA_TYPE, &payload))
     }
 
     fn seal_event(

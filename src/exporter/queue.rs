@@ -11,8 +11,8 @@ use super::shares::{self, Turns};
 use crate::fork::sync::{AtomicU8, AtomicUsize, MutexGuard, Ordering};
 use crate::fork::{Home, Lock};
 
-/// The protocol's limit for waiting logs. They do not count as items.
-const LOGS_LIMIT: usize = 1000;
+/// The protocol's limit for waiting logs, and for waiting metrics. They do not count as items.
+const GATHERED_LIMIT: usize = 1000;
 /// Check-ins have places of their own: a lost one is a false alarm. They do not count as items.
 const CHECK_INS_LIMIT: usize = 100;
 
@@ -60,6 +60,7 @@ struct QueueState {
     errors: Lane,
     transactions: Lane,
     logs: Lane,
+    metrics: Lane,
     /// Of all lanes.
     bytes: usize,
     turns: Turns,
@@ -116,8 +117,8 @@ impl QueueState {
         self.errors.items.len() + self.transactions.items.len()
     }
 
-    fn lanes(&self) -> [&Lane; 4] {
-        [&self.check_ins, &self.errors, &self.transactions, &self.logs]
+    fn lanes(&self) -> [&Lane; 5] {
+        [&self.check_ins, &self.errors, &self.transactions, &self.logs, &self.metrics]
     }
 
     fn is_empty(&self) -> bool {
@@ -130,6 +131,7 @@ impl QueueState {
             Class::Errors => &mut self.errors,
             Class::Transactions => &mut self.transactions,
             Class::Logs => &mut self.logs,
+            Class::Metrics => &mut self.metrics,
         }
     }
 
@@ -139,6 +141,7 @@ impl QueueState {
             Class::Errors => &self.errors,
             Class::Transactions => &self.transactions,
             Class::Logs => &self.logs,
+            Class::Metrics => &self.metrics,
         }
     }
 
@@ -151,7 +154,7 @@ impl QueueState {
             _ if class == new.class => 0,
             bytes => bytes.min(shares::bytes(class, limit)),
         };
-        let kept: usize = [Class::Errors, Class::Transactions, Class::Logs].into_iter().map(kept).sum();
+        let kept: usize = [Class::Errors, Class::Transactions, Class::Logs, Class::Metrics].into_iter().map(kept).sum();
         kept + if new.class == Class::CheckIns { 0 } else { new.size } <= limit
     }
 
@@ -162,7 +165,7 @@ impl QueueState {
             let added = if *class == new.class { new.size } else { 0 };
             new.displaces(*class) && self.lane(*class).bytes + added > shares::bytes(*class, limit)
         };
-        let giving = [Class::Logs, Class::Transactions, Class::Errors].into_iter().find(is_over)?;
+        let giving = [Class::Metrics, Class::Logs, Class::Transactions, Class::Errors].into_iter().find(is_over)?;
         self.of(giving).pop()
     }
 
@@ -190,7 +193,7 @@ impl New {
         match class {
             Class::CheckIns => false,
             Class::Errors => !self.attaches,
-            Class::Transactions | Class::Logs => true,
+            Class::Transactions | Class::Logs | Class::Metrics => true,
         }
     }
 }
@@ -217,8 +220,8 @@ impl Queue {
 
     /// Adds an item, and returns the items that had to be dropped.
     ///
-    /// If the queue is full, the oldest item of a class with more than its share gives way: of logs,
-    /// else of transactions, else of errors. The new item is refused if that makes too little room.
+    /// If the queue is full, the oldest item of a class with more than its share gives way: of metrics,
+    /// else of logs, else of transactions, else of errors. The new item is refused if that makes too little room.
     pub(super) fn push(&self, item: Item) -> Overflow {
         let class = item.class();
         let new = New { class, size: item.size(), attaches: class == Class::Errors && item.attaches() };
@@ -232,7 +235,7 @@ impl Queue {
         }
         let own_limit = match class {
             Class::CheckIns => CHECK_INS_LIMIT,
-            Class::Logs => LOGS_LIMIT,
+            Class::Logs | Class::Metrics => GATHERED_LIMIT,
             Class::Errors | Class::Transactions => usize::MAX,
         };
         if state.of(class).items.len() >= own_limit
@@ -323,12 +326,13 @@ impl Queue {
 
     fn pop_in(&self, error: impl FnOnce(&mut QueueState) -> Option<Numbered>) -> Option<(u64, Item)> {
         let mut state = self.lock();
-        let QueueState { check_ins, errors, transactions, logs, turns, .. } = &mut *state;
+        let QueueState { check_ins, errors, transactions, logs, metrics, turns, .. } = &mut *state;
         let class = turns.next(|class| match class {
             Class::CheckIns => !check_ins.items.is_empty(),
             Class::Errors => !errors.items.is_empty(),
             Class::Transactions => !transactions.items.is_empty(),
             Class::Logs => !logs.items.is_empty(),
+            Class::Metrics => !metrics.items.is_empty(),
         })?;
         let Numbered { number, size, item } = match class {
             Class::Errors => error(&mut state),

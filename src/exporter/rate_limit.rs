@@ -21,8 +21,15 @@ pub(super) struct RateLimits {
 /// Categories that a server can limit.
 ///
 /// Spans and attachments are not sent on their own, and client reports are never limited.
-const LIMITED: [Category; 6] =
-    [Category::Error, Category::Transaction, Category::Session, Category::Monitor, Category::Feedback, Category::LogItem];
+const LIMITED: [Category; 7] = [
+    Category::Error,
+    Category::Transaction,
+    Category::Session,
+    Category::Monitor,
+    Category::Feedback,
+    Category::LogItem,
+    Category::TraceMetric,
+];
 
 impl RateLimits {
     /// Whether the category is limited at `now`.

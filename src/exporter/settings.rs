@@ -33,6 +33,7 @@ pub(crate) struct DeliverySettings {
     pub(crate) spool_sync: bool,
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
+    pub(crate) enable_metrics: bool,
     pub(crate) budgets: BudgetSettings,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
@@ -52,6 +53,7 @@ impl Default for DeliverySettings {
             spool_max_bytes: 50 * 1024 * 1024,
             spool_sync: false,
             enable_logs: false,
+            enable_metrics: true,
             budgets: BudgetSettings::default(),
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,

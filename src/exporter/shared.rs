@@ -212,7 +212,8 @@ impl Shared {
             self.leave();
         }
         for dropped in evicted {
-            let reason = if matches!(dropped, Item::Log(_)) { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
+            let is_gathered = matches!(dropped, Item::Log(_) | Item::Metric(_));
+            let reason = if is_gathered { DiscardReason::BufferOverflow } else { DiscardReason::QueueOverflow };
             self.budgets.give_back(&dropped);
             self.ledger.discard(dropped.load(), reason);
             self.recycle(dropped);
@@ -284,7 +285,7 @@ impl Shared {
                 self.pool.give_back(scope);
             }
             Item::Transaction(record) => self.pool.give_back(record),
-            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) => {}
+            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) | Item::Metric(_) => {}
         }
     }
 }

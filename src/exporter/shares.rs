@@ -1,28 +1,28 @@
 //! What each class of items is guaranteed: of the places in the queue, and of what leaves it.
 //!
-//! The weights are those of the protocol: 5 for errors, 4 for check-ins, 3 for transactions and 2 for
-//! logs. What a class does not need is free for the others.
+//! The weights are those of the protocol: 5 for errors, 4 for check-ins, 3 for transactions, 2 for
+//! logs and 2 for metrics. What a class does not need is free for the others.
 
 use super::item::Class;
 
 /// The classes in the order of their weights.
-const CLASSES: [Class; 4] = [Class::Errors, Class::CheckIns, Class::Transactions, Class::Logs];
+const CLASSES: [Class; 5] = [Class::Errors, Class::CheckIns, Class::Transactions, Class::Logs, Class::Metrics];
 
 /// One envelope of the weight 1. Each weight divides it.
-const ENVELOPE: u64 = 60 * LOGS;
-/// At most this many logs share an envelope.
-const LOGS: u64 = 100;
+const ENVELOPE: u64 = 60 * BATCH;
+/// At most this many logs, or metrics, share an envelope.
+const BATCH: u64 = 100;
 
 /// Returns the items that a class may always have in a queue of `limit` items.
 ///
-/// Check-ins and logs have places of their own.
+/// Check-ins, logs and metrics have places of their own.
 pub(super) fn places(class: Class, limit: usize) -> usize {
     // Of two places, each class has one.
     let transactions = (limit / 8 * 3 + limit % 8 * 3 / 8).max(usize::from(limit > 1));
     match class {
         Class::Errors => limit - transactions,
         Class::Transactions => transactions,
-        Class::CheckIns | Class::Logs => limit,
+        Class::CheckIns | Class::Logs | Class::Metrics => limit,
     }
 }
 
@@ -33,7 +33,9 @@ pub(super) fn bytes(class: Class, limit: usize) -> usize {
     match class {
         Class::Errors => limit / 10 * 5,
         Class::Transactions => limit / 10 * 3,
-        Class::Logs => limit / 10 * 2,
+        Class::Logs => limit / 20 * 3,
+        // They are small: this is room for a thousand of 600 bytes in the default queue.
+        Class::Metrics => limit / 20,
         Class::CheckIns => limit,
     }
 }
@@ -80,7 +82,7 @@ fn price(class: Class) -> u64 {
         Class::Errors => ENVELOPE / 5,
         Class::CheckIns => ENVELOPE / 4,
         Class::Transactions => ENVELOPE / 3,
-        Class::Logs => ENVELOPE / 2 / LOGS,
+        Class::Logs | Class::Metrics => ENVELOPE / 2 / BATCH,
     }
 }
 
@@ -89,8 +91,8 @@ mod tests {
     use super::*;
 
     /// How many of `turns` each class has.
-    fn taken(turns: &mut Turns, count: usize, waiting: &[Class]) -> [usize; 4] {
-        let mut taken = [0; 4];
+    fn taken(turns: &mut Turns, count: usize, waiting: &[Class]) -> [usize; 5] {
+        let mut taken = [0; 5];
         for _ in 0..count {
             let class = turns.next(|class| waiting.contains(&class));
             if let Some(count) = CLASSES.iter().position(|other| Some(*other) == class).and_then(|place| taken.get_mut(place)) {
@@ -104,10 +106,10 @@ mod tests {
     fn each_class_has_its_share_of_the_envelopes_and_the_rest_of_the_others() {
         let mut turns = Turns::default();
 
-        // A hundred logs are one envelope: 500 + 400 + 300 envelopes of one item, and 200 of logs.
-        assert_eq!(taken(&mut turns, 21_200, &CLASSES), [500, 400, 300, 20_000]);
-        assert_eq!(taken(&mut turns, 800, &[Class::Errors, Class::Transactions]), [500, 0, 300, 0]);
-        assert_eq!(taken(&mut turns, 10, &[Class::Transactions]), [0, 0, 10, 0]);
+        // A hundred logs are one envelope: 500 + 400 + 300 envelopes of one item, 200 of logs, and 200 of metrics.
+        assert_eq!(taken(&mut turns, 41_200, &CLASSES), [500, 400, 300, 20_000, 20_000]);
+        assert_eq!(taken(&mut turns, 800, &[Class::Errors, Class::Transactions]), [500, 0, 300, 0, 0]);
+        assert_eq!(taken(&mut turns, 10, &[Class::Transactions]), [0, 0, 10, 0, 0]);
         assert_eq!(turns.next(|_| false), None);
     }
 
@@ -118,7 +120,7 @@ mod tests {
 
         turns.join(Class::Transactions);
 
-        assert_eq!(taken(&mut turns, 800, &[Class::Errors, Class::Transactions]), [500, 0, 300, 0]);
+        assert_eq!(taken(&mut turns, 800, &[Class::Errors, Class::Transactions]), [500, 0, 300, 0, 0]);
     }
 
     #[test]
@@ -126,7 +128,7 @@ mod tests {
         for (limit, errors, transactions) in [(0, 0, 0), (1, 1, 0), (2, 1, 1), (8, 5, 3), (1000, 625, 375)] {
             assert_eq!((places(Class::Errors, limit), places(Class::Transactions, limit)), (errors, transactions), "{limit}");
         }
-        let shares = [Class::Errors, Class::Transactions, Class::Logs].map(|class| bytes(class, 1000));
-        assert_eq!(shares, [500, 300, 200]);
+        let shares = [Class::Errors, Class::Transactions, Class::Logs, Class::Metrics].map(|class| bytes(class, 1000));
+        assert_eq!(shares, [500, 300, 150, 50]);
     }
 }

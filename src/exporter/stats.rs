@@ -20,6 +20,8 @@ pub struct Stats {
     pub feedback: Counts,
     /// Structured logs.
     pub logs: Counts,
+    /// Metrics.
+    pub metrics: Counts,
     /// Values that were shortened or left out because of a limit of size: fields of spans and events,
     /// and data that was set on a scope.
     ///
@@ -48,7 +50,7 @@ impl Stats {
     /// Returns the number of items that wait in memory: they are neither delivered nor dropped yet, nor
     /// in the spool.
     ///
-    /// Items are events, transactions, check-ins, logs and feedback. Spans and attachments belong
+    /// Items are events, transactions, check-ins, logs, metrics and feedback. Spans and attachments belong
     /// to an item and are not counted here.
     pub fn waiting(&self) -> u64 {
         self.items().map(Counts::waiting).sum()
@@ -61,7 +63,7 @@ impl Stats {
 
     /// The categories that are submitted on their own; spans and attachments are part of an item.
     fn items(&self) -> impl Iterator<Item = &Counts> {
-        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs].into_iter()
+        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs, &self.metrics].into_iter()
     }
 }
 

@@ -1,9 +1,8 @@
 use super::*;
 use crate::event::EventRecord;
 use crate::payload::Facts;
-use crate::protocol::{Dsn, Level, TraceId};
-use crate::record::Limits;
-use crate::record::LogRecord;
+use crate::protocol::{Dsn, Level, MetricType, TraceId};
+use crate::record::{Limits, LogRecord, MetricRecord, Sample};
 use crate::redaction::Privacy;
 use crate::sampling::LiveSettings;
 use crate::transport::Transport;
@@ -33,6 +32,12 @@ pub(super) fn log_line() -> LogLine {
     let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), callsite).expect("a span knows its callsite");
     let log = LogRecord { metadata, fields: Vec::new() };
     LogLine { at: 0, log, trace_id: TraceId::new(), span: None, user: None, suppressed: None }
+}
+
+/// A metric without attributes.
+pub(super) fn metric() -> MetricRecord {
+    let sample = Sample::new(MetricType::Counter, "orders".into(), 1.0);
+    MetricRecord { at: 0, sample, trace_id: TraceId::new(), span: None, user: None, suppressed: None }
 }
 
 /// An exporter of another process, as a forked child has it.

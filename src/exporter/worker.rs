@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::delivery::Delivery;
+use super::entry::Entry;
 use super::failures::Failures;
 use super::flushes::Flushes;
 use super::item::Item;
-use super::logs::LogBatch;
 use super::looks::Looks;
-use super::pipeline::{Outbound, Pipeline, SealedLogs};
+use super::pipeline::{Outbound, Pipeline, SealedBatch};
 use super::pressure::Judge;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
 use super::start_line::StartLine;
 use super::turn::Turn;
 use crate::protocol::{Category, DiscardReason, DiscardedEvent};
+use crate::record::{LogLine, MetricRecord};
 use crate::redaction::Redactor;
 use crate::{diagnostics, unwind};
 
@@ -45,7 +47,8 @@ pub(super) struct Worker<'a> {
     shared: &'a Arc<Shared>,
     pipeline: Pipeline,
     delivery: Delivery,
-    logs: LogBatch,
+    logs: Batch<LogLine>,
+    metrics: Batch<MetricRecord>,
     flushes: Flushes,
     last_report: Instant,
     last_sessions: Instant,
@@ -71,7 +74,8 @@ impl<'a> Worker<'a> {
                 limits: settings.limits,
             },
             delivery,
-            logs: LogBatch::default(),
+            logs: Batch::default(),
+            metrics: Batch::default(),
             flushes: Flushes::default(),
             last_report: now,
             last_sessions: now,
@@ -153,9 +157,9 @@ impl<'a> Worker<'a> {
     fn send_what_can_go(&mut self, now: Instant) {
         self.looked = now;
         self.shared.look_after(now);
-        // Sessions and logs that are due first: a few envelopes, which a backlog must not hold up.
+        // Sessions, logs and metrics that are due first: a few envelopes, which a backlog must not hold up.
         self.send_sessions(now);
-        self.send_logs(now);
+        self.send_batches(now);
         while !self.is_called() {
             let has_room = self.delivery.has_room(now);
             if let Some(outbound) = has_room.then(|| self.delivery.next_retry(now)).flatten() {
@@ -178,7 +182,7 @@ impl<'a> Worker<'a> {
                 break;
             }
         }
-        self.send_logs(now);
+        self.send_batches(now);
         let is_asked = self.is_drained() && self.flushes.ask_for_report();
         let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
@@ -220,26 +224,40 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sends the gathered logs if there are enough, if the first is due, or if a flush asks for
-    /// them.
-    fn send_logs(&mut self, now: Instant) {
+    /// Sends the gathered logs and metrics that are due.
+    fn send_batches(&mut self, now: Instant) {
+        self.send_batch(|worker| &mut worker.logs, now);
+        self.send_batch(|worker| &mut worker.metrics, now);
+    }
+
+    /// Sends what is gathered of one kind if there is enough, if the first is due, or if a flush asks
+    /// for it.
+    fn send_batch<T: Entry>(&mut self, batch: fn(&mut Self) -> &mut Batch<T>, now: Instant) {
         let is_asked = !self.flushes.is_empty() && self.shared.queue.is_empty();
-        if !self.logs.is_due(now, is_asked) || !self.can_go_on(now) {
+        if !batch(self).is_due(now, is_asked) || !self.can_go_on(now) {
             return;
         }
-        let (numbers, lines) = self.logs.take();
-        match self.pipeline.seal_logs(&lines, self.delivery.take_buffer()) {
-            Ok(SealedLogs { outbound, dropped }) => {
-                for (place, line) in lines.into_iter().enumerate().filter(|_| !dropped.is_empty()) {
+        let (numbers, entries) = batch(self).take();
+        match self.pipeline.seal_batch(&entries, self.delivery.take_buffer()) {
+            Ok(SealedBatch { outbound, dropped }) => {
+                for (place, entry) in entries.into_iter().enumerate().filter(|_| !dropped.is_empty()) {
                     if let Some(reason) = dropped.get(&place) {
-                        self.shared.lose(&Item::Log(line), *reason);
+                        self.shared.lose(&entry.into_item(), *reason);
                     }
                 }
                 if let Some(outbound) = outbound {
                     self.hand_over(Outbound { numbers, ..outbound }, now);
                 }
             }
-            Err(reason) => lines.into_iter().for_each(|line| self.shared.lose(&Item::Log(line), reason)),
+            Err(reason) => entries.into_iter().for_each(|entry| self.shared.lose(&entry.into_item(), reason)),
+        }
+    }
+
+    /// Adds an entry to those that are sent together.
+    fn gather<T: Entry>(&mut self, batch: fn(&mut Self) -> &mut Batch<T>, number: u64, entry: Box<T>, now: Instant) {
+        batch(self).push(number, entry, now);
+        if batch(self).is_full() {
+            self.send_batch(batch, now);
         }
     }
 
@@ -258,12 +276,10 @@ impl<'a> Worker<'a> {
             self.shared.lose(&item, DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
-        if let Item::Log(line) = item {
-            self.logs.push(number, line, now);
-            if self.logs.is_full() {
-                self.send_logs(now);
-            }
-            return;
+        match item {
+            Item::Log(line) => return self.gather(|worker| &mut worker.logs, number, line, now),
+            Item::Metric(metric) => return self.gather(|worker| &mut worker.metrics, number, metric, now),
+            _ => {}
         }
         let takes_reports = self.delivery.reports_losses() && self.delivery.has_room(now) && !is_limited;
         let reports = if takes_reports { self.take_reports(now) } else { Vec::new() };
@@ -327,7 +343,7 @@ impl<'a> Worker<'a> {
 
     /// Whether everything that was submitted has been sealed.
     fn is_drained(&self) -> bool {
-        self.shared.queue.is_empty() && self.logs.is_empty()
+        self.shared.queue.is_empty() && self.logs.is_empty() && self.metrics.is_empty()
     }
 
     /// Answers the flushes that are done or past their deadline.
@@ -347,8 +363,8 @@ impl<'a> Worker<'a> {
         if closes && !is_done {
             left = self.give_up(DiscardReason::NetworkError);
         }
-        let oldest =
-            [self.shared.queue.oldest(), self.logs.oldest(), self.delivery.oldest()].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let waiting = [self.shared.queue.oldest(), self.logs.oldest(), self.metrics.oldest(), self.delivery.oldest()];
+        let oldest = waiting.into_iter().flatten().min().unwrap_or(u64::MAX);
         let sends_sessions = self.delivery.is_sending(Category::Session);
         let lines = self.shared.security.settled();
         // Under traffic the queue may never be empty, so items after the call do not count.
@@ -364,8 +380,9 @@ impl<'a> Worker<'a> {
     fn give_up(&mut self, reason: DiscardReason) -> u64 {
         let before = self.shared.ledger.stats();
         self.delivery.give_up(reason);
-        for line in self.logs.take_all() {
-            self.shared.ledger.lose(Item::Log(line).load(), reason);
+        let (logs, metrics) = (self.logs.take_all().into_iter(), self.metrics.take_all().into_iter());
+        for item in logs.map(Item::Log).chain(metrics.map(Item::Metric)) {
+            self.shared.ledger.lose(item.load(), reason);
         }
         let spooled = self.shared.ledger.stats().spooled().saturating_sub(before.spooled());
         let lines = self.shared.security.close();

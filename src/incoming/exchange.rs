@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tracing::Span;
 
 use super::capture_error::CaptureError;
+use super::measured::MeasuredRequest;
 use super::rules::{Rules, append_timing};
 use super::status::{ResponseCodes, UNIMPLEMENTED};
 use crate::event;
@@ -47,6 +48,8 @@ pub(super) struct Exchange {
     poll_began: Moment,
     /// The span that adds the trace id to the log lines of other subscribers.
     log_span: Option<Box<Span>>,
+    /// What metrics need, if the layer sends them.
+    measured: Option<MeasuredRequest>,
 }
 
 impl Exchange {
@@ -58,6 +61,7 @@ impl Exchange {
             // Inside the scope: a task that carries the span belongs to the request.
             self.log_span = Some(Box::new(current::enter(&scope, None, span)));
         }
+        self.measured = rules.active_requests.as_ref().map(MeasuredRequest::begin);
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);
@@ -303,6 +307,10 @@ impl Exchange {
         let Some(scope) = self.active.take() else { return };
         // It holds the scope too.
         self.log_span = None;
+        let at = match self.measured.take() {
+            Some(measured) => measured.end(&scope, self.response_facts(), at),
+            None => at,
+        };
         match self.served {
             Served::Whole => scope.finish(self.ending(status, has_failed, at)),
             served => scope.end_inner_request(served, status, has_failed),
@@ -310,8 +318,11 @@ impl Exchange {
     }
 
     fn ending(&self, status: SpanStatus, has_failed: bool, at: Moment) -> Ending {
-        let response = ResponseFacts { status: self.codes.http, grpc_status: self.codes.grpc, ..self.response };
-        Ending { status, response, at, has_failed, is_session: true }
+        Ending { status, response: self.response_facts(), at, has_failed, is_session: true }
+    }
+
+    fn response_facts(&self) -> ResponseFacts {
+        ResponseFacts { status: self.codes.http, grpc_status: self.codes.grpc, ..self.response }
     }
 
     /// The future or the body was dropped, perhaps before its end.
@@ -353,62 +364,4 @@ impl fmt::Debug for Exchange {
 }
 
 #[cfg(all(test, feature = "test"))]
-mod tests {
-    use std::convert::Infallible;
-    use std::io::{Result, Write};
-    use std::sync::Mutex;
-    use std::time::Duration;
-
-    use http::{Request, Response};
-    use tower::{Layer as _, ServiceExt as _};
-
-    use super::*;
-    use crate::client::Config;
-    use crate::incoming::SentryLayer;
-
-    static SAID: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-    struct Said;
-
-    impl Write for Said {
-        fn write(&mut self, text: &[u8]) -> Result<usize> {
-            SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(text);
-            Ok(text.len())
-        }
-
-        fn flush(&mut self) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_wait_for_the_exporter_is_not_the_requests() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let _alone = event::rendering::ALONE.lock();
-        let client = Config::builder().transport(|_: &[u8]| {}).build()?.client();
-        let serve = |request: Request<String>| async move {
-            let pause = || clock::advance(Duration::from_millis(500));
-            if request.uri().path() == "/waits" {
-                event::rendering::render(pause);
-            } else {
-                pause();
-            }
-            Ok::<_, Infallible>(Response::new(String::new()))
-        };
-        let service = SentryLayer::new(&client).name(|head| Some(head.uri().path().to_owned())).layer(tower::service_fn(serve));
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let subscriber = tracing_subscriber::fmt().with_writer(|| Said).finish();
-
-        clock::take_in_hand(true);
-        tracing::subscriber::with_default(subscriber, || {
-            for path in ["/waits", "/blocks"] {
-                let request = Request::get(path).body(String::new()).unwrap_or_default();
-                drop(runtime.block_on(service.clone().oneshot(request)));
-            }
-        });
-        clock::take_in_hand(false);
-
-        let said = String::from_utf8(SAID.lock().map(|said| said.clone()).unwrap_or_default())?;
-        assert!(!said.contains("/waits blocked") && said.contains("/blocks blocked its thread for 500 ms"), "{said}");
-        Ok(())
-    }
-}
+mod tests;

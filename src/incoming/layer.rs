@@ -11,6 +11,7 @@ use tower::Layer;
 use super::body_form::Boxed;
 use super::body_form::Generic;
 use super::capture_error;
+use super::measured::ActiveRequests;
 use super::rules::{Echo, RequestHead, Rules};
 use super::service::SentryService;
 use crate::client::Client;
@@ -357,6 +358,36 @@ impl<F> SentryLayer<F> {
             capture_error::log_from_now_on();
         }
         Arc::make_mut(&mut self.rules).logs_errors = logs;
+        self
+    }
+
+    /// Sends [metrics](crate::metrics) of each request, whether it is sampled or not. Defaults to `false`.
+    ///
+    /// | metric | kind | unit |
+    /// |---|---|---|
+    /// | `http.server.request.duration` | distribution | seconds, to the end of the response body |
+    /// | `http.server.response.body.size` | distribution | bytes that were sent |
+    /// | `http.server.active_requests` | gauge, when a request ends | requests of this layer, with this one |
+    ///
+    /// The names are those of OpenTelemetry. The attributes are `http.request.method` and `http.route`; of the first two also
+    /// `http.response.status_code` and `tower_sentry.status_class`, such as `2xx`. A request without a known route has no
+    /// `http.route`, and one that was dropped before its response head has no status.
+    ///
+    /// These are three entries for each request: ask your plan what they cost. Beyond
+    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name), 1,667 requests a second, they are dropped
+    /// and counted. Ignored and sensitive routes have no metrics. If two layers of one client are nested, only the outer
+    /// one sends them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_sentry::{Config, SentryLayer};
+    /// # let config = Config::builder().build()?;
+    /// let layer = SentryLayer::new(config).metrics(true);
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn metrics(mut self, send: bool) -> Self {
+        Arc::make_mut(&mut self.rules).active_requests = send.then(ActiveRequests::default);
         self
     }
 

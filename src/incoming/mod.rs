@@ -50,6 +50,7 @@ mod capture_error;
 mod exchange;
 mod future;
 mod layer;
+mod measured;
 #[cfg(feature = "axum")]
 mod named_handler;
 mod naming;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
+use super::measured::ActiveRequests;
 use crate::diagnostics;
 use crate::propagation::Incoming;
 use crate::protocol::{EventId, SpanId, TraceId};
@@ -33,6 +34,8 @@ pub(super) struct Rules {
     pub(super) trace: Option<TraceReader>,
     pub(super) names_by_handler: bool,
     pub(super) log_span: bool,
+    /// The requests that are being served, if the layer sends metrics.
+    pub(super) active_requests: Option<ActiveRequests>,
     /// Errors of failed responses are in the local log too.
     pub(super) logs_errors: bool,
     /// Errors of ignored routes are not reported.

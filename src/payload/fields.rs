@@ -144,20 +144,27 @@ pub(super) fn is_of_log(metadata: &Metadata<'_>, name: &str) -> bool {
 ///
 /// Each name has its last value. The order is that in which the names first came.
 pub(super) fn log_fields(log: &LogRecord) -> Vec<(&'static str, FieldValue<'_>)> {
-    let mut fields: Vec<(&'static str, FieldValue<'_>)> = Vec::new();
-    for (key, value) in FieldReader::new(&log.fields) {
+    let fields = FieldReader::new(&log.fields).filter_map(|(key, value)| {
         let name = match key {
             Key::Index(index) => log.metadata.fields().iter().nth(index.into()).map(|field| field.name()),
             // The only name that the callsite does not know.
             Key::Name(_) => Some(TRUNCATED),
         };
-        let Some(name) = name.filter(|name| *name != "message" && !is_of_log(log.metadata, name)) else { continue };
-        match fields.iter_mut().find(|(other, _)| *other == name) {
+        Some((name.filter(|name| *name != "message" && !is_of_log(log.metadata, name))?, value))
+    });
+    latest(fields)
+}
+
+/// Returns each name once, with its last value.
+pub(super) fn latest<'n, 'v>(fields: impl Iterator<Item = (&'n str, FieldValue<'v>)>) -> Vec<(&'n str, FieldValue<'v>)> {
+    let mut found: Vec<(&str, FieldValue<'_>)> = Vec::new();
+    for (name, value) in fields {
+        match found.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = value,
-            None => fields.push((name, value)),
+            None => found.push((name, value)),
         }
     }
-    fields
+    found
 }
 
 /// Cleans up the fields that sqlx records for a finished query, and returns its summary.

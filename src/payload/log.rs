@@ -1,34 +1,19 @@
-//! Structured logs, as the protocol's container and as lines of the security log.
+//! Structured logs, as the entries of the protocol's container and as lines of the security log.
 
 use serde::ser::{SerializeMap as _, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 use tracing::Level;
 
 use super::Facts;
+use super::container::typed_entries;
 use super::fields::log_fields;
 use super::origin::Target;
-use super::sql::{Dialect, is_query_text, without_values};
-use super::time::readable;
+use super::sql::Dialect;
 use super::trusted::Constant;
 use super::value::Attribute;
 use crate::event::portable_path;
-use crate::protocol::{SdkInfo, Timestamp};
-use crate::record::{FieldReader, FieldValue, LogLine, LogRecord, Suppressed};
-
-/// The logs of one envelope: written directly, or as a hook has left them.
-pub(crate) struct LogsPayload<'a, T> {
-    pub(crate) items: &'a [T],
-}
-
-impl<T: Serialize> Serialize for LogsPayload<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Logs", 2)?;
-        // With version 2 the server does not infer an IP address or user agent from the sender.
-        out.serialize_field("version", &2)?;
-        out.serialize_field("items", self.items)?;
-        out.end()
-    }
-}
+use crate::protocol::Timestamp;
+use crate::record::{FieldReader, FieldValue, LogLine, LogRecord};
 
 /// One log.
 pub(crate) struct LogPayload<'a> {
@@ -81,66 +66,14 @@ impl Serialize for LogAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let LogPayload { line, facts } = self.0;
         let given = log_fields(&line.log);
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in &given {
-            match value {
-                FieldValue::Text(text) if is_query_text(name) => {
-                    map.serialize_entry(name, &TypedValue::from(FieldValue::Text(&without_values(text, Dialect::among(&given)))))?;
-                }
-                value => map.serialize_entry(name, &TypedValue::from(*value))?,
-            }
-        }
-        // JSON must not repeat a key: the application's value wins.
-        let mut own = |name: &'static str, value: FieldValue<'_>| {
-            if given.iter().any(|(taken, _)| *taken == name) {
-                Ok(())
-            } else {
-                map.serialize_entry(&Constant(name), &TypedValue::from(value))
-            }
-        };
-        own("sentry.origin", FieldValue::Text("auto.log.tracing"))?;
-        own("sentry.environment", FieldValue::Text(&facts.environment))?;
-        own("sentry.sdk.name", FieldValue::Text(SdkInfo::NAME))?;
-        own("sentry.sdk.version", FieldValue::Text(SdkInfo::VERSION))?;
-        own("logger.name", FieldValue::Text(line.log.target()))?;
-        let texts = [
-            ("sentry.release", facts.release.as_deref()),
-            ("server.address", facts.server_name.as_deref()),
-            ("user.id", line.user.as_deref()),
-            ("code.file.path", line.log.file().map(portable_path)),
-        ];
-        for (name, text) in texts {
-            text.map_or(Ok(()), |text| own(name, FieldValue::Text(text)))?;
-        }
-        line.log.line().map_or(Ok(()), |number| own("code.line.number", FieldValue::U64(number)))?;
-        if let Some(Suppressed { count, from, to }) = line.suppressed {
-            own("tower_sentry.suppressed", FieldValue::U64(count))?;
-            own("tower_sentry.suppressed_from", FieldValue::Text(&readable(from)))?;
-            own("tower_sentry.suppressed_to", FieldValue::Text(&readable(to)))?;
-        }
-        map.end()
-    }
-}
-
-/// A value with its type. A server drops values whose type is missing or wrong.
-#[derive(Serialize)]
-struct TypedValue<'a> {
-    #[serde(rename = "type")]
-    kind: Constant,
-    value: FieldValue<'a>,
-}
-
-impl<'a> From<FieldValue<'a>> for TypedValue<'a> {
-    fn from(value: FieldValue<'a>) -> Self {
-        let kind = match value {
-            FieldValue::Bool(_) => "boolean",
-            FieldValue::I64(_) => "integer",
-            FieldValue::U64(value) if i64::try_from(value).is_ok() => "integer",
-            FieldValue::F64(value) if value.is_finite() => "double",
-            FieldValue::U64(_) | FieldValue::F64(_) | FieldValue::Text(_) => "string",
-            FieldValue::List(_) => "array",
-        };
-        Self { kind: Constant(kind), value }
+        let mut entries = typed_entries(serializer.serialize_map(None)?, &given)?;
+        entries.add_text("sentry.origin", Some("auto.log.tracing"))?;
+        entries.add_text("logger.name", Some(line.log.target()))?;
+        entries.add_facts(facts, line.user.as_deref())?;
+        entries.add_text("code.file.path", line.log.file().map(portable_path))?;
+        line.log.line().map_or(Ok(()), |number| entries.add_typed("code.line.number", FieldValue::U64(number)))?;
+        entries.add_suppressed(line.suppressed)?;
+        entries.map.end()
     }
 }
 

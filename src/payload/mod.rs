@@ -4,6 +4,7 @@
 //! agree.
 
 mod body;
+mod container;
 mod entries;
 mod envelope_header;
 mod event;
@@ -13,6 +14,7 @@ mod fields;
 pub(crate) mod fuzz;
 mod log;
 mod machine;
+mod metric;
 mod name;
 mod origin;
 mod queries;
@@ -27,12 +29,14 @@ mod transaction;
 mod trusted;
 mod value;
 
+pub(crate) use container::ContainerPayload;
 pub(crate) use envelope_header::HeaderPayload;
 pub(crate) use event::{EventPayload, breadcrumb};
 pub(crate) use facts::Facts;
-pub(crate) use log::{LinePayload, LogPayload, LogsPayload};
+pub(crate) use log::{LinePayload, LogPayload};
 pub(crate) use machine::note_start;
-pub(crate) use name::{RouteName, UNMATCHED, name, request_name};
+pub(crate) use metric::MetricPayload;
+pub(crate) use name::{RouteName, UNMATCHED, known_method, name, request_name};
 pub(crate) use request::shown as request;
 pub(crate) use span::is_constant_op;
 pub(crate) use timing::server_timing;

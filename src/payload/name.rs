@@ -66,6 +66,6 @@ pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
 
 /// Returns the method, or `_OTHER` as in OpenTelemetry: a client can invent methods, but the number of
 /// names must stay small.
-fn known_method(method: &str) -> &str {
+pub(crate) fn known_method(method: &str) -> &str {
     if METHODS.contains(&method) { method } else { "_OTHER" }
 }

@@ -30,6 +30,10 @@ pub(crate) enum Category {
     LogItem,
     /// Structured logs, in bytes.
     LogByte,
+    /// Metrics.
+    TraceMetric,
+    /// Metrics, in bytes.
+    TraceMetricByte,
     /// Client reports.
     ///
     /// They are neither limited nor counted.
@@ -38,8 +42,18 @@ pub(crate) enum Category {
 
 impl Category {
     /// All categories that are counted.
-    pub(crate) const COUNTED: &'static [Self] =
-        &[Self::Error, Self::Transaction, Self::Span, Self::Attachment, Self::Monitor, Self::Feedback, Self::LogItem, Self::LogByte];
+    pub(crate) const COUNTED: &'static [Self] = &[
+        Self::Error,
+        Self::Transaction,
+        Self::Span,
+        Self::Attachment,
+        Self::Monitor,
+        Self::Feedback,
+        Self::LogItem,
+        Self::LogByte,
+        Self::TraceMetric,
+        Self::TraceMetricByte,
+    ];
 
     /// The name in the protocol.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -52,6 +66,8 @@ impl Category {
             Self::Feedback => "feedback",
             Self::LogItem => "log_item",
             Self::LogByte => "log_byte",
+            Self::TraceMetric => "trace_metric",
+            Self::TraceMetricByte => "trace_metric_byte",
             Self::Span => "span",
             Self::Internal => "internal",
         }
@@ -63,11 +79,12 @@ impl Category {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// There were too many of the same issue, or of the same place in the code, a budget was used up, or
-    /// the delivery was behind.
+    /// There were too many of the same issue, of the same place in the code or of the same metric, a budget was
+    /// used up, or the delivery was behind.
     ///
     /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue),
     /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite),
+    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name),
     /// [`budget`](crate::ConfigBuilder::budget) and
     /// [`backpressure`](crate::ConfigBuilder::backpressure).
     Backpressure,
@@ -78,8 +95,8 @@ pub enum DiscardReason {
     BeforeSend,
     /// A buffer in memory was full or already closed.
     ///
-    /// For example: too many spans in a transaction, spans after its end, too many logs, or a file
-    /// that is too large.
+    /// For example: too many spans in a transaction, spans after its end, too many logs or metrics, or a
+    /// file that is too large.
     BufferOverflow,
     /// The spool was full, or the data was in it for more than 24 hours.
     ///
@@ -93,6 +110,8 @@ pub enum DiscardReason {
     EventProcessor,
     /// Serialising or compressing failed, or the exporter ended unexpectedly.
     InternalSdkError,
+    /// A metric whose value is not finite, or whose name is empty or longer than 255 bytes.
+    Invalid,
     /// The server could not be reached, or did not answer, until the retries or the process ended.
     NetworkError,
     /// The queue to the exporter was full.
@@ -114,6 +133,7 @@ impl DiscardReason {
         Self::CacheOverflow,
         Self::EventProcessor,
         Self::InternalSdkError,
+        Self::Invalid,
         Self::NetworkError,
         Self::QueueOverflow,
         Self::RatelimitBackoff,

@@ -7,8 +7,8 @@
 //! - Timestamps are seconds, with microseconds as decimals.
 //! - Ids are lower-case hex.
 //!
-//! Hooks receive an [`Event`], a [`Transaction`], a [`Span`], a [`Breadcrumb`] or a [`Log`], which they may
-//! change. The guide's page on [errors](crate::guide::errors#hooks) lists them in their order.
+//! Hooks receive an [`Event`], a [`Transaction`], a [`Span`], a [`Breadcrumb`], a [`Log`] or a [`Metric`], which
+//! they may change. The guide's page on [errors](crate::guide::errors#hooks) lists them in their order.
 
 pub(crate) mod address;
 mod attachment;
@@ -30,12 +30,14 @@ mod ids;
 mod level;
 mod link;
 mod log;
+mod metric;
 mod request;
 mod session;
 mod span;
 mod status;
 mod timestamp;
 mod transaction;
+mod unit;
 mod user;
 
 pub use attachment::Attachment;
@@ -60,10 +62,13 @@ pub use ids::{EventId, InvalidId, SpanId, TraceId};
 pub use level::{InvalidLevel, Level};
 pub use link::SpanLink;
 pub use log::{Log, LogAttribute, LogLevel};
+pub(crate) use metric::Measured;
+pub use metric::{Metric, MetricType, MetricValue};
 pub use request::Request;
 pub(crate) use session::{SessionAggregate, SessionAggregates};
 pub use span::Span;
 pub use status::SpanStatus;
 pub use timestamp::Timestamp;
 pub use transaction::{Measurement, Transaction, TransactionInfo, TransactionSource};
+pub use unit::Unit;
 pub use user::User;

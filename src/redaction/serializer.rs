@@ -28,6 +28,7 @@ use super::key::{KeyWriter, WrittenKey};
 use super::names::Level;
 use super::place::ValuePlace;
 use super::verdict::SecretName;
+use crate::protocol::Measured;
 
 impl Json<'_> {
     /// Writes a value under a name that may be secret. If any of it is, `hide` writes the replacement of all of it.
@@ -90,7 +91,7 @@ macro_rules! number {
             // A card's number has at least 13 digits, and begins with one of these; a time begins with 1.
             let may_be_card =
                 self.json.out.len() - start >= 13 && self.json.out.get(start).is_some_and(|first| matches!(first, b'2'..=b'6' | b'8' | b'9'));
-            if self.secret.is_some() || may_be_card {
+            if self.secret.is_some() || may_be_card && self.place != ValuePlace::Own {
                 self.judge_number(start);
             }
             Ok(())
@@ -166,8 +167,10 @@ impl<'a, 'r> Serializer for ValueWriter<'a, 'r> {
         Ok(())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        // As a text, the value of a metric would be dropped by the server.
+        let place = if name == Measured::NAME { ValuePlace::Own } else { self.place };
+        value.serialize(Self { place, ..self })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, _: u32, variant: &'static str, value: &T) -> Result<()> {

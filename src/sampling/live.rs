@@ -64,6 +64,9 @@ pub struct LiveSettings {
     /// Logs of one place in a minute. See
     /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite).
     pub max_logs_per_callsite: u32,
+    /// Metrics of one name in a minute. See
+    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name).
+    pub max_metrics_per_name: u32,
     /// Options per route. See [`routes`](crate::ConfigBuilder::routes).
     pub routes: RouteTable,
 }
@@ -79,6 +82,7 @@ impl Default for LiveSettings {
             parent_budget: 10.0,
             max_events_per_issue: 10_000,
             max_logs_per_callsite: 10_000,
+            max_metrics_per_name: 100_000,
             routes: RouteTable::default(),
         }
     }
@@ -93,7 +97,7 @@ enum Field<'a> {
 }
 
 impl LiveSettings {
-    fn fields(&mut self) -> [(&'static str, Field<'_>); 9] {
+    fn fields(&mut self) -> [(&'static str, Field<'_>); 10] {
         [
             ("traces_sample_rate", Field::Rate(&mut self.traces_sample_rate)),
             ("error_sample_rate", Field::Rate(&mut self.error_sample_rate)),
@@ -103,6 +107,7 @@ impl LiveSettings {
             ("parent_budget", Field::PerSecond(&mut self.parent_budget)),
             ("max_events_per_issue", Field::PerMinute(&mut self.max_events_per_issue)),
             ("max_logs_per_callsite", Field::PerMinute(&mut self.max_logs_per_callsite)),
+            ("max_metrics_per_name", Field::PerMinute(&mut self.max_metrics_per_name)),
             ("routes", Field::Routes(&mut self.routes)),
         ]
     }

@@ -4,10 +4,11 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::protocol::{Event, ItemType, Span, SpanId, SpanStatus, Timestamp, Transaction, parse};
+use crate::protocol::{Event, ItemType, Metric, Span, SpanId, SpanStatus, Timestamp, Transaction, parse};
 
 /// How long to wait for the exporter.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +51,15 @@ impl Captured {
     /// All errors and messages, in the order in which they were captured.
     pub fn events(&self) -> Vec<Event> {
         self.items(ItemType::Event)
+    }
+
+    /// All metrics, in the order in which they were captured.
+    pub fn metrics(&self) -> Vec<Metric> {
+        #[derive(Deserialize)]
+        struct Container {
+            items: Vec<Metric>,
+        }
+        self.items::<Container>(ItemType::TraceMetric).into_iter().flat_map(|container| container.items).collect()
     }
 
     /// All transactions with their spans, one per line.

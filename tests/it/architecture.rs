@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the top down. Modules on one line are neighbours: they do not use each other.
 const FLOORS: [&[&str]; 12] = [
     &["lib", "init", "test", "debug_routes", "guide", "fuzzing"],
-    &["browser", "cache", "incoming", "outgoing", "job", "html", "subscriber", "panic_hook"],
+    &["browser", "cache", "incoming", "outgoing", "job", "html", "metrics", "subscriber", "panic_hook"],
     &["scope"],
     &["client"],
     &["exporter"],

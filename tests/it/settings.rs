@@ -62,6 +62,7 @@ async fn call() -> String {
 async fn order() -> StatusCode {
     let scope = Scope::current();
     scope.set_tag("plan", "gold").set_tag("told", call().await);
+    tower_sentry::metrics::counter("orders", 1).capture();
     scope.add_attachment(Attachment::new("note.txt", "four".to_owned()));
     for step in ["first", "second"] {
         scope.add_breadcrumb(Breadcrumb::new(step));
@@ -386,6 +387,7 @@ fn each_setting_has_its_effect() {
         ),
         ("max_attachment_size", plain, |config| config.max_attachment_size(3), |seen| seen.count("attachment"), json!(1), json!(0)),
         ("enable_logs", plain, |config| config.enable_logs(true), |seen| seen.count("log"), json!(0), json!(1)),
+        ("enable_metrics", plain, |config| config.enable_metrics(false), |seen| seen.count("trace_metric"), json!(1), json!(0)),
         (
             "before_capture",
             plain,
@@ -420,6 +422,7 @@ fn each_setting_has_its_effect() {
             json!(1),
             json!(0),
         ),
+        ("before_send_metric", plain, |config| config.before_send_metric(|_| None), |seen| seen.count("trace_metric"), json!(1), json!(0)),
         ("before_send_transaction", plain, |config| config.before_send_transaction(|_| None), Seen::names, all.clone(), json!([])),
         ("queue_items", plain, |config| config.queue_items(0), Seen::names, all.clone(), json!([])),
         ("queue_bytes", plain, |config| config.queue_bytes(1), Seen::names, all, json!([])),

@@ -145,6 +145,15 @@ impl ConfigBuilder {
         self.set("enable_logs", |settings| settings.delivery.enable_logs = send)
     }
 
+    /// Whether to send [metrics](crate::metrics).
+    ///
+    /// Metrics are collected for at most five seconds and sent in batches of at most 100. At most 1,000 wait. With
+    /// `false`, they are not recorded. Use it for servers without metrics: `GlitchTip`, Bugsink, and older releases of
+    /// self-hosted Sentry. Metrics have envelopes of their own, so nothing else is lost there. Defaults to `true`.
+    pub fn enable_metrics(self, send: bool) -> Self {
+        self.set("enable_metrics", |settings| settings.delivery.enable_metrics = send)
+    }
+
     /// Also writes `tracing` events with the target `security`, and the targets below it, to a
     /// file.
     ///

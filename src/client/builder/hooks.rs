@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ConfigBuilder;
 use crate::event::Hint;
-use crate::protocol::{Breadcrumb, Event, Log, Span, Transaction};
+use crate::protocol::{Breadcrumb, Event, Log, Metric, Span, Transaction};
 use crate::unwind::Contained;
 
 /// What several hooks have in common is in the guide's page on [errors](crate::guide::errors#hooks).
@@ -143,5 +143,24 @@ impl ConfigBuilder {
     /// ```
     pub fn before_send_log(self, hook: impl Fn(Log) -> Option<Log> + Send + Sync + 'static) -> Self {
         self.set("before_send_log", |settings| settings.hooks.before_send_log = Some(Arc::new(Contained::new(hook))))
+    }
+
+    /// Sets a hook that sees every [metric](crate::metrics) before it is redacted and sent.
+    ///
+    /// The hook runs on the exporter's thread. It may change the metric, or drop it by returning `None`. If it
+    /// panics, the metric is sent without its attributes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = Config::builder().before_send_metric(|mut metric| {
+    ///     metric.attributes.remove("user.id");
+    ///     Some(metric).filter(|metric| !metric.name.starts_with("debug."))
+    /// });
+    /// ```
+    pub fn before_send_metric(self, hook: impl Fn(Metric) -> Option<Metric> + Send + Sync + 'static) -> Self {
+        self.set("before_send_metric", |settings| settings.hooks.before_send_metric = Some(Arc::new(Contained::new(hook))))
     }
 }

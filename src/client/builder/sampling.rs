@@ -258,6 +258,14 @@ impl ConfigBuilder {
         self.set("max_logs_per_callsite", |settings| settings.live.max_logs_per_callsite = in_a_minute)
     }
 
+    /// How many [metrics](crate::metrics) of one name are sent in a minute.
+    ///
+    /// It works like [`max_logs_per_callsite`](Self::max_logs_per_callsite): the metric that waits has the same
+    /// attributes. `u32::MAX` means no limit. Defaults to 100,000.
+    pub fn max_metrics_per_name(self, in_a_minute: u32) -> Self {
+        self.set("max_metrics_per_name", |settings| settings.live.max_metrics_per_name = in_a_minute)
+    }
+
     /// How far the sampling decisions of callers are followed.
     ///
     /// If only your own services can call this one, say [`TrustParent::Always`]: a trace that one

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use super::super::tests::log_line;
+use super::super::tests::{log_line, metric};
 use super::*;
 use crate::event::{CapturedEvent, EventRecord};
 use crate::protocol::{Attachment, Category, CheckIn, CheckInStatus, EventId, Level};
@@ -99,8 +99,13 @@ fn each_class_has_its_share_of_the_bytes() {
             line.log.fields = vec![0; size - size_of_val(&line)];
             Item::Log(Box::new(line))
         }
+        Class::Metrics => {
+            let mut metric = metric();
+            metric.sample.fields = vec![0; size - size_of_val(&metric) - metric.size()];
+            Item::Metric(Box::new(metric))
+        }
     };
-    let classes = [Class::Errors, Class::Transactions, Class::Logs];
+    let classes = [Class::Errors, Class::Transactions, Class::Logs, Class::Metrics];
     for flood in classes {
         let queue = Queue::new(100_000, 100 * size);
         for class in classes.into_iter().filter(|class| *class != flood).chain([flood]) {
@@ -110,7 +115,7 @@ fn each_class_has_its_share_of_the_bytes() {
         let left: Vec<_> = std::iter::from_fn(|| Some(queue.pop()?.1.class())).collect();
 
         let counts = classes.map(|class| left.iter().filter(|other| **other == class).count());
-        assert_eq!(counts, [50, 30, 20], "{flood:?} came last");
+        assert_eq!(counts, [50, 30, 15, 5], "{flood:?} came last");
     }
 }
 

@@ -37,14 +37,14 @@ impl Worker<'_> {
             latest = latest.min(look);
         }
         let deadlines = self.flushes.deadlines();
-        // Only with room: a timer for due logs that cannot be sent would make the loop spin.
-        let logs = self.logs.due().filter(|_| self.can_go_on(now));
+        // Only with room: a timer for due entries that cannot be sent would make the loop spin.
+        let entries = [self.logs.due(), self.metrics.due()].into_iter().flatten().filter(|_| self.can_go_on(now));
         let retry = self.delivery.retry_due(now).filter(|_| self.delivery.has_room(now));
         // Read after the worker has announced its sleep: an event that is held later wakes it.
         let held = self.shared.next_due().into_iter().chain(self.judge.due(&self.shared.pressure));
         // What is past needs no timer: it waits for something else.
         let spool = self.delivery.spool_due().filter(|due| *due > now);
-        for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(logs).chain(retry).chain(held) {
+        for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(entries).chain(retry).chain(held) {
             latest = latest.min(deadline);
         }
         Some(latest)

@@ -28,10 +28,10 @@ pub(super) fn shorten(item: &mut Value, excess: usize, lost: &mut Reduction) {
         count
     };
     match item.get_mut("items").and_then(Value::as_array_mut) {
-        // Each log says what it has lost.
-        Some(logs) => logs.iter_mut().for_each(|log| {
-            let count = shorten(log);
-            if let Some(attributes) = log.get_mut("attributes").and_then(Value::as_object_mut).filter(|_| count > 0) {
+        // Each log and each metric says what it has lost.
+        Some(entries) => entries.iter_mut().for_each(|entry| {
+            let count = shorten(entry);
+            if let Some(attributes) = entry.get_mut("attributes").and_then(Value::as_object_mut).filter(|_| count > 0) {
                 let mark = serde_json::json!({ "type": "integer", "value": count });
                 attributes.insert("tower_sentry.truncated".to_owned(), mark);
             }

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::exporter::{Item, are_logs_wanted, is_exporter};
 use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
-use crate::scope::{LogPlace, capture_outside};
+use crate::scope::{TracePlace, capture_outside};
 
 /// An error that passes through more instrumented functions may be logged as two.
 const SPANS_AROUND: usize = 32;
@@ -181,9 +181,9 @@ impl TracingLayer {
         let fields = fields_of(event);
         let place = current::with(|entered| {
             let (span, mut state) = entered.parent(|id| around(context, id));
-            entered.scope.log_place(&mut state, span)
+            entered.scope.trace_place(&mut state, span)
         });
-        let place = place.unwrap_or_else(LogPlace::outside);
+        let place = place.unwrap_or_else(TracePlace::outside);
         if keeps.writes {
             client.write_security_log(place.line(metadata, fields.clone()));
         }

@@ -71,6 +71,11 @@ fn render(bytes: &[u8], look: Look) -> String {
                     lines(&mut out, &logs, look);
                 }
             }
+            ItemType::TraceMetric => {
+                if let Ok(metrics) = serde_json::from_slice(item.payload) {
+                    values(&mut out, &metrics);
+                }
+            }
             ItemType::CheckIn => {
                 if let Ok(CheckIn { monitor_slug, status, duration, .. }) = serde_json::from_slice(item.payload) {
                     let took = duration.map(|seconds| format!(" {seconds:.3} s")).unwrap_or_default();
@@ -103,6 +108,16 @@ fn lines(out: &mut String, logs: &Value, look: Look) {
             _ => Tone::Quiet,
         };
         let _ = writeln!(out, "log {} {}", look.paint(tone, &level), text("body"));
+    }
+}
+
+/// Metrics, one per line: `metric counter orders.placed 1`.
+fn values(out: &mut String, metrics: &Value) {
+    for metric in metrics["items"].as_array().into_iter().flatten() {
+        let text = |name: &str| visible(metric[name].as_str().unwrap_or_default());
+        let unit = text("unit");
+        let _ =
+            writeln!(out, "metric {} {} {}{}{unit}", text("type"), text("name"), metric["value"], if unit.is_empty() { "" } else { " " });
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn settle(client: &Client) {
 }
 
 /// The accounts of each category, by its item's name on the wire.
-pub fn categories(stats: &Stats) -> [(&'static str, &Counts); 7] {
+pub fn categories(stats: &Stats) -> [(&'static str, &Counts); 8] {
     [
         ("event", &stats.errors),
         ("transaction", &stats.transactions),
@@ -107,6 +107,7 @@ pub fn categories(stats: &Stats) -> [(&'static str, &Counts); 7] {
         ("check_in", &stats.check_ins),
         ("feedback", &stats.feedback),
         ("log", &stats.logs),
+        ("trace_metric", &stats.metrics),
     ]
 }
 

@@ -107,9 +107,17 @@ fn foreign_read(item: &Value, mut payload: Value) {
     if payload.pointer("/contexts/trace/status").is_some_and(|status| status == "unknown") {
         payload["contexts"]["trace"]["status"] = "unknown_error".into();
     }
+    // Nor lists as attributes of logs and metrics.
+    for entry in payload.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        for attribute in entry["attributes"].as_object_mut().into_iter().flat_map(|attributes| attributes.values_mut()) {
+            if attribute["type"] == "array" {
+                *attribute = serde_json::json!({"type": "string", "value": attribute["value"].to_string()});
+            }
+        }
+    }
     // Nor the newer reasons of the protocol.
     for row in payload.get_mut("discarded_events").and_then(Value::as_array_mut).into_iter().flatten() {
-        if row["reason"] == "backpressure" {
+        if row["reason"] == "backpressure" || row["reason"] == "invalid" {
             row["reason"] = "sample_rate".into();
         }
     }

@@ -6,6 +6,7 @@ pub enum Class {
     Errors,
     Transactions,
     Logs,
+    Metrics,
 }
 
 #[derive(Debug)]

@@ -31,7 +31,13 @@ fn work(queue: &Queue, sleep: Sleep, wanted: usize) {
 /// An item that comes while the worker falls asleep wakes it, or is seen.
 pub fn no_item_is_overslept() {
     for (sleep, class) in
-        [(Sleep::Deep, Class::Transactions), (Sleep::Deep, Class::Logs), (Sleep::Light, Class::Errors), (Sleep::Light, Class::CheckIns)]
+        [
+            (Sleep::Deep, Class::Transactions),
+            (Sleep::Deep, Class::Logs),
+            (Sleep::Deep, Class::Metrics),
+            (Sleep::Light, Class::Errors),
+            (Sleep::Light, Class::CheckIns),
+        ]
     {
         loom::model(move || {
             let queue = Arc::new(Queue::new(4, 1000));

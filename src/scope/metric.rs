@@ -1,0 +1,113 @@
+//! Captures metrics.
+
+use super::current;
+use super::place::TracePlace;
+use super::state::LiveScope;
+use crate::client::{Client, default_client};
+use crate::diagnostics::Quiet;
+use crate::exporter::Item;
+use crate::payload::known_method;
+use crate::protocol::{Category, DiscardReason, Metric, MetricType, Unit};
+use crate::record::{Parent, Sample};
+
+/// Captures a metric in the current scope, or outside any request.
+///
+/// Of an ignored or a sensitive request nothing is sent.
+pub(crate) fn capture_metric(sample: Sample) {
+    let here = current::with(|entered| {
+        let is_recorded = !entered.scope.is_ignored && entered.scope.client.is_enabled();
+        is_recorded.then(|| {
+            let span = entered.active();
+            let place = entered.scope.trace_place(&mut entered.scope.lock(), span);
+            (entered.scope.client.clone(), place)
+        })
+    });
+    match here {
+        Some(Some((client, place))) => submit(&client, &place, sample),
+        Some(None) => {}
+        None => submit(&default_client(), &TracePlace::outside(), sample),
+    }
+}
+
+/// Hands a metric over to the exporter of a client.
+fn submit(client: &Client, place: &TracePlace, sample: Sample) {
+    static TROUBLE: Quiet = Quiet::new();
+    if place.is_sensitive || !sends_metrics(client) {
+        return;
+    }
+    if !Metric::is_valid(&sample.name, sample.value) {
+        client.discard(DiscardReason::Invalid, Category::TraceMetric, 1);
+        return TROUBLE.warn("a metric is dropped and counted: its value is not finite, or its name is empty or too long");
+    }
+    client.count_truncated(sample.truncated);
+    client.submit(Item::Metric(Box::new(place.metric(sample))));
+}
+
+fn sends_metrics(client: &Client) -> bool {
+    client.settings().is_some_and(|settings| settings.delivery.enable_metrics)
+}
+
+/// What is measured of a request once it is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServedRequest {
+    /// From its start to the end of the body, in nanoseconds.
+    pub(crate) duration: u64,
+    pub(crate) status: Option<u16>,
+    pub(crate) body_bytes: u64,
+    /// The requests that are being served, with this one.
+    pub(crate) active: usize,
+}
+
+impl LiveScope {
+    /// Captures the metrics of a request, by its route.
+    #[cold]
+    pub(crate) fn capture_request_metrics(&self, served: ServedRequest) {
+        if self.is_ignored || self.is_left_out() || !sends_metrics(&self.client) {
+            return;
+        }
+        let mut state = self.lock();
+        let place = self.trace_place(&mut state, Parent::Root);
+        let record = &state.transaction.record;
+        let route = record.route.map(|route| record.str(route).into_owned());
+        let method = known_method(&record.str(record.request.method)).to_owned();
+        drop(state);
+        let ServedRequest { duration, status, body_bytes, active } = served;
+        let sample = |kind, name: &'static str, value: f64, unit| {
+            let mut sample = Sample::new(kind, name.into(), value);
+            sample.unit = unit;
+            sample.set_attribute("http.request.method", &method.as_str().into());
+            if let Some(route) = &route {
+                sample.set_attribute("http.route", &route.into());
+            }
+            sample
+        };
+        let with_status = |mut sample: Sample| {
+            if let Some(status) = status {
+                sample.set_attribute("http.response.status_code", &status.into());
+                sample.set_attribute("tower_sentry.status_class", &status_class(status).into());
+            }
+            sample
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a duration and a size need no more than 53 bits")]
+        let samples = [
+            with_status(sample(MetricType::Distribution, "http.server.request.duration", duration as f64 / 1e9, Some(Unit::Second))),
+            with_status(sample(MetricType::Distribution, "http.server.response.body.size", body_bytes as f64, Some(Unit::Byte))),
+            sample(MetricType::Gauge, "http.server.active_requests", active as f64, None),
+        ];
+        for sample in samples {
+            submit(&self.client, &place, sample);
+        }
+    }
+}
+
+/// `2xx` for 204.
+fn status_class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
