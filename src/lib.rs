@@ -43,6 +43,7 @@
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace; `capture_anyhow`, `capture_eyre` |
 //! | `debug-routes` | no | routes that fail on purpose, to see that errors arrive; not in production |
 //! | `browser` | no | routes for Sentry's browser SDK: a tunnel and feedback; the snippet that sets it up in a page, see [`guide::browser`] |
+//! | `metrics` | no | [`metrics`]`::MetricsRecorder`: sends what is measured with the `metrics` crate |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |
 //! | `test` | no | a test kit: records what a service would send, without a network |

@@ -43,6 +43,15 @@ fn submit(client: &Client, place: &TracePlace, sample: Sample) {
     client.submit(Item::Metric(Box::new(place.metric(sample))));
 }
 
+/// Counts a metric that is dropped because there is no room to know its last value.
+#[cfg(feature = "metrics")]
+pub(crate) fn lose_metric() {
+    let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
+    if sends_metrics(&client) {
+        client.discard(DiscardReason::BufferOverflow, Category::TraceMetric, 1);
+    }
+}
+
 fn sends_metrics(client: &Client) -> bool {
     client.settings().is_some_and(|settings| settings.delivery.enable_metrics)
 }

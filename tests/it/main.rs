@@ -102,6 +102,8 @@ mod evaluation;
 mod events;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod everything;
+#[cfg(all(feature = "metrics", feature = "test"))]
+mod facade;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod filters;
 #[cfg(all(feature = "axum", feature = "test"))]

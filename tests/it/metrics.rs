@@ -11,7 +11,7 @@ use tower_sentry::incoming::RouteOptions;
 use tower_sentry::protocol::{DiscardReason, LogAttribute, Unit};
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, User, metrics};
 
-use crate::support::{self, Answer, Relay, Server, in_child, patience};
+use crate::support::{self, Answer, Received, Relay, Server, in_child, patience};
 
 /// The entries of all containers, in the order in which they were captured.
 fn entries(relay: &Relay) -> Vec<Value> {
@@ -61,7 +61,7 @@ async fn all() {
     support::settle(&client).await;
 
     let received = relay.received();
-    let sent: Vec<_> = received.iter().map(|received| received.items()).filter(|(_, items)| items[0].0["type"] == "trace_metric").collect();
+    let sent: Vec<_> = received.iter().map(Received::items).filter(|(_, items)| items[0].0["type"] == "trace_metric").collect();
     let [(header, items)] = &sent[..] else { panic!("one envelope: {sent:?}") };
     assert!(header.get("trace").is_none(), "the protocol forbids it for metrics: {header}");
     let [(item, container)] = &items[..] else { panic!("alone in it: {items:?}") };

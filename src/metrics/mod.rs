@@ -46,8 +46,19 @@
 //!
 //! [`SentryLayer::metrics`](crate::SentryLayer::metrics) measures each request: its duration, its body, and how many are served
 //! at once.
+//!
+//! # The `metrics` crate
+//!
+//! With the feature `metrics`, a `MetricsRecorder` sends what the application and its libraries measure with `counter!`,
+//! `gauge!` and `histogram!` of the `metrics` crate.
+
+#[cfg(feature = "metrics")]
+mod recorder;
 
 use std::borrow::Cow;
+
+#[cfg(feature = "metrics")]
+pub use recorder::MetricsRecorder;
 
 use crate::exporter::are_metrics_wanted;
 use crate::protocol::{AttributeValue, MetricType, MetricValue, Unit};
