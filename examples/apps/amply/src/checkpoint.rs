@@ -9,21 +9,21 @@ use sha2::{Digest as _, Sha256};
 use tower_sentry::{span, span_sync};
 
 use crate::Api;
+use crate::jobs::Job;
 use crate::ledger::Entry;
 use crate::outgoing::CallError;
 
 /// Stands for a key that a real service does not have in its source.
 const KEY: &[u8] = b"a key for the example";
 
-/// `POST /api/v1/checkpoints` starts the task, and does not wait for it.
+/// `POST /api/v1/checkpoints` orders the task, and does not wait for it.
 pub async fn create(State(api): State<Api>) -> StatusCode {
-    // A failure of the task is an event of the task.
-    tokio::spawn(async move { drop(generate(&api).await) });
-    StatusCode::ACCEPTED
+    if api.queue.try_send(Job::Checkpoint).is_ok() { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// Signs what was added to the ledger since the last checkpoint, and stores it.
 pub async fn generate(api: &Api) -> Result<(), CheckpointError> {
+    let _one = api.checkpoint.lock().await;
     let task = async {
         let entries = span("db", "fetch entries", api.ledger.since_last_checkpoint()).await?;
         let root = span_sync("compute", "compute merkle root", || merkle_root(&entries));

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use tower_sentry::html::ErrorPage;
-use tower_sentry::{Scope, span, span_sync};
+use tower_sentry::{Scope, User, span, span_sync};
 
+use crate::escape;
 use crate::monitoring::BrowserSettings;
 use crate::organisations::OrganisationData;
 use crate::outgoing::{CallError, Http};
@@ -18,11 +19,25 @@ pub struct Dashboard {
     pub api: String,
     pub http: Http,
     pub browser: Option<BrowserSettings>,
+    /// Whether a proxy in front of the service signs users in, and sets `x-forwarded-user`.
+    pub trusts_proxy: bool,
+}
+
+impl Dashboard {
+    /// The id of the user who is signed in. Without a proxy, any client could write this header.
+    fn user<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        headers.get("x-forwarded-user").filter(|_| self.trusts_proxy)?.to_str().ok().filter(|user| !user.is_empty())
+    }
 }
 
 /// `GET /dashboard/{organisation}`
-pub async fn show(State(dashboard): State<Dashboard>, Path(id): Path<u32>) -> Response {
-    let snippet = dashboard.browser.as_ref().map(|browser| Scope::current().page_snippet(&browser.snippet));
+pub async fn show(State(dashboard): State<Dashboard>, scope: Scope, Path(id): Path<u32>, headers: HeaderMap) -> Response {
+    let mut snippet = dashboard.browser.as_ref().map(|browser| scope.page_snippet(&browser.snippet));
+    if let Some(user) = dashboard.user(&headers) {
+        // Here and in the browser. The document also has the e-mail address; the id is enough to find the account.
+        scope.set_user(User::id(user));
+        snippet = snippet.map(|snippet| snippet.user_id(user));
+    }
     match span("http", "Fetch organisation data", organisation(&dashboard, id)).await {
         Ok(organisation) => {
             let head = snippet.map(|snippet| snippet.to_string()).unwrap_or_default();
@@ -45,9 +60,8 @@ async fn organisation(dashboard: &Dashboard, id: u32) -> Result<OrganisationData
     serde_json::from_value(answer).map_err(DashboardError::Format)
 }
 
-/// The names of organisations are ours, so they need no escaping.
 fn page(head: &str, organisation: &OrganisationData) -> String {
-    let name = &organisation.name;
+    let name = escape::html(&organisation.name);
     format!("<!doctype html><html><head><title>{name}</title>{head}</head><body><h1>{name}</h1></body></html>")
 }
 

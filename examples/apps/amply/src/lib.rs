@@ -12,18 +12,22 @@
 pub mod checkpoint;
 pub mod dashboard;
 pub mod donations;
+pub mod escape;
+pub mod jobs;
 pub mod ledger;
 pub mod monitoring;
 pub mod organisations;
 pub mod outgoing;
 pub mod payments;
 pub mod public;
+pub mod serve;
 pub mod stand_in;
 pub mod tour;
 pub mod webhooks;
 pub mod widgets;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -31,12 +35,13 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tower_sentry::incoming::{BodyLayer, RouteOptions, named};
 use tower_sentry::{Client, FlushError, SentryLayer, browser};
 
 use dashboard::Dashboard;
+use jobs::{Job, Pace};
 use ledger::Ledger;
 use monitoring::{Clients, Settings};
 use outgoing::Http;
@@ -53,7 +58,9 @@ pub struct Api {
     payments: String,
     /// The storage for checkpoints.
     storage: String,
-    queue: mpsc::UnboundedSender<webhooks::Webhook>,
+    queue: mpsc::Sender<Job>,
+    /// One checkpoint at a time: two would sign the same entries.
+    checkpoint: Arc<Mutex<()>>,
     sentry: Client,
 }
 
@@ -61,41 +68,51 @@ pub struct Api {
 pub struct Amply {
     address: SocketAddr,
     clients: Clients,
-    tasks: [JoinHandle<()>; 2],
+    stop_server: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+    stop_worker: watch::Sender<()>,
+    worker: JoinHandle<()>,
 }
 
 impl Amply {
-    /// Starts all four parts on a free port of this machine.
+    /// Starts all four parts.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let clients = settings.clients()?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(&settings.address).await.map_err(|error| format!("{}: {error}", settings.address))?;
         let address = listener.local_addr()?;
-        let (queue, webhooks) = mpsc::unbounded_channel();
+        let (queue, jobs) = mpsc::channel(settings.most_jobs);
         let api = Api {
             ledger: Ledger::open().await?,
-            http: Http::new(),
+            http: Http::new(settings.call_timeout),
             payments: settings.payments.clone(),
             storage: settings.storage.clone(),
             queue,
+            checkpoint: Arc::default(),
             sentry: clients.backend.clone(),
         };
         let dashboard = Dashboard {
             // A name that is among the targets of propagation, so the API continues the trace of the dashboard.
             api: format!("http://localhost:{}", address.port()),
-            http: Http::new(),
+            http: Http::new(settings.call_timeout),
             browser: settings.browser()?,
+            trusts_proxy: settings.trusts_proxy,
         };
         let app = backend(&clients.backend, api.clone())
             .merge(dashboard_routes(&clients.dashboard, dashboard, settings.browser_sdk.clone())?)
             .merge(Router::new().route("/", get(public::home)).layer(SentryLayer::new(&clients.public)))
             .merge(widgets(&clients.widgets));
+        let (stop_server, stopped) = oneshot::channel();
+        // An error means that the sender is gone, which also means "stop".
+        let serving = serve::serve(listener, app, async { _ = stopped.await }, settings.grace);
         let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await {
+            if let Err(error) = serving.await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
             }
         });
-        let worker = tokio::spawn(webhooks::work(clients.backend.clone(), api, webhooks, settings.retry_after));
-        Ok(Self { address, clients, tasks: [server, worker] })
+        let (stop_worker, stopped) = watch::channel(());
+        let pace = Pace { most_running: settings.most_jobs, retry_after: settings.retry_after, grace: settings.grace };
+        let worker = tokio::spawn(jobs::work(api, jobs, pace, stopped));
+        Ok(Self { address, clients, stop_server, server, stop_worker, worker })
     }
 
     /// Where it listens.
@@ -108,13 +125,17 @@ impl Amply {
         &self.clients
     }
 
-    /// Ends the service, and delivers what waits.
+    /// Ends the service in order: answers what is open, does the jobs, and delivers what was recorded.
     ///
-    /// If the server of one project cannot be reached, the others still get what is theirs.
+    /// A webhook that waits for its next attempt gets it at once, and it is the last one: nothing would
+    /// remember it after the process. If the server of one project cannot be reached, the others still get what is
+    /// theirs.
     pub async fn shutdown(self) -> Result<(), FlushError> {
-        for task in self.tasks {
-            task.abort();
-        }
+        // First the requests, because they bring jobs. A task that panicked has said so.
+        drop(self.stop_server);
+        let _ = self.server.await;
+        drop(self.stop_worker);
+        let _ = self.worker.await;
         let [backend, dashboard, public, widgets] = self.clients.all().map(|client| client.shutdown(Duration::from_secs(5)));
         let (backend, dashboard, public, widgets) = tokio::join!(backend, dashboard, public, widgets);
         backend.and(dashboard).and(public).and(widgets)

@@ -1,19 +1,20 @@
-//! `cargo run -p amply` prints a short tour, and then serves until Ctrl-C. With `-- --once` it ends after the tour.
+//! `cargo run -p amply` prints a short tour, and then serves until Ctrl-C or SIGTERM. With `-- --once` it ends after the tour.
 //!
 //! `-- --spotlight` sends a copy to Spotlight. With `SENTRY_DSN` it sends to that server instead of the console.
 
+use std::env;
 use std::time::Duration;
 
 use amply::monitoring::{Dsns, Settings, browser_sdk_from_env, environment_from_env};
-use amply::{Amply, StartError, stand_in, tour};
+use amply::{Amply, StartError, serve, stand_in, tour};
 use tokio::sync::{mpsc, oneshot};
 use tower_sentry::{Preset, TracingLayer};
 use tracing_subscriber::prelude::*;
 
 #[tokio::main]
 async fn main() -> Result<(), StartError> {
-    let has = |argument: &str| std::env::args().any(|given| given == argument);
-    let (alerts, mut fired) = mpsc::unbounded_channel();
+    let has = |argument: &str| env::args().any(|given| given == argument);
+    let (alerts, mut fired) = mpsc::channel(100);
     let (end, mut ended) = oneshot::channel::<()>();
     let printer = tokio::spawn(async move {
         loop {
@@ -32,9 +33,15 @@ async fn main() -> Result<(), StartError> {
         browser_sdk: browser_sdk_from_env()?,
         spotlight: has("--spotlight").then(|| "http://localhost:8969/stream".to_owned()),
         alerts,
+        address: env::var("AMPLY_ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned()),
+        trusts_proxy: env::var("AMPLY_TRUSTS_PROXY").is_ok_and(|value| value == "1"),
         payments: stand_in.clone(),
         storage: stand_in,
+        most_jobs: 1000,
         retry_after: Duration::from_secs(60),
+        call_timeout: Duration::from_secs(10),
+        // Twice this, and five seconds of delivery, are less than the 30 seconds that an orchestrator usually waits.
+        grace: Duration::from_secs(10),
     };
     match settings.environment {
         Preset::Development => println!("Amply in development: what it records is printed here."),
@@ -49,7 +56,7 @@ async fn main() -> Result<(), StartError> {
     tour::send_all(&amply).await?;
     if !has("--once") {
         println!("Serving http://{}/ and /dashboard/7 until Ctrl-C.", amply.address());
-        tokio::signal::ctrl_c().await?;
+        serve::stop_signal().await;
     }
     if let Err(error) = amply.shutdown().await {
         eprintln!("{error}");

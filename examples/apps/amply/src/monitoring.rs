@@ -3,7 +3,8 @@
 use std::env;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use tower_sentry::alert::{Alert, AlertRule};
 use tower_sentry::html::Browser;
 use tower_sentry::redaction::Redaction;
@@ -73,13 +74,24 @@ pub struct Settings {
     /// The address of a Spotlight, which gets a copy of everything.
     pub spotlight: Option<String>,
     /// Where alerts go: the channel and what it says.
-    pub alerts: UnboundedSender<String>,
+    pub alerts: Sender<String>,
+    /// Where the service listens: an address and a port.
+    pub address: String,
+    /// Whether `x-forwarded-user` names the user of the dashboard. Only if a proxy sets it, and no client reaches the
+    /// service past that proxy.
+    pub trusts_proxy: bool,
     /// The payment providers' address.
     pub payments: String,
     /// The address of the storage for checkpoints.
     pub storage: String,
+    /// The most jobs that run, and the most that wait in the queue. A request that brings one more gets a 503.
+    pub most_jobs: usize,
     /// How long a webhook waits for its next attempt.
     pub retry_after: Duration,
+    /// How long other services may take to answer.
+    pub call_timeout: Duration,
+    /// How long requests may take after the stop, and then jobs.
+    pub grace: Duration,
 }
 
 /// One client for each project.
@@ -143,8 +155,11 @@ impl Settings {
     fn with_alerts(&self, config: ConfigBuilder) -> ConfigBuilder {
         let to = |channel: &'static str| {
             let alerts = self.alerts.clone();
-            // The receiver is away at the end of the process only.
-            move |alert: Alert| _ = alerts.send(format!("{channel}: {alert}"))
+            move |alert: Alert| match alerts.try_send(format!("{channel}: {alert}")) {
+                Err(TrySendError::Full(alert)) => eprintln!("too many alerts wait, so this one is lost: {alert}"),
+                // The receiver is away at the end of the process only.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+            }
         };
         config
             .on_alert(AlertRule::new_issue(), to("Slack #amply-alerts"))

@@ -20,9 +20,12 @@ pub struct OrganisationData {
     pub name: String,
 }
 
-/// The second colour has a typo, so the widget of this organisation fails.
-const ALL: [Organisation; 2] =
-    [Organisation { id: 7, name: "Clean Water", colour: "0077b6" }, Organisation { id: 8, name: "Open Books", colour: "00b4dz" }];
+/// The second colour has a typo, so the widget of this organisation fails. Names are what organisations write.
+const ALL: [Organisation; 3] = [
+    Organisation { id: 7, name: "Clean Water", colour: "0077b6" },
+    Organisation { id: 8, name: "Open Books", colour: "00b4dz" },
+    Organisation { id: 10, name: "Cats & <script>alert('Dogs')</script>", colour: "90be6d" },
+];
 
 pub fn find(id: u32) -> Option<Organisation> {
     ALL.into_iter().find(|organisation| organisation.id == id)

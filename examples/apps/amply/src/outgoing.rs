@@ -1,6 +1,7 @@
 //! Requests to other services: each is a span, and only listed hosts get the headers of the trace.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -17,12 +18,15 @@ const LONGEST: usize = 64 * 1024;
 
 /// An HTTP client whose requests are recorded. Clones share its connections.
 #[derive(Clone)]
-pub struct Http(OutgoingService<Client<HttpConnector, Body>>);
+pub struct Http {
+    client: OutgoingService<Client<HttpConnector, Body>>,
+    timeout: Duration,
+}
 
 impl Http {
-    #[expect(clippy::new_without_default, reason = "a client is made on purpose")]
-    pub fn new() -> Self {
-        Self(OutgoingLayer::new().layer(Client::builder(TokioExecutor::new()).build_http()))
+    /// An answer must have arrived as a whole within `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        Self { client: OutgoingLayer::new().layer(Client::builder(TokioExecutor::new()).build_http()), timeout }
     }
 
     pub async fn get(&self, url: &str) -> Result<Value, CallError> {
@@ -35,9 +39,12 @@ impl Http {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Value, CallError> {
-        let response = self.0.clone().oneshot(request).await?;
-        let status = response.status();
-        let body = to_bytes(Body::new(response.into_body()), LONGEST).await?;
+        let exchange = async {
+            let response = self.client.clone().oneshot(request).await?;
+            let status = response.status();
+            Ok::<_, CallError>((status, to_bytes(Body::new(response.into_body()), LONGEST).await?))
+        };
+        let (status, body) = tokio::time::timeout(self.timeout, exchange).await.map_err(|_| CallError::Timeout)??;
         if status.is_success() { Ok(serde_json::from_slice(&body)?) } else { Err(CallError::Status(status)) }
     }
 }
@@ -50,6 +57,7 @@ pub enum CallError {
     Body(axum::Error),
     Format(serde_json::Error),
     Status(StatusCode),
+    Timeout,
 }
 
 impl fmt::Display for CallError {
@@ -60,6 +68,7 @@ impl fmt::Display for CallError {
             Self::Body(_) => f.write_str("the answer ended too early, or is too long"),
             Self::Format(_) => f.write_str("the answer is not JSON"),
             Self::Status(status) => write!(f, "the other service answered {status}"),
+            Self::Timeout => f.write_str("the other service did not answer in time"),
         }
     }
 }
@@ -71,7 +80,7 @@ impl std::error::Error for CallError {
             Self::Connection(error) => Some(error),
             Self::Body(error) => Some(error),
             Self::Format(error) => Some(error),
-            Self::Status(_) => None,
+            Self::Status(_) | Self::Timeout => None,
         }
     }
 }

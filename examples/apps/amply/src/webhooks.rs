@@ -1,4 +1,4 @@
-//! Webhooks of the payment providers: a queue, and a worker that tries each up to four times.
+//! Webhooks of the payment providers: each goes into the queue, and is tried up to four times.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_sentry::job::{JobInfo, JobLayer};
-use tower_sentry::{Client, Scope, span};
+use tower_sentry::{Scope, span};
 
 use crate::Api;
+use crate::jobs::Job;
 use crate::outgoing::CallError;
 use crate::payments::Provider;
 
@@ -34,6 +35,8 @@ pub struct Webhook {
     provider: Provider,
     charge: String,
     attempt: u32,
+    /// The number of its last attempt.
+    of: u32,
     /// The trace of the request that brought it.
     headers: HashMap<String, String>,
 }
@@ -48,41 +51,41 @@ pub async fn receive(State(api): State<Api>, Path(provider): Path<Provider>, Jso
         let mut headers = HashMap::new();
         // The worker's transaction continues this trace, below this span.
         Scope::current().inject(&mut headers);
-        api.queue.send(Webhook { id: notice.webhook_id, provider, charge: notice.charge, attempt: 1, headers })
+        let webhook = Webhook { id: notice.webhook_id, provider, charge: notice.charge, attempt: 1, of: 1 + MAX_RETRIES, headers };
+        api.queue.try_send(Job::Webhook(webhook))
     };
     let queued = span("queue.publish", "webhooks", publish).attribute("messaging.destination.name", "webhooks").await;
-    // The provider sends it again after a 503.
+    // The queue is full, or the service ends. The provider sends it again after a 503.
     if queued.is_ok() { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// Works on the queue. Only the last attempt reports its error as an event.
-pub async fn work(sentry: Client, api: Api, mut queue: mpsc::UnboundedReceiver<Webhook>, retry_after: Duration) {
+/// Does one attempt. Only the last one reports its error as an event.
+pub fn service(api: &Api) -> impl Service<Webhook, Response = (), Error = WebhookError, Future: Send> + Clone + Send + use<> {
     let describe = |webhook: &Webhook| {
         JobInfo::new("process_webhook")
             .queue("webhooks")
             .id(&webhook.id)
-            .attempt(webhook.attempt, 1 + MAX_RETRIES)
+            .attempt(webhook.attempt, webhook.of)
             .continue_trace(&webhook.headers)
     };
-    let worker = ServiceBuilder::new()
-        .layer(JobLayer::new(&sentry, describe).report_last_attempt_only())
-        .service(service_fn(move |webhook| process(api.clone(), webhook)));
-    while let Some(webhook) = queue.recv().await {
-        // A webhook that waits for its next attempt does not hold up the others.
-        tokio::spawn(attempts(worker.clone(), webhook, retry_after));
-    }
+    let layer = JobLayer::new(&api.sentry, describe).report_last_attempt_only();
+    let api = api.clone();
+    ServiceBuilder::new().layer(layer).service(service_fn(move |webhook| process(api.clone(), webhook)))
 }
 
-async fn attempts<S>(worker: S, webhook: Webhook, retry_after: Duration)
+/// Tries a webhook until it succeeds. Once the sender of `stop` is gone, the next attempt is made at once, and is the last one.
+pub async fn attempts<S>(service: S, webhook: Webhook, retry_after: Duration, mut stop: watch::Receiver<()>)
 where
-    S: Service<Webhook, Error = WebhookError> + Clone,
+    S: Service<Webhook> + Clone,
 {
     for attempt in 1..=1 + MAX_RETRIES {
-        if worker.clone().oneshot(Webhook { attempt, ..webhook.clone() }).await.is_ok() {
+        let of = if stop.has_changed().is_err() { attempt } else { 1 + MAX_RETRIES };
+        if service.clone().oneshot(Webhook { attempt, of, ..webhook.clone() }).await.is_ok() || attempt == of {
             return;
         }
-        if attempt <= MAX_RETRIES {
-            tokio::time::sleep(retry_after).await;
+        tokio::select! {
+            _ = stop.changed() => {}
+            () = tokio::time::sleep(retry_after) => {}
         }
     }
 }

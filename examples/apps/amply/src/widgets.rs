@@ -3,21 +3,34 @@
 use std::fmt;
 
 use axum::extract::Path;
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{HeaderName, ORIGIN, REFERER};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use tower_sentry::{CaptureError, Scope};
 
-use crate::organisations;
+use crate::{escape, organisations};
 
 /// `GET /widgets/{organisation}`
 pub async fn show(scope: Scope, Path(id): Path<u32>, headers: HeaderMap) -> Result<Html<String>, WidgetError> {
-    if let Some(origin) = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()) {
+    if let Some(origin) = host_origin(&headers) {
         scope.set_tag("host_origin", origin);
     }
     let organisation = organisations::find(id).ok_or(WidgetError::Unknown)?;
     let colour = u32::from_str_radix(organisation.colour, 16).map_err(|source| WidgetError::Colour { organisation: id, source })?;
-    Ok(Html(format!("<form style=\"background:#{colour:06x}\"><button>Give to {}</button></form>", organisation.name)))
+    Ok(Html(format!("<form style=\"background:#{colour:06x}\"><button>Give to {}</button></form>", escape::html(organisation.name))))
+}
+
+/// The site that the widget is in. Browsers send no `Origin` for a frame, and `null` for some pages.
+///
+/// Only scheme, host and port are kept: the path and the query of a `Referer` may be private.
+fn host_origin(headers: &HeaderMap) -> Option<String> {
+    let origin_of = |name: HeaderName| {
+        let url: Uri = headers.get(name)?.to_str().ok()?.parse().ok()?;
+        let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{}{port}", url.host()?))
+    };
+    origin_of(ORIGIN).or_else(|| origin_of(REFERER))
 }
 
 #[derive(Debug)]

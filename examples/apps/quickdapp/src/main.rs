@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use quickdapp::monitoring::{self, Process};
+use quickdapp::server::Site;
 use quickdapp::store::Store;
 use quickdapp::{server, worker};
 use tokio::net::TcpListener;
@@ -20,6 +21,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A server or a worker with this option ends when its standard input does. So a process that started
 /// it can end it in order, and it never outlives that process.
 const STOP_AT_EOF: &str = "--stop-at-eof";
+
+/// How long requests may still take when the server ends. With the delivery, it is less than the 30 seconds that an
+/// orchestrator usually waits.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How long each process may take to deliver what it has recorded.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -60,14 +65,25 @@ async fn serve(database: &Path, to_spotlight: bool, stop_at_eof: bool) -> Result
         Some(file) => Some(std::fs::read(&file).map_err(|error| format!("QUICKDAPP_BUNDLE: {}: {error}", file.display()))?),
         None => None,
     };
-    let app = server::router(&monitoring, store, page, bundle)?;
+    let app = server::router(&monitoring, store, Site { page, bundle, is_https: is_https()? })?;
     let address = std::env::var("QUICKDAPP_ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("QUICKDAPP_ADDRESS: {address}: {error}"))?;
     println!("QuickDapp: http://{}/", listener.local_addr()?);
     println!("Monitoring of the server: {}", monitoring::destination(Process::Server, to_spotlight));
-    server::serve(listener, app, stop(stop_at_eof)).await?;
+    server::serve(listener, app, stop(stop_at_eof), GRACE).await?;
     deliver(&monitoring).await;
     Ok(())
+}
+
+/// Whether users reach the site by https, as `QUICKDAPP_URL` says.
+fn is_https() -> Result<bool> {
+    let url = std::env::var("QUICKDAPP_URL").unwrap_or_default();
+    match url.split_once("://") {
+        Some(("https", _)) => Ok(true),
+        Some(("http", _)) => Ok(false),
+        None if url.is_empty() => Ok(false),
+        _ => Err(format!("QUICKDAPP_URL: expected https://… or http://…, found '{url}'").into()),
+    }
 }
 
 /// Sends what waits. A server that is away is no failure of this process.

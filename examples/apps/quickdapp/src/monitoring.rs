@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `SENTRY_DSN` | none | the project of the server |
 //! | `SENTRY_WORKER_DSN` | that of the server | the project of the worker |
+//! | `NEXT_PUBLIC_SENTRY_DSN` | that of the server | the project of the page |
 //! | `SENTRY_TRACES_SAMPLE_RATE` | `1.0` | the share of requests and jobs to trace |
 //! | `SENTRY_REPLAY_SESSION_SAMPLE_RATE` | `1.0` | the share of sessions in the browser to replay |
 //! | `SENTRY_PROFILE_SESSION_SAMPLE_RATE` | `0` | accepted; a warning says that nothing is profiled |
@@ -19,6 +20,9 @@ use tracing_subscriber::prelude::*;
 
 /// The usual address of Spotlight, for copies of what is sent.
 const SPOTLIGHT: &str = "http://localhost:8969/stream";
+
+/// The variable with the DSN of the page.
+const PAGE_DSN: &str = "NEXT_PUBLIC_SENTRY_DSN";
 
 /// The same as a DSN, for the browser. Spotlight accepts any key.
 const SPOTLIGHT_DSN: &str = "http://spotlight@localhost:8969/1";
@@ -59,7 +63,7 @@ pub fn start(process: Process, to_spotlight: bool) -> Result<Guard, Error> {
     Ok(monitoring)
 }
 
-/// The project of the page: that of the server.
+/// The project of the page.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The DSN, which the tunnel has to allow.
@@ -68,16 +72,20 @@ pub struct Page {
     pub browser: Browser,
 }
 
-/// How the page reports. None if there is no server to which the browser's SDK could send.
+/// How the page reports: to the first of `NEXT_PUBLIC_SENTRY_DSN` and `SENTRY_DSN` that is set.
+///
+/// None if there is no server to which the browser's SDK could send.
 ///
 /// # Errors
 ///
 /// Returns an error if the DSN or the rate of replays is invalid.
-pub fn page(to_spotlight: bool) -> Result<Option<Page>, Error> {
-    let dsn = variable("SENTRY_DSN").or_else(|| to_spotlight.then(|| SPOTLIGHT_DSN.to_owned()));
+pub fn page(to_spotlight: bool) -> Result<Option<Page>, Box<dyn std::error::Error>> {
+    let name = if variable(PAGE_DSN).is_some() { PAGE_DSN } else { "SENTRY_DSN" };
+    let dsn = variable(name).or_else(|| to_spotlight.then(|| SPOTLIGHT_DSN.to_owned()));
     let Some(dsn) = dsn else { return Ok(None) };
     // What the page sends goes through the server, so that blockers do not see the host of the DSN.
-    let mut browser = Browser::new(&dsn).tunnel("/t").from_env();
+    let browser = Browser::new(&dsn).build().map_err(|error| format!("{name}: {error}"))?;
+    let mut browser = browser.tunnel("/t").from_env();
     if variable("SENTRY_REPLAY_SESSION_SAMPLE_RATE").is_none() {
         browser = browser.replay_session_sample_rate(1.0);
     }

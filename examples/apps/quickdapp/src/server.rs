@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tower_sentry::html::Browser;
 use tower_sentry::{Client, Error, SentryLayer, SpanLayer, browser};
 
@@ -21,18 +23,32 @@ pub struct App {
     pub store: Store,
     /// How the browser's SDK is set up. None without a DSN.
     pub browser: Option<Arc<Browser>>,
+    /// Whether users reach the site by https. Then no cookie is sent without it.
+    pub is_https: bool,
 }
 
-/// Makes the router. `bundle` is the browser's SDK as one script.
+/// The site as its users see it.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// How the page reports to Sentry. None: it does not.
+    pub page: Option<Page>,
+    /// The browser's SDK as one script.
+    pub bundle: Option<Vec<u8>>,
+    /// Whether users reach it by https, for example through a proxy that ends TLS.
+    pub is_https: bool,
+}
+
+/// Makes the router.
 ///
 /// # Errors
 ///
 /// Returns an error if this build cannot send to the server of the DSN.
-pub fn router(monitoring: impl Into<Client>, store: Store, page: Option<Page>, bundle: Option<Vec<u8>>) -> Result<Router, Error> {
+pub fn router(monitoring: impl Into<Client>, store: Store, site: Site) -> Result<Router, Error> {
+    let Site { page, bundle, is_https } = site;
     let sentry = monitoring.into();
     // The browser's SDK sends to `/t`, and the page sends what users say to `/feedback`.
     let mut tunnel = browser::routes(&sentry);
-    let mut app = App { store, browser: None };
+    let mut app = App { store, browser: None, is_https };
     if let Some(Page { dsn, browser }) = page {
         tunnel = tunnel.allow_dsn(dsn);
         app.browser = Some(Arc::new(if bundle.is_some() { browser.script("/sentry.js") } else { browser }));
@@ -57,13 +73,34 @@ pub fn router(monitoring: impl Into<Client>, store: Store, page: Option<Page>, b
         .layer(SentryLayer::new(sentry).ignore(["/app.js", "/sentry.js"])))
 }
 
-/// Serves until `stop` is ready and the last response has left.
+/// Serves until `stop` is ready and the last response has left. Responses that take longer than `grace` are given up.
 ///
 /// # Errors
 ///
 /// Returns an error of the listener.
-pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
+) -> std::io::Result<()> {
     // The tunnel limits the requests of each address.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(stop).await
+    let (stopping, stopped) = oneshot::channel();
+    let stop = async move {
+        stop.await;
+        // The receiver is dropped only after serving has ended.
+        let _ = stopping.send(());
+    };
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stop).into_future();
+    let too_late = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = too_late => Ok(()),
+    }
 }

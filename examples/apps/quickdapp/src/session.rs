@@ -1,5 +1,7 @@
 //! Signing in and out with a wallet, and who the user of a request is.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,6 +14,7 @@ use tracing::instrument;
 
 use crate::failure::Failure;
 use crate::server::App;
+use crate::store::SESSION_LIFETIME;
 use crate::wallet;
 
 /// The wallet of the user who is signed in, in lower case. A handler gets it as an extension.
@@ -73,7 +76,7 @@ pub async fn sign_in(State(app): State<App>, scope: Scope, Json(given): Json<Sig
     app.store.add_session(&wallet::hash(token.as_bytes()), &wallet).await?;
     // The middleware did not know the user yet.
     scope.set_user(User::id(&wallet));
-    let cookie = format!("session={token}; HttpOnly; SameSite=Strict; Path=/");
+    let cookie = cookie(&app, &token, SESSION_LIFETIME);
     Ok(([(SET_COOKIE, cookie)], Json(serde_json::json!({ "wallet": wallet }))).into_response())
 }
 
@@ -87,7 +90,7 @@ pub async fn sign_out(State(app): State<App>, scope: Scope, headers: HeaderMap) 
         app.store.end_session(&wallet::hash(token.as_bytes())).await?;
     }
     scope.clear_user();
-    Ok(([(SET_COOKIE, "session=; Max-Age=0; Path=/")], Json(serde_json::json!({}))).into_response())
+    Ok(([(SET_COOKIE, cookie(&app, "", Duration::ZERO))], Json(serde_json::json!({}))).into_response())
 }
 
 /// Answers whose session it is.
@@ -104,6 +107,12 @@ async fn verified(app: &App, given: &SignIn) -> Result<Option<String>, Failure> 
     let check = || wallet::signer(&wallet::sign_in_text(&given.nonce), &given.public_key, &given.signature);
     let signer = tower_sentry::span_sync("auth", "check signature", check);
     Ok(signer.filter(|signer| *signer == given.wallet.to_lowercase()))
+}
+
+/// A cookie that scripts cannot read and other sites cannot use. On a site with https, it never travels without encryption.
+fn cookie(app: &App, token: &str, lifetime: Duration) -> String {
+    let secure = if app.is_https { "; Secure" } else { "" };
+    format!("session={token}; Max-Age={}; Path=/; HttpOnly; SameSite=Strict{secure}", lifetime.as_secs())
 }
 
 /// The secret of a session, in the cookie of a request.

@@ -8,13 +8,15 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use tracing::instrument;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS users (wallet TEXT PRIMARY KEY);
     CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, made_at INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS sessions (token_hash TEXT PRIMARY KEY, wallet TEXT NOT NULL REFERENCES users);
+    CREATE TABLE IF NOT EXISTS sessions (
+        token_hash TEXT PRIMARY KEY, wallet TEXT NOT NULL REFERENCES users, made_at INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS tokens (
         id INTEGER PRIMARY KEY, wallet TEXT NOT NULL REFERENCES users, symbol TEXT NOT NULL, contract TEXT, failure TEXT);
     CREATE TABLE IF NOT EXISTS jobs (
@@ -23,6 +25,9 @@ const SCHEMA: &str = "
 
 /// A nonce that is older than this signs nobody in.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+
+/// After this time, a user has to sign in again.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The database. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -65,6 +70,29 @@ pub struct Job {
     pub payload: Payload,
 }
 
+/// A row that was taken from the queue.
+#[derive(Debug)]
+pub enum Taken {
+    /// A job to do.
+    Job(Job),
+    /// The row cannot be read. It is marked as failed.
+    Unreadable {
+        /// The row.
+        id: i64,
+        /// What is wrong with it.
+        error: sqlx::Error,
+    },
+}
+
+/// A job that has failed without an answer: the worker was killed during its last attempt.
+#[derive(Clone, Debug)]
+pub struct Abandoned {
+    /// Its row.
+    pub id: i64,
+    /// What the server wrote. None if it cannot be read.
+    pub payload: Option<Payload>,
+}
+
 /// What becomes of a job after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
@@ -90,9 +118,10 @@ impl Store {
         Ok(Self { pool })
     }
 
-    /// Keeps a nonce until it is used.
+    /// Keeps a nonce until it is used or too old. Removes those that are too old.
     #[instrument(name = "db.addNonce", skip_all, fields(sentry.op = "db"))]
     pub async fn add_nonce(&self, nonce: &str) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM nonces WHERE made_at <= ?").bind(before(NONCE_LIFETIME)).execute(&self.pool).await?;
         sqlx::query("INSERT INTO nonces (nonce, made_at) VALUES (?, ?)").bind(nonce).bind(now()).execute(&self.pool).await.map(drop)
     }
 
@@ -104,12 +133,13 @@ impl Store {
         Ok(made_at.is_some_and(|made_at| since(made_at) < NONCE_LIFETIME))
     }
 
-    /// Adds a session of a user, and the user if there is none of this wallet.
+    /// Adds a session of a user, and the user if there is none of this wallet. Removes sessions that are too old.
     #[instrument(name = "db.addSession", skip_all, fields(sentry.op = "db"))]
     pub async fn add_session(&self, token_hash: &str, wallet: &str) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM sessions WHERE made_at <= ?").bind(before(SESSION_LIFETIME)).execute(&self.pool).await?;
         sqlx::query("INSERT OR IGNORE INTO users (wallet) VALUES (?)").bind(wallet).execute(&self.pool).await?;
-        let session = sqlx::query("INSERT INTO sessions (token_hash, wallet) VALUES (?, ?)").bind(token_hash).bind(wallet);
-        session.execute(&self.pool).await.map(drop)
+        let session = sqlx::query("INSERT INTO sessions (token_hash, wallet, made_at) VALUES (?, ?, ?)");
+        session.bind(token_hash).bind(wallet).bind(now()).execute(&self.pool).await.map(drop)
     }
 
     /// Removes a session.
@@ -121,7 +151,8 @@ impl Store {
     /// Returns the wallet of the user who is signed in.
     #[instrument(name = "db.getUser", skip_all, fields(sentry.op = "db"))]
     pub async fn user(&self, token_hash: &str) -> sqlx::Result<Option<String>> {
-        sqlx::query_scalar("SELECT wallet FROM sessions WHERE token_hash = ?").bind(token_hash).fetch_optional(&self.pool).await
+        let wallet = sqlx::query_scalar("SELECT wallet FROM sessions WHERE token_hash = ? AND made_at > ?");
+        wallet.bind(token_hash).bind(before(SESSION_LIFETIME)).fetch_optional(&self.pool).await
     }
 
     /// Adds a token that is not deployed yet, and returns its id.
@@ -154,16 +185,21 @@ impl Store {
         job.fetch_one(&self.pool).await
     }
 
-    /// Takes the oldest job from the queue.
+    /// Takes the oldest job from the queue. A row that cannot be read is marked as failed, so it is taken only once.
     ///
     /// This is no span: the worker asks all the time, outside any job.
-    pub async fn take_job(&self) -> sqlx::Result<Option<Job>> {
+    pub async fn take_job(&self) -> sqlx::Result<Option<Taken>> {
         let oldest = "UPDATE jobs SET state = 'running', attempt = attempt + 1
             WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY id LIMIT 1) RETURNING id, attempt, queued_at, payload";
-        let row: Option<(i64, u32, i64, String)> = sqlx::query_as(oldest).fetch_optional(&self.pool).await?;
-        let Some((id, attempt, queued_at, payload)) = row else { return Ok(None) };
-        let payload = serde_json::from_str(&payload).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(Some(Job { id, attempt, waited: since(queued_at), payload }))
+        let Some(row) = sqlx::query(oldest).fetch_optional(&self.pool).await? else { return Ok(None) };
+        let id = row.try_get("id")?;
+        Ok(Some(match read_job(id, &row) {
+            Ok(job) => Taken::Job(job),
+            Err(error) => {
+                self.end_job(id, JobState::Failed).await?;
+                Taken::Unreadable { id, error }
+            }
+        }))
     }
 
     /// Notes what became of a job.
@@ -177,9 +213,25 @@ impl Store {
     }
 
     /// Puts the jobs back that a worker had taken when it was killed. Only one worker may run.
-    pub async fn requeue_jobs(&self) -> sqlx::Result<()> {
-        sqlx::query("UPDATE jobs SET state = 'queued' WHERE state = 'running'").execute(&self.pool).await.map(drop)
+    ///
+    /// A job that has had this many attempts is marked as failed instead, and returned: it may be what kills the worker.
+    pub async fn requeue_jobs(&self, attempts: u32) -> sqlx::Result<Vec<Abandoned>> {
+        let requeue = sqlx::query("UPDATE jobs SET state = 'queued' WHERE state = 'running' AND attempt < ?").bind(attempts);
+        requeue.execute(&self.pool).await?;
+        let give_up = sqlx::query("UPDATE jobs SET state = 'failed' WHERE state = 'running' RETURNING id, payload");
+        let rows = give_up.fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok(Abandoned { id: row.try_get("id")?, payload: read_payload(row).ok() })).collect()
     }
+}
+
+fn read_job(id: i64, row: &SqliteRow) -> sqlx::Result<Job> {
+    let (attempt, queued_at) = (row.try_get("attempt")?, row.try_get("queued_at")?);
+    Ok(Job { id, attempt, waited: since(queued_at), payload: read_payload(row)? })
+}
+
+fn read_payload(row: &SqliteRow) -> sqlx::Result<Payload> {
+    let payload: String = row.try_get("payload")?;
+    serde_json::from_str(&payload).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Milliseconds since 1970.
@@ -189,5 +241,10 @@ fn now() -> i64 {
 }
 
 fn since(then: i64) -> Duration {
-    Duration::from_millis(u64::try_from(now() - then).unwrap_or_default())
+    Duration::from_millis(u64::try_from(now().saturating_sub(then)).unwrap_or_default())
+}
+
+/// The time this long ago.
+fn before(lifetime: Duration) -> i64 {
+    now().saturating_sub(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
 }

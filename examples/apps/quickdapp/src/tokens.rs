@@ -35,7 +35,7 @@ pub struct Ordered {
 ///
 /// # Errors
 ///
-/// Refuses callers who are not signed in.
+/// Refuses callers who are not signed in, and symbols that are too long to keep.
 #[instrument(skip_all)]
 pub async fn order(
     State(app): State<App>,
@@ -43,6 +43,10 @@ pub async fn order(
     Json(order): Json<Order>,
 ) -> Result<(StatusCode, Json<Ordered>), Failure> {
     let Extension(Wallet(wallet)) = wallet.ok_or(SIGNED_OUT)?;
+    // The chain has a limit of its own. This one is for the database.
+    if order.symbol.len() > 256 {
+        return Err(Failure::Refused(StatusCode::UNPROCESSABLE_ENTITY, "a symbol has at most 256 bytes"));
+    }
     let token = app.store.add_token(&wallet, &order.symbol).await?;
     let publish = async {
         let mut payload = Payload { token, wallet, headers: HashMap::new() };

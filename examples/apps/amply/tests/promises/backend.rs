@@ -1,7 +1,12 @@
 //! Donations: scopes, tags, contexts, users, breadcrumbs, messages, names, and the four projects.
 
+use std::time::Duration;
+
+use axum::Router;
 use axum::http::StatusCode;
+use axum::routing::post;
 use serde_json::{Value, json};
+use tower_sentry::Preset;
 
 use crate::support::{Scene, donation};
 
@@ -58,6 +63,31 @@ async fn a_failed_donation_is_one_event_with_all_that_its_scope_knows() {
     let chain: Vec<_> = event["exception"]["values"].as_array().unwrap().iter().rev().map(|error| error["value"].clone()).collect();
     let texts = ["the donation was not charged", "the payment provider failed", "the other service answered 503 Service Unavailable"];
     assert_eq!(chain, texts);
+}
+
+/// "You should see the test error appear within seconds": nothing here flushes, and the service goes on.
+#[tokio::test]
+async fn an_event_is_there_soon_although_nothing_flushes() {
+    let scene = Scene::start().await;
+
+    scene.donate(&donation("paypal", "25.10")).await;
+    let events = scene.backend.wait_for("event", 1).await;
+
+    assert_eq!(events[0]["transaction"], "amply::donations::create");
+}
+
+#[tokio::test]
+async fn a_provider_that_never_answers_is_an_error_after_its_time() {
+    let silent = Router::new().route("/{provider}/charges", post(std::future::pending::<()>));
+    let silent = amply::stand_in::serve(silent).await.unwrap();
+    let scene = Scene::changed(Preset::Staging, silent, |settings| settings.call_timeout = Duration::from_millis(10)).await;
+
+    let (status, _) = scene.donate(&donation("stripe", "10")).await;
+    scene.flush().await;
+
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    let innermost = &scene.backend.events()[0]["exception"]["values"][0];
+    assert_eq!(innermost["value"], "the other service did not answer in time");
 }
 
 /// Owners are assigned by the path of a file.

@@ -1,15 +1,17 @@
 //! Production sends a tenth, staging all, and development nothing.
 
+use axum::http::Method;
 use tower_sentry::Preset;
 
-use crate::support::Scene;
+use crate::support::{Scene, continued};
 
-const REQUESTS: usize = 200;
-
-async fn after_requests(environment: Preset) -> Scene {
+/// A request for each of these numbers, which stand in the place of chance.
+async fn after_requests(environment: Preset, numbers: &[&str]) -> Scene {
     let scene = Scene::with(environment, amply::stand_in::start().await.unwrap()).await;
-    for _ in 0..REQUESTS {
-        scene.get("/api/v1/organisations/7").await;
+    for number in numbers {
+        let headers = continued(number);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        scene.send(Method::GET, "/api/v1/organisations/7", &headers, "").await;
     }
     scene.flush().await;
     scene
@@ -17,23 +19,21 @@ async fn after_requests(environment: Preset) -> Scene {
 
 #[tokio::test]
 async fn production_sends_a_tenth_of_its_transactions() {
-    let scene = after_requests(Preset::Production).await;
+    let scene = after_requests(Preset::Production, &["0.099999", "0.100001", "0.999999"]).await;
 
-    let transactions = scene.backend.transactions();
-    // Of two hundred, twenty are expected. Sixty is nine standard deviations away.
-    assert!((1..60).contains(&transactions.len()), "{}", transactions.len());
-    assert_eq!(scene.backend.unsampled() as usize + transactions.len(), REQUESTS, "each is sent or counted");
-    assert!(transactions.iter().all(|transaction| transaction["environment"] == "production"));
-    let (header, ..) = scene.backend.items().into_iter().find(|(_, kind, _)| kind == "transaction").unwrap();
-    assert_eq!(header["trace"]["sample_rate"], "0.1");
+    let sent: Vec<_> = scene.backend.items().into_iter().filter(|(_, kind, _)| kind == "transaction").collect();
+    assert_eq!((sent.len(), scene.backend.unsampled()), (1, 2), "each is sent or counted");
+    let (header, _, transaction) = &sent[0];
+    assert_eq!((&header["trace"]["sample_rate"], &header["trace"]["sample_rand"]), (&"0.1".into(), &"0.099999".into()));
+    assert_eq!(transaction["environment"], "production");
 }
 
 #[tokio::test]
 async fn staging_sends_all_of_them() {
-    let scene = after_requests(Preset::Staging).await;
+    let scene = after_requests(Preset::Staging, &["0.000000", "0.999999"]).await;
 
     let transactions = scene.backend.transactions();
-    assert_eq!(transactions.len(), REQUESTS);
+    assert_eq!(transactions.len(), 2);
     assert!(transactions.iter().all(|transaction| transaction["environment"] == "staging"));
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backend;
+mod ending;
 mod environments;
 mod jobs;
 mod pages;

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tower_sentry::Preset;
 
-use crate::support::Scene;
+use crate::support::{Scene, continued};
 
 #[tokio::test]
 async fn the_page_sets_up_the_browser_as_the_document_says() {
@@ -109,24 +109,80 @@ async fn a_replay_arrives_with_its_bytes() {
 
 #[tokio::test]
 async fn of_widgets_one_request_in_a_hundred_is_sent_and_every_error() {
-    const REQUESTS: u64 = 1000;
     let scene = Scene::with(Preset::Production, amply::stand_in::start().await.unwrap()).await;
 
-    for _ in 0..REQUESTS {
-        assert_eq!(scene.get("/widgets/7").await.0, StatusCode::OK);
+    // The numbers decide, so chance has no part in it.
+    for number in ["0.009999", "0.010001", "0.999999"] {
+        let headers = continued(number);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(scene.send(Method::GET, "/widgets/7", &headers, "").await.0, StatusCode::OK);
     }
+    scene.flush().await;
+    let sent: Vec<_> = scene.widgets.items().into_iter().filter(|(_, kind, _)| kind == "transaction").collect();
     for _ in 0..5 {
-        let (status, _) = scene.send(Method::GET, "/widgets/8", &[("origin", "https://books.example")], "").await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(scene.get("/widgets/8").await.0, StatusCode::INTERNAL_SERVER_ERROR);
     }
     scene.flush().await;
 
-    let events = scene.widgets.events();
-    assert_eq!(events.len(), 5);
-    assert!(events.iter().all(|event| event["tags"]["host_origin"] == "https://books.example"));
-    let transactions = scene.widgets.transactions();
-    let sampled = transactions.iter().filter(|transaction| transaction["contexts"]["trace"]["status"] == "ok").count() as u64;
-    // Of a thousand, ten are expected. Forty is ten standard deviations away.
-    assert!(sampled < 40, "{sampled}");
-    assert_eq!(scene.widgets.unsampled() + transactions.len() as u64, REQUESTS + 5, "each is sent or counted");
+    assert_eq!((sent.len(), scene.widgets.unsampled()), (1, 2), "each is sent or counted");
+    let trace = &sent[0].0["trace"];
+    assert_eq!((&trace["sample_rate"], &trace["sample_rand"]), (&json!("0.01"), &json!("0.009999")));
+    assert_eq!(scene.widgets.events().len(), 5);
+}
+
+#[tokio::test]
+async fn an_error_of_a_widget_has_the_site_that_it_is_in() {
+    let cases: [(&[(&str, &str)], Value); 6] = [
+        (&[("origin", "https://books.example")], json!("https://books.example")),
+        (&[("referer", "https://jane:secret@books.example:8443/cart/7?token=1")], json!("https://books.example:8443")),
+        (&[("origin", "null"), ("referer", "http://books.example/")], json!("http://books.example")),
+        (&[("origin", "https://one.example"), ("referer", "https://two.example/")], json!("https://one.example")),
+        (&[("referer", "/cart")], Value::Null),
+        (&[], Value::Null),
+    ];
+    for (headers, expected) in cases {
+        let scene = Scene::start().await;
+
+        scene.send(Method::GET, "/widgets/8", headers, "").await;
+        scene.flush().await;
+
+        assert_eq!(scene.widgets.events()[0]["tags"]["host_origin"], expected, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_organisation_calls_itself_is_text_in_every_page() {
+    let scene = Scene::start().await;
+
+    for path in ["/dashboard/10", "/widgets/10"] {
+        let (status, page) = scene.get(path).await;
+
+        assert_eq!(status, StatusCode::OK);
+        assert!(page.contains("Cats &amp; &lt;script&gt;alert(&#39;Dogs&#39;)&lt;/script&gt;"), "{page}");
+        assert!(!page.contains("<script>alert"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_user_of_the_dashboard_is_in_its_page_and_in_its_errors_if_a_proxy_signs_users_in() {
+    for (trusts_proxy, user) in [(true, Some("member-7")), (false, None)] {
+        let stand_in = amply::stand_in::start().await.unwrap();
+        let scene = Scene::changed(Preset::Staging, stand_in, |settings| settings.trusts_proxy = trusts_proxy).await;
+        let headers = [("x-forwarded-user", "member-7")];
+
+        let (_, page) = scene.send(Method::GET, "/dashboard/7", &headers, "").await;
+        let (_, error_page) = scene.send(Method::GET, "/dashboard/404", &headers, "").await;
+        let (_, signed_out) = scene.get("/dashboard/7").await;
+        scene.flush().await;
+
+        for page in [page, error_page] {
+            assert_eq!(page.contains(r#""user":{"id":"member-7"}"#), user.is_some(), "{page}");
+        }
+        assert!(!signed_out.contains("\"user\""), "{signed_out}");
+        let users =
+            |payloads: Vec<Value>| payloads.iter().map(|payload| payload["user"]["id"].as_str().map(str::to_owned)).collect::<Vec<_>>();
+        let user = user.map(str::to_owned);
+        assert_eq!(users(scene.dashboard.events()), [user.clone()]);
+        assert_eq!(users(scene.dashboard.transactions()), [user.clone(), user, None]);
+    }
 }

@@ -1,21 +1,29 @@
 //! The program as a user starts it.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::Receiver;
 
 /// What it prints, and its warnings.
 fn run(variables: &[(&str, &str)]) -> (String, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_amply"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amply"));
     command.arg("--once").stdin(Stdio::null());
-    for name in ["ENVIRONMENT", "SENTRY_DSN", "VITE_SENTRY_DSN", "PUBLIC_SENTRY_DSN", "WIDGET_SENTRY_DSN", "SENTRY_ENVIRONMENT"] {
-        command.env_remove(name);
-    }
-    command.envs(variables.iter().copied());
-    let output = command.output().unwrap();
+    let output = in_environment(command, variables).output().unwrap();
     let [shown, warnings] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(output.status.success(), "{}: {warnings}", output.status);
     (shown, warnings)
+}
+
+/// The settings of the developer must not change what is tested.
+pub fn in_environment(mut command: Command, variables: &[(&str, &str)]) -> Command {
+    for (name, _) in std::env::vars_os() {
+        let is_ours = |name: &str| name.contains("SENTRY_") || name.starts_with("AMPLY_") || ["ENVIRONMENT", "GIT_COMMIT"].contains(&name);
+        if name.to_str().is_some_and(is_ours) {
+            command.env_remove(name);
+        }
+    }
+    command.envs(variables.iter().copied());
+    command
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The other side: a receiver of envelopes on a real socket, and Amply itself on another one.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,12 +15,11 @@ use axum::routing::post;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tower_sentry::Preset;
 
 /// The longest wait for something that should happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct Receiver {
@@ -143,7 +143,7 @@ pub struct Scene {
     pub dashboard: Receiver,
     pub public: Receiver,
     pub widgets: Receiver,
-    pub alerts: UnboundedReceiver<String>,
+    pub alerts: mpsc::Receiver<String>,
 }
 
 impl Scene {
@@ -154,11 +154,15 @@ impl Scene {
 
     /// With payment providers and a storage at this address.
     pub async fn with(environment: Preset, stand_in: String) -> Self {
+        Self::changed(environment, stand_in, |_| {}).await
+    }
+
+    pub async fn changed(environment: Preset, stand_in: String, change: impl FnOnce(&mut Settings)) -> Self {
         tower_sentry::test::subscribe();
         let [backend, dashboard, public, widgets] = ['b', 'd', 'a', 'c'].map(Receiver::start);
         let dsn = |receiver: &Receiver| Some(receiver.dsn.clone());
-        let (alerts, fired) = unbounded_channel();
-        let settings = Settings {
+        let (alerts, fired) = mpsc::channel(100);
+        let mut settings = Settings {
             environment,
             dsns: Dsns { backend: dsn(&backend), dashboard: dsn(&dashboard), public: dsn(&public), widgets: dsn(&widgets) },
             browser_sdk: b"window.Sentry={}".to_vec(),
@@ -167,7 +171,13 @@ impl Scene {
             payments: stand_in.clone(),
             storage: stand_in,
             retry_after: Duration::ZERO,
+            most_jobs: 100,
+            address: "127.0.0.1:0".to_owned(),
+            trusts_proxy: true,
+            call_timeout: PATIENCE,
+            grace: PATIENCE,
         };
+        change(&mut settings);
         let amply = Amply::start(&settings).await.unwrap();
         Self { amply, backend, dashboard, public, widgets, alerts: fired }
     }
@@ -180,21 +190,8 @@ impl Scene {
         self.send(Method::GET, path, &[], "").await
     }
 
-    /// Sends a request over a socket.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> (StatusCode, String) {
-        let body = body.as_ref();
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.amply.address()));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if body.starts_with(b"{") && !headers.iter().any(|(name, _)| *name == "content-type") {
-            request = request.header("content-type", "application/json");
-        }
-        let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
-        let response = http.request(request.body(Body::from(body.to_vec())).unwrap()).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(Body::new(response.into_body()), usize::MAX).await.unwrap();
-        (status, String::from_utf8_lossy(&body).into_owned())
+        send(self.amply.address(), method, path, headers, body.as_ref()).await
     }
 
     pub async fn donate(&self, donation: &Value) -> (StatusCode, String) {
@@ -212,6 +209,29 @@ impl Scene {
     pub fn fired(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.alerts.try_recv().ok()).collect()
     }
+}
+
+/// Sends a request over a socket.
+pub async fn send(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (StatusCode, String) {
+    let mut request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if body.starts_with(b"{") && !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
+    let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let response = http.request(request.body(Body::from(body.to_vec())).unwrap()).await.unwrap();
+    let status = response.status();
+    let body = to_bytes(Body::new(response.into_body()), usize::MAX).await.unwrap();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The headers of a request that continues a trace. Its `sample_rand` decides whether it is sampled: if it is below the rate.
+pub fn continued(sample_rand: &str) -> Vec<(&'static str, String)> {
+    let trace = "771a43a4192642f0b136d5159a501700";
+    let baggage = format!("sentry-trace_id={trace},sentry-public_key={},sentry-sample_rand={sample_rand}", "0".repeat(32));
+    vec![("sentry-trace", format!("{trace}-b0e6f15b45c36b12")), ("baggage", baggage)]
 }
 
 /// A donation; a provider `paypal` fails.

@@ -4,19 +4,23 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use quickdapp::monitoring::Page;
+use quickdapp::server::Site;
 use quickdapp::store::Store;
 use quickdapp::{server, wallet};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
@@ -78,8 +82,8 @@ impl Dapp {
         let path = database.to_str().unwrap();
         let with_database = [variables, &[("QUICKDAPP_DATABASE", path)]].concat();
         let mut dapp = Self::run(&["server", "--stop-at-eof"], &with_database).await;
-        dapp.processes.push(spawn(&["worker", "--stop-at-eof"], &with_database, &dapp.output, None));
         dapp.database = Some(database);
+        dapp.start_worker(variables);
         dapp
     }
 
@@ -92,20 +96,62 @@ impl Dapp {
     pub async fn ends(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
         let output = Output::default();
         let mut process = spawn(arguments, variables, &output, None);
+        // `wait` would close the standard input, and that ends the process as well.
+        let _input = process.stdin.take();
         let ended = tokio::time::timeout(PATIENCE, process.wait()).await.expect("the process ends").unwrap();
         (ended.success(), output.all().await)
     }
 
-    /// A server inside this process, which records nothing. Its page has this project and this bundle.
-    pub async fn in_process(page: Page, bundle: &[u8]) -> Self {
+    /// A server inside this process, which records nothing.
+    pub async fn in_process(site: Site) -> Self {
+        // It is dropped with the runtime of the test.
+        Self::stoppable(site, std::future::pending(), PATIENCE).await.0
+    }
+
+    /// The same with a way to stop it, and what says that it has ended.
+    pub async fn stoppable(
+        site: Site,
+        stop: impl Future<Output = ()> + Send + 'static,
+        grace: Duration,
+    ) -> (Self, tokio::task::JoinHandle<std::io::Result<()>>) {
         let database = new_database();
         let store = Store::open(&database).await.unwrap();
-        let app = server::router(tower_sentry::Client::default(), store, Some(page), Some(bundle.to_vec())).unwrap();
+        let app = server::router(tower_sentry::Client::default(), store, site).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
-        tokio::spawn(server::serve(listener, app, std::future::pending()));
+        let serving = tokio::spawn(server::serve(listener, app, stop, grace));
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { processes: Vec::new(), output: Output::default(), address, http, database: Some(database) }
+        (Self { processes: Vec::new(), output: Output::default(), address, http, database: Some(database) }, serving)
+    }
+
+    /// A connection to its database.
+    pub async fn database(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.database.as_ref().unwrap()).busy_timeout(PATIENCE);
+        options.connect().await.unwrap()
+    }
+
+    /// Sends the head of a request and no body. Returns once a handler waits for the body.
+    pub async fn hang(&self) -> TcpStream {
+        let host = self.address.trim_start_matches("http://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let head = "POST /api/sign-in HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+        stream.write_all(format!("{head}content-length: 10\r\nexpect: 100-continue\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 25];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&answer));
+        stream
+    }
+
+    /// Kills the worker, as the system does that has no memory left.
+    pub async fn kill_worker(&mut self) {
+        self.processes.pop().unwrap().kill().await.unwrap();
+    }
+
+    /// Starts a worker.
+    pub fn start_worker(&mut self, variables: &[(&str, &str)]) {
+        let database = self.database.as_ref().unwrap().to_str().unwrap().to_owned();
+        let variables = [variables, &[("QUICKDAPP_DATABASE", &database)]].concat();
+        self.processes.push(spawn(&["worker", "--stop-at-eof"], &variables, &self.output, None));
     }
 
     async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
@@ -130,6 +176,18 @@ impl Dapp {
             std::fs::remove_file(database).unwrap();
         }
         self.output.all().await
+    }
+
+    /// Ends the processes as an orchestrator does: with SIGTERM. Their standard inputs stay open.
+    #[cfg(unix)]
+    pub async fn terminate(mut self) {
+        for process in &mut self.processes {
+            let _input = process.stdin.take();
+            let killed = Command::new("kill").arg(process.id().unwrap().to_string()).status().await.unwrap();
+            assert!(killed.success());
+            let ended = tokio::time::timeout(PATIENCE, process.wait()).await.expect("the process ends").unwrap();
+            assert!(ended.success(), "{ended}: {}", self.output.lines.lock().unwrap());
+        }
     }
 
     pub async fn open_page(&self) -> OpenPage {
@@ -236,7 +294,9 @@ fn spawn(arguments: &[&str], variables: &[(&str, &str)], output: &Output, addres
     let mut command = Command::new(env!("CARGO_BIN_EXE_quickdapp"));
     // The settings of the developer must not change what is tested.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("SENTRY_") || ["ENVIRONMENT", "GIT_COMMIT"].contains(&name)) {
+        let is_ours =
+            |name: &str| name.contains("SENTRY_") || name.starts_with("QUICKDAPP_") || ["ENVIRONMENT", "GIT_COMMIT"].contains(&name);
+        if name.to_str().is_some_and(is_ours) {
             command.env_remove(name);
         }
     }

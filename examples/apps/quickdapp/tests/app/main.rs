@@ -2,12 +2,12 @@
 
 mod dapp;
 mod project;
+mod queue;
+mod site;
 
 use dapp::{Dapp, Wallet};
 use project::{Project, name, trace_id};
-use quickdapp::monitoring::Page;
 use serde_json::{Value, json};
-use tower_sentry::html::Browser;
 
 /// A secret in a request that no project may receive.
 const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
@@ -43,7 +43,10 @@ async fn a_page_its_requests_and_the_job_are_one_trace_in_two_projects() {
     let get_user = spans(&ordered).find(|span| span["description"] == "db.getUser").expect("db.getUser");
     let query = spans(&ordered).find(|span| span["parent_span_id"] == get_user["span_id"]).expect("the query of db.getUser");
     assert_eq!((&get_user["op"], &get_user["parent_span_id"]), (&json!("db"), &auth["span_id"]));
-    assert_eq!((&query["op"], &query["description"]), (&json!("db.query"), &json!("SELECT wallet FROM sessions WHERE token_hash = ?")));
+    assert_eq!(
+        (&query["op"], &query["description"]),
+        (&json!("db.query"), &json!("SELECT wallet FROM sessions WHERE token_hash = ? AND made_at > ?"))
+    );
     assert_eq!(span(&job, "chain")["data"]["chain.id"], 31337);
     // Each project gets only its own.
     assert!(server.items("transaction").iter().all(|item| name(item) != "token.deploy"));
@@ -92,32 +95,6 @@ async fn the_user_is_there_from_the_sign_in_to_the_sign_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_fails_is_tried_again_and_is_one_event_of_the_worker() {
-    let (server, worker) = (Project::start().await, Project::start().await);
-    let dapp = Dapp::start(&[("SENTRY_DSN", &server.dsn()), ("SENTRY_WORKER_DSN", &worker.dsn())]).await;
-    let wallet = Wallet::new();
-
-    let page = dapp.open_page().await;
-    let session = dapp.sign_in(&page, &wallet).await;
-    let token = dapp.deploy(&page, &session, "FARTOOLONG").await;
-    let failure = dapp.end_of(&page, &session, token).await["failure"].clone();
-    dapp.stop().await;
-
-    assert_eq!(failure, "a symbol has at most 8 letters, this one has 10");
-    let mut attempts = worker.items("transaction");
-    attempts.sort_by_key(|job| job["tags"]["job.attempt"].to_string());
-    let statuses: Vec<_> = attempts.iter().map(|job| (&job["tags"]["job.attempt"], &job["contexts"]["trace"]["status"])).collect();
-    let failed = json!("internal_error");
-    assert_eq!(statuses, [(&json!("1"), &failed), (&json!("2"), &failed), (&json!("3"), &failed)]);
-    let events = worker.items("event");
-    assert_eq!(events.len(), 1, "{events:?}");
-    let chain: Vec<_> = events[0]["exception"]["values"].as_array().unwrap().iter().map(|error| &error["type"]).collect();
-    assert_eq!(chain, ["SymbolTooLong", "DeployError"]);
-    assert_eq!((trace_id(&events[0]), &events[0]["user"]["id"]), (page.trace_id.as_str(), &json!(wallet.address().to_lowercase())));
-    assert_eq!(server.items("event"), [] as [Value; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_the_browser_sends_arrives_through_the_tunnel() {
     let project = Project::start().await;
     let dapp = Dapp::start(&[("SENTRY_DSN", &project.dsn()), ("SENTRY_REPLAY_SESSION_SAMPLE_RATE", "0.25")]).await;
@@ -146,23 +123,6 @@ async fn what_the_browser_sends_arrives_through_the_tunnel() {
     assert!(project.raw().contains(&replay), "a replay is passed on as it is");
     assert!(page.text.contains(r#""tunnel":"/t""#) && page.text.contains(r#""replaysSessionSampleRate":0.25"#), "{}", page.text);
     project.assert_no_secret(&[SECRET.to_owned()]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_has_the_bundle_and_its_own_project_also_if_the_server_has_none() {
-    let project = Project::start().await;
-    let page = Page { browser: Browser::new(project.dsn()).tunnel("/t"), dsn: project.dsn() };
-    let dapp = Dapp::in_process(page, b"window.Sentry = {}").await;
-    let event = envelope(&json!({ "dsn": project.dsn() }), &[("event", br#"{"message":"of the page"}"#)]);
-
-    let opened = dapp.open_page().await;
-    let bundle = dapp.get("/sentry.js").await;
-    let sent = dapp.send("/t", event).await;
-    dapp.stop().await;
-
-    assert!(opened.text.contains(r#"<script src="/sentry.js""#), "{}", opened.text);
-    assert_eq!((bundle.status, bundle.text.as_str()), (200, "window.Sentry = {}"));
-    assert_eq!((sent.status, &project.items("event")[0]["message"]), (200, &json!("of the page")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,36 +191,6 @@ async fn a_blank_dsn_means_off_and_the_application_works() {
         assert!(text.contains("Monitoring of the server: off") && !text.contains("[http.server]"), "{text}");
     }
     assert_eq!(project.items("transaction").iter().map(name).collect::<Vec<_>>(), ["token.deploy"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signature_is_worth_one_session_of_its_own_wallet() {
-    let dapp = Dapp::start(&[("SENTRY_DSN", "")]).await;
-    let (wallet, other) = (Wallet::new(), Wallet::new());
-    let page = dapp.open_page().await;
-    let signed = dapp.signed(&page, &wallet).await;
-    let mut stolen = dapp.signed(&page, &other).await;
-    stolen["wallet"] = json!(wallet.address());
-    let mut unknown = dapp.signed(&page, &wallet).await;
-    unknown["nonce"] = json!("00");
-
-    let mut statuses = Vec::new();
-    for body in [&signed, &signed, &stolen, &unknown] {
-        statuses.push(dapp.post(&page, None, "/api/sign-in", body).await.status);
-    }
-    dapp.stop().await;
-
-    assert_eq!(statuses, [200, 401, 401, 401]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_invalid_variable_ends_both_processes_and_is_named() {
-    for (name, value) in [("SENTRY_WORKER_DSN", "a key"), ("SENTRY_DSN", "a key"), ("SENTRY_TRACES_SAMPLE_RATE", "2")] {
-        let variables = [("SENTRY_SPOTLIGHT", "http://127.0.0.1:9"), (name, value)];
-        let (succeeded, output) = Dapp::ends(&["--stop-at-eof"], &variables).await;
-
-        assert!(!succeeded && output.contains(name), "{name}: {output}");
-    }
 }
 
 fn spans(transaction: &Value) -> impl Iterator<Item = &Value> {
