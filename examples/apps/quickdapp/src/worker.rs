@@ -65,8 +65,10 @@ pub async fn run(monitoring: impl Into<Client>, store: Store, stop: impl Future<
                     Ok(Ok(())) => JobState::Done,
                     _ if !is_last => JobState::Queued,
                     failed => {
-                        let reason =
-                            failed.ok().and_then(Result::err).as_ref().map_or_else(|| NOT_DEPLOYED.to_owned(), DeployError::for_user);
+                        let reason = match failed {
+                            Ok(Err(DeployError::Chain(error))) => error.to_string(),
+                            _ => NOT_DEPLOYED.to_owned(),
+                        };
                         store.end_token(token, Err(&reason)).await?;
                         JobState::Failed
                     }
@@ -106,7 +108,7 @@ async fn deploy(store: Store, job: Job) -> Result<(), DeployError> {
     Ok(())
 }
 
-/// What users read, unless the reason is theirs.
+/// What a user reads, unless the chain gave a reason.
 const NOT_DEPLOYED: &str = "the token was not deployed";
 
 /// Why a token was not deployed.
@@ -118,16 +120,6 @@ pub enum DeployError {
     Database(sqlx::Error),
     /// It is not in the database any more.
     Missing,
-}
-
-impl DeployError {
-    /// What the user may know about it.
-    fn for_user(&self) -> String {
-        match self {
-            Self::Chain(error) => error.to_string(),
-            Self::Database(_) | Self::Missing => NOT_DEPLOYED.to_owned(),
-        }
-    }
 }
 
 impl From<sqlx::Error> for DeployError {

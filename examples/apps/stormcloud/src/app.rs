@@ -14,6 +14,7 @@ use crate::accounts::{Accounts, Throttle};
 use crate::pace::Pace;
 use crate::settings::Tree;
 use crate::store::Store;
+use crate::tasks::Tasks;
 use crate::users::Profiles;
 use crate::{files, middleware, users};
 
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) pace: Pace,
     pub(crate) sentry: Client,
     pub(crate) store: Store,
+    pub(crate) tasks: Tasks,
 }
 
 /// Each layer that is added is outside the ones before it, so this reads from the inside out.

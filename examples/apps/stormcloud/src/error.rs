@@ -10,9 +10,9 @@ use tower_sentry::CaptureError;
 
 #[derive(Debug)]
 pub(crate) enum AppError {
-    /// The client's mistake: no event.
+    /// The client's mistake, as the next two are: no event.
+    Invalid(&'static str),
     NotFound(&'static str),
-    /// The same.
     Refused,
     /// A fault of this service: an event, from the place of the `?`.
     Internal(CaptureError),
@@ -35,6 +35,7 @@ impl From<io::Error> for AppError {
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         match self {
+            Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "error": what }))).into_response(),
             Self::NotFound(what) => (StatusCode::NOT_FOUND, Json(json!({ "error": format!("no such {what}") }))).into_response(),
             Self::Refused => StatusCode::FORBIDDEN.into_response(),
             Self::Internal(error) => {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_sentry::{ResultExt as _, Scope, span};
+use tower_sentry::{Level, ResultExt as _, Scope, span};
 use tracing::{info, instrument, warn};
 
 use crate::accounts::Account;
@@ -23,6 +23,13 @@ pub(crate) struct Search {
 #[derive(Deserialize)]
 pub(crate) struct NewShare {
     password: Option<String>,
+    /// After so many days, the link is gone.
+    #[serde(default = "a_week")]
+    days: u8,
+}
+
+fn a_week() -> u8 {
+    7
 }
 
 #[instrument(name = "view.file_upload", skip_all, fields(sentry.op = "view"))]
@@ -43,7 +50,11 @@ pub(crate) async fn upload(
         let _ = app.store.remove_preview(file).await.capture();
         let sentry = app.sentry.clone();
         // A transaction of its own: it ends long after the request.
-        tokio::spawn(async move { sentry.transaction("video_encoding").op("task").run(app.store.encode_preview(file)).await });
+        let store = app.store.clone();
+        let encode = async move { drop(sentry.transaction("video_encoding").op("task").run(store.encode_preview(file)).await) };
+        if !app.tasks.spawn(encode) {
+            tower_sentry::capture_message(Level::Warning, "a video has no preview, because too many are encoded");
+        }
     }
     info!(target: "security", user = account.id, file, size, "file uploaded");
     Ok((StatusCode::CREATED, Json(json!({ "path": name, "size": size }))))
@@ -75,9 +86,12 @@ pub(crate) async fn share(
     Path(name): Path<String>,
     Json(share): Json<NewShare>,
 ) -> Result<(StatusCode, Json<Value>), AppError> {
+    if !(1..=30).contains(&share.days) {
+        return Err(AppError::Invalid("a share link lasts 1 to 30 days"));
+    }
     let file = app.store.find(account.id, &name).await?.ok_or(AppError::NotFound("file"))?;
     let token = app.store.random_key().await?;
-    app.store.add_share(&token, file.id, share.password.as_deref()).await?;
+    app.store.add_share(&token, file.id, share.password.as_deref(), share.days).await?;
     info!(target: "security", user = account.id, file = file.id, with_password = share.password.is_some(), "share link made");
     Ok((StatusCode::CREATED, Json(json!({ "url": format!("/api/v1/share/{token}/") }))))
 }

@@ -9,13 +9,16 @@ mod error;
 mod files;
 mod middleware;
 mod pace;
+mod serve;
 mod settings;
 mod store;
+mod tasks;
 mod users;
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,12 +26,17 @@ use tokio::task::JoinHandle;
 use tower_sentry::Client;
 
 pub use crate::pace::Pace;
+pub use crate::serve::stop_signal;
 pub use crate::settings::{Settings, Tree};
 
 use crate::accounts::{Accounts, Throttle};
 use crate::app::App;
 use crate::store::Store;
+use crate::tasks::Tasks;
 use crate::users::Profiles;
+
+/// The most videos that are encoded at the same time.
+const MOST_VIDEOS: usize = 100;
 
 /// A running service.
 pub struct Service {
@@ -36,6 +44,8 @@ pub struct Service {
     alice: String,
     bob: String,
     store: Store,
+    tasks: Tasks,
+    grace: Duration,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -57,15 +67,15 @@ impl Service {
             pace: settings.pace().clone(),
             sentry: sentry.clone(),
             store: store.clone(),
+            tasks: Tasks::new(MOST_VIDEOS),
         };
+        let (tasks, grace) = (app.tasks.clone(), settings.grace());
         let listener = TcpListener::bind(("127.0.0.1", settings.port())).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = axum::serve(listener, app::router(app, settings.tree())).with_graceful_shutdown(async {
-            // An error means that the sender was dropped, which also means "stop".
-            let _ = stopped.await;
-        });
-        Ok(Self { address, alice, bob, store, stop, serving: tokio::spawn(server.into_future()) })
+        // An error means that the sender was dropped, which also means "stop".
+        let serving = serve::serve(listener, app::router(app, settings.tree()), async { _ = stopped.await }, grace);
+        Ok(Self { address, alice, bob, store, tasks, grace, stop, serving: tokio::spawn(serving) })
     }
 
     /// Where it listens.
@@ -88,10 +98,11 @@ impl Service {
         self.store.close().await;
     }
 
-    /// Answers what is open, then ends.
+    /// Answers what is open, waits for the videos that are encoded, then ends. What takes too long is given up.
     pub async fn stop(self) -> Result<(), Box<dyn Error + Send + Sync>> {
         drop(self.stop);
         self.serving.await??;
+        self.tasks.finish(self.grace).await;
         Ok(())
     }
 }

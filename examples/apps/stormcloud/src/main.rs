@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         println!(
             "  curl 'http://{address}/api/v1/debug/sentry-test/?type=division'   (outside of production, with DEBUG=1 or without a DSN)"
         );
-        tokio::signal::ctrl_c().await?;
+        stormcloud::stop_signal().await;
     }
     service.stop().await?;
     // After the last response, so that nothing is captured later.

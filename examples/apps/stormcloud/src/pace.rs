@@ -18,13 +18,9 @@ impl Pace {
         Self(Some(Arc::new(|time| Box::pin(tokio::time::sleep(time)))))
     }
 
-    /// Calls a function in place of waiting. A test advances its clock.
-    pub fn by(advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
-        let advance = Arc::new(advance);
-        Self(Some(Arc::new(move |time| {
-            let advance = Arc::clone(&advance);
-            Box::pin(async move { advance(time) })
-        })))
+    /// Waits as this function says. A test advances its clock.
+    pub fn by<F: Future<Output = ()> + Send + 'static>(wait: impl Fn(Duration) -> F + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(move |time| Box::pin(wait(time)))))
     }
 
     pub(crate) async fn takes(&self, millis: u64) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tower_sentry::redaction::Redaction;
 use tower_sentry::{Config, ConfigBuilder, Preset, SpanLayer};
@@ -42,12 +43,20 @@ pub struct Settings {
     tree: Tree,
     pace: Pace,
     requests_a_minute: u32,
+    grace: Duration,
 }
 
 impl Settings {
     /// A service whose database, files and security log are in this folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { variables: HashMap::new(), folder: folder.into(), tree: Tree::default(), pace: Pace::default(), requests_a_minute: 600 }
+        Self {
+            variables: HashMap::new(),
+            folder: folder.into(),
+            tree: Tree::default(),
+            pace: Pace::default(),
+            requests_a_minute: 600,
+            grace: Duration::from_secs(10),
+        }
     }
 
     /// Adds variables of the environment: those of Sentry, `DEBUG` and `PORT`.
@@ -75,6 +84,15 @@ impl Settings {
     #[must_use]
     pub fn throttled(mut self, requests_a_minute: u32) -> Self {
         self.requests_a_minute = requests_a_minute;
+        self
+    }
+
+    /// How long requests may still take when the service ends, and then its other work. Defaults to 10 seconds.
+    ///
+    /// Twice this, and the time of the delivery, must be less than what the orchestrator waits.
+    #[must_use]
+    pub fn ended_within(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 
@@ -134,6 +152,10 @@ impl Settings {
 
     pub(crate) fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
     }
 
     pub(crate) fn requests_a_minute(&self) -> u32 {

@@ -17,7 +17,8 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, username TEXT NOT NULL, is_staff INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS storage_storedfile (
         id INTEGER PRIMARY KEY, owner_id INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, UNIQUE (owner_id, path));
-    CREATE TABLE IF NOT EXISTS share_link (token TEXT PRIMARY KEY, file_id INTEGER NOT NULL, password TEXT);";
+    CREATE TABLE IF NOT EXISTS share_link (
+        token TEXT PRIMARY KEY, file_id INTEGER NOT NULL, password TEXT, expires_at INTEGER NOT NULL);";
 
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -115,16 +116,19 @@ impl Store {
         .await
     }
 
-    pub(crate) async fn add_share(&self, token: &str, file: i64, password: Option<&str>) -> sqlx::Result<()> {
-        const SQL: &str = "INSERT INTO share_link VALUES (?, ?, ?)";
-        let insert = sqlx::query(SQL).bind(token).bind(file).bind(password);
+    /// Adds a share link for some days, and removes those that have expired.
+    pub(crate) async fn add_share(&self, token: &str, file: i64, password: Option<&str>, days: u8) -> sqlx::Result<()> {
+        const EXPIRED: &str = "DELETE FROM share_link WHERE expires_at <= unixepoch()";
+        const SQL: &str = "INSERT INTO share_link VALUES (?, ?, ?, unixepoch() + ? * 86400)";
+        span("db.query", EXPIRED, async { sqlx::query(EXPIRED).execute(&self.pool).await }).attribute("db.system.name", "sqlite").await?;
+        let insert = sqlx::query(SQL).bind(token).bind(file).bind(password).bind(days);
         span("db.query", SQL, async { insert.execute(&self.pool).await }).attribute("db.system.name", "sqlite").await.map(drop)
     }
 
-    /// The file of a share link, and the password that it needs.
+    /// The file of a share link that has not expired, and the password that it needs.
     pub(crate) async fn of_share(&self, token: &str) -> sqlx::Result<Option<(StoredFile, Option<String>)>> {
         const SQL: &str = "SELECT f.id, f.path, f.size, s.password FROM share_link s JOIN storage_storedfile f ON f.id = s.file_id \
-            WHERE s.token = ?";
+            WHERE s.token = ? AND s.expires_at > unixepoch()";
         let row: Option<(i64, String, i64, Option<String>)> =
             span("db.query", SQL, async { sqlx::query_as(SQL).bind(token).fetch_optional(&self.pool).await })
                 .attribute("db.system.name", "sqlite")
@@ -150,7 +154,11 @@ impl Store {
 
     /// Stands for the encoding of a video.
     pub(crate) async fn encode_preview(&self, file: i64) -> io::Result<()> {
-        span("file.write", "preview.write", async { tokio::fs::copy(self.place(file), self.preview(file)).await.map(drop) }).await
+        span("file.write", "preview.write", async {
+            self.pace.takes(900).await;
+            tokio::fs::copy(self.place(file), self.preview(file)).await.map(drop)
+        })
+        .await
     }
 
     /// Removes what is left of an older version.

@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::support::Cloud;
 
@@ -118,6 +120,42 @@ async fn expired_links_and_throttled_clients_are_neither_events_nor_transactions
     assert!(cloud.receiver.events().is_empty());
     let names: Vec<_> = cloud.receiver.transactions().iter().map(|transaction| transaction["transaction"].clone()).collect();
     assert_eq!(names, ["GET /api/v1/users/{id}/"]);
+}
+
+#[tokio::test]
+async fn a_share_link_is_gone_after_its_days() {
+    let cloud = Cloud::start().await;
+    cloud.post("/api/v1/files/document.pdf/upload/", "a document").await;
+    let mut urls = Vec::new();
+    for body in ["{}", r#"{"days": 30}"#] {
+        let reply: Value = serde_json::from_str(&cloud.post("/api/v1/files/document.pdf/share/", body).await.text).unwrap();
+        urls.push(reply["url"].as_str().unwrap().to_owned());
+    }
+    let refused = [r#"{"days": 0}"#, r#"{"days": 31}"#];
+    for body in refused {
+        let reply = cloud.post("/api/v1/files/document.pdf/share/", body).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    let options = SqliteConnectOptions::new().filename(cloud.path("stormcloud.db"));
+    let mut connection = options.connect().await.unwrap();
+    let lifetimes: Vec<i64> = sqlx::query_scalar("SELECT (expires_at - unixepoch() + 3600) / 86400 FROM share_link ORDER BY 1")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let before = cloud.open_link(&urls[0], "").await;
+    // Eight days later.
+    sqlx::query("UPDATE share_link SET expires_at = expires_at - 8 * 86400").execute(&mut connection).await.unwrap();
+
+    let after = [cloud.open_link(&urls[0], "").await, cloud.open_link(&urls[1], "").await];
+    cloud.post("/api/v1/files/document.pdf/share/", "{}").await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM share_link").fetch_one(&mut connection).await.unwrap();
+    cloud.settle(&[]).await;
+
+    assert_eq!(lifetimes, [7, 30]);
+    assert_eq!(before.status, StatusCode::OK);
+    assert_eq!(after.map(|reply| reply.status), [StatusCode::NOT_FOUND, StatusCode::OK]);
+    assert_eq!(left, 2, "the expired one is removed");
+    assert!(cloud.receiver.events().is_empty());
 }
 
 #[tokio::test]

@@ -69,11 +69,18 @@ impl Cloud {
         self.send(self.service.alice(), "POST", target, body).await
     }
 
+    /// With this video.
+    pub async fn uploaded(self, name: &str) -> Self {
+        let reply = self.post(&format!("/api/v1/files/{name}/upload/"), "a film").await;
+        assert_eq!(reply.status, StatusCode::CREATED);
+        self
+    }
+
     pub async fn send(&self, key: &str, method: &str, target: &str, body: &str) -> Reply {
         self.send_with(key, method, target, body, None).await
     }
 
-    /// A GET without a key, as somebody does who got a link.
+    /// A GET without a key, by a user who got a link.
     pub async fn open_link(&self, target: &str, password: &str) -> Reply {
         self.send_with("", "GET", target, "", Some(password)).await
     }
@@ -146,10 +153,20 @@ thread_local! {
 
 /// The times of the document, by a clock that stands still in between. A test and its service share one thread.
 pub fn by_hand() -> Pace {
+    pace(|_| true)
+}
+
+/// The same for the times that are chosen. Other parts take no time.
+pub fn pace(chosen: impl Fn(u128) -> bool + Send + Sync + 'static) -> Pace {
     CLOCK.with(|clock| {
         // The one before must be gone: its drop lets the real clock go on.
         clock.borrow_mut().take();
         *clock.borrow_mut() = Some(HandClock::start());
     });
-    Pace::by(|time| CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(time)))
+    Pace::by(move |time| {
+        if chosen(time.as_millis()) {
+            CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(time));
+        }
+        std::future::ready(())
+    })
 }
