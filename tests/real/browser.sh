@@ -6,22 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 folder=$(realpath -m "$1") port=$2
-sdk=11.12.0 esbuild=0.28.2
 key=b0951e0000004000800000000000cafe
-mkdir -p "$folder"
 
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [[ -z $browser ]]; then
-  echo "browser: installing chromium" >&2
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >"$folder/apt.log" 2>&1
-  browser=$(command -v chromium)
-fi
-bundle=$folder/sentry-$sdk.js
-if [[ ! -f $bundle ]]; then
-  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder/sdk" "@sentry/browser@$sdk" "esbuild@$esbuild" >"$folder/npm.log" 2>&1
-  "$folder/sdk/node_modules/.bin/esbuild" "$folder/sdk/node_modules/@sentry/browser" --bundle --minify --format=iife --global-name=Sentry \
-    --log-level=error --outfile="$bundle"
-fi
+source tests/real/chromium.sh
+prepare_browser "$folder"
 
 started=()
 trap 'kill "${started[@]}" 2>/dev/null; wait 2>/dev/null || true' EXIT

@@ -5,6 +5,7 @@
 #   tests/real/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/real/own.sh
 home=${REAL_SERVERS_DIR:-$PWD/target/real-servers}
 python=${PYTHON:-python3}
 bugsink_port=${BUGSINK_PORT:-18110}

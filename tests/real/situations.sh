@@ -2,6 +2,7 @@
 # Calls every route of `examples/situations.rs` with curl, over HTTP/1.1 and HTTP/2, then ends it: situations.sh DSN
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/real/own.sh
 base=http://127.0.0.1:3001
 cargo build --quiet --example situations
 SENTRY_DSN=$1 target/debug/examples/situations 2>/dev/null &

@@ -3,6 +3,7 @@
 # Needs ports FIRST_PORT to FIRST_PORT + 3 and the built examples `quickstart` and `authority`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/real/own.sh
 python=${PYTHON:-python3}
 folder=$1 tls=$2 plain=$(($2 + 1)) proxy=$(($2 + 2)) mutual=$(($2 + 3))
 key=b0951e0000004000800000000000cafe
