@@ -6,8 +6,8 @@ use crate::transport::ConsoleForm;
 
 /// Settings for an environment, below everything that is set explicitly.
 ///
-/// A setting has the first of these values: that of the builder, that of the environment, that of the
-/// preset, the default.
+/// A setting has the first of these values: that of the builder, that of the environment, a default of the
+/// application ([`default_traces_sample_rate`](crate::ConfigBuilder::default_traces_sample_rate)), that of the preset, the default.
 ///
 /// | | environment | traces sample rate | console |
 /// |---|---|---|---|

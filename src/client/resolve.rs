@@ -15,7 +15,7 @@ use crate::exporter::SecurityLog;
 use crate::propagation::Target;
 use crate::protocol::Dsn;
 use crate::record::MOST_SPANS;
-use crate::sampling::TracesTarget;
+use crate::sampling::{TracesTarget, rate_fault};
 use crate::transport::{Http, HttpSettings};
 
 /// A value from the environment, with the name of its variable.
@@ -48,6 +48,7 @@ impl Settings {
             chosen.delivery.console = preset.console();
         }
         let (settings_file, on_hangup) = (texts.settings_file.clone(), texts.reload_on_sighup);
+        let default_rate = texts.default_traces_sample_rate;
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
         if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
@@ -58,6 +59,9 @@ impl Settings {
         chosen.check_limits()?;
         if let Some(rate) = chosen.fill("traces_sample_rate", traces_sample_rate) {
             chosen.live.traces_sample_rate = rate;
+        }
+        if let Some(rate) = default_rate {
+            chosen.fill_traces_sample_rate(rate)?;
         }
         if let Some(preset) = chosen.fill_from_preset("traces_sample_rate") {
             chosen.live.traces_sample_rate = preset.traces_sample_rate();
@@ -93,6 +97,18 @@ impl Settings {
         Some(value)
     }
 
+    /// Sets the rate that the application has as its default, unless it was set in the code or in the environment.
+    fn fill_traces_sample_rate(&mut self, rate: f64) -> Result<(), Error> {
+        if let Some(fault) = rate_fault(rate) {
+            return Err(Error::setting(format!("default_traces_sample_rate: {fault}")));
+        }
+        if self.source("traces_sample_rate") == Source::Default {
+            self.live.traces_sample_rate = rate;
+            self.sources.push(("traces_sample_rate", Source::BuilderDefault));
+        }
+        Ok(())
+    }
+
     /// Returns the preset, unless the setting was set in the code or in the environment.
     fn fill_from_preset(&mut self, setting: &'static str) -> Option<Preset> {
         let preset = self.preset.filter(|_| self.source(setting) == Source::Default)?;
@@ -104,7 +120,7 @@ impl Settings {
     fn name_of(&self, setting: &'static str) -> &'static str {
         match self.source(setting) {
             Source::Environment(variable) => variable,
-            Source::Builder | Source::Default | Source::File | Source::Preset => setting,
+            Source::Builder | Source::BuilderDefault | Source::Default | Source::File | Source::Preset => setting,
         }
     }
 

@@ -18,6 +18,8 @@ use crate::transport::ConsoleForm;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Builder,
+    /// A default that the application has set, below the environment.
+    BuilderDefault,
     Default,
     /// The name of the variable.
     Environment(&'static str),
@@ -29,6 +31,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Builder => f.write_str("builder"),
+            Self::BuilderDefault => f.write_str("builder's default"),
             Self::Default => f.write_str("default"),
             Self::Environment(name) => f.write_str(name),
             Self::File => f.write_str("settings_file"),

@@ -289,6 +289,24 @@ fn a_preset_is_below_the_environment_and_the_code() {
 }
 
 #[test]
+fn a_default_of_the_application_is_below_the_environment_and_above_a_preset() {
+    let base = |variables: &[(&'static str, &'static str)]| Config::builder().from_vars(variables.iter().copied()).console(true);
+    let rows = [
+        (base(&[]).default_traces_sample_rate(0.7), "0.7 builder's default"),
+        (base(&[("SENTRY_TRACES_SAMPLE_RATE", " ")]).default_traces_sample_rate(0.7), "0.7 builder's default"),
+        (base(&[("SENTRY_TRACES_SAMPLE_RATE", "0.2")]).default_traces_sample_rate(0.7), "0.2 SENTRY_TRACES_SAMPLE_RATE"),
+        (base(&[]).preset(Preset::Staging).default_traces_sample_rate(0.7), "0.7 builder's default"),
+        (base(&[]).traces_sample_rate(0.5).default_traces_sample_rate(0.7), "0.5 builder"),
+    ];
+    for (config, expected) in rows {
+        assert_eq!(row(&config.build().unwrap(), "traces_sample_rate"), expected);
+    }
+    // Also where it is not used: it is a mistake in the code.
+    let unused = base(&[]).traces_sample_rate(0.5).default_traces_sample_rate(1.5).build().unwrap_err();
+    assert_eq!(unused.to_string(), "default_traces_sample_rate: expected a number from 0.0 to 1.0, found '1.5'");
+}
+
+#[test]
 fn the_start_line_names_the_preset() {
     let relay = Relay::start();
     let shown = Shown::default();

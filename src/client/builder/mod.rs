@@ -37,6 +37,7 @@ pub struct ConfigBuilder {
 #[derive(Clone, Default)]
 pub(in crate::client) struct Texts {
     pub(in crate::client) dsn: Option<String>,
+    pub(in crate::client) default_traces_sample_rate: Option<f64>,
     pub(in crate::client) spotlight: Option<String>,
     #[cfg(feature = "rustls")]
     pub(in crate::client) ca_certificates: Vec<Vec<u8>>,

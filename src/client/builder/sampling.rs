@@ -21,6 +21,34 @@ impl ConfigBuilder {
         self.set("traces_sample_rate", |settings| settings.live.traces_sample_rate = rate)
     }
 
+    /// The share of transactions to send if nothing else sets it, from `0.0` to `1.0`.
+    ///
+    /// [`traces_sample_rate`](Self::traces_sample_rate) takes precedence, and so does `SENTRY_TRACES_SAMPLE_RATE` if the
+    /// [environment](Self::from_env) is read. A [`preset`](Self::preset) does not. Use it for an application that records more
+    /// than others by default, and whose operator can still change that. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if `rate` is outside `0.0..=1.0` or not a number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let config = |variables: &[(&'static str, &'static str)]| {
+    ///     Config::builder().from_vars(variables.iter().copied()).default_traces_sample_rate(1.0).build()
+    /// };
+    ///
+    /// assert!(config(&[])?.to_string().contains("traces_sample_rate       1 "));
+    /// assert!(config(&[("SENTRY_TRACES_SAMPLE_RATE", "0.2")])?.to_string().contains("traces_sample_rate       0.2 "));
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn default_traces_sample_rate(mut self, rate: f64) -> Self {
+        self.texts.default_traces_sample_rate = Some(rate);
+        self
+    }
+
     /// A function that chooses the share of transactions to send, for each request and job.
     ///
     /// It sees the method, the route, headers and extensions of a request, or the name of a job, and

@@ -42,16 +42,12 @@ pub enum Process {
 ///
 /// Returns an error if a variable of the environment is invalid.
 pub fn start(process: Process, to_spotlight: bool) -> Result<Guard, Error> {
-    let mut config = Config::builder().release(tower_sentry::release!());
+    let mut config = Config::builder().release(tower_sentry::release!()).default_traces_sample_rate(1.0);
     config = match process {
         Process::Server => config.from_env(),
         // Only the server writes jobs, so its decisions are followed: traces are complete.
         Process::Worker => config.worker_from_env().trust_parent(TrustParent::Always),
     };
-    // What is set in the code wins over the environment.
-    if variable("SENTRY_TRACES_SAMPLE_RATE").is_none() {
-        config = config.traces_sample_rate(1.0);
-    }
     config = match destination(process, to_spotlight) {
         Destination::Console => config.console(true),
         Destination::Spotlight => config.spotlight(SPOTLIGHT),
