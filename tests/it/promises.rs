@@ -208,6 +208,10 @@ fn links_of_the_readme_lead_somewhere() {
         };
         assert!(is_good, "README.md: {target}");
     }
+    // The package has no pictures.
+    for picture in read("README.md").split("<img src=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()) {
+        assert!(!exists("tests/ecosystem") || exists(&picture), "README.md: {picture}");
+    }
 }
 
 /// The names that are called in a text: `set_tag("plan")` and `release!()`.

@@ -59,8 +59,11 @@ mod tests {
         assert!(tasks.spawn(async { _ = ended.await }));
         assert!(!tasks.spawn(async {}), "one is running");
         end.send(()).unwrap();
-        while !tasks.spawn(async {}) {
-            tokio::task::yield_now().await;
-        }
+        let room = async {
+            while !tasks.spawn(async {}) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), room).await.expect("room for one more");
     }
 }

@@ -64,8 +64,8 @@ async fn a_row_that_cannot_be_read_is_an_event_and_the_worker_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_worker_dies_is_tried_again_until_its_attempts_are_used_up() {
     let project = Project::start().await;
-    let variables = [("SENTRY_DSN", project.dsn())].map(|(name, dsn)| (name, dsn));
-    let variables: Vec<_> = variables.iter().map(|(name, dsn)| (*name, dsn.as_str())).collect();
+    let dsn = project.dsn();
+    let variables = [("SENTRY_DSN", dsn.as_str())];
     let mut dapp = Dapp::start(&variables).await;
     dapp.kill_worker().await;
     let page = dapp.open_page().await;

@@ -70,7 +70,7 @@ async fn nonces_and_sessions_end_with_their_time() {
     let dapp = Dapp::start(&[("SENTRY_DSN", "")]).await;
     let wallet = Wallet::new();
     let page = dapp.open_page().await;
-    let unused = dapp.signed(&page, &wallet).await;
+    let (unused, _forgotten) = (dapp.signed(&page, &wallet).await, dapp.signed(&page, &wallet).await);
     let session = dapp.sign_in(&page, &wallet).await;
     let mut database = dapp.database().await;
     for table in ["nonces", "sessions"] {
