@@ -13,6 +13,9 @@ use crate::jobs::Job;
 use crate::ledger::Entry;
 use crate::outgoing::CallError;
 
+/// The name of the task in Sentry.
+pub const NAME: &str = "generate_checkpoint";
+
 /// Stands for a key that a real service does not have in its source.
 const KEY: &[u8] = b"a key for the example";
 
@@ -36,7 +39,7 @@ pub async fn generate(api: &Api) -> Result<(), CheckpointError> {
         }
         Ok::<(), CheckpointError>(())
     };
-    api.sentry.transaction("generate_checkpoint").op("task").run(task).await
+    api.sentry.transaction(NAME).op("task").run(task).await
 }
 
 /// The root of a tree of hashes. A node without a sibling moves up as it is.

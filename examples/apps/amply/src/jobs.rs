@@ -1,5 +1,6 @@
 //! The queue and its worker: jobs run beside each other, their number is limited, and a shutdown waits for them.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -14,6 +15,27 @@ pub enum Job {
     Checkpoint,
     Webhook(Webhook),
 }
+
+impl Job {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Checkpoint => checkpoint::NAME,
+            Self::Webhook(_) => webhooks::NAME,
+        }
+    }
+}
+
+/// A job was accepted, and the service ended before it began.
+#[derive(Debug)]
+pub struct NotBegun;
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the service ended before this job began")
+    }
+}
+
+impl std::error::Error for NotBegun {}
 
 /// How the worker works.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +63,11 @@ pub async fn work(api: Api, mut queue: mpsc::Receiver<Job>, pace: Pace, mut stop
     }
     // Waits for each that is cancelled, so that it is recorded as cancelled.
     running.shutdown().await;
+    while let Ok(job) = queue.try_recv() {
+        let lost = async { Err::<(), _>(NotBegun) };
+        // The transaction reports the error that it returns.
+        let _ = api.sentry.transaction(job.name()).op("queue.process").run(lost).await;
+    }
 }
 
 async fn take_all(api: &Api, queue: &mut mpsc::Receiver<Job>, running: &mut JoinSet<()>, pace: Pace, mut stop: watch::Receiver<()>) {

@@ -18,6 +18,9 @@ use crate::jobs::Job;
 use crate::outgoing::CallError;
 use crate::payments::Provider;
 
+/// The name of the job in Sentry.
+pub const NAME: &str = "process_webhook";
+
 /// How often a webhook is tried again.
 pub const MAX_RETRIES: u32 = 3;
 
@@ -62,11 +65,7 @@ pub async fn receive(State(api): State<Api>, Path(provider): Path<Provider>, Jso
 /// Does one attempt. Only the last one reports its error as an event.
 pub fn service(api: &Api) -> impl Service<Webhook, Response = (), Error = WebhookError, Future: Send> + Clone + Send + use<> {
     let describe = |webhook: &Webhook| {
-        JobInfo::new("process_webhook")
-            .queue("webhooks")
-            .id(&webhook.id)
-            .attempt(webhook.attempt, webhook.of)
-            .continue_trace(&webhook.headers)
+        JobInfo::new(NAME).queue("webhooks").id(&webhook.id).attempt(webhook.attempt, webhook.of).continue_trace(&webhook.headers)
     };
     let layer = JobLayer::new(&api.sentry, describe).report_last_attempt_only();
     let api = api.clone();

@@ -23,7 +23,7 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY, state TEXT NOT NULL DEFAULT 'queued', attempt INTEGER NOT NULL DEFAULT 0,
         queued_at INTEGER NOT NULL, payload TEXT NOT NULL);";
 
-/// A nonce that is older than this signs nobody in.
+/// A nonce that is older than this is refused.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
 /// After this time, a user has to sign in again.

@@ -113,6 +113,22 @@ async fn what_never_ends_is_given_up_and_recorded_as_cancelled() {
 }
 
 #[tokio::test]
+async fn a_job_that_did_not_begin_before_the_end_is_an_event() {
+    let mut held = Held::start().await;
+    let change = |settings: &mut amply::monitoring::Settings| (settings.grace, settings.most_jobs) = (Duration::ZERO, 1);
+    let Scene { amply, backend, .. } = Scene::changed(Preset::Staging, held.address.clone(), change).await;
+    send(amply.address(), Method::POST, CHECKPOINTS, &[], b"").await;
+    held.is_asked().await;
+    send(amply.address(), Method::POST, WEBHOOKS, &[], br#"{"webhook_id":"wh_1","charge":"ch_1"}"#).await;
+
+    tokio::time::timeout(PATIENCE, amply.shutdown()).await.expect("an end in time").unwrap();
+
+    let events = backend.events();
+    let texts: Vec<_> = events.iter().map(|event| (&event["transaction"], &event["exception"]["values"][0]["value"])).collect();
+    assert_eq!(texts, [(&json!("process_webhook"), &json!("the service ended before this job began"))]);
+}
+
+#[tokio::test]
 async fn a_webhook_that_waits_for_its_next_attempt_has_its_last_one_at_the_end() {
     let hour = Duration::from_secs(3600);
     let stand_in = amply::stand_in::start().await.unwrap();

@@ -182,7 +182,7 @@ async fn the_user_of_the_dashboard_is_in_its_page_and_in_its_errors_if_a_proxy_s
         let users =
             |payloads: Vec<Value>| payloads.iter().map(|payload| payload["user"]["id"].as_str().map(str::to_owned)).collect::<Vec<_>>();
         let user = user.map(str::to_owned);
-        assert_eq!(users(scene.dashboard.events()), [user.clone()]);
+        assert_eq!(users(scene.dashboard.events()), std::slice::from_ref(&user));
         assert_eq!(users(scene.dashboard.transactions()), [user.clone(), user, None]);
     }
 }
