@@ -5,8 +5,9 @@
 //! Before the inner service is called, so no span of the inner stack is older than its transaction.
 //! The first of these that is known becomes its name:
 //!
-//! - The route template (`GET /users/{id}`): from axum's `MatchedPath`, from the layer's own
-//!   [`route`](SentryLayer::route) table, or from a `RouteNameLayer` inside the router.
+//! - The route template (`GET /users/{id}`): from axum's `MatchedPath`, from the [`RouteTemplate`] of
+//!   another router, from the layer's own [`route`](SentryLayer::route) table, or from a
+//!   `RouteNameLayer` inside the router.
 //! - The result of the [`name`](SentryLayer::name) function.
 //! - For a gRPC call, its method: `/shop.Orders/Place`.
 //! - `GET <fallback>` for what a fallback of axum's router answered, else `GET <unmatched>`.
@@ -58,6 +59,7 @@ mod preview;
 mod request;
 #[cfg(feature = "axum")]
 mod route_name;
+mod route_template;
 mod rules;
 mod service;
 mod span_layer;
@@ -74,6 +76,7 @@ pub use named_handler::{NamedHandler, named};
 pub use preview::Preview;
 #[cfg(feature = "axum")]
 pub use route_name::{RouteNameLayer, RouteNameService};
+pub use route_template::RouteTemplate;
 pub use rules::RequestHead;
 pub use service::SentryService;
 

@@ -9,6 +9,7 @@ use ::axum::extract::{ConnectInfo, MatchedPath, OriginalUri};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Uri};
 
+use super::route_template::RouteTemplate;
 use crate::propagation;
 use crate::protocol::forwarded;
 use crate::record::{HeaderFact, Record};
@@ -93,10 +94,20 @@ pub(super) fn peer<B>(_: &Request<B>) -> Option<IpAddr> {
     None
 }
 
-/// The template of the route that axum's router matched.
+/// The template of the route that a router matched: axum's, or another one.
 #[cfg(feature = "axum")]
 pub(super) fn matched_path<B>(request: &Request<B>) -> Option<&str> {
-    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+    // axum's first: the services that have it pay for one lookup.
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).or_else(|| given_template(request))
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn matched_path<B>(request: &Request<B>) -> Option<&str> {
+    given_template(request)
+}
+
+fn given_template<B>(request: &Request<B>) -> Option<&str> {
+    request.extensions().get::<RouteTemplate>().map(RouteTemplate::as_str)
 }
 
 /// The URI before a nested router took its prefix away.
@@ -119,9 +130,4 @@ pub(super) fn is_in_router<B>(request: &Request<B>) -> bool {
 #[cfg(not(feature = "axum"))]
 pub(super) fn is_in_router<B>(_: &Request<B>) -> bool {
     false
-}
-
-#[cfg(not(feature = "axum"))]
-pub(super) fn matched_path<B>(_: &Request<B>) -> Option<&str> {
-    None
 }

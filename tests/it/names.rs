@@ -10,8 +10,8 @@ use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{any, get};
 use http::{Method, Request, StatusCode};
-use tower::{Layer as _, Service, ServiceExt as _};
-use tower_sentry::incoming::{RouteNameLayer, RouteOptions};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+use tower_sentry::incoming::{RouteNameLayer, RouteOptions, RouteTemplate};
 use tower_sentry::{Client, Config, SentryLayer};
 
 use crate::support::{items, patience};
@@ -92,6 +92,29 @@ async fn unmatched_folds() {
     let rows = rows(&received);
     assert_eq!(rows.lines().count(), 10, "{rows}");
     assert!(rows.contains("_OTHER <unmatched> (route)\n") && rows.contains("PATCH <unmatched> (route)\n"), "{rows}");
+}
+
+#[tokio::test]
+async fn a_template_of_another_router_names_the_request_and_finds_its_row() {
+    let (client, received) = named();
+    let with_template = |path: &str, template: &'static str| {
+        let request = Request::get(path).extension(RouteTemplate::new(template));
+        request.body(Body::empty()).unwrap()
+    };
+    let layer = || SentryLayer::new(&client).name(|_| Some("by the function".to_owned()));
+    let other = layer()
+        .route("/health/:probe", RouteOptions::new().ignore())
+        .route("/users/7", RouteOptions::new().ignore())
+        .layer(service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+    let axums = Router::new().route("/items/{id}", get(|| async { "item" })).layer(layer());
+
+    for request in [with_template("/users/7", "/users/:id"), with_template("/health/live", "/health/:probe")] {
+        other.clone().oneshot(request).await.unwrap();
+    }
+    axums.oneshot(with_template("/items/9", "/elsewhere/:id")).await.unwrap();
+    client.flush(patience()).await.unwrap();
+
+    assert_eq!(rows(&received), "GET /items/{id} (route)\nGET /users/:id (route)\n");
 }
 
 #[tokio::test]
