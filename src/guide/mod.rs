@@ -8,6 +8,9 @@ pub mod quick_start {}
 #[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("requests.md"))]
 pub mod requests {}
 
+#[cfg_attr(any(not(doctest), feature = "test"), doc = include_str!("hosts.md"))]
+pub mod hosts {}
+
 #[cfg_attr(any(not(doctest), all(feature = "axum", feature = "test")), doc = include_str!("spans.md"))]
 pub mod spans {}
 

@@ -45,7 +45,7 @@ fn is_there(holder: &str, tests: &BTreeSet<String>) -> bool {
         }
         Some(("ecosystem", test)) => {
             let (file, name) = test.split_once("::").unwrap_or_default();
-            !is_checkout || has_function(&format!("tests/ecosystem/tests/{file}.rs"), name)
+            !is_checkout || ["tests", "hosts/tests"].iter().any(|folder| has_function(&format!("tests/ecosystem/{folder}/{file}.rs"), name))
         }
         Some((application @ ("amply" | "quickdapp" | "stormcloud"), test)) => {
             let (file, name) = test.split_once("::").unwrap_or_default();
