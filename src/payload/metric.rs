@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::Facts;
 use super::container::typed_entries;
-use super::fields::{latest};
+use super::fields::latest;
 use super::trusted::Constant;
 use crate::protocol::{Measured, Timestamp};
 use crate::record::{FieldReader, FieldValue, MetricRecord, TRUNCATED};

@@ -13,6 +13,7 @@ mod begin;
 mod bind;
 mod bodies;
 mod call_stack;
+mod calls;
 mod capture;
 pub(crate) mod current;
 mod current_client;
@@ -40,11 +41,11 @@ pub(crate) use begin::{Work, begin_work, continue_or_begin};
 pub use bind::Scoped;
 pub(crate) use call_stack::call_stack;
 #[cfg(feature = "anyhow")]
-pub use capture::capture_anyhow;
+pub use calls::capture_anyhow;
 #[cfg(feature = "eyre")]
-pub use capture::capture_eyre;
-pub use capture::{capture_error, capture_event, capture_message};
-pub(crate) use capture::{capture_outside, capture_panic};
+pub use calls::capture_eyre;
+pub use calls::{capture_error, capture_event, capture_message};
+pub(crate) use calls::{capture_outside, capture_panic};
 pub(crate) use early_drop::EarlyDrop;
 pub(crate) use finish::{BLOCKED_FROM, Ending};
 pub use handle::Scope;

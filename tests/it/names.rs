@@ -154,7 +154,7 @@ async fn a_function_names_at_most_a_thousand() {
         "/nothing" => None,
         path => Some(format!("rpc {path}")),
     });
-    let service = layer.layer(tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+    let service = layer.layer(service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
 
     visit(&service, &client, gets(["/panics", "/nothing", "/first"])).await;
     assert_eq!(rows(&received), "GET <unmatched> (route)\nrpc /first (custom)\n");
