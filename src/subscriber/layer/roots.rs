@@ -43,8 +43,7 @@ impl TracingLayer {
     /// # Examples
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
+    /// # #[cfg(feature = "test")] {
     /// use tower_sentry::TracingLayer;
     /// use tracing_subscriber::layer::SubscriberExt;
     ///
