@@ -79,11 +79,15 @@ where
             let (request, response, size) = answer.take().unwrap_or_else(|| Err(error::ErrorInternalServerError("no response")))?;
             let (parts, body) = recorded.into_parts();
             let mut response = response.set_body(RecordedBody { body, size });
-            // Headers that the layer has added, such as `x-trace-id`.
+            // Headers that the layer has added, such as `x-trace-id`. One that the application has set stays alone; `Server-Timing` is
+            // a list of both.
+            let own = response.headers().clone();
             for (name, value) in &parts.headers {
-                let name = header::HeaderName::from_bytes(name.as_ref()).ok().filter(|name| !response.headers().contains_key(name));
-                if let (Some(name), Ok(value)) = (name, header::HeaderValue::from_bytes(value.as_bytes())) {
-                    response.headers_mut().insert(name, value);
+                let (name, value) = (header::HeaderName::from_bytes(name.as_ref()), header::HeaderValue::from_bytes(value.as_bytes()));
+                if let (Ok(name), Ok(value)) = (name, value)
+                    && (name == "server-timing" || !own.contains_key(&name))
+                {
+                    response.headers_mut().append(name, value);
                 }
             }
             Ok(ServiceResponse::new(request, response))

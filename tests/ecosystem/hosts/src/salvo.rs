@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http_body_util::BodyExt as _;
 use salvo::http::{ResBody, StatusError};
@@ -19,6 +20,8 @@ pub struct Sentry(pub SentryLayer);
 impl Handler for Sentry {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, ctrl: &mut FlowCtrl) {
         let head = head(request);
+        let has_body = AtomicBool::new(false);
+        let has_body = &has_body;
         let answer = {
             let mut flow = Some((request, depot, &mut *response, ctrl));
             let next = service_fn(move |_: http::Request<()>| {
@@ -26,6 +29,7 @@ impl Handler for Sentry {
                 async move {
                     let Some((request, depot, response, ctrl)) = flow else { return Ok(http::Response::new(ResBody::None)) };
                     ctrl.call_next(request, depot, response).await;
+                    has_body.store(!response.body.is_none() && !response.body.is_error(), Ordering::Relaxed);
                     Ok::<_, Infallible>(answer(response))
                 }
             });
@@ -35,8 +39,8 @@ impl Handler for Sentry {
         let (parts, body) = answer.into_parts();
         response.headers = parts.headers;
         response.extensions = parts.extensions;
-        // The catcher of the service writes the page of an error later.
-        if !matches!(response.body, ResBody::Error(_)) {
+        // The catcher of the service writes the page of an error later, also where there is no body.
+        if has_body.load(Ordering::Relaxed) {
             response.body = ResBody::Boxed(Box::pin(body.map_err(Into::into)));
         }
     }

@@ -232,6 +232,8 @@ async fn salvo() {
     // The catcher of the service, which is outside, has written the page.
     let page = get(address, "/broken").await;
     assert!(page.contains("<h1>500: Internal Server Error</h1>"), "{page}");
+    let page = get(address, "/nowhere").await;
+    assert!(page.contains("<h1>404: Not Found</h1>"), "{page}");
 }
 
 /// With salvo's own adapter for layers, handlers run beside the layer's future: this is why `hosts::salvo` exists.
