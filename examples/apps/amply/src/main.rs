@@ -11,8 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 use tower_sentry::{Preset, TracingLayer};
 use tracing_subscriber::prelude::*;
 
+/// How long other services may take to answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// For requests and then for jobs. Twice this, and five seconds of delivery, are less than the 30 seconds that an orchestrator
+/// usually waits.
+const GRACE: Duration = Duration::from_secs(10);
+
+// An attempt of a webhook that runs when the service ends is followed by one more.
+const _: () = assert!(GRACE.as_millis() > 2 * CALL_TIMEOUT.as_millis());
+
 #[tokio::main]
 async fn main() -> Result<(), StartError> {
+    let stop = serve::stop_signal()?;
     let has = |argument: &str| env::args().any(|given| given == argument);
     let (alerts, mut fired) = mpsc::channel(100);
     let (end, mut ended) = oneshot::channel::<()>();
@@ -39,9 +50,8 @@ async fn main() -> Result<(), StartError> {
         storage: stand_in,
         most_jobs: 1000,
         retry_after: Duration::from_secs(60),
-        call_timeout: Duration::from_secs(10),
-        // Twice this, and five seconds of delivery, are less than the 30 seconds that an orchestrator usually waits.
-        grace: Duration::from_secs(10),
+        call_timeout: CALL_TIMEOUT,
+        grace: GRACE,
     };
     match settings.environment {
         Preset::Development => println!("Amply in development: what it records is printed here."),
@@ -53,10 +63,17 @@ async fn main() -> Result<(), StartError> {
 
     let amply = Amply::start(&settings).await?;
     tracing_subscriber::registry().with(TracingLayer::new(&amply.clients().backend)).init();
-    tour::send_all(&amply).await?;
-    if !has("--once") {
-        println!("Serving http://{}/ and /dashboard/7 until Ctrl-C.", amply.address());
-        serve::stop_signal().await;
+    let serving = async {
+        tour::send_all(&amply).await?;
+        if !has("--once") {
+            println!("Serving http://{}/ and /dashboard/7 until Ctrl-C.", amply.address());
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, StartError>(())
+    };
+    tokio::select! {
+        toured = serving => toured?,
+        () = stop => {}
     }
     if let Err(error) = amply.shutdown().await {
         eprintln!("{error}");

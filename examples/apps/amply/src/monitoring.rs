@@ -90,7 +90,8 @@ pub struct Settings {
     pub retry_after: Duration,
     /// How long other services may take to answer.
     pub call_timeout: Duration,
-    /// How long requests may take after the stop, and then jobs.
+    /// How long requests may take after the stop, and then jobs. More than twice `call_timeout`, so that a webhook whose attempt
+    /// runs can have its last one.
     pub grace: Duration,
 }
 

@@ -10,6 +10,8 @@ use tower_sentry::CaptureError;
 
 #[derive(Debug)]
 pub(crate) enum AppError {
+    /// The service ends. The client may try again: no event.
+    Ending,
     /// The client's mistake, as the next two are: no event.
     Invalid(&'static str),
     NotFound(&'static str),
@@ -35,6 +37,7 @@ impl From<io::Error> for AppError {
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         match self {
+            Self::Ending => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "error": what }))).into_response(),
             Self::NotFound(what) => (StatusCode::NOT_FOUND, Json(json!({ "error": format!("no such {what}") }))).into_response(),
             Self::Refused => StatusCode::FORBIDDEN.into_response(),

@@ -14,6 +14,7 @@ use crate::accounts::Account;
 use crate::app::App;
 use crate::error::AppError;
 use crate::store::StoredFile;
+use crate::tasks::NotStarted;
 
 #[derive(Deserialize)]
 pub(crate) struct Search {
@@ -52,8 +53,13 @@ pub(crate) async fn upload(
         // A transaction of its own: it ends long after the request.
         let store = app.store.clone();
         let encode = async move { drop(sentry.transaction("video_encoding").op("task").run(store.encode_preview(file)).await) };
-        if !app.tasks.spawn(encode) {
-            tower_sentry::capture_message(Level::Warning, "a video has no preview, because too many are encoded");
+        match app.tasks.spawn(encode) {
+            Ok(()) => {}
+            Err(NotStarted::Full) => {
+                _ = tower_sentry::capture_message(Level::Warning, "a video has no preview, because too many are encoded")
+            }
+            // The next process can do all of it.
+            Err(NotStarted::Closed) => return Err(AppError::Ending),
         }
     }
     info!(target: "security", user = account.id, file, size, "file uploaded");

@@ -98,7 +98,7 @@ impl Service {
         self.store.close().await;
     }
 
-    /// Answers what is open, waits for the videos that are encoded, then ends. What takes too long is given up.
+    /// Answers what is open, waits for the videos that are encoded, then ends. What takes too long is cancelled.
     pub async fn stop(self) -> Result<(), Box<dyn Error + Send + Sync>> {
         drop(self.stop);
         self.serving.await??;

@@ -13,6 +13,7 @@ use tracing_subscriber::prelude::*;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let stop = stormcloud::stop_signal()?;
     let has = |flag: &str| std::env::args().any(|argument| argument == flag);
     let own_folder = std::env::var_os("STORMCLOUD_FOLDER").map(PathBuf::from);
     let folder = own_folder.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("stormcloud-{}", std::process::id())));
@@ -34,14 +35,21 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = service.address();
     println!("Storm Cloud on http://{address}");
     println!("{}", if settings.is_sent() { "sends to SENTRY_DSN" } else { "no SENTRY_DSN: what is recorded is printed below" });
-    tour::take(&service, if settings.is_sent() { None } else { Some(&sentry) }).await?;
-    if !has("--once") {
+    let serving = async {
+        tour::take(&service, if settings.is_sent() { None } else { Some(&sentry) }).await?;
+        if has("--once") {
+            return Ok::<_, Box<dyn Error + Send + Sync>>(());
+        }
         println!("\nserving until Ctrl-C. Try:");
         println!("  curl -H 'Authorization: Bearer {}' http://{address}/api/v1/files/document.pdf/download/", service.alice());
         println!(
             "  curl 'http://{address}/api/v1/debug/sentry-test/?type=division'   (outside of production, with DEBUG=1 or without a DSN)"
         );
-        stormcloud::stop_signal().await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        toured = serving => toured?,
+        () = stop => {}
     }
     service.stop().await?;
     // After the last response, so that nothing is captured later.

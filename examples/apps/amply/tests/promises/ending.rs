@@ -1,6 +1,7 @@
 //! How the service ends: requests are answered, jobs are done, and what they recorded arrives. And its limits before that.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tower_sentry::Preset;
@@ -62,8 +64,30 @@ fn ends(receiver: &Receiver) -> Vec<(String, String)> {
     ends
 }
 
+/// The names of the events, and what they say, in order.
+fn lost(receiver: &Receiver) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let events = receiver.events();
+    let mut lost: Vec<_> =
+        events.iter().map(|event| (text(&event["transaction"]), text(&event["exception"]["values"][0]["value"]))).collect();
+    lost.sort();
+    lost
+}
+
 fn end(name: &str, status: &str) -> (String, String) {
     (name.to_owned(), status.to_owned())
+}
+
+/// A connection that has had an answer, and could have another one. What it asked for is not recorded.
+async fn idle_connection(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /static/sentry.js HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"window.Sentry={}") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await.expect("an answer").unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    stream
 }
 
 #[tokio::test]
@@ -72,16 +96,16 @@ async fn requests_and_jobs_that_run_are_done_before_the_end() {
     let Scene { amply, backend, .. } = Scene::with(Preset::Staging, held.address.clone()).await;
     let address = amply.address();
     let body = donation("stripe", "10").to_string();
+    let mut idle = idle_connection(address).await;
 
     let donating = tokio::spawn(async move { send(address, Method::POST, "/api/v1/donations", &[], body.as_bytes()).await });
     held.is_asked().await;
     send(address, Method::POST, CHECKPOINTS, &[], b"").await;
     held.is_asked().await;
     let ending = tokio::spawn(amply.shutdown());
-    // It takes no further connections, so its end has begun.
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    // It closes the connections that wait for another request, so its end has begun.
+    let closed = tokio::time::timeout(PATIENCE, idle.read(&mut [0])).await.expect("the end of the connection");
+    assert_eq!(closed.unwrap(), 0);
     // The donation first. Then only the checkpoint is left, and there is time to forget it.
     held.allowed.add_permits(1);
     assert_eq!(donating.await.unwrap().0, StatusCode::CREATED);
@@ -90,7 +114,7 @@ async fn requests_and_jobs_that_run_are_done_before_the_end() {
     }
     held.allowed.add_permits(1);
 
-    ending.await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, ending).await.expect("an end in time").unwrap().unwrap();
     let expected = [end("amply::checkpoint::create", "ok"), end("amply::donations::create", "ok"), end("generate_checkpoint", "ok")];
     assert_eq!(ends(&backend), expected);
 }
@@ -104,12 +128,16 @@ async fn what_never_ends_is_given_up_and_recorded_as_cancelled() {
     let body = donation("stripe", "10").to_string();
     send(address, Method::POST, CHECKPOINTS, &[], b"").await;
     held.is_asked().await;
-    tokio::spawn(async move { send(address, Method::POST, "/api/v1/donations", &[], body.as_bytes()).await });
+    let donating = tokio::spawn(async move { send(address, Method::POST, "/api/v1/donations", &[], body.as_bytes()).await });
     held.is_asked().await;
 
     tokio::time::timeout(PATIENCE, amply.shutdown()).await.expect("an end in time").unwrap();
 
-    assert!(ends(&backend).contains(&end("generate_checkpoint", "cancelled")), "{:?}", ends(&backend));
+    assert_eq!(donating.await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
+    for name in ["amply::donations::create", "generate_checkpoint"] {
+        assert!(ends(&backend).contains(&end(name, "cancelled")), "{:?}", ends(&backend));
+    }
+    assert_eq!(lost(&backend), [end("generate_checkpoint", "the service ended before this job was done")]);
 }
 
 #[tokio::test]
@@ -123,9 +151,8 @@ async fn a_job_that_did_not_begin_before_the_end_is_an_event() {
 
     tokio::time::timeout(PATIENCE, amply.shutdown()).await.expect("an end in time").unwrap();
 
-    let events = backend.events();
-    let texts: Vec<_> = events.iter().map(|event| (&event["transaction"], &event["exception"]["values"][0]["value"])).collect();
-    assert_eq!(texts, [(&json!("process_webhook"), &json!("the service ended before this job began"))]);
+    let cut_off = end("generate_checkpoint", "the service ended before this job was done");
+    assert_eq!(lost(&backend), [cut_off, end("process_webhook", "the service ended before this job began")]);
 }
 
 #[tokio::test]
@@ -160,6 +187,16 @@ async fn more_jobs_than_there_is_room_for_are_refused_until_one_is_done() {
 
     assert_eq!([runs, waits, later], [StatusCode::ACCEPTED; 3]);
     assert_eq!(refused, [StatusCode::SERVICE_UNAVAILABLE; 2]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_counts_before_anything_waits_for_it() {
+    let stop = amply::serve::stop_signal().unwrap();
+
+    assert!(Command::new("kill").arg(std::process::id().to_string()).status().unwrap().success());
+
+    tokio::time::timeout(PATIENCE, stop).await.expect("the signal");
 }
 
 #[cfg(unix)]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use stormcloud::Pace;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::receiver::Receiver;
 use crate::support::{Cloud, PATIENCE};
@@ -66,7 +66,22 @@ async fn what_never_ends_is_given_up_and_recorded_as_cancelled() {
     tokio::time::timeout(PATIENCE, service.stop()).await.expect("an end in time").unwrap();
     sentry.shutdown(PATIENCE).await.unwrap();
 
-    assert_eq!(status_of(&receiver, "video_encoding"), "cancelled");
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, client.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    for name in ["GET /api/v1/files/{name}/download/", "video_encoding"] {
+        assert_eq!(status_of(&receiver, name), "cancelled");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_counts_before_anything_waits_for_it() {
+    let stop = stormcloud::stop_signal().unwrap();
+
+    assert!(Command::new("kill").arg(std::process::id().to_string()).status().unwrap().success());
+
+    tokio::time::timeout(PATIENCE, stop).await.expect("the signal");
 }
 
 #[cfg(unix)]
