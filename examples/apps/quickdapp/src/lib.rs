@@ -5,14 +5,17 @@
 //! - [`server`] has the routes, [`session`] signs users in and out, [`tokens`] writes jobs, [`page`] is
 //!   the page.
 //! - [`worker`] takes the jobs, [`chain`] stands for the chain.
-//! - [`store`] is the database, which is also the queue. [`wallet`] checks signatures.
+//! - [`store`] is the database, which is also the queue. [`wallet`] checks signatures. [`stop`] waits for the end of a process,
+//!   and [`folder`] is removed at that end.
 
 pub mod chain;
 pub mod failure;
+pub mod folder;
 pub mod monitoring;
 pub mod page;
 pub mod server;
 pub mod session;
+pub mod stop;
 pub mod store;
 pub mod tokens;
 pub mod wallet;

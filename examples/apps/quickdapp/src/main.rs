@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use axum::http::Uri;
+use quickdapp::folder::Folder;
 use quickdapp::monitoring::{self, Process};
 use quickdapp::server::Site;
 use quickdapp::store::Store;
-use quickdapp::{server, worker};
+use quickdapp::{server, stop, worker};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
 use tower_sentry::{Guard, ResultExt as _};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -43,10 +44,11 @@ async fn main() -> Result<()> {
             _ => return Err("usage: quickdapp [server | worker] [--spotlight]".into()),
         }
     }
+    let stop = stop::requested(stop_at_eof)?;
     match process {
-        Some(Process::Server) => serve(&database()?, to_spotlight, stop_at_eof).await,
-        Some(Process::Worker) => work(&database()?, to_spotlight, stop_at_eof).await,
-        None => both(to_spotlight, stop_at_eof).await,
+        Some(Process::Server) => serve(&database()?, to_spotlight, stop).await,
+        Some(Process::Worker) => work(&database()?, to_spotlight, stop).await,
+        None => both(to_spotlight, stop).await,
     }
 }
 
@@ -57,7 +59,7 @@ fn database() -> Result<PathBuf> {
     Ok(path.into())
 }
 
-async fn serve(database: &Path, to_spotlight: bool, stop_at_eof: bool) -> Result<()> {
+async fn serve(database: &Path, to_spotlight: bool, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let monitoring = monitoring::start(Process::Server, to_spotlight)?;
     let page = monitoring::page(to_spotlight)?;
     let store = Store::open(database).await?;
@@ -65,23 +67,29 @@ async fn serve(database: &Path, to_spotlight: bool, stop_at_eof: bool) -> Result
         Some(file) => Some(std::fs::read(&file).map_err(|error| format!("QUICKDAPP_BUNDLE: {}: {error}", file.display()))?),
         None => None,
     };
-    let app = server::router(&monitoring, store, Site { page, bundle, is_https: is_https()? })?;
+    let own_url = own_url()?;
     let address = std::env::var("QUICKDAPP_ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("QUICKDAPP_ADDRESS: {address}: {error}"))?;
-    println!("QuickDapp: http://{}/", listener.local_addr()?);
+    let address = format!("http://{}", listener.local_addr()?);
+    let app = server::router(&monitoring, store, Site { page, bundle, origin: own_url.unwrap_or_else(|| address.clone()) })?;
+    println!("QuickDapp: {address}/");
     println!("Monitoring of the server: {}", monitoring::destination(Process::Server, to_spotlight));
-    server::serve(listener, app, stop(stop_at_eof), GRACE).await?;
+    server::serve(listener, app, stop, GRACE).await?;
     deliver(&monitoring).await;
     Ok(())
 }
 
-/// Whether users reach the site by https, as `QUICKDAPP_URL` says.
-fn is_https() -> Result<bool> {
+/// The origin of `QUICKDAPP_URL`, such as `https://dapp.example`. None if the variable is not set.
+fn own_url() -> Result<Option<String>> {
     let url = std::env::var("QUICKDAPP_URL").unwrap_or_default();
-    match url.split_once("://") {
-        Some(("https", _)) => Ok(true),
-        Some(("http", _)) => Ok(false),
-        None if url.is_empty() => Ok(false),
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let uri = url.parse::<Uri>().ok();
+    match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?.as_str()))) {
+        Some((scheme @ ("http" | "https"), authority)) if !authority.contains('@') => {
+            Ok(Some(format!("{scheme}://{}", authority.to_lowercase())))
+        }
         _ => Err(format!("QUICKDAPP_URL: expected https://… or http://…, found '{url}'").into()),
     }
 }
@@ -93,34 +101,32 @@ async fn deliver(monitoring: &Guard) {
     }
 }
 
-async fn work(database: &Path, to_spotlight: bool, stop_at_eof: bool) -> Result<()> {
+async fn work(database: &Path, to_spotlight: bool, stop: impl Future<Output = ()>) -> Result<()> {
     let monitoring = monitoring::start(Process::Worker, to_spotlight)?;
     println!("Monitoring of the worker: {}", monitoring::destination(Process::Worker, to_spotlight));
     let store = Store::open(database).await?;
     // What ends the worker is an event.
-    worker::run(&monitoring, store, stop(stop_at_eof)).await.capture()?;
+    worker::run(&monitoring, store, stop).await.capture()?;
     deliver(&monitoring).await;
     Ok(())
 }
 
 /// The server, with the worker as a child process and a database that is removed at the end.
-async fn both(to_spotlight: bool, stop_at_eof: bool) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("quickdapp-{}", std::process::id()));
-    std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let database = folder.join("quickdapp.sqlite");
+async fn both(to_spotlight: bool, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let folder = Folder::new()?;
+    let database = folder.path().join("quickdapp.sqlite");
     let mut worker = Command::new(std::env::current_exe()?);
     worker.args(["worker", STOP_AT_EOF]).args(to_spotlight.then_some("--spotlight"));
     let mut worker = worker.env("QUICKDAPP_DATABASE", &database).stdin(Stdio::piped()).spawn()?;
 
     let input = worker.stdin.take();
     let served = tokio::select! {
-        served = serve(&database, to_spotlight, stop_at_eof) => served,
+        served = serve(&database, to_spotlight, stop) => served,
         failed = failed(&mut worker) => failed,
     };
     // The worker ends, because its standard input does.
     drop(input);
     let worked = worker.wait().await?;
-    std::fs::remove_dir_all(&folder)?;
     served?;
     succeeded(worked)
 }
@@ -133,38 +139,4 @@ async fn failed(worker: &mut Child) -> Result<()> {
 
 fn succeeded(worker: ExitStatus) -> Result<()> {
     if worker.success() { Ok(()) } else { Err(format!("the worker has failed: {worker}").into()) }
-}
-
-/// Waits for Ctrl-C, for SIGTERM, or for the end of the standard input.
-async fn stop(at_eof: bool) {
-    let (open, eof) = oneshot::channel::<()>();
-    let _open = if at_eof {
-        // A thread of its own: one of the runtime would hold up the end of the process.
-        std::thread::spawn(move || {
-            // What is read says only that the input is still open. An error is its end, too.
-            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            drop(open);
-        });
-        None
-    } else {
-        Some(open)
-    };
-    tokio::select! {
-        _ = eof => {}
-        // An error means that signals cannot be received: then only the standard input ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        Some(()) = terminated() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() -> Option<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    signal(SignalKind::terminate()).ok()?.recv().await
-}
-
-#[cfg(not(unix))]
-async fn terminated() -> Option<()> {
-    None
 }

@@ -9,7 +9,7 @@
 //! | `SENTRY_REPLAY_SESSION_SAMPLE_RATE` | `1.0` | the share of sessions in the browser to replay |
 //! | `SENTRY_PROFILE_SESSION_SAMPLE_RATE` | `0` | accepted; a warning says that nothing is profiled |
 //!
-//! A blank DSN means off. Without a DSN, everything is printed.
+//! A blank `SENTRY_DSN` means off, and so does a blank `NEXT_PUBLIC_SENTRY_DSN` for the page. Without a DSN, everything is printed.
 
 use std::fmt;
 
@@ -68,7 +68,8 @@ pub struct Page {
     pub browser: Browser,
 }
 
-/// How the page reports: to the first of `NEXT_PUBLIC_SENTRY_DSN` and `SENTRY_DSN` that is set.
+/// How the page reports: to the first of `NEXT_PUBLIC_SENTRY_DSN` and `SENTRY_DSN` that is set. One that is blank ends the search,
+/// so a blank `NEXT_PUBLIC_SENTRY_DSN` means that the page does not report. Spotlight stands in for a DSN.
 ///
 /// None if there is no server to which the browser's SDK could send.
 ///
@@ -76,7 +77,7 @@ pub struct Page {
 ///
 /// Returns an error if the DSN or the rate of replays is invalid.
 pub fn page(to_spotlight: bool) -> Result<Option<Page>, Box<dyn std::error::Error>> {
-    let name = if variable(PAGE_DSN).is_some() { PAGE_DSN } else { "SENTRY_DSN" };
+    let name = if std::env::var_os(PAGE_DSN).is_some() { PAGE_DSN } else { "SENTRY_DSN" };
     let dsn = variable(name).or_else(|| to_spotlight.then(|| SPOTLIGHT_DSN.to_owned()));
     let Some(dsn) = dsn else { return Ok(None) };
     // What the page sends goes through the server, so that blockers do not see the host of the DSN.

@@ -43,7 +43,8 @@
 
   async function signIn() {
     await wallet.connect();
-    const { nonce, text } = await call("POST", "/api/challenge");
+    // The text names this site and this wallet.
+    const { nonce, text } = await call("POST", "/api/challenge", { wallet: wallet.address });
     const signature = hex(await wallet.sign(text));
     const signed = { wallet: wallet.address, nonce, publicKey: hex(wallet.publicKey), signature };
     show((await call("POST", "/api/sign-in", signed)).wallet);

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tower_sentry::html::Browser;
 use tower_sentry::{Client, Error, SentryLayer, SpanLayer, browser};
 
@@ -23,8 +26,8 @@ pub struct App {
     pub store: Store,
     /// How the browser's SDK is set up. None without a DSN.
     pub browser: Option<Arc<Browser>>,
-    /// Whether users reach the site by https. Then no cookie is sent without it.
-    pub is_https: bool,
+    /// The origin of the site, which wallets sign.
+    pub origin: Arc<str>,
 }
 
 /// The site as its users see it.
@@ -34,8 +37,9 @@ pub struct Site {
     pub page: Option<Page>,
     /// The browser's SDK as one script.
     pub bundle: Option<Vec<u8>>,
-    /// Whether users reach it by https, for example through a proxy that ends TLS.
-    pub is_https: bool,
+    /// How users reach it, such as `https://dapp.example`: for example a proxy that ends TLS. With https, no cookie is sent
+    /// without it.
+    pub origin: String,
 }
 
 /// Makes the router.
@@ -44,11 +48,11 @@ pub struct Site {
 ///
 /// Returns an error if this build cannot send to the server of the DSN.
 pub fn router(monitoring: impl Into<Client>, store: Store, site: Site) -> Result<Router, Error> {
-    let Site { page, bundle, is_https } = site;
+    let Site { page, bundle, origin } = site;
     let sentry = monitoring.into();
     // The browser's SDK sends to `/t`, and the page sends what users say to `/feedback`.
     let mut tunnel = browser::routes(&sentry);
-    let mut app = App { store, browser: None, is_https };
+    let mut app = App { store, browser: None, origin: origin.into() };
     if let Some(Page { dsn, browser }) = page {
         tunnel = tunnel.allow_dsn(dsn);
         app.browser = Some(Arc::new(if bundle.is_some() { browser.script("/sentry.js") } else { browser }));
@@ -73,7 +77,10 @@ pub fn router(monitoring: impl Into<Client>, store: Store, site: Site) -> Result
         .layer(SentryLayer::new(sentry).ignore(["/app.js", "/sentry.js"])))
 }
 
-/// Serves until `stop` is ready and the last response has left. Responses that take longer than `grace` are given up.
+/// Serves until `stop` is ready and the last response has left.
+///
+/// Handlers that take longer than `grace` are cancelled, and their callers get a 503. Connections that are still open a second
+/// later are given up, such as that of a caller who sends half a request or does not read.
 ///
 /// # Errors
 ///
@@ -84,23 +91,39 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
     grace: Duration,
 ) -> std::io::Result<()> {
-    // The tunnel limits the requests of each address.
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let (stopping, stopped) = oneshot::channel();
+    let (give_up, given_up) = watch::channel(());
+    // The tunnel limits the requests of each address.
+    let app = app.layer(from_fn_with_state(given_up, until_given_up)).into_make_service_with_connect_info::<SocketAddr>();
     let stop = async move {
         stop.await;
         // The receiver is dropped only after serving has ended.
         let _ = stopping.send(());
     };
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop).into_future();
-    let too_late = async {
+    let too_late = async move {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(grace).await;
+        // The end of `serving` alone would stop no handler: each connection is a task of its own.
+        drop(give_up);
+        tokio::time::sleep(LAST_ANSWERS).await;
     };
     tokio::select! {
         served = serving => served,
         () = too_late => Ok(()),
+    }
+}
+
+/// How long the answers of cancelled handlers may take to leave.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// A middleware: cancels the handler once the sender of `given_up` is gone. What it recorded until then is recorded as cancelled.
+async fn until_given_up(State(mut given_up): State<watch::Receiver<()>>, request: Request, next: Next) -> Response {
+    tokio::select! {
+        response = next.run(request) => response,
+        // Nothing is ever sent, so this is the end of the sender.
+        _ = given_up.changed() => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

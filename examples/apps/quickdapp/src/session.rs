@@ -43,15 +43,26 @@ pub struct Challenge {
     text: String,
 }
 
+/// Which wallet will sign.
+#[derive(Debug, Deserialize)]
+pub struct SignsIn {
+    /// The address as wallets write it: in upper and lower case.
+    wallet: String,
+}
+
 /// Makes a text for a wallet to sign. It can be used once.
 ///
 /// # Errors
 ///
-/// Fails if the database does.
-pub async fn challenge(State(app): State<App>) -> Result<Json<Challenge>, Failure> {
+/// Refuses what is not the address of a wallet. Fails if the database does.
+pub async fn challenge(State(app): State<App>, Json(SignsIn { wallet }): Json<SignsIn>) -> Result<Json<Challenge>, Failure> {
+    // It becomes a part of what the user reads.
+    if !wallet::is_address(&wallet) {
+        return Err(Failure::Refused(StatusCode::UNPROCESSABLE_ENTITY, "expected the address of a wallet"));
+    }
     let nonce = random()?;
     app.store.add_nonce(&nonce).await?;
-    Ok(Json(Challenge { text: wallet::sign_in_text(&nonce), nonce }))
+    Ok(Json(Challenge { text: wallet::sign_in_text(&app.origin, &wallet.to_lowercase(), &nonce), nonce }))
 }
 
 /// A signed text.
@@ -104,14 +115,17 @@ async fn verified(app: &App, given: &SignIn) -> Result<Option<String>, Failure> 
     if !app.store.use_nonce(&given.nonce).await? {
         return Ok(None);
     }
-    let check = || wallet::signer(&wallet::sign_in_text(&given.nonce), &given.public_key, &given.signature);
+    let wallet = given.wallet.to_lowercase();
+    // The same text as in the challenge: a signature for another site or another wallet is worth nothing here.
+    let text = wallet::sign_in_text(&app.origin, &wallet, &given.nonce);
+    let check = || wallet::signer(&text, &given.public_key, &given.signature);
     let signer = tower_sentry::span_sync("auth", "check signature", check);
-    Ok(signer.filter(|signer| *signer == given.wallet.to_lowercase()))
+    Ok(signer.filter(|signer| *signer == wallet))
 }
 
 /// A cookie that scripts cannot read and other sites cannot use. On a site with https, it never travels without encryption.
 fn cookie(app: &App, token: &str, lifetime: Duration) -> String {
-    let secure = if app.is_https { "; Secure" } else { "" };
+    let secure = if app.origin.starts_with("https://") { "; Secure" } else { "" };
     format!("session={token}; Max-Age={}; Path=/; HttpOnly; SameSite=Strict{secure}", lifetime.as_secs())
 }
 

@@ -75,7 +75,7 @@ pub struct Job {
 pub enum Taken {
     /// A job to do.
     Job(Job),
-    /// The row cannot be read. It is marked as failed.
+    /// The row cannot be read. It has to be marked as failed, so that it is not tried again.
     Unreadable {
         /// The row.
         id: i64,
@@ -84,7 +84,7 @@ pub enum Taken {
     },
 }
 
-/// A job that has failed without an answer: the worker was killed during its last attempt.
+/// A job without an answer: the worker was killed during its last attempt.
 #[derive(Clone, Debug)]
 pub struct Abandoned {
     /// Its row.
@@ -185,7 +185,7 @@ impl Store {
         job.fetch_one(&self.pool).await
     }
 
-    /// Takes the oldest job from the queue. A row that cannot be read is marked as failed, so it is taken only once.
+    /// Takes the oldest job from the queue.
     ///
     /// This is no span: the worker asks all the time, outside any job.
     pub async fn take_job(&self) -> sqlx::Result<Option<Taken>> {
@@ -195,10 +195,7 @@ impl Store {
         let id = row.try_get("id")?;
         Ok(Some(match read_job(id, &row) {
             Ok(job) => Taken::Job(job),
-            Err(error) => {
-                self.end_job(id, JobState::Failed).await?;
-                Taken::Unreadable { id, error }
-            }
+            Err(error) => Taken::Unreadable { id, error },
         }))
     }
 
@@ -214,12 +211,12 @@ impl Store {
 
     /// Puts the jobs back that a worker had taken when it was killed. Only one worker may run.
     ///
-    /// A job that has had this many attempts is marked as failed instead, and returned: it may be what kills the worker.
+    /// A job that has had this many attempts is returned instead: it may be what kills the worker. Mark it as failed once it is
+    /// reported. Until then, each start returns it again.
     pub async fn requeue_jobs(&self, attempts: u32) -> sqlx::Result<Vec<Abandoned>> {
         let requeue = sqlx::query("UPDATE jobs SET state = 'queued' WHERE state = 'running' AND attempt < ?").bind(attempts);
         requeue.execute(&self.pool).await?;
-        let give_up = sqlx::query("UPDATE jobs SET state = 'failed' WHERE state = 'running' RETURNING id, payload");
-        let rows = give_up.fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT id, payload FROM jobs WHERE state = 'running' ORDER BY id").fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok(Abandoned { id: row.try_get("id")?, payload: read_payload(row).ok() })).collect()
     }
 }

@@ -7,9 +7,14 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
-/// The text that a wallet signs to sign in.
-pub fn sign_in_text(nonce: &str) -> String {
-    format!("Sign in to QuickDapp: {nonce}")
+/// The text that a wallet signs to sign in. It names the site, so that another site cannot use the signature here.
+pub fn sign_in_text(origin: &str, address: &str, nonce: &str) -> String {
+    format!("{origin} wants you to sign in with your wallet:\n{address}\n\nNonce: {nonce}")
+}
+
+/// Whether a text may be an address, in upper or lower case.
+pub fn is_address(text: &str) -> bool {
+    text.strip_prefix("0x").is_some_and(|digits| digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Returns the address of the wallet that has signed the text, in lower case. None if none has.

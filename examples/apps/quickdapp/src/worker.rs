@@ -41,6 +41,8 @@ pub async fn run(monitoring: impl Into<Client>, store: Store, stop: impl Future<
         if let Some(Payload { token, .. }) = payload {
             store.end_token(token, Err(NOT_DEPLOYED)).await?;
         }
+        // Last: what a worker does not reach, the next one does.
+        store.end_job(id, JobState::Failed).await?;
     }
     let mut is_idle = false;
     loop {
@@ -75,7 +77,10 @@ pub async fn run(monitoring: impl Into<Client>, store: Store, stop: impl Future<
                 };
                 store.end_job(id, state).await?;
             }
-            Some(Taken::Unreadable { id, error }) => report(&monitoring, id, LostJob::Unreadable(error)).await,
+            Some(Taken::Unreadable { id, error }) => {
+                report(&monitoring, id, LostJob::Unreadable(error)).await;
+                store.end_job(id, JobState::Failed).await?;
+            }
             None => {}
         }
     }

@@ -147,6 +147,14 @@ impl Dapp {
         self.processes.pop().unwrap().kill().await.unwrap();
     }
 
+    /// Waits until the worker has failed.
+    pub async fn worker_fails(&mut self) {
+        let mut worker = self.processes.pop().unwrap();
+        let _input = worker.stdin.take();
+        let ended = tokio::time::timeout(PATIENCE, worker.wait()).await.expect("the worker ends").unwrap();
+        assert!(!ended.success(), "{}", self.output.lines.lock().unwrap());
+    }
+
     /// Starts a worker.
     pub fn start_worker(&mut self, variables: &[(&str, &str)]) {
         let database = self.database.as_ref().unwrap().to_str().unwrap().to_owned();
@@ -211,9 +219,19 @@ impl Dapp {
 
     /// What a wallet sends to sign in.
     pub async fn signed(&self, page: &OpenPage, wallet: &Wallet) -> Value {
-        let challenge = self.post(page, None, "/api/challenge", &Value::Null).await;
-        let challenge: Value = serde_json::from_str(&challenge.text).unwrap();
-        wallet.sign(&challenge)
+        wallet.sign(&self.challenge(page, wallet).await)
+    }
+
+    /// What a wallet has to sign.
+    pub async fn challenge(&self, page: &OpenPage, wallet: &Wallet) -> Value {
+        let answer = self.post(page, None, "/api/challenge", &json!({ "wallet": wallet.address() })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        serde_json::from_str(&answer.text).unwrap()
+    }
+
+    /// The origin of the server.
+    pub fn origin(&self) -> &str {
+        self.address.trim_end_matches('/')
     }
 
     pub async fn sign_in(&self, page: &OpenPage, wallet: &Wallet) -> Session {
@@ -345,7 +363,7 @@ impl Wallet {
         wallet::address(self.keys.public_key().as_ref()).to_uppercase().replace("0X", "0x")
     }
 
-    fn sign(&self, challenge: &Value) -> Value {
+    pub fn sign(&self, challenge: &Value) -> Value {
         let (nonce, text) = (challenge["nonce"].as_str().unwrap(), challenge["text"].as_str().unwrap());
         let signature = wallet::hex(self.keys.sign(&SystemRandom::new(), text.as_bytes()).unwrap().as_ref());
         self.signatures.lock().unwrap().extend([nonce.to_owned(), signature.clone()]);

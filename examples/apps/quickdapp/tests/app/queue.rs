@@ -90,3 +90,29 @@ async fn a_job_whose_worker_dies_is_tried_again_until_its_attempts_are_used_up()
     let texts: Vec<_> = events[0]["exception"]["values"].as_array().unwrap().iter().map(|error| &error["value"]).collect();
     assert_eq!(texts, ["a worker was killed during the last attempt of a job"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_marked_as_failed_only_after_its_user_can_read_it() {
+    let variables = [("SENTRY_DSN", "")];
+    let mut dapp = Dapp::start(&variables).await;
+    dapp.kill_worker().await;
+    let page = dapp.open_page().await;
+    let session = dapp.sign_in(&page, &Wallet::new()).await;
+    let token = dapp.deploy(&page, &session, "QDP").await;
+    let mut database = dapp.database().await;
+    for change in [
+        "UPDATE jobs SET state = 'running', attempt = 3",
+        "CREATE TRIGGER away BEFORE UPDATE ON tokens BEGIN SELECT RAISE(FAIL, 'the disk is full'); END",
+    ] {
+        sqlx::query(change).execute(&mut database).await.unwrap();
+    }
+
+    dapp.start_worker(&variables);
+    dapp.worker_fails().await;
+    sqlx::query("DROP TRIGGER away").execute(&mut database).await.unwrap();
+    dapp.start_worker(&variables);
+    let end = dapp.end_of(&page, &session, token).await;
+    dapp.stop().await;
+
+    assert_eq!(end["failure"], "the token was not deployed");
+}

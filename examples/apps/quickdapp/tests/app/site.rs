@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use quickdapp::folder::Folder;
 use quickdapp::monitoring::Page;
 use quickdapp::server::Site;
 use serde_json::{Value, json};
 use sqlx::Row as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
 use tower_sentry::html::Browser;
 
@@ -46,6 +48,30 @@ async fn the_page_has_a_project_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_dsn_that_is_set_is_that_of_the_page_and_a_blank_one_means_off() {
+    let (server_project, page_project) = (Project::start().await.dsn(), Project::start().await.dsn());
+    let (of_server, of_page) = (Some(server_project.as_str()), Some(page_project.as_str()));
+    for (server, page, expected) in [
+        (of_server, None, of_server),
+        (of_server, of_page, of_page),
+        (of_server, Some(""), None),
+        (of_server, Some(" "), None),
+        (Some(" "), None, None),
+        (Some(" "), of_page, of_page),
+    ] {
+        let set: Vec<_> =
+            [("SENTRY_DSN", server), ("NEXT_PUBLIC_SENTRY_DSN", page)].into_iter().filter_map(|(name, dsn)| Some((name, dsn?))).collect();
+        let dapp = Dapp::start_both(&set).await;
+
+        let opened = dapp.open_page().await;
+        dapp.stop().await;
+
+        let found = opened.text.split_once(r#""dsn":""#).map(|(_, rest)| rest.split_once('"').unwrap().0);
+        assert_eq!(found, expected, "{set:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signature_is_worth_one_session_of_its_own_wallet() {
     let dapp = Dapp::start(&[("SENTRY_DSN", "")]).await;
     let (wallet, other) = (Wallet::new(), Wallet::new());
@@ -63,6 +89,49 @@ async fn a_signature_is_worth_one_session_of_its_own_wallet() {
     dapp.stop().await;
 
     assert_eq!(statuses, [200, 401, 401, 401]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_wallet_signs_names_the_site_and_the_wallet() {
+    let own = Dapp::start(&[("SENTRY_DSN", "")]).await;
+    let proxied = Dapp::start(&[("SENTRY_DSN", ""), ("QUICKDAPP_URL", "https://DApp.example/start")]).await;
+    let (wallet, other) = (Wallet::new(), Wallet::new());
+    let address = wallet.address().to_lowercase();
+
+    for (dapp, origin) in [(&own, own.origin()), (&proxied, "https://dapp.example")] {
+        let page = dapp.open_page().await;
+        let challenge = dapp.challenge(&page, &wallet).await;
+        let text = challenge["text"].as_str().unwrap();
+        let expected =
+            format!("{origin} wants you to sign in with your wallet:\n{address}\n\nNonce: {}", challenge["nonce"].as_str().unwrap());
+        assert_eq!(text, expected);
+        // Each with a nonce of its own, because an attempt uses it up.
+        let changes = [("", ""), (origin, "https://evil.example"), (&address, &other.address().to_lowercase())];
+        let mut statuses = Vec::new();
+        for (from, to) in changes {
+            let mut challenge = dapp.challenge(&page, &wallet).await;
+            challenge["text"] = json!(challenge["text"].as_str().unwrap().replacen(from, to, 1));
+            statuses.push(dapp.post(&page, None, "/api/sign-in", &wallet.sign(&challenge)).await.status);
+        }
+        assert_eq!(statuses, [200, 401, 401]);
+    }
+    let page = own.open_page().await;
+    let no_address = own.post(&page, None, "/api/challenge", &json!({ "wallet": "0x12\nNonce: 1" })).await;
+    assert_eq!(no_address.status, 422);
+    own.stop().await;
+    proxied.stop().await;
+}
+
+#[test]
+fn a_folder_is_new_and_removed_at_the_end() {
+    let folders = [Folder::new().unwrap(), Folder::new().unwrap()];
+    let paths = folders.each_ref().map(|folder| folder.path().to_owned());
+    std::fs::write(paths[0].join("quickdapp.sqlite"), "rows").unwrap();
+
+    assert!(paths[0] != paths[1] && paths.iter().all(|path| path.is_dir()));
+    drop(folders);
+
+    assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,13 +204,26 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end_of_the_server() {
     let (stop, stopped) = oneshot::channel::<()>();
     let stopping = async { stopped.await.unwrap() };
     let (dapp, serving) = Dapp::stoppable(Site::default(), stopping, Duration::ZERO).await;
-    let _request = dapp.hang().await;
+    let mut request = dapp.hang().await;
 
     stop.send(()).unwrap();
     let served = tokio::time::timeout(PATIENCE, serving).await;
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, request.read_to_string(&mut answer)).await.expect("the end of the connection").unwrap();
 
     served.expect("the server ends").unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     dapp.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_counts_before_anything_waits_for_it() {
+    let stop = quickdapp::stop::requested(false).unwrap();
+
+    assert!(std::process::Command::new("kill").arg(std::process::id().to_string()).status().unwrap().success());
+
+    tokio::time::timeout(PATIENCE, stop).await.expect("the signal");
 }
 
 #[cfg(unix)]
