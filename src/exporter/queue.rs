@@ -19,6 +19,8 @@ const CHECK_INS_LIMIT: usize = 100;
 /// So many items, or this share of the bytes, wake a worker that dozes.
 const DOZE_ITEMS: usize = 32;
 const DOZE_SHARE: usize = 8;
+/// So many logs, or metrics, wake it too: an envelope is full, and their lane has room for nine more.
+const DOZE_GATHERED: usize = 100;
 
 /// An item that does not find the queue empty looks for a fork only if its number is a multiple of this.
 const LOOK_EVERY: u64 = 16;
@@ -276,7 +278,8 @@ impl Queue {
         lane.bytes += size;
         lane.items.push_back(Numbered { number, size, item });
         let is_urgent = matches!(class, Class::CheckIns | Class::Errors);
-        let fills_up = state.len() >= DOZE_ITEMS || state.bytes >= self.bytes_limit / DOZE_SHARE;
+        let fills_lane = matches!(class, Class::Logs | Class::Metrics) && lane.items.len() >= DOZE_GATHERED;
+        let fills_up = fills_lane || state.len() >= DOZE_ITEMS || state.bytes >= self.bytes_limit / DOZE_SHARE;
         drop(state);
         if is_time_to_look {
             self.is_orphan();

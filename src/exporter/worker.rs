@@ -238,7 +238,10 @@ impl<'a> Worker<'a> {
             return;
         }
         let (numbers, entries) = batch(self).take();
-        match self.pipeline.seal_batch(&entries, self.delivery.take_buffer()) {
+        let buffer = self.delivery.take_buffer();
+        // A panic would lose all entries, and the step counts only the one in hand.
+        let sealed = unwind::catch(|| self.pipeline.seal_batch(&entries, buffer));
+        match sealed.unwrap_or(Err(DiscardReason::InternalSdkError)) {
             Ok(SealedBatch { outbound, dropped }) => {
                 for (place, entry) in entries.into_iter().enumerate().filter(|_| !dropped.is_empty()) {
                     if let Some(reason) = dropped.get(&place) {

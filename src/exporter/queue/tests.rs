@@ -298,9 +298,18 @@ fn a_queue_that_fills_up_wakes_a_worker_that_dozes() {
         is_woken(&queue)
     });
 
+    let gathered = [log, || Item::Metric(Box::new(metric()))].map(|item: fn() -> Item| {
+        let queue = Queue::new(1000, usize::MAX);
+        queue.fall_asleep(Sleep::Light);
+        (1..=1000).find(|_| {
+            queue.push(item());
+            is_woken(&queue)
+        })
+    });
     let large = Queue::new(1000, 4 * transaction().size());
     large.fall_asleep(Sleep::Light);
     large.push(transaction());
 
     assert_eq!((many, is_woken(&large)), (Some(DOZE_ITEMS), true));
+    assert_eq!(gathered, [Some(DOZE_GATHERED); 2], "logs and metrics do not count as items");
 }

@@ -12,6 +12,7 @@ use crate::event::symbols::SYMBOLS;
 use crate::event::{CapturedEvent, EventRecord};
 use crate::protocol::Level;
 use crate::record::Moment;
+use crate::unwind::Contained;
 
 type Sent = Arc<Mutex<Vec<String>>>;
 
@@ -207,6 +208,32 @@ fn a_step_that_panics_loses_what_it_was_working_on_and_counts_it() {
     assert!(goes_on);
     assert_eq!((stats.errors.dropped, stats.attachment_bytes.dropped_total()), (vec![(DiscardReason::InternalSdkError, 1)], 7));
     assert_eq!(worker.delivery.in_hand, None, "counted once");
+}
+
+#[test]
+fn a_batch_that_panics_is_counted_whole() {
+    /// What a hook panics with. It panics again where it is dropped, which is outside of what contains the hook.
+    struct Twice;
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    let shared = shared();
+    let mut settings = settings(None, Some(Arc::new(|_: &[u8]| {})));
+    settings.hooks.before_send_log = Some(Arc::new(Contained::new(|_| std::panic::panic_any(Twice))));
+    let mut worker = Worker::new(settings, &shared);
+    for number in 0..3 {
+        let item = Item::Log(Box::new(log_line()));
+        shared.ledger.capture(item.load());
+        shared.ledger.take(item.load());
+        worker.logs.push(number, Box::new(log_line()), ago(Duration::from_secs(5)));
+    }
+
+    worker.send_batches(Instant::now());
+
+    let stats = shared.ledger.stats();
+    assert_eq!((&stats.logs.dropped[..], stats.waiting()), (&[(DiscardReason::InternalSdkError, 3)][..], 0));
 }
 
 #[test]
