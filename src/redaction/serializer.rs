@@ -12,6 +12,7 @@
 #[cfg(feature = "browser")]
 mod document;
 mod list;
+mod typed;
 
 use std::fmt::Display;
 
@@ -311,6 +312,9 @@ impl MapWriter<'_, '_> {
                 json.hidden(place);
             }
         })?;
+        if !is_hidden && place == ValuePlace::Typed {
+            typed::correct(self.json.out, start);
+        }
         if is_hidden && removes {
             self.remove_entry();
         } else if !is_hidden && self.key.names_a_name {
@@ -374,6 +378,9 @@ impl SerializeMap for MapWriter<'_, '_> {
         }
         let start = self.json.out.len();
         value.serialize(ValueWriter { json: self.json, place: self.key.value_place, secret: self.secret })?;
+        if self.place == ValuePlace::Typed {
+            typed::correct(self.json.out, start);
+        }
         if self.key.names_a_name {
             self.note_name(start);
         }
