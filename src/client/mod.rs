@@ -370,6 +370,12 @@ impl Client {
         }
     }
 
+    pub(crate) fn discard_item(&self, item: Item, reason: DiscardReason) {
+        if let Some(inner) = &self.inner {
+            inner.exporter.discard_item(item, reason);
+        }
+    }
+
     /// Counts values that were shortened or left out because of a limit of size.
     pub(crate) fn count_truncated(&self, values: u64) {
         if let Some(inner) = self.inner.as_ref().filter(|_| values > 0) {

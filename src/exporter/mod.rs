@@ -278,6 +278,13 @@ impl Exporter {
         self.shared.ledger.capture_and_discard(reason, category, quantity);
     }
 
+    /// Drops and counts an item that does not reach the queue.
+    pub(crate) fn discard_item(&self, item: Item, reason: DiscardReason) {
+        self.shared.ledger.capture(item.load());
+        self.shared.ledger.discard(item.load(), reason);
+        self.shared.recycle(item);
+    }
+
     /// Counts values that were shortened or left out because of a limit of size.
     pub(crate) fn count_truncated(&self, values: u64) {
         self.shared.ledger.truncate(values);

@@ -61,7 +61,8 @@ impl Exchange {
             // Inside the scope: a task that carries the span belongs to the request.
             self.log_span = Some(Box::new(current::enter(&scope, None, span)));
         }
-        self.measured = rules.active_requests.as_ref().map(MeasuredRequest::begin);
+        let active_requests = rules.active_requests.as_ref().filter(|_| !scope.is_ignored);
+        self.measured = active_requests.map(MeasuredRequest::begin);
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);

@@ -311,11 +311,14 @@ impl<F> SentryLayer<F> {
     /// |---|---|---|
     /// | `http.server.request.duration` | distribution | seconds, to the end of the response body |
     /// | `http.server.response.body.size` | distribution | bytes that were sent |
-    /// | `http.server.active_requests` | gauge, when a request ends | requests of this layer, with this one |
+    /// | `http.server.active_requests` | gauge, when a request ends | requests |
     ///
-    /// The names are those of OpenTelemetry. The attributes are `http.request.method` and `http.route`; of the first two also
+    /// The names are those of OpenTelemetry. All have the attribute `http.request.method`. The first two also have `http.route`,
     /// `http.response.status_code` and `tower_sentry.status_class`, such as `2xx`. A request without a known route has no
     /// `http.route`, and one that was dropped before its response head has no status.
+    ///
+    /// `http.server.active_requests` counts the requests that this layer is serving, of all routes and methods, with the one
+    /// that ends. Ignored requests are not counted. It has no `http.route`, because it is not a number of one route.
     ///
     /// These are three entries for each request: ask your plan what they cost. Beyond
     /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name), 1,667 requests a second, they are dropped

@@ -38,7 +38,8 @@
 //! - A value is any number. One that is not finite, and an empty or longer name, is dropped and counted with the reason
 //!   `invalid`.
 //! - Attributes keep their types, see [`AttributeValue`]. A text has at most 8 KiB, all attributes of a metric 64 KiB.
-//!   What is beyond is cut or left out, and counted in [`Stats::truncated`](crate::Stats::truncated).
+//!   A value beyond is cut or left out, and counted once in [`Stats::truncated`](crate::Stats::truncated). If a name is set
+//!   again, the earlier value is not sent. It still takes room within the 64 KiB, and stays counted if it was cut.
 //! - Names, units and attributes are redacted as everything else. A value is a number that you measured, so it is
 //!   not.
 //!
@@ -139,7 +140,7 @@ macro_rules! metrics {
             /// Sets an attribute, by which the server filters and groups. The value keeps its type, see
             /// [`AttributeValue`].
             ///
-            /// If a name is set again, the last value counts.
+            /// If a name is set again, the last value is sent.
             #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
             pub fn attribute<'v>(mut self, name: impl AsRef<str>, value: impl Into<AttributeValue<'v>>) -> Self {
                 if let Some(sample) = &mut self.0.0 {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit as FacadeUnit,
@@ -11,8 +12,8 @@ use ::metrics::{
 use crate::exporter::{are_metrics_wanted, is_exporter};
 use crate::fork::Lock;
 use crate::protocol::{MetricType, Unit};
-use crate::record::Sample;
-use crate::scope::{capture_metric, lose_metric};
+use crate::record::{Sample, clock};
+use crate::scope::MetricPlace;
 
 /// At most this many names have a unit, and this many gauges and counters a value.
 const KNOWN_LIMIT: usize = 10_000;
@@ -31,8 +32,11 @@ const KNOWN_LIMIT: usize = 10_000;
 /// [metrics](crate::metrics#what-is-sent) apply. Where a library counts in a hot path, `metrics-util` has filters to put
 /// before a recorder.
 ///
-/// Of 10,000 names and labels, the last value of a gauge or an absolute counter is known. Of further ones, changes are dropped and
-/// counted.
+/// Of 10,000 names and labels, the last value of a gauge or an absolute counter is known. Of further ones, what needs the last value is
+/// dropped and counted: `absolute`, and `increment` and `decrement` of a gauge.
+///
+/// A counter that is increased by 0 sends nothing. A gauge keeps its last value if the new one is not finite. Where nothing is
+/// sent, as in an ignored request, a gauge changes all the same, and an absolute counter is sent the next time.
 ///
 /// # Examples
 ///
@@ -58,6 +62,8 @@ struct Known {
     units: Lock<HashMap<String, Unit>>,
     gauges: Lock<HashMap<Key, f64>>,
     counters: Lock<HashMap<Key, u64>>,
+    /// Whether `counters` has any. Otherwise an increment takes no lock.
+    has_counters: AtomicBool,
 }
 
 impl MetricsRecorder {
@@ -136,72 +142,121 @@ struct Handle {
 }
 
 impl Handle {
-    fn send(&self, kind: MetricType, value: f64) {
-        // What the exporter itself causes would never end.
-        if !are_metrics_wanted() || is_exporter() {
-            return;
-        }
+    fn sample(&self, kind: MetricType, value: f64) -> Sample {
         let mut sample = Sample::new(kind, self.key.name().to_owned().into(), value);
-        sample.unit = self.known.units.lock().get(self.key.name()).filter(|_| kind != MetricType::Counter).cloned();
+        if kind != MetricType::Counter {
+            sample.unit = self.known.units.lock().get(self.key.name()).cloned();
+        }
         for label in self.key.labels() {
             sample.set_attribute(label.key(), &label.value().into());
         }
-        capture_metric(sample);
+        sample
     }
 
-    /// Sends a gauge that has changed. `change` returns the new value.
-    fn change(&self, change: impl FnOnce(f64) -> f64) {
-        match replace(&self.known.gauges, &self.key, |before| change(before.unwrap_or_default())) {
-            Some((_, value)) => self.send(MetricType::Gauge, value),
-            None => lose_metric(),
-        }
+    fn set_gauge(&self, new: impl FnOnce(Option<f64>) -> f64) -> Changed<f64> {
+        change(&self.known.gauges, &self.key, new, f64::is_finite)
+    }
+
+    /// Changes a gauge by an amount.
+    fn step(&self, by: f64) {
+        let Changed { value, at, has_room, .. } = self.set_gauge(|before| before.unwrap_or_default() + by);
+        let Some(place) = place() else { return };
+        let sample = self.sample(MetricType::Gauge, value);
+        if has_room { place.capture(sample, at) } else { place.lose(sample, at) }
     }
 }
 
-/// Replaces a value, and returns the last one and the new one. None if there is no room for it.
-fn replace<V: Copy>(values: &Lock<HashMap<Key, V>>, key: &Key, change: impl FnOnce(Option<V>) -> V) -> Option<(Option<V>, V)> {
+/// The place of what is measured here. None if nothing is sent from here.
+fn place() -> Option<MetricPlace> {
+    // What the exporter itself causes would never end.
+    if are_metrics_wanted() && !is_exporter() { MetricPlace::here() } else { None }
+}
+
+/// A value that has changed.
+#[derive(Clone, Copy, Debug)]
+struct Changed<V> {
+    before: Option<V>,
+    value: V,
+    /// When it changed, in nanoseconds since the epoch.
+    at: u64,
+    /// Whether there is room to know it.
+    has_room: bool,
+}
+
+/// Changes a value. It is known from then on, if `stays` says so and there is room for it.
+fn change<V: Copy>(
+    values: &Lock<HashMap<Key, V>>,
+    key: &Key,
+    new: impl FnOnce(Option<V>) -> V,
+    stays: impl FnOnce(V) -> bool,
+) -> Changed<V> {
     let mut values = values.lock();
     let before = values.get(key).copied();
-    if before.is_none() && values.len() >= KNOWN_LIMIT {
-        return None;
+    let has_room = before.is_some() || values.len() < KNOWN_LIMIT;
+    let value = new(before);
+    if has_room && stays(value) {
+        match values.get_mut(key) {
+            Some(known) => *known = value,
+            None => drop(values.insert(key.clone(), value)),
+        }
     }
-    let value = change(before);
-    values.insert(key.clone(), value);
-    Some((before, value))
+    // Under the lock: of two values, the later one has the later time, and the server shows that one as the last.
+    Changed { before, value, at: clock::wall(), has_room }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a counter beyond 2^53 is rounded")]
 impl CounterFn for Handle {
     fn increment(&self, value: u64) {
-        self.send(MetricType::Counter, value as f64);
+        if value == 0 {
+            return;
+        }
+        let Some(place) = place() else { return };
+        if self.known.has_counters.load(Ordering::Relaxed) {
+            let mut counters = self.known.counters.lock();
+            if let Some(known) = counters.get_mut(&self.key) {
+                *known = known.saturating_add(value);
+            }
+        }
+        place.capture(self.sample(MetricType::Counter, value as f64), clock::wall());
     }
 
     fn absolute(&self, value: u64) {
-        match replace(&self.known.counters, &self.key, |before| value.max(before.unwrap_or_default())) {
-            Some((before, value)) if before != Some(value) => CounterFn::increment(self, value - before.unwrap_or_default()),
-            Some(_) => {}
-            None => lose_metric(),
+        // First: what is not sent now must be part of the next difference.
+        let Some(place) = place() else { return };
+        self.known.has_counters.store(true, Ordering::Relaxed);
+        let Changed { before, value, at, has_room } =
+            change(&self.known.counters, &self.key, |before| value.max(before.unwrap_or_default()), |_| true);
+        let added = value - before.unwrap_or_default();
+        if added == 0 {
+            return;
         }
+        let sample = self.sample(MetricType::Counter, added as f64);
+        if has_room { place.capture(sample, at) } else { place.lose(sample, at) }
     }
 }
 
 impl GaugeFn for Handle {
     fn increment(&self, value: f64) {
-        self.change(|before| before + value);
+        self.step(value);
     }
 
     fn decrement(&self, value: f64) {
-        self.change(|before| before - value);
+        self.step(-value);
     }
 
     fn set(&self, value: f64) {
-        self.change(|_| value);
+        let Changed { at, .. } = self.set_gauge(|_| value);
+        if let Some(place) = place() {
+            place.capture(self.sample(MetricType::Gauge, value), at);
+        }
     }
 }
 
 impl HistogramFn for Handle {
     fn record(&self, value: f64) {
-        self.send(MetricType::Distribution, value);
+        if let Some(place) = place() {
+            place.capture(self.sample(MetricType::Distribution, value), clock::wall());
+        }
     }
 }
 
@@ -214,10 +269,11 @@ mod tests {
         let values = Lock::new(HashMap::new());
         let key = |number: usize| Key::from_name(number.to_string());
         for number in 0..KNOWN_LIMIT {
-            assert_eq!(replace(&values, &key(number), |before| before.unwrap_or(1)), Some((None, 1)));
+            assert!(change(&values, &key(number), |_| 1, |_| true).has_room);
         }
 
-        assert_eq!(replace(&values, &key(KNOWN_LIMIT), |_| 1), None);
-        assert_eq!(replace(&values, &key(7), |before| before.map_or(0, |before| before + 1)), Some((Some(1), 2)));
+        let beyond = || change(&values, &key(KNOWN_LIMIT), |before| before.unwrap_or_default() + 1, |_| true);
+        assert_eq!([beyond(), beyond()].map(|changed| (changed.value, changed.has_room)), [(1, false); 2]);
+        assert_eq!(change(&values, &key(7), |before| before.map_or(0, |before| before + 1), |_| true).value, 2);
     }
 }

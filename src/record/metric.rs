@@ -35,16 +35,18 @@ impl Sample {
         self.unit = Some(unit).filter(|_| fits);
     }
 
-    /// Sets an attribute. A name that is set again has its last value.
+    /// Sets an attribute. A name that is set again has its last value, and the earlier one keeps its room.
     pub(crate) fn set_attribute(&mut self, name: &str, value: &AttributeValue<'_>) {
         let before = self.fields.len();
         let mut writer = FieldWriter::new(&mut self.fields);
         writer.attribute(Key::Name(name), value);
-        self.truncated += writer.truncated();
-        if name.is_empty() || self.fields.len() > ATTRIBUTES_LIMIT {
+        let is_cut = writer.truncated() > 0;
+        let is_left_out = name.is_empty() || self.fields.len() > ATTRIBUTES_LIMIT;
+        if is_left_out {
             self.fields.truncate(before);
-            self.truncated += 1;
         }
+        // Each value counts once, even if its name was cut too.
+        self.truncated += u64::from(is_cut || is_left_out);
     }
 }
 
@@ -90,5 +92,17 @@ mod tests {
         let names = FieldReader::new(&sample.fields).count();
         assert_eq!((names, sample.truncated, sample.unit), (9, 12 + 1 + 1, None));
         assert!(sample.fields.len() <= ATTRIBUTES_LIMIT);
+    }
+
+    #[test]
+    fn a_value_that_is_cut_counts_once() {
+        let mut sample = Sample::new(MetricType::Gauge, "queue.depth".into(), 7.0);
+        let long = "x ".repeat(8_000);
+
+        for number in 0..20 {
+            sample.set_attribute(&format!("{number} {long}"), &AttributeValue::from(&long));
+        }
+
+        assert_eq!(sample.truncated, 20, "whether its name, its text or all of it has no room");
     }
 }

@@ -7,49 +7,67 @@ use crate::client::{Client, default_client};
 use crate::diagnostics::Quiet;
 use crate::exporter::Item;
 use crate::payload::known_method;
-use crate::protocol::{Category, DiscardReason, Metric, MetricType, Unit};
-use crate::record::{Parent, Sample};
+use crate::protocol::{DiscardReason, Metric, MetricType, Unit};
+use crate::record::{Parent, Sample, clock};
 
 /// Captures a metric in the current scope, or outside any request.
 ///
 /// Of an ignored or a sensitive request nothing is sent.
 pub(crate) fn capture_metric(sample: Sample) {
-    let here = current::with(|entered| {
-        let is_recorded = !entered.scope.is_ignored && entered.scope.client.is_enabled();
-        is_recorded.then(|| {
-            let span = entered.active();
-            let place = entered.scope.trace_place(&mut entered.scope.lock(), span);
-            (entered.scope.client.clone(), place)
-        })
-    });
-    match here {
-        Some(Some((client, place))) => submit(&client, &place, sample),
-        Some(None) => {}
-        None => submit(&default_client(), &TracePlace::outside(), sample),
+    if let Some(place) = MetricPlace::here() {
+        place.capture(sample, clock::wall());
+    }
+}
+
+/// The client that sends what is measured here, and the trace that it belongs to.
+pub(crate) struct MetricPlace {
+    client: Client,
+    place: TracePlace,
+}
+
+impl MetricPlace {
+    /// The place in the current scope, or outside any request. None if nothing is sent from here.
+    pub(crate) fn here() -> Option<Self> {
+        let here = current::with(|entered| {
+            let is_recorded = !entered.scope.is_ignored && entered.scope.client.is_enabled();
+            is_recorded.then(|| {
+                let span = entered.active();
+                let place = entered.scope.trace_place(&mut entered.scope.lock(), span);
+                Self { client: entered.scope.client.clone(), place }
+            })
+        });
+        here.unwrap_or_else(|| Some(Self { client: default_client(), place: TracePlace::outside() }))
+            .filter(|here| sends_from(&here.client, &here.place))
+    }
+
+    /// Captures a metric that was measured `at` nanoseconds after the epoch.
+    pub(crate) fn capture(&self, sample: Sample, at: u64) {
+        submit(&self.client, &self.place, sample, at);
+    }
+
+    /// Counts a metric that is dropped because there is no room to know its last value.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn lose(&self, sample: Sample, at: u64) {
+        self.client.discard_item(Item::Metric(Box::new(self.place.metric(sample, at))), DiscardReason::BufferOverflow);
     }
 }
 
 /// Hands a metric over to the exporter of a client.
-fn submit(client: &Client, place: &TracePlace, sample: Sample) {
+fn submit(client: &Client, place: &TracePlace, sample: Sample, at: u64) {
     static TROUBLE: Quiet = Quiet::new();
-    if place.is_sensitive || !sends_metrics(client) {
-        return;
-    }
-    if !Metric::is_valid(&sample.name, sample.value) {
-        client.discard(DiscardReason::Invalid, Category::TraceMetric, 1);
+    let is_valid = Metric::is_valid(&sample.name, sample.value);
+    let truncated = sample.truncated;
+    let item = Item::Metric(Box::new(place.metric(sample, at)));
+    if !is_valid {
+        client.discard_item(item, DiscardReason::Invalid);
         return TROUBLE.warn("a metric is dropped and counted: its value is not finite, or its name is empty or too long");
     }
-    client.count_truncated(sample.truncated);
-    client.submit(Item::Metric(Box::new(place.metric(sample))));
+    client.count_truncated(truncated);
+    client.submit(item);
 }
 
-/// Counts a metric that is dropped because there is no room to know its last value.
-#[cfg(feature = "metrics")]
-pub(crate) fn lose_metric() {
-    let client = current::with(|entered| entered.scope.client.clone()).unwrap_or_else(default_client);
-    if sends_metrics(&client) {
-        client.discard(DiscardReason::BufferOverflow, Category::TraceMetric, 1);
-    }
+fn sends_from(client: &Client, place: &TracePlace) -> bool {
+    !place.is_sensitive && sends_metrics(client)
 }
 
 fn sends_metrics(client: &Client) -> bool {
@@ -71,11 +89,15 @@ impl LiveScope {
     /// Captures the metrics of a request, by its route.
     #[cold]
     pub(crate) fn capture_request_metrics(&self, served: ServedRequest) {
+        // Before the place: it holds a span and copies the user's id.
         if self.is_ignored || self.is_left_out() || !sends_metrics(&self.client) {
             return;
         }
         let mut state = self.lock();
         let place = self.trace_place(&mut state, Parent::Root);
+        if !sends_from(&self.client, &place) {
+            return;
+        }
         let record = &state.transaction.record;
         let route = record.route.map(|route| record.str(route).into_owned());
         let method = known_method(&record.str(record.request.method)).to_owned();
@@ -85,12 +107,12 @@ impl LiveScope {
             let mut sample = Sample::new(kind, name.into(), value);
             sample.unit = unit;
             sample.set_attribute("http.request.method", &method.as_str().into());
+            sample
+        };
+        let by_route = |mut sample: Sample| {
             if let Some(route) = &route {
                 sample.set_attribute("http.route", &route.into());
             }
-            sample
-        };
-        let with_status = |mut sample: Sample| {
             if let Some(status) = status {
                 sample.set_attribute("http.response.status_code", &status.into());
                 sample.set_attribute("tower_sentry.status_class", &status_class(status).into());
@@ -99,12 +121,14 @@ impl LiveScope {
         };
         #[expect(clippy::cast_precision_loss, reason = "a duration and a size need no more than 53 bits")]
         let samples = [
-            with_status(sample(MetricType::Distribution, "http.server.request.duration", duration as f64 / 1e9, Some(Unit::Second))),
-            with_status(sample(MetricType::Distribution, "http.server.response.body.size", body_bytes as f64, Some(Unit::Byte))),
+            by_route(sample(MetricType::Distribution, "http.server.request.duration", duration as f64 / 1e9, Some(Unit::Second))),
+            by_route(sample(MetricType::Distribution, "http.server.response.body.size", body_bytes as f64, Some(Unit::Byte))),
+            // It counts the requests of all routes.
             sample(MetricType::Gauge, "http.server.active_requests", active as f64, None),
         ];
+        let at = clock::wall();
         for sample in samples {
-            submit(&self.client, &place, sample);
+            submit(&self.client, &place, sample, at);
         }
     }
 }

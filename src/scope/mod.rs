@@ -52,7 +52,7 @@ pub use handle::Scope;
 pub(crate) use hooks::{EventMapper, map_event, read_error};
 pub(crate) use inner_request::Served;
 #[cfg(feature = "metrics")]
-pub(crate) use metric::lose_metric;
+pub(crate) use metric::MetricPlace;
 pub(crate) use metric::{ServedRequest, capture_metric};
 pub(crate) use place::TracePlace;
 pub use result_ext::ResultExt;

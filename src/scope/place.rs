@@ -45,8 +45,8 @@ impl TracePlace {
         LogLine { at: clock::wall(), log, trace_id: self.trace_id, span: self.span, user: self.user.clone(), suppressed: None }
     }
 
-    /// A metric that was captured at this place.
-    pub(super) fn metric(&self, sample: Sample) -> MetricRecord {
-        MetricRecord { at: clock::wall(), sample, trace_id: self.trace_id, span: self.span, user: self.user.clone(), suppressed: None }
+    /// A metric that was captured at this place, `at` nanoseconds after the epoch.
+    pub(super) fn metric(&self, sample: Sample, at: u64) -> MetricRecord {
+        MetricRecord { at, sample, trace_id: self.trace_id, span: self.span, user: self.user.clone(), suppressed: None }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured with the `metrics` crate.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
+use tower_sentry::Config;
 use tower_sentry::metrics::MetricsRecorder;
 use tower_sentry::protocol::{DiscardReason, Metric, MetricType};
 
@@ -45,7 +46,7 @@ async fn what_is_measured_with_the_facade_is_sent() {
 
 #[tokio::test]
 async fn a_gauge_beyond_those_that_are_known_is_dropped_and_counted() {
-    let (client, _captured) = tower_sentry::test::client_with(tower_sentry::Config::builder().max_metrics_per_name(0));
+    let (client, _captured) = tower_sentry::test::client_with(Config::builder().max_metrics_per_name(0));
     let recorder = MetricsRecorder::new();
     let work = async {
         with_local_recorder(&recorder, || (0..10_001).for_each(|number| gauge!("queue.depth", "queue" => number.to_string()).increment(1)));
@@ -55,6 +56,96 @@ async fn a_gauge_beyond_those_that_are_known_is_dropped_and_counted() {
 
     let dropped = client.stats().metrics.dropped;
     assert!(dropped.contains(&(DiscardReason::BufferOverflow, 1)), "{dropped:?}");
+}
+
+async fn measured(client: &tower_sentry::Client, recorder: &MetricsRecorder, measure: impl Fn()) {
+    client.transaction("work").run_infallible(async { with_local_recorder(recorder, measure) }).await;
+}
+
+/// The values of what was sent under a name.
+fn values(sent: &[Metric], name: &str) -> Vec<f64> {
+    sent.iter().filter(|metric| metric.name == name).map(|metric| metric.value).collect()
+}
+
+#[tokio::test]
+async fn an_absolute_counter_is_not_known_by_what_was_not_sent() {
+    let (client, captured) = tower_sentry::test::client();
+    let (off, _) = tower_sentry::test::client_with(Config::builder().enable_metrics(false));
+    let recorder = MetricsRecorder::new();
+
+    measured(&off, &recorder, || counter!("requests").absolute(5)).await;
+    measured(&client, &recorder, || counter!("requests").absolute(7)).await;
+
+    assert_eq!(values(&captured.metrics(), "requests"), [7.0]);
+}
+
+#[tokio::test]
+async fn a_counter_that_is_both_set_and_increased_counts_nothing_twice() {
+    let (client, captured) = tower_sentry::test::client();
+    let recorder = MetricsRecorder::new();
+
+    measured(&client, &recorder, || {
+        counter!("requests").absolute(0);
+        counter!("requests").increment(0);
+        counter!("requests").absolute(5);
+        counter!("requests").increment(2);
+        counter!("requests").absolute(7);
+        counter!("requests").absolute(9);
+        counter!("requests", "shop" => "north").increment(4);
+    })
+    .await;
+
+    assert_eq!(values(&captured.metrics(), "requests"), [5.0, 2.0, 2.0, 4.0]);
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_finite_does_not_spoil_a_gauge() {
+    let (client, captured) = tower_sentry::test::client();
+    let recorder = MetricsRecorder::new();
+
+    measured(&client, &recorder, || {
+        gauge!("queue.depth").set(7);
+        gauge!("queue.depth").set(f64::NAN);
+        gauge!("queue.depth").increment(f64::INFINITY);
+        gauge!("queue.depth").increment(1);
+    })
+    .await;
+
+    assert_eq!(values(&captured.metrics(), "queue.depth"), [7.0, 8.0]);
+    assert_eq!(client.stats().metrics.dropped, [(DiscardReason::Invalid, 2)]);
+}
+
+#[tokio::test]
+async fn a_gauge_that_is_set_needs_no_room_and_nothing_is_lost_where_nothing_is_sent() {
+    let (client, captured) = tower_sentry::test::client();
+    let recorder = MetricsRecorder::new();
+    let fill = || (0..10_000).for_each(|number| gauge!("queue.depth", "queue" => number.to_string()).set(1));
+    let (off, _) = tower_sentry::test::client_with(Config::builder().enable_metrics(false));
+    measured(&off, &recorder, fill).await;
+
+    measured(&off, &recorder, || gauge!("beyond").increment(1)).await;
+    measured(&client, &recorder, || gauge!("beyond").set(7)).await;
+
+    assert_eq!(values(&captured.metrics(), "beyond"), [7.0]);
+    assert_eq!((off.stats().metrics.captured, client.stats().metrics.captured), (0, 1));
+}
+
+#[test]
+fn of_two_threads_the_later_value_of_a_gauge_has_the_later_time() {
+    let (client, captured) = tower_sentry::test::client();
+    let recorder = MetricsRecorder::new();
+    let count = || (0..400).for_each(|_| gauge!("queue.depth").increment(1));
+
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(measured(&client, &recorder, count)));
+        }
+    });
+
+    let mut sent: Vec<_> = captured.metrics().iter().map(|metric| (metric.timestamp, metric.value)).collect();
+    assert_eq!(sent.len(), 800);
+    sent.sort_by(|one, other| one.partial_cmp(other).unwrap());
+    assert!(sent.iter().map(|(_, value)| *value).is_sorted(), "{sent:?}");
 }
 
 #[test]

@@ -174,6 +174,8 @@ async fn no_field_of_a_metric_leaks_a_secret_and_no_value_is_taken_for_one() {
         named.attribute(format!("name {SECRET}"), 1).attribute("text", format!("token={SECRET}")).capture();
         let typed = metrics::counter("sign_ins", 1).attribute("password", "hunter2-canary").attribute("api_key", 7_364_021_845_120_i64);
         typed.attribute("list", [SECRET, "harmless"]).attribute("db.query.text", "SELECT 1 WHERE a = 'canary'").capture();
+        let card = 4_111_111_111_111_111_i64;
+        metrics::counter("paid", 1).attribute("with", card).attribute("cards", [card, 7]).capture();
         // By its digits, it is the number of a card.
         metrics::gauge("disk.free", 4_111_111_111_111_111_u64).unit(Unit::Byte).capture();
     })
@@ -184,8 +186,12 @@ async fn no_field_of_a_metric_leaks_a_secret_and_no_value_is_taken_for_one() {
         assert!(!raw.contains(secret), "{secret}: {raw}");
     }
     let entries = entries(&relay);
-    assert_eq!((entries.len(), client.stats().metrics.sent), (3, 3));
+    assert_eq!((entries.len(), client.stats().metrics.sent), (4, 4));
     assert_eq!(attribute(named(&entries, "sign_ins")[0], "password"), "[Filtered]");
+    let paid = &named(&entries, "paid")[0]["attributes"];
+    let (with, cards) = (&paid["with"], &paid["cards"]);
+    assert!(with["type"] == "string" && with["value"].is_string(), "a server drops values of another type: {with}");
+    assert!(cards["type"] == "array" && cards["value"][0].is_string() && cards["value"][1] == "7", "a list has one type: {cards}");
     assert_eq!(named(&entries, "disk.free")[0]["value"], 4_111_111_111_111_111.0);
 }
 
@@ -216,6 +222,8 @@ async fn what_no_server_takes_is_dropped_and_counted() {
     assert_eq!((client.stats().metrics.captured, client.stats().metrics.dropped), (7, vec![(DiscardReason::Invalid, 6)]));
     let reported: u64 = relay.reported().iter().filter(|row| row.0 == "invalid" && row.1 == "trace_metric").map(|row| row.2).sum();
     assert_eq!(reported, 6);
+    let bytes: u64 = relay.reported().iter().filter(|row| row.0 == "invalid" && row.1 == "trace_metric_byte").map(|row| row.2).sum();
+    assert!(bytes > 256 + 3 * "broken".len() as u64, "{bytes}");
 }
 
 #[tokio::test]
@@ -235,9 +243,9 @@ async fn what_has_no_room_in_a_metric_is_left_out_and_counted() {
 
     let entry = &entries(&relay)[0];
     let texts = entry["attributes"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("text_")).count();
-    // Each of the first seven was cut, and so was each that is left out.
-    assert_eq!((texts, attribute(entry, "tower_sentry.truncated")), (7, &json!(7 + 13 * 2)));
-    assert_eq!(client.stats().truncated, 7 + 13 * 2);
+    // Each of the first seven is cut, and each of the others is left out.
+    assert_eq!((texts, attribute(entry, "tower_sentry.truncated")), (7, &json!(20)));
+    assert_eq!(client.stats().truncated, 20);
 }
 
 #[tokio::test]
@@ -413,6 +421,7 @@ async fn a_layer_measures_each_request_where_asked_for() {
     assert_eq!(sizes, [(5.0, "byte"), (8.0, "byte"), (0.0, "byte")]);
     let active = named(&entries, "http.server.active_requests");
     assert!(active.iter().all(|entry| (&entry["type"], &entry["value"]) == (&json!("gauge"), &json!(1.0))), "{active:?}");
+    assert!(active.iter().all(|entry| entry["attributes"].get("http.route").is_none()), "it counts those of all routes: {active:?}");
     assert!(quiet.payloads("trace_metric").is_empty(), "off by default");
 }
 
@@ -426,9 +435,13 @@ async fn a_layer_knows_how_long_requests_took_and_how_many_are_served_at_once() 
         let mut wait = wait.clone();
         async move { _ = wait.wait_for(|go| *go).await }
     };
-    let app: Router = Router::new().route("/", get(handler)).layer(SentryLayer::new(&client).metrics(true));
-    let request = || app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap());
+    let routes = Router::new().route("/", get(handler.clone())).route("/health", get(handler));
+    let app: Router = routes.layer(SentryLayer::new(&client).ignore(["/health"]).metrics(true));
+    let request_of = |path: &str| app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
+    let request = || request_of("/");
 
+    let mut ignored = Box::pin(request_of("/health"));
+    assert!(futures_util::poll!(&mut ignored).is_pending());
     let mut cancelled = Box::pin(request());
     assert!(futures_util::poll!(&mut cancelled).is_pending());
     let mut answered = Box::pin(request());
@@ -439,6 +452,7 @@ async fn a_layer_knows_how_long_requests_took_and_how_many_are_served_at_once() 
     go.send_replace(true);
     drop(answered.await.unwrap());
     drop(request().await.unwrap());
+    drop(ignored);
 
     let sent = captured.metrics();
     let of = |name: &str| sent.iter().filter(|metric| metric.name == name).map(|metric| metric.value).collect::<Vec<_>>();
