@@ -56,12 +56,20 @@ pub struct MetricsRecorder {
     known: Arc<Known>,
 }
 
+/// The last values, and when they were set, in nanoseconds since the epoch.
+type Values<V> = Lock<HashMap<Key, (V, u64)>>;
+
+/// The times of two values of a gauge differ by at least this many nanoseconds: what is sent has microseconds.
+const STEP: u64 = 1_000;
+/// A time is at most this many nanoseconds ahead of the clock, which may have been set back.
+const AHEAD: u64 = 1_000_000_000;
+
 /// What is known of metrics from earlier calls. No code of the application runs under its locks.
 #[derive(Default)]
 struct Known {
     units: Lock<HashMap<String, Unit>>,
-    gauges: Lock<HashMap<Key, f64>>,
-    counters: Lock<HashMap<Key, u64>>,
+    gauges: Values<f64>,
+    counters: Values<u64>,
     /// Whether `counters` has any. Otherwise an increment takes no lock.
     has_counters: AtomicBool,
 }
@@ -154,7 +162,7 @@ impl Handle {
     }
 
     fn set_gauge(&self, new: impl FnOnce(Option<f64>) -> f64) -> Changed<f64> {
-        change(&self.known.gauges, &self.key, new, f64::is_finite)
+        change(&self.known.gauges, &self.key, clock::wall(), new, f64::is_finite)
     }
 
     /// Changes a gauge by an amount.
@@ -184,24 +192,20 @@ struct Changed<V> {
 }
 
 /// Changes a value. It is known from then on, if `stays` says so and there is room for it.
-fn change<V: Copy>(
-    values: &Lock<HashMap<Key, V>>,
-    key: &Key,
-    new: impl FnOnce(Option<V>) -> V,
-    stays: impl FnOnce(V) -> bool,
-) -> Changed<V> {
+fn change<V: Copy>(values: &Values<V>, key: &Key, now: u64, new: impl FnOnce(Option<V>) -> V, stays: impl FnOnce(V) -> bool) -> Changed<V> {
     let mut values = values.lock();
     let before = values.get(key).copied();
     let has_room = before.is_some() || values.len() < KNOWN_LIMIT;
-    let value = new(before);
+    let value = new(before.map(|(value, _)| value));
+    // The server shows the value with the latest time as the last one. Another thread may have been faster since `now`.
+    let at = before.map_or(now, |(_, at)| now.max(at.saturating_add(STEP)).min(now.saturating_add(AHEAD)));
     if has_room && stays(value) {
         match values.get_mut(key) {
-            Some(known) => *known = value,
-            None => drop(values.insert(key.clone(), value)),
+            Some(known) => *known = (value, at),
+            None => drop(values.insert(key.clone(), (value, at))),
         }
     }
-    // Under the lock: of two values, the later one has the later time, and the server shows that one as the last.
-    Changed { before, value, at: clock::wall(), has_room }
+    Changed { before: before.map(|(value, _)| value), value, at, has_room }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a counter beyond 2^53 is rounded")]
@@ -213,7 +217,7 @@ impl CounterFn for Handle {
         let Some(place) = place() else { return };
         if self.known.has_counters.load(Ordering::Relaxed) {
             let mut counters = self.known.counters.lock();
-            if let Some(known) = counters.get_mut(&self.key) {
+            if let Some((known, _)) = counters.get_mut(&self.key) {
                 *known = known.saturating_add(value);
             }
         }
@@ -225,7 +229,7 @@ impl CounterFn for Handle {
         let Some(place) = place() else { return };
         self.known.has_counters.store(true, Ordering::Relaxed);
         let Changed { before, value, at, has_room } =
-            change(&self.known.counters, &self.key, |before| value.max(before.unwrap_or_default()), |_| true);
+            change(&self.known.counters, &self.key, clock::wall(), |before| value.max(before.unwrap_or_default()), |_| true);
         let added = value - before.unwrap_or_default();
         if added == 0 {
             return;
@@ -269,11 +273,21 @@ mod tests {
         let values = Lock::new(HashMap::new());
         let key = |number: usize| Key::from_name(number.to_string());
         for number in 0..KNOWN_LIMIT {
-            assert!(change(&values, &key(number), |_| 1, |_| true).has_room);
+            assert!(change(&values, &key(number), 1, |_| 1, |_| true).has_room);
         }
 
-        let beyond = || change(&values, &key(KNOWN_LIMIT), |before| before.unwrap_or_default() + 1, |_| true);
+        let beyond = || change(&values, &key(KNOWN_LIMIT), 1, |before| before.unwrap_or_default() + 1, |_| true);
         assert_eq!([beyond(), beyond()].map(|changed| (changed.value, changed.has_room)), [(1, false); 2]);
-        assert_eq!(change(&values, &key(7), |before| before.map_or(0, |before| before + 1), |_| true).value, 2);
+        assert_eq!(change(&values, &key(7), 1, |before| before.map_or(0, |before| before + 1), |_| true).value, 2);
+    }
+
+    #[test]
+    fn of_two_values_the_later_one_has_the_later_time() {
+        let values = Lock::new(HashMap::new());
+        let at = |now| change(&values, &Key::from_name("queue.depth"), now, |_| 1.0, f64::is_finite).at;
+
+        let times = [at(5_000), at(3_000), at(6_500), at(9 * AHEAD), at(4 * AHEAD)];
+
+        assert_eq!(times, [5_000, 6_000, 7_000, 9 * AHEAD, 5 * AHEAD], "a thread read the clock earlier than it had the lock");
     }
 }
