@@ -57,8 +57,6 @@ mod ids;
 #[cfg(feature = "axum")]
 mod logs;
 #[cfg(feature = "axum")]
-mod metrics;
-#[cfg(feature = "axum")]
 mod names;
 #[cfg(feature = "axum")]
 mod release;
@@ -137,6 +135,8 @@ mod kit;
 mod live;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod log_crate;
+#[cfg(all(feature = "axum", feature = "test"))]
+mod metrics;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod middleware;
 #[cfg(all(feature = "axum", feature = "test"))]
