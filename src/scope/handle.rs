@@ -157,8 +157,8 @@ impl Scope {
 
     /// The id of the latest event that was captured in this request or job: by a call, a log or a panic.
     ///
-    /// Nested scopes share it. Events that `error_sample_rate` or a rule of yours leaves out do not count. A
-    /// hook that runs later may still drop the event.
+    /// Nested scopes share it. Events that `error_sample_rate` or a rule of yours leaves out do not count. What is
+    /// decided later, by a hook or by the status of the response, may still drop the event.
     ///
     /// # Examples
     ///
@@ -171,9 +171,7 @@ impl Scope {
     /// # }
     /// ```
     pub fn last_event_id(&self) -> Option<EventId> {
-        let shared = self.shared.as_ref()?;
-        let state = shared.lock();
-        state.last_event.filter(|event_id| state.will_send(*event_id, &shared.client))
+        self.shared.as_ref()?.lock().last_event
     }
 
     /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
