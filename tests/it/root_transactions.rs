@@ -229,16 +229,18 @@ fn a_root_inside_a_root_and_a_span_of_the_sampler_are_what_they_say() {
     });
     let client = Client::from(config.build().unwrap());
     let layer = TracingLayer::new(&client).root_transactions(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         info_span!("loop").in_scope(|| {
             info_span!(parent: None, "message", sentry.trace = TRACE).in_scope(|| info_span!("part").in_scope(|| {}));
         });
+        runtime.block_on(visit(&client, || {}));
     });
-    tokio::runtime::Runtime::new().unwrap().block_on(support::settle(&client));
+    runtime.block_on(support::settle(&client));
 
     let transactions = relay.transactions();
-    assert_eq!(names(&transactions), ["message", "loop"]);
+    assert_eq!(names(&transactions), ["message", "loop", "GET /"]);
     assert_eq!(trace(&transactions[0])["trace_id"], json!(&TRACE[..32]));
     assert_eq!((spans(&transactions[0]), spans(&transactions[1])), (1, 0));
 }
