@@ -75,8 +75,8 @@ impl TracingLayer {
     #[cold]
     pub(super) fn start_outside(&self, attributes: &Attributes<'_>, id: u64) {
         let metadata = attributes.metadata();
-        // A function of the user that decides about the transaction may have spans too: they would ask it
-        // again, without end.
+        // A function of the user that decides about a transaction may have spans too. They would be
+        // transactions, and ask it again.
         if !self.rules.takes_span(metadata) || is_exporter() || is_catching() {
             return;
         }
