@@ -61,8 +61,9 @@ impl Exchange {
             // Inside the scope: a task that carries the span belongs to the request.
             self.log_span = Some(Box::new(current::enter(&scope, None, span)));
         }
-        let active_requests = rules.active_requests.as_ref().filter(|_| !scope.is_ignored);
-        self.measured = active_requests.map(MeasuredRequest::begin);
+        if let Some(active_requests) = rules.active_requests.as_ref().filter(|_| !scope.is_ignored) {
+            self.measured = Some(MeasuredRequest::begin(active_requests));
+        }
         self.active = Active::root(scope);
         self.is_head = method == Method::HEAD;
         self.rules = Some(rules);
@@ -308,10 +309,7 @@ impl Exchange {
         let Some(scope) = self.active.take() else { return };
         // It holds the scope too.
         self.log_span = None;
-        let at = match self.measured.take() {
-            Some(measured) => measured.end(&scope, self.response_facts(), at),
-            None => at,
-        };
+        let at = if self.measured.is_some() { self.measure(&scope, at) } else { at };
         match self.served {
             Served::Whole => scope.finish(self.ending(status, has_failed, at)),
             served => scope.end_inner_request(served, status, has_failed),
@@ -319,11 +317,15 @@ impl Exchange {
     }
 
     fn ending(&self, status: SpanStatus, has_failed: bool, at: Moment) -> Ending {
-        Ending { status, response: self.response_facts(), at, has_failed, is_session: true }
+        let response = ResponseFacts { status: self.codes.http, grpc_status: self.codes.grpc, ..self.response };
+        Ending { status, response, at, has_failed, is_session: true }
     }
 
-    fn response_facts(&self) -> ResponseFacts {
-        ResponseFacts { status: self.codes.http, grpc_status: self.codes.grpc, ..self.response }
+    /// Captures the metrics of the request, which ended at `at`, or now if that is unset.
+    #[cold]
+    fn measure(&mut self, scope: &LiveScope, at: Moment) -> Moment {
+        let Some(measured) = self.measured.take() else { return at };
+        measured.end(scope, self.codes.http, self.response.body_bytes, at)
     }
 
     /// The future or the body was dropped, perhaps before its end.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::record::{Moment, ResponseFacts, clock};
+use crate::record::{Moment, clock};
 use crate::scope::{LiveScope, ServedRequest};
 
 /// The requests that a layer is serving.
@@ -22,12 +22,12 @@ impl MeasuredRequest {
 
     /// Captures the metrics of the request. Returns when it ended: `at`, or now if that is unset.
     #[cold]
-    pub(super) fn end(&self, scope: &LiveScope, response: ResponseFacts, at: Moment) -> Moment {
+    pub(super) fn end(&self, scope: &LiveScope, status: Option<u16>, body_bytes: u64, at: Moment) -> Moment {
         let at = if at.is_known() { at } else { clock::now() };
         scope.capture_request_metrics(ServedRequest {
             duration: at.nanos_since(scope.start),
-            status: response.status,
-            body_bytes: response.body_bytes,
+            status,
+            body_bytes,
             active: self.0.0.load(Ordering::Relaxed),
         });
         at

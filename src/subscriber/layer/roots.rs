@@ -67,8 +67,14 @@ impl TracingLayer {
     }
 
     /// Whether the span begins a transaction although a scope is current: that of another span.
+    #[inline]
     pub(super) fn is_new_root(&self, attributes: &Attributes<'_>) -> bool {
-        self.begins_transactions && attributes.is_root() && current::with(|entered| entered.scope.is_of_span()) == Some(true)
+        self.begins_transactions && attributes.is_root() && Self::is_inside_root()
+    }
+
+    #[inline(never)]
+    fn is_inside_root() -> bool {
+        current::with(|entered| entered.scope.is_of_span()) == Some(true)
     }
 
     /// Takes a span that begins outside any request or job.
