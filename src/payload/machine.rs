@@ -92,7 +92,7 @@ impl Serialize for Runtime {
     }
 }
 
-/// The context `app`: since when the program runs, and its memory in bytes where Linux tells it.
+/// The context `app`: when the program started and, on Linux, how many bytes of memory it uses.
 pub(super) struct App;
 
 impl Serialize for App {

@@ -9,7 +9,7 @@ use crate::protocol::{SpanId, TraceId};
 use crate::record::{LiveTransaction, Record, TraceFacts, clock};
 use crate::sampling::{self, Decision, Rate, SampledWork, SamplerContext, SamplingContext, TrustParent};
 
-/// Work that is no request, before it begins.
+/// The description of work before it begins. Requests have their own.
 pub(crate) struct Work<'a> {
     pub(crate) name: &'a str,
     pub(crate) op: &'static str,

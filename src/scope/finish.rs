@@ -141,7 +141,7 @@ struct Ended {
     /// Why it is not sent.
     reason: DiscardReason,
     parked: Option<Vec<Item>>,
-    /// The start on the wall clock, and the outcome. None for what is no session.
+    /// The start on the wall clock, and the outcome. None if the work does not count as a session.
     session: Option<(u64, SessionEnd)>,
     spans: u64,
     dropped_spans: u32,

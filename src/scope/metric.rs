@@ -45,7 +45,7 @@ impl MetricPlace {
         submit(&self.client, &self.place, sample, at);
     }
 
-    /// Counts a metric that is dropped because there is no room to know its last value.
+    /// Counts a metric that is dropped: the recorder has no room for its last value.
     #[cfg(feature = "metrics")]
     pub(crate) fn lose(&self, sample: Sample, at: u64) {
         self.client.discard_item(Item::Metric(Box::new(self.place.metric(sample, at))), DiscardReason::BufferOverflow);

@@ -1,4 +1,4 @@
-//! What the response tells its caller about the request.
+//! Headers of the response that say something about the request.
 
 use std::sync::Arc;
 

@@ -97,14 +97,14 @@ impl TracingLayer {
 
     fn begin_transaction(&self, id: u64, metadata: &'static Metadata<'static>, fields: &[u8]) {
         let client = self.client.upgrade();
-        let told = Told::read(metadata, fields);
-        let name = told.sentry_name.or(told.otel_name).map(|name| client.admitted_name(name, clock::nanos(clock::now())));
+        let facts = RootFacts::read(metadata, fields);
+        let name = facts.sentry_name.or(facts.otel_name).map(|name| client.admitted_name(name, clock::nanos(clock::now())));
         let work = Work {
             name: name.unwrap_or_else(|| metadata.name()),
             op: "task",
-            own_op: told.op,
+            own_op: facts.op,
             origin: "auto.function.tracing",
-            incoming: told.trace.and_then(|header| incoming_from(&SentryTrace(header))),
+            incoming: facts.trace.and_then(|header| incoming_from(&SentryTrace(header))),
             sample_rate: None,
         };
         let scope = begin_work(&client, work, |record| {
@@ -113,7 +113,7 @@ impl TracingLayer {
         });
         let Some(scope) = scope else { return };
         current::note_use();
-        if told.has_failed {
+        if facts.has_failed {
             scope.note_failure();
         }
         if !self.index.insert(id, &scope) {
@@ -127,16 +127,16 @@ impl TracingLayer {
         let mut state = scope.lock();
         let transaction = &mut state.transaction;
         let of_span = transaction.record.of_span.filter(|(span, _)| self.begins_transactions && *span == id);
-        let told = of_span.map(|(_, metadata)| (Told::read(metadata, fields), has_sentry_name(&transaction.record, metadata)));
+        let facts = of_span.map(|(_, metadata)| (RootFacts::read(metadata, fields), has_sentry_name(&transaction.record, metadata)));
         transaction.add_fields(id, fields);
-        let Some((told, is_named)) = told else { return };
+        let Some((facts, is_named)) = facts else { return };
         // `sentry.name` counts, whichever of them came last.
-        if let Some(name) = told.sentry_name.or_else(|| told.otel_name.filter(|_| !is_named)) {
+        if let Some(name) = facts.sentry_name.or_else(|| facts.otel_name.filter(|_| !is_named)) {
             let name = scope.client.admitted_name(name, clock::nanos(clock::now()));
             transaction.record.name_by_hand(name);
         }
         drop(state);
-        if told.has_failed {
+        if facts.has_failed {
             scope.note_failure();
         }
     }
@@ -155,7 +155,7 @@ const fn is_failure(status: SpanStatus) -> bool {
 
 /// What the fields of a span say about its transaction.
 #[derive(Default)]
-struct Told<'a> {
+struct RootFacts<'a> {
     sentry_name: Option<&'a str>,
     otel_name: Option<&'a str>,
     op: Option<&'a str>,
@@ -164,22 +164,22 @@ struct Told<'a> {
     has_failed: bool,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RootFacts<'a> {
     fn read(metadata: &'static Metadata<'static>, fields: &'a [u8]) -> Self {
-        let mut told = Self::default();
+        let mut facts = Self::default();
         for (key, value) in FieldReader::new(fields) {
             let (Some(name), FieldValue::Text(text)) = (key.name(Some(metadata.fields())), value) else { continue };
             match name {
-                "sentry.name" => told.sentry_name = Some(text),
-                "otel.name" => told.otel_name = Some(text),
-                "sentry.op" => told.op = Some(text),
-                "sentry.trace" => told.trace = Some(text),
-                "sentry.status" => told.has_failed |= SpanStatus::from_name(text).is_some_and(is_failure),
-                "otel.status_code" => told.has_failed |= text.eq_ignore_ascii_case("error"),
+                "sentry.name" => facts.sentry_name = Some(text),
+                "otel.name" => facts.otel_name = Some(text),
+                "sentry.op" => facts.op = Some(text),
+                "sentry.trace" => facts.trace = Some(text),
+                "sentry.status" => facts.has_failed |= SpanStatus::from_name(text).is_some_and(is_failure),
+                "otel.status_code" => facts.has_failed |= text.eq_ignore_ascii_case("error"),
                 _ => {}
             }
         }
-        told
+        facts
     }
 }
 
