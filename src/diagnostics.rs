@@ -3,10 +3,12 @@
 //! Their target is `tower_sentry`. Warnings go to standard error if no subscriber shows them, and infos
 //! if no subscriber is set. With `debug` on, all messages go there too.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,22 @@ pub(crate) fn aloud() {
     ALOUD.store(true, Ordering::Relaxed);
 }
 
+thread_local! {
+    /// The name of the client whose exporter this thread belongs to.
+    static CLIENT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// From now on, messages of this thread begin with the name of this client, if it has one.
+pub(crate) fn speak_for(client_name: &Arc<str>) {
+    CLIENT.set(Some(Arc::clone(client_name)).filter(|name| !name.is_empty()));
+}
+
+/// Puts the client's name before a message.
+fn signed(message: &str) -> Cow<'_, str> {
+    let name = CLIENT.try_with(|client| client.borrow().clone()).ok().flatten();
+    name.map_or(Cow::Borrowed(message), |name| Cow::Owned(format!("{name}: {message}")))
+}
+
 /// Logs a message. Returns `false` if a layer of the application panicked.
 ///
 /// Such a panic must end neither the exporter nor a request.
@@ -60,6 +78,7 @@ fn heard(log: impl FnOnce()) -> bool {
 /// If no subscriber shows it, it goes to standard error, at most once a minute. The usual filter of an
 /// application names its own crates, and hides this one.
 pub(crate) fn warn(message: &str) {
+    let message = &*signed(message);
     let is_read = Cell::new(false);
     let text = Watched { message, is_read: &is_read };
     let was_heard = heard(|| tracing::warn!(target: "tower_sentry", "{text}"));
@@ -131,6 +150,7 @@ pub(crate) fn log_error(text: &str, kind: &str, place: &dyn fmt::Display) {
 
 /// Logs something worth knowing.
 pub(crate) fn info(message: &str) {
+    let message = &*signed(message);
     let was_heard = heard(|| tracing::info!(target: "tower_sentry", "{message}"));
     if !was_heard || is_aloud() || !tracing::dispatcher::has_been_set() {
         to_standard_error("info", message);
@@ -139,6 +159,7 @@ pub(crate) fn info(message: &str) {
 
 /// Logs details that only help to find a fault.
 pub(crate) fn debug(message: &str) {
+    let message = &*signed(message);
     heard(|| tracing::debug!(target: "tower_sentry", "{message}"));
     if is_aloud() {
         to_standard_error("debug", message);
@@ -207,7 +228,6 @@ fn to_standard_error(level: &str, message: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};

@@ -132,7 +132,8 @@ impl Client {
     ///
     /// All zero while the client is off.
     pub fn stats(&self) -> Stats {
-        self.inner.as_ref().map(|inner| inner.exporter.stats()).unwrap_or_default()
+        let named = |inner: &Arc<LiveClient>| Stats { client_name: inner.settings.delivery.client_name.clone(), ..inner.exporter.stats() };
+        self.inner.as_ref().map(named).unwrap_or_default()
     }
 
     /// How the delivery goes: the last success, the last failure and its reason, rate limits, and what

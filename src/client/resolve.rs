@@ -13,7 +13,7 @@ use super::settings_file::SettingsFile;
 use crate::error::Error;
 use crate::exporter::SecurityLog;
 use crate::propagation::Target;
-use crate::protocol::Dsn;
+use crate::protocol::{Dsn, LockFile, Modules};
 use crate::record::MOST_SPANS;
 use crate::sampling::{TracesTarget, rate_fault};
 use crate::transport::{Http, HttpSettings};
@@ -49,6 +49,7 @@ impl Settings {
         }
         let (settings_file, on_hangup) = (texts.settings_file.clone(), texts.reload_on_sighup);
         let default_rate = texts.default_traces_sample_rate;
+        chosen.read_modules(texts.lock_file.as_deref())?;
         chosen.choose_destinations(texts, dsn, spotlight)?;
         chosen.note(error.map_or(Ok(()), Err))?;
         if let Some(dir) = chosen.fill("spool_dir", spool_dir) {
@@ -190,6 +191,18 @@ impl Settings {
         self.note(checked)
     }
 
+    fn read_modules(&mut self, lock_file: Option<&str>) -> Result<(), Error> {
+        let Some(text) = lock_file else { return Ok(()) };
+        let read = Modules::from_lock_file(text);
+        let read = read.ok_or_else(|| Error::setting("modules: expected the text of a `Cargo.lock`, found no list of packages"))?;
+        let LockFile { modules, left_out } = read;
+        if left_out > 0 {
+            self.warnings.push(format!("modules: {left_out} of {} packages are left out: the list has 8 KB", modules.len() + left_out));
+        }
+        self.facts.modules = modules;
+        Ok(())
+    }
+
     /// Puts the values of the settings file above all others.
     fn read_file(&mut self, path: Option<PathBuf>, on_hangup: bool) -> Result<(), Error> {
         let Some(path) = path else {
@@ -208,7 +221,12 @@ impl Settings {
 
     fn check_limits(&self) -> Result<(), Error> {
         let count = self.limits.max_spans;
+        let name = &self.delivery.client_name;
+        let is_name =
+            self.source("client_name") == Source::Default || (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);
         let faults = [
+            (!is_name)
+                .then(|| format!("client_name: expected 1 to 64 characters without control characters, found '{}'", name.escape_debug())),
             self.sampling.keep_slow.fault().map(|fault| format!("keep_slow: {fault}")),
             self.sampling.traces_target.and_then(TracesTarget::fault),
             self.failed_status_codes.fault().map(|fault| format!("failed_status_codes: {fault}")),

@@ -117,6 +117,11 @@ impl fmt::Display for Settings {
         row("dsn", &or_none(self.delivery.dsn.as_ref().map(ToString::to_string)))?;
         row("environment", &self.facts.environment)?;
         row("release", &or_none(self.facts.release.clone()))?;
+        row("client_name", &or_none(Some(self.delivery.client_name.clone()).filter(|name| !name.is_empty())))?;
+        row(
+            "modules",
+            &(if self.facts.modules.is_empty() { "none".to_owned() } else { format!("{} packages", self.facts.modules.len()) }),
+        )?;
         row("server_name", &or_none(self.facts.server_name.clone()))?;
         row("traces_sample_rate", &self.live.traces_sample_rate)?;
         row("traces_sampler", &self.sampling.traces_sampler.as_ref().map_or("none", |_| "set"))?;

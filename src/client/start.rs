@@ -25,7 +25,7 @@ pub(super) fn exporter_settings(settings: &Settings, live: &Arc<Live>) -> Export
 /// two may send to one place.
 fn start_line(settings: &Settings) -> String {
     static CLIENTS: AtomicU32 = AtomicU32::new(0);
-    let DeliverySettings { dsn, transport, spotlight, console, security_log, .. } = &settings.delivery;
+    let DeliverySettings { client_name, dsn, transport, spotlight, console, security_log, .. } = &settings.delivery;
     let to = match (dsn, transport) {
         (Some(dsn), _) => dsn.to_string(),
         (None, Some(_)) => "a transport of your own".to_owned(),
@@ -38,8 +38,10 @@ fn start_line(settings: &Settings) -> String {
             return format!("Sentry is off: no DSN is set; only {local}");
         }
     };
+    // A line of a client with a name begins with that name.
     let number = match CLIENTS.fetch_add(1, Ordering::Relaxed) {
         0 => String::new(),
+        _ if !client_name.is_empty() => String::new(),
         earlier => format!(" (client {} of this process)", earlier.saturating_add(1)),
     };
     let preset = settings.preset.map(|preset| format!(" (preset: {preset})")).unwrap_or_default();

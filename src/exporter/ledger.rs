@@ -233,6 +233,8 @@ impl Ledger {
             Counts { captured, sent, spooled, dropped, over_budget: 0 }
         };
         Stats {
+            // The client knows it.
+            client_name: String::new(),
             errors: counts(Category::Error),
             transactions: counts(Category::Transaction),
             spans: counts(Category::Span),

@@ -312,7 +312,7 @@ impl Pipeline {
                 self.hide_cookies(&mut shown.request);
             }
         };
-        let (changed, is_bare) = match through(&payload, prepare, |shown| self.hooks.pass_event(shown, processors))? {
+        let (mut changed, is_bare) = match through(&payload, prepare, |shown| self.hooks.pass_event(shown, processors))? {
             Hooked::Kept(changed) => (*changed, is_sensitive),
             Hooked::Dropped(reason) => return Err(reason),
             Hooked::Panicked(mut original) => {
@@ -321,6 +321,7 @@ impl Pipeline {
                 (*original, true)
             }
         };
+        changed.modules.clone_from(&self.facts.modules);
         let name = if is_bare { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
         let header = HeaderPayload { event_id: changed.event_id, name, is_bare, ..header };
         let written = self.write(&header, reports, buffer, |open| {

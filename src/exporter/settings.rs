@@ -19,6 +19,8 @@ use crate::transport::{ConsoleForm, Http, HttpSettings, Transport};
 /// Where data goes, and how much of it may wait.
 #[derive(Clone)]
 pub(crate) struct DeliverySettings {
+    /// What the application calls this client; empty without a name.
+    pub(crate) client_name: String,
     pub(crate) dsn: Option<Dsn>,
     /// Replaces HTTP.
     pub(crate) transport: Option<Arc<dyn Transport>>,
@@ -43,6 +45,7 @@ pub(crate) struct DeliverySettings {
 impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
+            client_name: String::new(),
             dsn: None,
             transport: None,
             http: HttpSettings::default(),

@@ -6,6 +6,8 @@ use crate::protocol::DiscardReason;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// The [name of the client](crate::ConfigBuilder::client_name), empty without one.
+    pub client_name: String,
     /// Error events and messages.
     pub errors: Counts,
     /// Transactions.

@@ -29,7 +29,8 @@ pub(super) fn start(settings: ExporterSettings, shared: &Arc<Shared>) -> Result<
     // If the thread does not start, the runtime must not be dropped here: that panics inside another
     // runtime.
     note_start();
-    let runtime = Arc::new(Mutex::new(build().ok()));
+    let name: Arc<str> = settings.delivery.client_name.as_str().into();
+    let runtime = Arc::new(Mutex::new(build(&name).ok()));
     let (of_thread, shared) = (Arc::clone(&runtime), Arc::clone(shared));
     let take = |runtime: &Mutex<Option<Runtime>>| runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
     let started = std::thread::Builder::new().name("tower-sentry".to_owned()).spawn(move || run(settings, &shared, take(&of_thread)));
@@ -41,19 +42,21 @@ pub(super) fn start(settings: ExporterSettings, shared: &Arc<Shared>) -> Result<
     })
 }
 
-fn build() -> io::Result<Runtime> {
-    runtime::Builder::new_current_thread().enable_all().on_thread_start(mark).build()
+fn build(client_name: &Arc<str>) -> io::Result<Runtime> {
+    let name = Arc::clone(client_name);
+    runtime::Builder::new_current_thread().enable_all().on_thread_start(move || mark(&name)).build()
 }
 
 /// Runs until the exporter is closed.
 fn run(mut settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Runtime>) {
     let mut end = End { shared, ended: Ended::Failed };
-    mark();
+    let name: Arc<str> = settings.delivery.client_name.as_str().into();
+    mark(&name);
     if let Some(log) = settings.delivery.security_log.clone() {
         let Privacy { redaction, send_default_pii, .. } = &settings.privacy;
         security_writer::start(log, Redactor::new(Arc::clone(redaction), *send_default_pii), shared);
     }
-    let Some(runtime) = runtime.or_else(|| build_later(shared)) else {
+    let Some(runtime) = runtime.or_else(|| build_later(shared, &name)) else {
         end.ended = Ended::Closed;
         return;
     };
@@ -75,10 +78,10 @@ fn run(mut settings: ExporterSettings, shared: &Arc<Shared>, runtime: Option<Run
 /// Builds the runtime as soon as that is possible: there may be no file descriptors now.
 ///
 /// Returns `None` if a shutdown ends before that.
-fn build_later(shared: &Shared) -> Option<Runtime> {
+fn build_later(shared: &Shared, client_name: &Arc<str>) -> Option<Runtime> {
     let trouble = diagnostics::Quiet::new();
     loop {
-        match build() {
+        match build(client_name) {
             Ok(runtime) => return Some(runtime),
             Err(error) => trouble.warn(&format!("nothing can be sent for now: the exporter's runtime could not be built: {error}")),
         }
@@ -94,7 +97,8 @@ thread_local! {
     static IS_EXPORTER: Cell<bool> = const { Cell::new(false) };
 }
 
-fn mark() {
+fn mark(client_name: &Arc<str>) {
+    diagnostics::speak_for(client_name);
     IS_EXPORTER.with(|is_exporter| is_exporter.set(true));
 }
 

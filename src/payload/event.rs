@@ -32,7 +32,7 @@ pub(crate) struct EventPayload<'a> {
 impl Serialize for EventPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { event: EventRecord { captured, scope: record }, name, facts, exceptions, images, fingerprint } = self;
-        let mut out = serializer.serialize_struct("Event", 18)?;
+        let mut out = serializer.serialize_struct("Event", 19)?;
         out.serialize_field("event_id", &Id(captured.event_id))?;
         out.serialize_field("timestamp", &Timestamp::from_nanos(captured.at))?;
         out.serialize_field("platform", &Constant("native"))?;
@@ -70,6 +70,9 @@ impl Serialize for EventPayload<'_> {
         }
         if !images.is_empty() {
             out.serialize_field("debug_meta", images)?;
+        }
+        if !facts.modules.is_empty() {
+            out.serialize_field("modules", &facts.modules)?;
         }
         out.end()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::FrameSettings;
+use crate::protocol::Modules;
 use crate::redaction::Redaction;
 
 /// Values that are the same in every payload of a process, and what payloads contain.
@@ -14,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) environment: String,
     pub(crate) server_name: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
+    /// The packages that the program is built from.
+    pub(crate) modules: Modules,
     /// Queries that take at least this long are marked as slow.
     pub(crate) slow_query: Duration,
     /// Whether frames get their source lines, if the source files are available.
@@ -36,6 +39,7 @@ impl Default for Facts {
             environment: "production".to_owned(),
             server_name: None,
             tags: BTreeMap::new(),
+            modules: Modules::default(),
             slow_query: Duration::from_millis(100),
             include_source_context: true,
             frames: FrameSettings::default(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::exception::Values;
-use super::{Breadcrumb, Contexts, DebugMeta, EventId, Exception, Level, Request, SdkInfo, Timestamp, TransactionInfo, User};
+use super::{Breadcrumb, Contexts, DebugMeta, EventId, Exception, Level, Modules, Request, SdkInfo, Timestamp, TransactionInfo, User};
 
 /// An error, a panic or a message, with its circumstances.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Event {
     /// The environment of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// The packages that the program is built from. Hooks do not see them.
+    #[serde(skip_deserializing, skip_serializing_if = "Modules::is_empty")]
+    pub(crate) modules: Modules,
     /// The SDK that wrote the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sdk: Option<SdkInfo>,
@@ -101,6 +104,7 @@ impl Event {
             server_name: None,
             release: None,
             environment: None,
+            modules: Modules::default(),
             sdk: None,
             logentry: None,
             exception: Values::default(),

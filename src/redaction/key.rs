@@ -67,6 +67,10 @@ impl JudgedKey {
 impl KeyWriter<'_, '_> {
     /// Judges a key by this thread's cache, and writes it.
     fn write(self, key: &str) -> WrittenKey {
+        if self.place == ValuePlace::Own {
+            self.json.escaped(key);
+            return WrittenKey::plain(ValuePlace::Own);
+        }
         thread_local! {
             static KEYS: RefCell<NameCache<JudgedKey>> = RefCell::default();
         }

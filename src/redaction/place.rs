@@ -83,7 +83,7 @@ impl ValuePlace {
             (_, "contexts") => Self::Groups,
             (_, "request") => Self::Request,
             (_, "user") => Self::User,
-            (Self::Sampling, _) | (_, "instruction_addr" | "level" | "sdk") => Self::Own,
+            (Self::Sampling, _) | (_, "instruction_addr" | "level" | "modules" | "sdk") => Self::Own,
             (_, "transaction" | "fingerprint") => Self::Name,
             (_, "release" | "environment" | "function" | "module" | "filename" | "package" | "monitor_slug") => Self::Identifier,
             // In our structs, these have the types of ids.

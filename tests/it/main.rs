@@ -57,6 +57,8 @@ mod ids;
 #[cfg(feature = "axum")]
 mod logs;
 #[cfg(feature = "axum")]
+mod modules;
+#[cfg(feature = "axum")]
 mod names;
 #[cfg(feature = "axum")]
 mod release;

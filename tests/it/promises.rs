@@ -240,3 +240,18 @@ fn each_new_call_in_the_guide_to_moving_is_compiled() {
     }
     assert!(checked > 80, "only {checked} calls were seen");
 }
+
+/// Every public item of the official SDK has an old name in the tables. `tests/golden/official_items.py` wrote the list.
+#[test]
+fn the_guide_to_moving_names_each_item_of_the_official_sdk() {
+    let page = read("src/guide/migrating.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).map(|line| line.replace("\\|", ""));
+    let old: Vec<_> = rows.map(|row| row.split(" | ").next().unwrap().to_owned()).collect();
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let named: BTreeSet<_> = old.iter().flat_map(|cell| cell.split(|letter| !is_name(letter))).collect();
+
+    let list = read("tests/golden/official_items.txt");
+    let missing: Vec<_> = list.lines().filter(|item| !named.contains(item.rsplit("::").next().unwrap())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(list.lines().count() > 300, "the list is not whole");
+}

@@ -141,6 +141,7 @@ fn each_start_line_says_where_its_client_sends() {
             format!("{on} http://***@127.0.0.1:9/2 (client 2 of this process)"),
             format!("{on} http://***@127.0.0.1:9/2 (client 3 of this process)"),
             format!("{on} a transport of your own (client 4 of this process)"),
+            format!("payments: {on} http://***@127.0.0.1:9/2"),
             format!("Sentry is off: no DSN is set; only the security log '{}' is written", path.display()),
         ];
         expected.sort();
@@ -156,6 +157,7 @@ fn each_start_line_says_where_its_client_sends() {
         support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/2"),
         support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/2"),
         Config::builder().transport(|_: &[u8]| {}),
+        support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/2").client_name("payments"),
         Config::builder().dsn(" ").security_log(&path),
     ]
     .map(|builder| Client::from(builder.panic_hook(false).shutdown_timeout(Duration::ZERO).build().unwrap()));
@@ -163,6 +165,16 @@ fn each_start_line_says_where_its_client_sends() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for client in &started {
         runtime.block_on(client.flush(support::patience())).unwrap();
+    }
+    assert_eq!(started[4].stats().client_name, "payments");
+    assert_eq!(started[0].stats().client_name, "");
+}
+
+#[test]
+fn the_name_of_a_client_is_checked() {
+    for name in ["", "two\nlines", &"x".repeat(65)] {
+        let error = Config::builder().dsn("http://key@127.0.0.1:9/1").client_name(name).build().unwrap_err();
+        assert!(error.to_string().starts_with("client_name: expected 1 to 64 characters"), "{error}");
     }
 }
 

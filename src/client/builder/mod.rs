@@ -8,6 +8,7 @@ mod hooks;
 mod live;
 mod sampling;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(in crate::client) struct Texts {
     pub(in crate::client) dsn: Option<String>,
     pub(in crate::client) default_traces_sample_rate: Option<f64>,
     pub(in crate::client) spotlight: Option<String>,
+    pub(in crate::client) lock_file: Option<Cow<'static, str>>,
     #[cfg(feature = "rustls")]
     pub(in crate::client) ca_certificates: Vec<Vec<u8>>,
     pub(in crate::client) security_log: Option<PathBuf>,
@@ -132,11 +134,50 @@ impl ConfigBuilder {
         self.set("release", |settings| settings.facts.release = Some(release.into()))
     }
 
+    /// What this client is called in log lines and [`Stats`](crate::Stats), for a process with several clients.
+    ///
+    /// It is not sent. One to 64 characters, without control characters. Defaults to none: in the log, such clients are
+    /// numbered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// let payments = Config::builder().client_name("payments");
+    /// let catalog = Config::builder().client_name("catalog");
+    /// # assert!(payments.build().is_ok() && catalog.build().is_ok());
+    /// ```
+    pub fn client_name(self, name: impl Into<String>) -> Self {
+        self.set("client_name", |settings| settings.delivery.client_name = name.into())
+    }
+
     /// The name of the machine.
     ///
     /// Defaults to none, because a host name can reveal its owner.
     pub fn server_name(self, name: impl Into<String>) -> Self {
         self.set("server_name", |settings| settings.facts.server_name = Some(name.into()))
+    }
+
+    /// Adds the names and versions of the packages that the program is built from to each event.
+    ///
+    /// Takes the text of the workspace's `Cargo.lock`. Sentry shows the list with each event, so you see which version of
+    /// a driver a failure was in. The list has at most 8 KB. If not all fit, the direct dependencies of the workspace come
+    /// first, and a warning says how many packages are left out. Any other text is an error of [`build`](Self::build).
+    /// Hooks do not see the list. Defaults to none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    ///
+    /// // In `src/main.rs` of a crate without a workspace: "../Cargo.lock".
+    /// let config = Config::builder().modules(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")));
+    /// # assert!(config.build().is_ok());
+    /// ```
+    pub fn modules(mut self, lock_file: impl Into<Cow<'static, str>>) -> Self {
+        self.texts.lock_file = Some(lock_file.into());
+        self.set("modules", |_| {})
     }
 
     /// Whether to count requests for release health.
