@@ -120,7 +120,8 @@ pub(crate) fn continue_or_begin(
 /// A Sentry server discards a transaction whose baggage says that the trace is not sampled.
 fn new_baggage(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
     let says = propagation::member(&trusted.baggage, "sampled");
-    let agrees = says.is_none_or(|says| says == if decision.sampled { "true" } else { "false" });
+    // Without a decision of the caller, ours belongs in it: servers extrapolate by the rate.
+    let agrees = says.map_or(trusted.sampled.is_some(), |says| says == if decision.sampled { "true" } else { "false" });
     if trusted.baggage.is_empty() || (agrees && !is_ours) {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +10,7 @@ use axum::routing::get;
 use http::Request;
 use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _};
-use tower_sentry::{Client, SentryLayer};
+use tower_sentry::{Client, Scope, SentryLayer};
 
 use crate::support::{self, Relay};
 
@@ -256,6 +256,30 @@ async fn two_services_and_a_worker_are_one_trace_that_a_foreign_client_began() {
             assert_eq!((&header["trace"]["sample_rand"], &header["trace"]["sampled"]), (&"0.100000".into(), &"true".into()));
         }
     }
+}
+
+#[tokio::test]
+async fn a_decision_that_the_caller_left_to_us_is_in_the_trace_header() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).traces_sample_rate(0.25).build().unwrap());
+    let calls = Arc::new(Mutex::new(HashMap::new()));
+    let told = Arc::clone(&calls);
+    let handler = move || async move { Scope::current().inject(&mut *told.lock().unwrap()) };
+    let app: Router = Router::new().route("/orders", get(handler)).layer(SentryLayer::new(&client));
+
+    let baggage = format!("sentry-trace_id={TRACE},sentry-public_key={OTHER},sentry-sample_rand=0.100000,sentry-release=other");
+    let request = Request::get("/orders").header("sentry-trace", format!("{TRACE}-{SPAN}")).header("baggage", baggage);
+    app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    support::settle(&client).await;
+
+    let (header, _) = relay.received()[0].items();
+    let expected = serde_json::json!({
+        "trace_id": TRACE, "public_key": OTHER, "sample_rand": "0.100000", "release": "other", "sampled": "true", "sample_rate": "0.25",
+    });
+    assert_eq!(header["trace"], expected);
+    let calls = calls.lock().unwrap();
+    assert!(calls["sentry-trace"].ends_with("-1"), "{calls:?}");
+    assert!(calls["baggage"].contains("sentry-sampled=true") && calls["baggage"].contains("sentry-sample_rate=0.25"), "{calls:?}");
 }
 
 #[test]

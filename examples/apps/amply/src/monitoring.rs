@@ -135,6 +135,7 @@ impl Settings {
         let mut config = Config::builder()
             .preset(self.environment)
             .release(format!("{project}@{VERSION}"))
+            .client_name(project)
             .send_default_pii(false)
             .redaction(Redaction::default().placeholder("[REDACTED]"))
             .trace_propagation_targets(TARGETS);
