@@ -311,22 +311,24 @@ impl Delivery {
         if self.answers > flight.answers {
             // Others were answered meanwhile, so the server is well.
             diagnostics::debug(&format!("{error} ({}); the envelope is sent again", error.reason()));
-            return self.keep_for_later(outbound, now);
+            return self.keep_for_later(outbound, error, now);
         }
         self.backoff.failed(Failure::of(error), now);
         self.pace.failed(self.shared.queue.next_number(), now);
         let failure = format!("{error} ({})", error.reason());
         self.shared.health.failed(&failure);
         self.trouble.warn(&format!("{failure}; events wait {}", if self.backlog.is_well() { "on disk" } else { "in memory" }));
-        self.keep_for_later(outbound, now);
+        self.keep_for_later(outbound, error, now);
     }
 
     /// Keeps an unanswered envelope for a retry, or drops it.
     ///
     /// It is dropped after three more failures, each with an answer to another envelope in between.
-    /// The envelope itself is then the likely cause.
-    fn keep_for_later(&mut self, mut outbound: Outbound, now: Instant) {
-        if !outbound.attempts.strike(self.answers, now) {
+    /// The envelope itself is then the likely cause; it never is if there was no connection.
+    fn keep_for_later(&mut self, mut outbound: Outbound, error: &TransportError, now: Instant) {
+        if error.is_unreachable() {
+            outbound.attempts.wait(now);
+        } else if !outbound.attempts.strike(self.answers, now) {
             return self.lose(outbound, DiscardReason::NetworkError);
         }
         self.keep(outbound);

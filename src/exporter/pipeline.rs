@@ -98,6 +98,11 @@ impl Attempts {
         self.answers = answers;
         self.strikes <= STRIKES
     }
+
+    /// Notes a failure that the envelope cannot be the cause of.
+    pub(super) fn wait(&mut self, now: Instant) {
+        self.not_before = Some(now + STRIKE_PAUSE);
+    }
 }
 
 impl Outbound {

@@ -187,6 +187,29 @@ fn a_failure_while_others_are_answered_delays_only_its_envelope() {
 }
 
 #[test]
+fn an_envelope_is_dropped_for_what_it_does_and_not_for_a_server_that_comes_and_goes() {
+    let lost_after = |error: fn() -> TransportError| {
+        let mut delivery = delivery();
+        let mut now = Instant::now();
+        let mut sent = outbound(10);
+        for failure in 1..=10 {
+            let slow = flight(&delivery);
+            settle(&mut delivery, outbound(10), Ok(ok()));
+            delivery.settle(sent, Some(Err(error())), slow);
+            now += Duration::from_secs(60);
+            match delivery.retry.pop(now) {
+                Some(again) => sent = again,
+                None => return Some(failure),
+            }
+        }
+        None
+    };
+
+    assert_eq!(lost_after(|| TransportError::interrupted("reset")), Some(4));
+    assert_eq!(lost_after(|| TransportError::unreachable("refused")), None);
+}
+
+#[test]
 fn a_failure_on_a_new_connection_without_any_answer_is_the_servers() {
     for error in [TransportError::interrupted("reset"), TransportError::timed_out(), TransportError::unreachable("refused")] {
         let mut delivery = delivery();
