@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The message names the setting or variable, the expected value and the actual one. It never
 /// contains a key or a whole URL. [`source`](StdError::source) returns the error that caused this
 /// one, if there is one. `{error}` shows the message alone; `{error:#}` adds the messages of its
-/// causes.
+/// causes, and so does `{error:?}`, which `main` prints if it returns the error.
 ///
 /// # Examples
 ///
@@ -89,9 +89,10 @@ impl fmt::Display for Error {
     }
 }
 
+/// As `{error:#}`: this is what people read if `main` returns the error.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.kind).field("message", &self.message).field("source", &self.source).finish()
+        write!(f, "{self:#}")
     }
 }
 
@@ -102,7 +103,7 @@ impl StdError for Error {
 }
 
 /// Not everything was delivered before the deadline.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FlushError {
     timeout: Duration,
     left: u64,
@@ -127,6 +128,12 @@ impl fmt::Display for FlushError {
     }
 }
 
+impl fmt::Debug for FlushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl StdError for FlushError {}
 
 #[cfg(test)]
@@ -144,6 +151,7 @@ mod tests {
         assert!(error.is_exporter());
         assert_eq!(error.to_string(), "the exporter's thread could not be started");
         assert_eq!(format!("{error:#}"), "the exporter's thread could not be started: no memory left");
+        assert_eq!(format!("{error:?}"), format!("{error:#}"));
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::OutOfMemory));
         assert!(Error::setting("no cause").source().is_none());

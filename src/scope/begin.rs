@@ -121,7 +121,10 @@ pub(crate) fn continue_or_begin(
 fn new_baggage(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
     let says = propagation::member(&trusted.baggage, "sampled");
     // Without a decision of the caller, ours belongs in it: servers extrapolate by the rate.
-    let agrees = says.map_or(trusted.sampled.is_some(), |says| says == if decision.sampled { "true" } else { "false" });
+    let agrees = match says {
+        Some(says) => says == if decision.sampled { "true" } else { "false" },
+        None => trusted.sampled.is_some(),
+    };
     if trusted.baggage.is_empty() || (agrees && !is_ours) {
         return None;
     }
