@@ -15,7 +15,7 @@ const WITHHELD: &str = "<withheld>";
 ///
 /// The hook may have been meant to remove the rest.
 pub(super) fn bare_event(event: &mut Event) {
-    strip_event(event, "the contents were withheld: before_send panicked");
+    strip_event(event, "the contents were withheld: a hook panicked");
     event.fingerprint.clear();
 }
 

@@ -229,7 +229,7 @@ async fn events_pass_the_processors_of_their_scope_then_those_of_the_client_then
         told("plain", "12s"),
         told("inside", "ab12s"),
         told("outside again", "12s"),
-        ("the contents were withheld: before_send panicked".to_owned(), None),
+        ("the contents were withheld: a hook panicked".to_owned(), None),
         told("many", &format!("{}12s", "x".repeat(16))),
         told("cleared", "12s"),
     ];

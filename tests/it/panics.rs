@@ -250,7 +250,7 @@ async fn a_hook_that_panics_lets_ids_times_and_types_through_and_nothing_else() 
     assert_eq!((none, frozen), (vec![], vec![]));
     assert_eq!((bare_headers, bare_frozen_headers), (vec![withheld; 2], vec![None; 2]));
     assert_eq!((&event["transaction"], &transaction["transaction"]), (&"<withheld>".into(), &"<withheld>".into()));
-    let expected = serde_json::json!({"message": "the contents were withheld: before_send panicked"});
+    let expected = serde_json::json!({"message": "the contents were withheld: a hook panicked"});
     assert_eq!(event["logentry"], expected, "servers refuse one without `message`");
     assert_eq!((&event["exception"]["values"][0]["type"], &event["level"]), (&"io::Error".into(), &"error".into()));
     assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);

@@ -299,7 +299,7 @@ async fn scrubber_panics() {
     assert_eq!(events.len(), 2, "the message and the error");
     for mut event in events {
         assert_eq!(event["transaction"], "<withheld>");
-        assert_eq!(event["logentry"]["message"], "the contents were withheld: before_send panicked");
+        assert_eq!(event["logentry"]["message"], "the contents were withheld: a hook panicked");
         assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
         // Foreign types know the images of ELF only as symbolic ones.
         event.as_object_mut().unwrap().remove("debug_meta");
