@@ -13,7 +13,7 @@ use super::settings_file::SettingsFile;
 use crate::error::Error;
 use crate::exporter::SecurityLog;
 use crate::propagation::Target;
-use crate::protocol::{Dsn, LockFile, Modules};
+use crate::protocol::{Dsn, LockFile, Modules, TraceLifecycle};
 use crate::record::MOST_SPANS;
 use crate::sampling::{TracesTarget, rate_fault};
 use crate::transport::{Http, HttpSettings};
@@ -78,6 +78,7 @@ impl Settings {
         if let Some(debug) = chosen.fill("debug", debug) {
             chosen.debug = debug;
         }
+        chosen.warn_of_lifecycle();
         chosen.facts.redaction.clone_from(&chosen.privacy.redaction);
         Ok(chosen)
     }
@@ -162,6 +163,24 @@ impl Settings {
             self.facts.org_id = dsn.org_id().map(str::to_owned);
         }
         Ok(())
+    }
+
+    /// Says which settings need whole transactions, which are not sent if spans are streamed.
+    fn warn_of_lifecycle(&mut self) {
+        if self.delivery.trace_lifecycle == TraceLifecycle::Static {
+            return;
+        }
+        if self.hooks.before_send_transaction.is_some() {
+            let why =
+                "spans are sent one by one, and it sees whole transactions; `before_send_span` sees each span, and the request or job";
+            self.warnings.push(format!("before_send_transaction has no effect with trace_lifecycle `stream`: {why}"));
+        }
+        if self.sampling.ignored_statuses.is_some() {
+            let why = "their spans may have been sent before the status was known";
+            self.warnings.push(format!(
+                "ignore_transaction_statuses leaves out only the last part of long requests with trace_lifecycle `stream`: {why}"
+            ));
+        }
     }
 
     /// The exporter makes the folder, and warns if that fails.

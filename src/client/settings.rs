@@ -164,6 +164,7 @@ impl fmt::Display for Settings {
         row("min_span_duration", &format!("{:?}", self.limits.min_span_duration))?;
         row("max_breadcrumbs", &self.limits.max_breadcrumbs)?;
         row("max_spans", &self.limits.max_spans)?;
+        row("trace_lifecycle", &self.delivery.trace_lifecycle)?;
         row("include_source_context", &on_off(self.facts.include_source_context))?;
         row("in_app_include", &or_none(Some(self.facts.frames.in_app_include.join(", ")).filter(|list| !list.is_empty())))?;
         row("in_app_exclude", &or_none(Some(self.facts.frames.in_app_exclude.join(", ")).filter(|list| !list.is_empty())))?;

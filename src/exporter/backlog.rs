@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::disk::Disk;
 use super::gzip::Gzip;
 use super::load::Load;
-use super::pipeline::Outbound;
+use super::outbound::Outbound;
 use super::settings::DeliverySettings;
 use super::shared::Shared;
 use crate::diagnostics;
@@ -289,7 +289,7 @@ fn note(spool: &mut Spool, noted: &Lock<Noted>) {
 fn lane(category: Category) -> Lane {
     match category {
         Category::Error | Category::Monitor | Category::Feedback => Lane::Errors,
-        Category::Transaction => Lane::Transactions,
+        Category::Transaction | Category::Span => Lane::Transactions,
         _ => Lane::Rest,
     }
 }

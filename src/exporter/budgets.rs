@@ -192,7 +192,7 @@ impl Budgets {
     fn meter_of(&self, item: &Item) -> Option<&MeteredBudget> {
         match item {
             Item::Event(_) => self.errors.as_ref(),
-            Item::Transaction(_) => self.transactions.as_ref(),
+            Item::Transaction(_) | Item::Spans(_) => self.transactions.as_ref(),
             Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) | Item::Metric(_) => None,
         }
     }

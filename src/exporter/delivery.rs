@@ -14,14 +14,14 @@ use super::flights::{Flight, Flights, Landed};
 use super::flow::{FEWEST, Flow, MOST};
 use super::gzip::Gzip;
 use super::load::Load;
+use super::outbound::Outbound;
 use super::pace::Pace;
-use super::pipeline::Outbound;
 use super::rate_limit::RateLimits;
 use super::retries::Retries;
 use super::settings::DeliverySettings;
 use super::shared::Shared;
 use super::sinks::Sink;
-use crate::protocol::DiscardReason;
+use crate::protocol::{Category, DiscardReason, TraceLifecycle};
 use crate::transport::{LONGEST_WAIT, TransportError, TransportResponse};
 use crate::{diagnostics, unwind};
 
@@ -40,6 +40,8 @@ pub(super) struct Delivery {
     request_timeout: Duration,
     gzip: Gzip,
     limits: RateLimits,
+    /// The category of requests and jobs: transactions, or spans if they are streamed.
+    of_requests: Category,
     backoff: Backoff,
     pace: Pace,
     flow: Flow,
@@ -78,6 +80,10 @@ impl Delivery {
             request_timeout,
             gzip: Gzip::default(),
             limits: RateLimits::default(),
+            of_requests: match settings.trace_lifecycle {
+                TraceLifecycle::Static => Category::Transaction,
+                TraceLifecycle::Stream => Category::Span,
+            },
             backoff: Backoff::default(),
             pace: Pace::default(),
             flow: Flow::default(),
@@ -238,7 +244,8 @@ impl Delivery {
         if is_over || self.flights.len() >= (self.flow.limit() / 2).max(1) {
             return None;
         }
-        self.backlog.take(now, |category| self.limits.is_closed(category, now))
+        let of = |category| if category == Category::Transaction { self.of_requests } else { category };
+        self.backlog.take(now, |category| self.limits.is_closed(of(category), now))
     }
 
     /// Counts an envelope by the answer to it, or keeps it for a retry.

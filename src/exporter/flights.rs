@@ -7,7 +7,7 @@ use tokio::task::{self, JoinSet};
 
 use super::destination::Answer;
 use super::load::Load;
-use super::pipeline::Outbound;
+use super::outbound::Outbound;
 use crate::protocol::Category;
 use crate::spool::Place;
 

@@ -100,6 +100,16 @@ pub(super) fn pass_entry<T: Entry>(hook: &Hook<T::Shown>, shown: T::Shown) -> Pa
     pass(hook, T::HOOK, DiscardReason::BeforeSend, shown)
 }
 
+/// Runs the hook for one span. Returns `false` if it is dropped; `strip` removes its contents if the hook panicked.
+pub(super) fn pass_span(hook: &Hook<Span>, span: &mut Span, strip: impl FnOnce(&mut Span)) -> bool {
+    match pass(hook, "a before_send_span hook", DiscardReason::BeforeSend, span.clone()) {
+        Passed::Kept(changed) => *span = changed,
+        Passed::Dropped(_) => return false,
+        Passed::Panicked => strip(span),
+    }
+    true
+}
+
 /// Runs the hook for each span. The children of a span that it drops move to that span's parent.
 fn pass_spans(hook: &Hook<Span>, spans: &mut Vec<Span>, strip: impl Fn(&mut Span)) {
     let mut dropped: BTreeMap<SpanId, Option<SpanId>> = BTreeMap::new();

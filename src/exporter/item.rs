@@ -10,6 +10,8 @@ use crate::record::{LogLine, MetricRecord, Record, Suppressed};
 pub(crate) enum Item {
     Event(Box<EventRecord>),
     Transaction(Box<Record>),
+    /// The spans of a request or job: the rest of them with itself, or those that ended while it runs.
+    Spans(Box<Record>),
     CheckIn(Box<CheckIn>),
     Feedback(Box<FeedbackEvent>),
     Log(Box<LogLine>),
@@ -38,6 +40,7 @@ impl Item {
         match self {
             Self::Event(_) => Category::Error,
             Self::Transaction(_) => Category::Transaction,
+            Self::Spans(_) => Category::Span,
             Self::CheckIn(_) => Category::Monitor,
             Self::Feedback(_) => Category::Feedback,
             Self::Log(_) => Category::LogItem,
@@ -49,7 +52,7 @@ impl Item {
         match self {
             Self::CheckIn(_) => Class::CheckIns,
             Self::Event(_) | Self::Feedback(_) => Class::Errors,
-            Self::Transaction(_) => Class::Transactions,
+            Self::Transaction(_) | Self::Spans(_) => Class::Transactions,
             Self::Log(_) => Class::Logs,
             Self::Metric(_) => Class::Metrics,
         }
@@ -62,6 +65,7 @@ impl Item {
             Self::Event(event) => load_of(event),
             // The root counts as a span too.
             Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
+            Self::Spans(record) => Load { quantity: record.spans.len() as u64 + u64::from(record.has_ended()), ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
             Self::Metric(metric) => Load { bytes: metric.size() as u64, ..one },
             Self::Feedback(feedback) => Load { bytes: feedback.contexts.feedback.attached(), ..one },
@@ -74,7 +78,7 @@ impl Item {
         match self {
             Self::Event(event) => event.scope.set.has_attachments(),
             Self::Feedback(feedback) => !feedback.contexts.feedback.attachments.is_empty(),
-            Self::CheckIn(_) | Self::Log(_) | Self::Metric(_) | Self::Transaction(_) => false,
+            Self::CheckIn(_) | Self::Log(_) | Self::Metric(_) | Self::Spans(_) | Self::Transaction(_) => false,
         }
     }
 
@@ -105,7 +109,7 @@ impl Item {
             }
             Self::Log(line) => line.suppressed = Some(suppressed),
             Self::Metric(metric) => metric.suppressed = Some(suppressed),
-            Self::CheckIn(_) | Self::Feedback(_) | Self::Transaction(_) => {}
+            Self::CheckIn(_) | Self::Feedback(_) | Self::Spans(_) | Self::Transaction(_) => {}
         }
     }
 
@@ -113,7 +117,7 @@ impl Item {
     pub(super) fn began_at(&self) -> Option<u64> {
         match self {
             Self::Event(event) => Some(event.captured.at),
-            Self::Transaction(record) => Some(record.started_at),
+            Self::Transaction(record) | Self::Spans(record) => Some(record.started_at),
             Self::CheckIn(_) => None,
             Self::Feedback(feedback) => Some(feedback.timestamp.as_nanos()),
             Self::Log(line) => Some(line.at),
@@ -125,7 +129,7 @@ impl Item {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Event(event) => event.size(),
-            Self::Transaction(record) => record.size(),
+            Self::Transaction(record) | Self::Spans(record) => record.size(),
             Self::CheckIn(_) => size_of::<CheckIn>(),
             Self::Feedback(feedback) => feedback.size(),
             Self::Log(line) => size_of::<LogLine>() + line.size(),

@@ -4,7 +4,7 @@ use crate::protocol::Category;
 use crate::spool::Label;
 
 /// The categories of envelopes, by their numbers in labels. New ones go to the end.
-const LABELLED: [Category; 8] = [
+const LABELLED: [Category; 9] = [
     Category::Error,
     Category::Transaction,
     Category::Monitor,
@@ -13,6 +13,7 @@ const LABELLED: [Category; 8] = [
     Category::Session,
     Category::Internal,
     Category::TraceMetric,
+    Category::Span,
 ];
 
 /// What an item, or an envelope of several items, counts for.
@@ -20,7 +21,7 @@ const LABELLED: [Category; 8] = [
 pub(super) struct Load {
     pub(super) category: Category,
     pub(super) quantity: u64,
-    /// For a transaction: its children and its root.
+    /// For a transaction: its children and its root. Streamed spans are a quantity.
     pub(super) spans: u64,
     /// For an event or feedback: its attachments. For logs and metrics: all of them.
     pub(super) bytes: u64,

@@ -1,7 +1,6 @@
 //! Turns items from the queue into envelopes: runs the hooks, and redacts while serialising.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use super::hooked::{Hooked, pass_entry, through};
 use super::hooks::Hooks;
 use super::item::Item;
 use super::load::Load;
+use super::outbound::{Attempts, Outbound};
 use super::resolved::{Resolved, resolve};
 use super::sessions::Minute;
 use crate::diagnostics;
@@ -23,7 +23,6 @@ use crate::protocol::{
 };
 use crate::record::{Limits, LogLine, MetricRecord, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
-use crate::spool::Place;
 
 pub(super) struct Pipeline {
     pub(super) facts: Facts,
@@ -38,97 +37,6 @@ pub(super) struct SealedBatch {
     pub(super) outbound: Option<Outbound>,
     /// The places of the others among the entries.
     pub(super) dropped: BTreeMap<usize, DiscardReason>,
-}
-
-/// An envelope on its way to a destination, and what it counts for.
-#[derive(Debug)]
-pub(super) struct Outbound {
-    pub(super) envelope: Redacted<SealedEnvelope>,
-    pub(super) load: Load,
-    /// The rows of the client report in the envelope.
-    pub(super) reports: Vec<DiscardedEvent>,
-    /// The counted sessions in the envelope.
-    pub(super) sessions: Vec<Minute>,
-    /// Its failed attempts so far.
-    pub(super) attempts: Attempts,
-    /// Where it is on disk.
-    pub(super) place: Option<Place>,
-    /// Bytes of attachments that are not sent with it.
-    pub(super) withheld_bytes: u64,
-    /// Spans that a hook added.
-    pub(super) added_spans: u64,
-    /// Spans that were too short, or removed by a hook, in a transaction that is still sent.
-    pub(super) removed_spans: u64,
-    /// Spans for which a transaction that is still sent had no room.
-    pub(super) cut_spans: u64,
-    /// The numbers that the queue gave to its items.
-    pub(super) numbers: Vec<u64>,
-}
-
-/// An envelope is dropped at its next failure after this many, if others are answered meanwhile.
-const STRIKES: u32 = 3;
-/// The pause of an envelope after its first strike. Each further one doubles it.
-const STRIKE_PAUSE: Duration = Duration::from_millis(250);
-
-/// The failed attempts of one envelope.
-///
-/// An envelope that a server or a proxy cannot handle must not hold up the rest.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Attempts {
-    /// Failures on a new connection while the server answered other envelopes.
-    pub(super) strikes: u32,
-    /// The number of answers from the server at the last failure.
-    pub(super) answers: u64,
-    /// A connection failed. The next attempt opens a new one, without a pause.
-    pub(super) goes_at_once: bool,
-    /// The envelope may be the cause, so it waits.
-    pub(super) not_before: Option<Instant>,
-}
-
-impl Attempts {
-    /// Notes a failure after this many answers to all envelopes. Returns `false` if there were too many.
-    ///
-    /// Only failures with an answer to another envelope in between count. The envelope itself is then
-    /// the likely cause, so it waits longer each time.
-    pub(super) fn strike(&mut self, answers: u64, now: Instant) -> bool {
-        if self.strikes == 0 || answers > self.answers {
-            self.strikes += 1;
-            self.not_before = Some(now + STRIKE_PAUSE.saturating_mul(1 << (self.strikes - 1).min(6)));
-        }
-        self.answers = answers;
-        self.strikes <= STRIKES
-    }
-
-    /// Notes a failure that the envelope cannot be the cause of.
-    pub(super) fn wait(&mut self, now: Instant) {
-        self.not_before = Some(now + STRIKE_PAUSE);
-    }
-}
-
-impl Outbound {
-    /// The smallest number of its items.
-    ///
-    /// An envelope that the exporter creates itself has no numbers. It gets `u64::MAX`, so that no
-    /// flush waits for it by number.
-    pub(super) fn oldest(&self) -> u64 {
-        self.numbers.iter().copied().min().unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn new(envelope: Redacted<SealedEnvelope>, load: Load, reports: Vec<DiscardedEvent>) -> Self {
-        Self {
-            envelope,
-            load,
-            reports,
-            sessions: Vec::new(),
-            attempts: Attempts::default(),
-            place: None,
-            withheld_bytes: 0,
-            added_spans: 0,
-            removed_spans: 0,
-            cut_spans: 0,
-            numbers: Vec::new(),
-        }
-    }
 }
 
 impl Pipeline {
@@ -151,6 +59,8 @@ impl Pipeline {
                 let left_out = if shortest.is_zero() { 0 } else { record.leave_out_short_spans(shortest) };
                 self.seal_transaction(record, left_out, &reports, buffer)
             }
+            // They may need several envelopes: see `seal_spans`.
+            Item::Spans(_) => Err(DiscardReason::InternalSdkError),
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Log(line) => self.write_entries::<LogLine, _>(&[line.payload(&self.facts)], buffer).map(|envelope| (envelope, 0)),
@@ -291,8 +201,13 @@ impl Pipeline {
         let Resolved { exceptions, images, fingerprint } = resolve(event, &self.facts);
         let payload =
             EventPayload { event, name: &name, exceptions: &exceptions, images: &images, fingerprint: &fingerprint, facts: &self.facts };
-        let header =
-            HeaderPayload { event_id: event.captured.event_id, record: &event.scope, name: &name, facts: &self.facts, is_bare: false };
+        let header = HeaderPayload {
+            event_id: Some(event.captured.event_id),
+            record: &event.scope,
+            name: &name,
+            facts: &self.facts,
+            is_bare: false,
+        };
         let files = event.scope.set.rare().map(|rare| rare.attachments.as_slice()).unwrap_or_default();
         let attach = |open: &mut OpenEnvelope<'_>| files.iter().try_for_each(|file| open.attachment(file));
         let processors = event.scope.set.rare().map(|rare| rare.processors.as_slice()).unwrap_or_default();
@@ -328,7 +243,7 @@ impl Pipeline {
         };
         changed.modules.clone_from(&self.facts.modules);
         let name = if is_bare { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, is_bare, ..header };
+        let header = HeaderPayload { event_id: Some(changed.event_id), name, is_bare, ..header };
         let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;
             if is_bare { Ok(()) } else { attach(open) }
@@ -346,7 +261,7 @@ impl Pipeline {
         let event_id = EventId::new();
         let name = payload::name(record);
         let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
-        let header = HeaderPayload { event_id, record, name: &name, facts: &self.facts, is_bare: false };
+        let header = HeaderPayload { event_id: Some(event_id), record, name: &name, facts: &self.facts, is_bare: false };
         let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
         let has_hook = self.hooks.before_send_transaction.is_some() || self.hooks.before_send_span.is_some();
         if !has_hook && !record.request.is_sensitive {
@@ -370,20 +285,20 @@ impl Pipeline {
             }
         };
         let name = if is_bare { &changed.name } else { header.name };
-        let header = HeaderPayload { event_id: changed.event_id, name, is_bare, ..header };
+        let header = HeaderPayload { event_id: Some(changed.event_id), name, is_bare, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
         self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
     }
 
     /// Hides secret cookies, which the record has, before a hook sees them.
-    fn hide_cookies(&self, request: &mut Option<Request>) {
+    pub(super) fn hide_cookies(&self, request: &mut Option<Request>) {
         if let Some(cookies) = request.as_mut().and_then(|request| request.headers.get_mut("cookie")) {
             self.redactor.hide_cookies(cookies);
         }
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         header: &impl Serialize,
         reports: &[DiscardedEvent],
@@ -406,6 +321,6 @@ impl Pipeline {
 }
 
 /// The route of a request, whatever the application called it.
-fn route_of(record: &Record) -> Option<String> {
+pub(super) fn route_of(record: &Record) -> Option<String> {
     record.route.is_some().then(|| RouteName(record).to_string())
 }

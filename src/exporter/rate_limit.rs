@@ -20,10 +20,11 @@ pub(super) struct RateLimits {
 
 /// Categories that a server can limit.
 ///
-/// Spans and attachments are not sent on their own, and client reports are never limited.
-const LIMITED: [Category; 7] = [
+/// Attachments are not sent on their own, and client reports are never limited.
+const LIMITED: [Category; 8] = [
     Category::Error,
     Category::Transaction,
+    Category::Span,
     Category::Session,
     Category::Monitor,
     Category::Feedback,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::pipeline::Outbound;
+use super::outbound::Outbound;
 
 /// Envelopes that may wait, whatever their size.
 const FEW: usize = 8;

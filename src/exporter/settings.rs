@@ -11,7 +11,7 @@ use super::hooks::Hooks;
 use super::security_log::SecurityLog;
 use crate::error::Error;
 use crate::payload::Facts;
-use crate::protocol::Dsn;
+use crate::protocol::{Dsn, TraceLifecycle};
 use crate::record::Limits;
 use crate::redaction::Privacy;
 use crate::transport::{ConsoleForm, Http, HttpSettings, Transport};
@@ -36,6 +36,7 @@ pub(crate) struct DeliverySettings {
     /// Whether structured logs are sent.
     pub(crate) enable_logs: bool,
     pub(crate) enable_metrics: bool,
+    pub(crate) trace_lifecycle: TraceLifecycle,
     pub(crate) budgets: BudgetSettings,
     pub(crate) queue_items: usize,
     pub(crate) queue_bytes: usize,
@@ -57,6 +58,7 @@ impl Default for DeliverySettings {
             spool_sync: false,
             enable_logs: false,
             enable_metrics: true,
+            trace_lifecycle: TraceLifecycle::Static,
             budgets: BudgetSettings::default(),
             queue_items: 1000,
             queue_bytes: 12 * 1024 * 1024,

@@ -284,7 +284,7 @@ impl Shared {
                 let _ = unwind::catch(|| drop(captured));
                 self.pool.give_back(scope);
             }
-            Item::Transaction(record) => self.pool.give_back(record),
+            Item::Transaction(record) | Item::Spans(record) => self.pool.give_back(record),
             Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) | Item::Metric(_) => {}
         }
     }

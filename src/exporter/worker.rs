@@ -10,7 +10,8 @@ use super::failures::Failures;
 use super::flushes::Flushes;
 use super::item::Item;
 use super::looks::Looks;
-use super::pipeline::{Outbound, Pipeline, SealedBatch};
+use super::outbound::Outbound;
+use super::pipeline::{Pipeline, SealedBatch};
 use super::pressure::Judge;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
@@ -282,6 +283,7 @@ impl<'a> Worker<'a> {
         match item {
             Item::Log(line) => return self.gather(|worker| &mut worker.logs, number, line, now),
             Item::Metric(metric) => return self.gather(|worker| &mut worker.metrics, number, metric, now),
+            Item::Spans(record) => return self.send_spans(number, record, now),
             _ => {}
         }
         let takes_reports = self.delivery.reports_losses() && self.delivery.has_room(now) && !is_limited;
@@ -401,6 +403,7 @@ impl<'a> Worker<'a> {
     }
 }
 
+mod spans;
 #[cfg(test)]
 mod tests;
 mod waits;

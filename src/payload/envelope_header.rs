@@ -12,7 +12,8 @@ use crate::record::Record;
 
 /// The header of an envelope with an event or transaction from `record`.
 pub(crate) struct HeaderPayload<'a> {
-    pub(crate) event_id: EventId,
+    /// None for spans, whose server needs the context of their trace instead.
+    pub(crate) event_id: Option<EventId>,
     pub(crate) record: &'a Record,
     /// The transaction's name.
     pub(crate) name: &'a str,
@@ -26,9 +27,12 @@ impl Serialize for HeaderPayload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { event_id, record, name, facts, is_bare } = *self;
         let mut out = serializer.serialize_struct("EnvelopeHeader", 3)?;
-        out.serialize_field("event_id", &Id(event_id))?;
+        if let Some(event_id) = event_id {
+            out.serialize_field("event_id", &Id(event_id))?;
+        }
         out.serialize_field("sdk", &sdk())?;
         match TraceHeader::of(record, facts) {
+            TraceHeader::Unknown if event_id.is_none() => out.serialize_field("trace", &Ids { record, facts })?,
             TraceHeader::Unknown => {}
             TraceHeader::Given(mut context) => {
                 context.transaction = context.transaction.filter(|_| !is_bare);
@@ -73,6 +77,22 @@ impl TraceHeader {
     }
 }
 
+/// The least that a server needs to take spans. Only the header has it, and never an outgoing request: another
+/// service may have started the trace.
+struct Ids<'a> {
+    record: &'a Record,
+    facts: &'a Facts,
+}
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("DynamicSamplingContext", 2)?;
+        out.serialize_field("trace_id", &Id(self.record.trace.trace_id))?;
+        out.serialize_field("public_key", &self.facts.public_key)?;
+        out.end()
+    }
+}
+
 /// The context of a trace that started here.
 struct OwnSampling<'a> {
     record: &'a Record,
@@ -114,7 +134,7 @@ mod tests {
             let mut record = Record::default();
             record.trace.sample_rand = draw;
 
-            let header = HeaderPayload { event_id: EventId::new(), record: &record, name: "work", facts: &facts, is_bare: false };
+            let header = HeaderPayload { event_id: Some(EventId::new()), record: &record, name: "work", facts: &facts, is_bare: false };
 
             let shown = serde_json::to_value(header).unwrap_or_default();
             assert_eq!(shown["trace"]["sample_rand"], expected);

@@ -34,10 +34,7 @@ impl Serialize for SpanPayload<'_> {
             SpanName::Callsite(_) => None,
             SpanName::Own(own) => record.own_spans.get(own as usize),
         };
-        let parent = match span.parent {
-            Parent::Root => record.trace.root,
-            Parent::Span(index) => record.spans.get(index as usize).map_or(record.trace.root, |parent| parent.id),
-        };
+        let parent = record.id_of(span.parent);
         // A span that is still open ends with the transaction. An end before the start, after the
         // clock went back, would make the server drop everything.
         let end = span.end.or(record.end).max(span.start);
@@ -79,11 +76,11 @@ impl Serialize for SpanPayload<'_> {
         let times = own.filter(|_| span.end.is_known()).and_then(|own| own.middleware.around(span.start));
         let took = end.nanos_since(span.start);
         let is_slow = is_query && u128::from(took) >= facts.slow_query.as_nanos();
-        let polls = record.span_polls.iter().find(|polled| polled.span as usize == index).map(|polled| polled.polls);
+        let polls = record.span_polls.iter().find(|polled| polled.span == record.number_of(index)).map(|polled| polled.polls);
         let database = if metadata.is_some_and(Metadata::is_event) { database_around(record, span.parent, attributes) } else { None };
         let query = query.as_ref().map(|(text, clean)| (*text, &**clean));
         out.serialize_field("data", &SpanAttributes { metadata, fields: attributes, query, times, is_slow, polls, database, took })?;
-        let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
+        let place = Parent::Span(record.number_of(index));
         if record.rare.is_some() && record.links(place).next().is_some() {
             out.serialize_field("links", &Links(|| record.links(place)))?;
         }
@@ -131,9 +128,10 @@ fn database_around<'a>(record: &'a Record, mut around: Parent, attributes: &[(&s
         return None;
     }
     while let Parent::Span(row) = around {
-        let span = record.spans.get(row as usize)?;
+        let place = record.place_of(row)?;
+        let span = record.spans.get(place)?;
         let fields = span.name.metadata().map(Metadata::fields);
-        let system = record.span_fields(row as usize).find(|(key, _)| key.name(fields).is_some_and(is_database));
+        let system = record.span_fields(place).find(|(key, _)| key.name(fields).is_some_and(is_database));
         if let Some((_, system)) = system {
             return Some(system);
         }

@@ -61,6 +61,8 @@ pub(crate) enum ItemType {
     Log,
     /// Sessions, counted by minute.
     Sessions,
+    /// Streamed spans.
+    Span,
     /// Metrics.
     TraceMetric,
     /// A transaction.
@@ -77,7 +79,7 @@ impl ItemType {
             Self::Event | Self::Feedback | Self::Transaction => 1024 * 1024,
             Self::CheckIn | Self::ClientReport => 100 * 1024,
             Self::Sessions => 10 * 1024 * 1024,
-            Self::Log | Self::TraceMetric => 12 * 1024 * 1024,
+            Self::Log | Self::Span | Self::TraceMetric => 12 * 1024 * 1024,
             Self::Attachment | Self::Other => 200 * 1024 * 1024,
         }
     }

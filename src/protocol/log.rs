@@ -66,6 +66,9 @@ pub struct LogAttribute {
     pub kind: String,
     /// The value.
     pub value: Value,
+    /// The unit, such as `millisecond`. Only the measurements of streamed spans have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 impl LogAttribute {
@@ -77,11 +80,65 @@ impl LogAttribute {
             AttributeValue::Bool(_) => "boolean",
             AttributeValue::I64(_) => "integer",
             AttributeValue::U64(value) if i64::try_from(*value).is_ok() => "integer",
-            AttributeValue::U64(value) => return Self { kind: "string".to_owned(), value: value.to_string().into() },
+            AttributeValue::U64(value) => return Self { kind: "string".to_owned(), value: value.to_string().into(), unit: None },
             AttributeValue::F64(value) if value.is_finite() => "double",
             AttributeValue::F64(_) | AttributeValue::Text(_) => "string",
             AttributeValue::List(_) => "array",
         };
-        Self { kind: kind.to_owned(), value: bounded(value.into()) }
+        Self { kind: kind.to_owned(), value: bounded(value.into()), unit: None }
+    }
+
+    /// A value of JSON with its type. None if it says nothing: such attributes are not sent.
+    ///
+    /// A list of different types, and what is not flat, becomes a text of JSON.
+    pub(crate) fn of_json(value: Value) -> Option<Self> {
+        let kind = match &value {
+            Value::Null => return None,
+            Value::String(text) if text.is_empty() => return None,
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_i64() => "integer",
+            Value::Number(number) if number.is_f64() => "double",
+            Value::String(_) => "string",
+            Value::Array(values) if is_of_one_kind(values) => "array",
+            Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return Some(Self { kind: "string".to_owned(), value: value.to_string().into(), unit: None });
+            }
+        };
+        Some(Self { kind: kind.to_owned(), value, unit: None })
+    }
+}
+
+/// Whether all are texts, or all are flags, or all are numbers.
+fn is_of_one_kind(values: &[Value]) -> bool {
+    [Value::is_string, Value::is_boolean, Value::is_number].iter().any(|is_kind| values.iter().all(is_kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_value_of_json_has_a_type_that_servers_take() {
+        let rows = [
+            (json!(null), None),
+            (json!(""), None),
+            (json!("text"), Some(json!({"type": "string", "value": "text"}))),
+            (json!(true), Some(json!({"type": "boolean", "value": true}))),
+            (json!(-7), Some(json!({"type": "integer", "value": -7}))),
+            (json!(u64::MAX), Some(json!({"type": "string", "value": u64::MAX.to_string()}))),
+            (json!(0.5), Some(json!({"type": "double", "value": 0.5}))),
+            (json!([]), Some(json!({"type": "array", "value": []}))),
+            (json!(["a", "b"]), Some(json!({"type": "array", "value": ["a", "b"]}))),
+            (json!([1, 0.5]), Some(json!({"type": "array", "value": [1, 0.5]}))),
+            (json!(["a", 1]), Some(json!({"type": "string", "value": "[\"a\",1]"}))),
+            (json!([["a"]]), Some(json!({"type": "string", "value": "[[\"a\"]]"}))),
+            (json!({"a": 1}), Some(json!({"type": "string", "value": "{\"a\":1}"}))),
+        ];
+        for (value, expected) in rows {
+            let shown = LogAttribute::of_json(value.clone()).map(|typed| serde_json::to_value(typed).unwrap());
+            assert_eq!(shown, expected, "{value}");
+        }
     }
 }

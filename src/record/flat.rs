@@ -8,7 +8,7 @@ use super::cut::whole_words;
 use super::slice::{readable, slice};
 use super::{
     Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, HeaderLengths, InnerRequest, Key, LateFields, Moment,
-    OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
+    OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, Streamed, TraceFacts,
 };
 use crate::protocol::{SpanLink, SpanStatus, TransactionSource};
 
@@ -73,6 +73,8 @@ pub(crate) struct Record {
     /// Requests that another layer serves inside this one.
     pub(super) inner_requests: Vec<InnerRequest>,
     pub(super) late: Vec<LateFields>,
+    /// None until the first part was sent.
+    pub(super) streamed: Option<Box<Streamed>>,
     pub(crate) rare: Option<Box<RareFacts>>,
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,
@@ -113,6 +115,7 @@ impl Record {
         self.unrecorded.clear();
         self.inner_requests.clear();
         self.late.clear();
+        self.streamed = None;
         self.rare = None;
         self.header_lengths.clear();
         self.arena.clear();
@@ -277,10 +280,28 @@ impl Record {
         }
         self.late.push(LateFields { span, fields });
         if let Parent::Span(index) = span
-            && let Some(row) = self.spans.get_mut(index as usize)
+            && let Some(row) = self.row_mut(index)
         {
             row.has_late_fields = true;
         }
+    }
+
+    /// Empties the arena except for the scope's part, and returns what it was. Names stay.
+    pub(super) fn take_texts(&mut self) -> Vec<u8> {
+        let scope = self.arena.get(..self.scope_end).unwrap_or_default().to_vec();
+        let texts = std::mem::replace(&mut self.arena, scope);
+        let [name, full_name, route] = [self.name, self.full_name, self.route].map(|name| {
+            let name = name?;
+            let range = name.start as usize..(name.start + name.len) as usize;
+            Some(if range.end <= self.scope_end { name } else { self.add_bytes(texts.get(range).unwrap_or_default()) })
+        });
+        (self.name, self.full_name, self.route) = (name, full_name, route);
+        texts
+    }
+
+    /// Adds bytes that were in an arena before.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) -> Slice {
+        self.append(bytes, ARENA_LIMIT + NAMES_RESERVE)
     }
 
     /// Returns the bytes of a slice.
@@ -294,10 +315,10 @@ impl Record {
         readable(self.bytes(slice))
     }
 
-    /// Returns all fields of a span in the order they were recorded.
+    /// Returns all fields of the span at a place, in the order they were recorded.
     pub(crate) fn span_fields(&self, index: usize) -> impl Iterator<Item = (Key<'_>, FieldValue<'_>)> {
         let (first, has_late) = self.spans.get(index).map(|span| (span.fields, span.has_late_fields)).unwrap_or_default();
-        let place = Parent::Span(u32::try_from(index).unwrap_or(u32::MAX));
+        let place = Parent::Span(self.number_of(index));
         FieldReader::new(self.bytes(first)).chain(has_late.then(|| self.late_of(place)).into_iter().flatten())
     }
 

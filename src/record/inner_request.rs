@@ -51,7 +51,7 @@ impl Record {
         inner.is_unmatched = false;
         inner.source = TransactionSource::Route;
         let name = self.text(name.as_bytes());
-        if let Some(SpanName::Own(own)) = self.spans.get(span as usize).map(|span| span.name)
+        if let Some(SpanName::Own(own)) = self.row(span).map(|span| span.name)
             && let Some(own) = self.own_spans.get_mut(own as usize)
         {
             own.description = name;
@@ -71,7 +71,7 @@ impl Record {
             if let Some(inner) = self.inner_requests.iter_mut().find(|inner| inner.span == row) {
                 inner.first_error.get_or_insert(event_id);
             }
-            next = self.spans.get(row as usize).and_then(|span| self.inner_request_around(span.parent));
+            next = self.row(row).and_then(|span| self.inner_request_around(span.parent));
         }
     }
 
@@ -116,7 +116,7 @@ impl Record {
     }
 
     fn name_of_inner(&self, span: u32) -> Option<Slice> {
-        match self.spans.get(span as usize)?.name {
+        match self.row(span)?.name {
             SpanName::Own(own) => self.own_spans.get(own as usize).map(|own| own.description),
             SpanName::Callsite(_) => None,
         }
@@ -128,7 +128,7 @@ impl Record {
         let mut next = if self.inner_requests.is_empty() { Parent::Root } else { span };
         std::iter::from_fn(move || {
             while let Parent::Span(row) = next {
-                let span = self.spans.get(row as usize)?;
+                let span = self.row(row)?;
                 next = span.parent;
                 if matches!(span.name, SpanName::Own(_)) && self.is_inner_request(row) {
                     return Some(row);

@@ -25,6 +25,7 @@ mod shortened;
 mod slice;
 mod span;
 mod span_limit;
+mod streamed;
 mod transaction;
 
 pub(crate) use body_sample::{Bodies, BodySample};
@@ -46,4 +47,5 @@ pub(crate) use scope_data::{ScopeData, json_size};
 pub(crate) use slice::Slice;
 pub(crate) use span::{INNER_REQUEST, MiddlewareTimes, OwnSpanRecord, Parent, SpanName, SpanPolls, SpanRecord};
 use span::{InnerRequest, LateFields};
+use streamed::Streamed;
 pub(crate) use transaction::LiveTransaction;

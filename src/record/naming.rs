@@ -86,12 +86,15 @@ impl Record {
         }
         self.hold(span.parent);
         self.spans.push(span);
+        if let Some(streamed) = &mut self.streamed {
+            streamed.begin_row();
+        }
     }
 
     /// Whether all spans above are middleware.
     fn is_outermost(&self, mut parent: Parent) -> bool {
         while let Parent::Span(index) = parent {
-            match self.spans.get(index as usize) {
+            match self.row(index) {
                 Some(above) if is_middleware(above.name) => parent = above.parent,
                 _ => return false,
             }

@@ -47,6 +47,18 @@ impl RareFacts {
         has_room
     }
 
+    /// Takes out the links of these spans. None if there are none.
+    pub(super) fn take_links(&mut self, of: impl Fn(Parent) -> bool) -> Option<Box<Self>> {
+        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.links).into_iter().partition(|(span, _)| of(*span));
+        self.links = left;
+        if taken.is_empty() {
+            return None;
+        }
+        let bytes = taken.iter().filter(|(_, link)| !link.attributes.is_empty()).map(|(_, link)| json_size(&link.attributes)).sum();
+        self.link_bytes = self.link_bytes.saturating_sub(bytes);
+        Some(Box::new(Self { links: taken, link_bytes: bytes, ..Self::default() }))
+    }
+
     /// Returns the links of a span or the root.
     pub(crate) fn links(&self, of: Parent) -> impl Iterator<Item = &SpanLink> {
         self.links.iter().filter(move |(span, _)| *span == of).map(|(_, link)| link)

@@ -34,17 +34,18 @@ impl Record {
         if let SpanName::Own(own) = replaced.name {
             self.free_own.push(own);
         }
+        let number = self.number_of(place);
         if replaced.has_late_fields {
-            self.late.retain(|LateFields { span, .. }| !matches!(span, Parent::Span(index) if *index as usize == place));
+            self.late.retain(|LateFields { span, .. }| *span != Parent::Span(number));
         }
-        self.span_polls.retain(|polled| polled.span as usize != place);
+        self.span_polls.retain(|polled| polled.span != number);
     }
 
     /// Marks a span that something refers to, or may: it keeps its place until the end.
     #[inline]
     pub(crate) fn hold(&mut self, span: Parent) {
         if let Parent::Span(index) = span
-            && let Some(row) = self.spans.get_mut(index as usize)
+            && let Some(row) = self.row_mut(index)
         {
             row.is_held = true;
         }

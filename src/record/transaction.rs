@@ -7,12 +7,21 @@ use tracing::Metadata;
 use super::{BreadcrumbSource, Key, MiddlewareTimes, Moment, OwnSpanRecord, Parent, Polls, Record, SpanName, SpanPolls, SpanRecord, clock};
 use crate::protocol::{SpanId, SpanStatus};
 
+/// The protocol's limit for how long a span that has ended waits for others.
+const PART_AFTER: Duration = Duration::from_secs(5);
+/// At the span limit, a part is worth its while if this share of the rows has ended.
+const PART_SHARE: usize = 8;
+
 /// A running transaction.
 #[derive(Debug)]
 pub(crate) struct LiveTransaction {
     pub(crate) record: Box<Record>,
     /// Whether spans are recorded.
     pub(crate) is_recording: bool,
+    /// Whether parts of it are sent while it runs.
+    pub(crate) streams: bool,
+    /// When the last part was taken out. Unknown before the first one.
+    pub(super) part_at: Moment,
     pub(crate) spans_limit: usize,
     pub(crate) breadcrumbs_limit: usize,
 }
@@ -20,7 +29,7 @@ pub(crate) struct LiveTransaction {
 impl LiveTransaction {
     /// Returns a transaction that has not begun and records nothing.
     pub(crate) fn idle(record: Box<Record>) -> Self {
-        Self { record, is_recording: false, spans_limit: 0, breadcrumbs_limit: 0 }
+        Self { record, is_recording: false, streams: false, part_at: Moment::default(), spans_limit: 0, breadcrumbs_limit: 0 }
     }
 
     /// Begins the transaction now.
@@ -30,6 +39,7 @@ impl LiveTransaction {
         record.origin = origin;
         record.start = clock::now();
         record.started_at = clock::wall();
+        self.part_at = Moment::default();
     }
 
     /// Begins a span and returns its row.
@@ -41,8 +51,7 @@ impl LiveTransaction {
         if !self.is_recording {
             return None;
         }
-        let index = self.record.spans.len();
-        let is_full = index >= self.spans_limit;
+        let is_full = self.record.spans.len() >= self.spans_limit;
         self.record.dropped_spans += u32::from(is_full);
         let replaced = if is_full { Some(self.record.replaceable_span()?) } else { None };
         let fields = self.record.fields(fields);
@@ -59,11 +68,13 @@ impl LiveTransaction {
             has_late_fields: false,
             is_query_late: false,
         };
-        match replaced {
-            Some(place) => self.record.replace_span(place, span),
-            None => self.record.begin_span(span),
+        if let Some(place) = replaced {
+            self.record.replace_span(place, span);
+            return Some(self.record.number_of(place));
         }
-        u32::try_from(replaced.unwrap_or(index)).ok()
+        let number = self.record.next_number();
+        self.record.begin_span(span);
+        Some(number)
     }
 
     /// Begins one of our own spans, whose description is stored in the record.
@@ -98,7 +109,7 @@ impl LiveTransaction {
         }
         let Some(index) = self.start_span(SpanName::Callsite(metadata), parent, fields) else { return };
         let begin = self.record.start;
-        if let Some(span) = self.record.spans.get_mut(index as usize) {
+        if let Some(span) = self.record.row_mut(index) {
             span.end = span.start;
             // A span cannot begin before its request.
             span.start = span.end.before(elapsed).max(begin);
@@ -109,10 +120,11 @@ impl LiveTransaction {
     /// and one of them is enough.
     fn is_query_itself(&self, span: Parent) -> bool {
         let Parent::Span(index) = span else { return false };
-        let Some(SpanRecord { name: SpanName::Callsite(metadata), .. }) = self.record.spans.get(index as usize) else { return false };
+        let Some(row) = self.record.place_of(index) else { return false };
+        let Some(SpanRecord { name: SpanName::Callsite(metadata), .. }) = self.record.spans.get(row) else { return false };
         let has_value = |name: &str| {
             let place = metadata.fields().field(name).and_then(|field| u8::try_from(field.index()).ok());
-            place.is_some_and(|place| self.record.span_fields(index as usize).any(|(key, _)| key == Key::Index(place)))
+            place.is_some_and(|place| self.record.span_fields(row).any(|(key, _)| key == Key::Index(place)))
         };
         has_value("db.statement") || has_value("db.query.text")
     }
@@ -184,7 +196,8 @@ impl LiveTransaction {
 
     #[inline]
     pub(crate) fn end_span(&mut self, index: u32, status: Option<SpanStatus>) {
-        if let Some(span) = self.record.spans.get_mut(index as usize) {
+        let place = self.record.place_of(index);
+        if let Some(span) = place.and_then(|place| self.record.spans.get_mut(place)) {
             span.end = clock::now();
             span.status = status.or(span.status);
             if let SpanName::Own(own) = span.name
@@ -197,7 +210,7 @@ impl LiveTransaction {
 
     /// Records that a middleware calls its inner service. Returns the span around the middleware.
     pub(crate) fn begin_inner(&mut self, index: u32, is_own_time: bool) -> Option<Parent> {
-        let parent = self.record.spans.get(index as usize)?.parent;
+        let parent = self.record.row(index)?.parent;
         self.middleware(index)?.begin_inner(clock::now(), is_own_time);
         Some(parent)
     }
@@ -215,23 +228,38 @@ impl LiveTransaction {
     }
 
     fn middleware(&mut self, index: u32) -> Option<&mut MiddlewareTimes> {
-        let SpanName::Own(own) = self.record.spans.get(index as usize)?.name else { return None };
+        let SpanName::Own(own) = self.record.row(index)?.name else { return None };
         self.record.own_spans.get_mut(own as usize).map(|own| &mut own.middleware)
     }
 
     /// Marks a span as failed, unless it has a status already.
     pub(crate) fn fail_span(&mut self, span: Parent) {
         let Parent::Span(index) = span else { return };
-        if let Some(span) = self.record.spans.get_mut(index as usize) {
+        if let Some(span) = self.record.row_mut(index) {
             span.status.get_or_insert(SpanStatus::InternalError);
         }
     }
 
     pub(crate) fn span_id(&self, span: Parent) -> SpanId {
-        match span {
-            Parent::Root => self.record.trace.root,
-            Parent::Span(index) => self.record.spans.get(index as usize).map_or(self.record.trace.root, |span| span.id),
+        self.record.id_of(span)
+    }
+
+    /// Whether spans have ended that must be sent now: the first of them waited long enough, or there is no room
+    /// for more.
+    pub(crate) fn is_part_due(&self) -> bool {
+        let spans = &self.record.spans;
+        let ended = || spans.iter().filter(|span| span.end.is_known()).count();
+        if spans.len() >= self.spans_limit && ended() >= self.spans_limit.div_ceil(PART_SHARE) {
+            return true;
         }
+        let since = if self.part_at.is_known() { self.part_at } else { self.record.start };
+        u128::from(clock::now().nanos_since(since)) >= PART_AFTER.as_nanos()
+    }
+
+    /// Takes out the spans that have ended, to be sent. None if there are none.
+    pub(crate) fn take_part(&mut self) -> Option<Box<Record>> {
+        self.part_at = clock::now();
+        self.record.take_ended()
     }
 
     pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {
@@ -254,6 +282,7 @@ impl LiveTransaction {
         self.record.live.clear();
         self.record.unrecorded.clear();
         self.is_recording = false;
+        self.streams = false;
     }
 }
 

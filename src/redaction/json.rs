@@ -26,6 +26,7 @@ impl Json<'_> {
     pub(super) fn judged(&mut self, text: &str, place: ValuePlace) {
         match place {
             ValuePlace::Id => return self.plain(text),
+            ValuePlace::IdText if text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => return self.plain(text),
             ValuePlace::Own => return self.escaped(text),
             ValuePlace::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
                 return self.digits(text);

@@ -13,7 +13,7 @@ use super::name_cache::NameCache;
 use super::names::Level;
 use super::place::ValuePlace;
 use super::scan;
-use super::verdict::{SecretName, Verdict};
+use super::verdict::{SecretName, Verdict, judge};
 use super::{Redactor, escape};
 use crate::fork::Lazy;
 
@@ -54,6 +54,11 @@ struct JudgedKey {
 /// The rules without those of the user.
 static BUILT_IN: Lazy<Redactor> = Lazy::new(|| Redactor::new(Arc::default(), true));
 
+/// The name of the header that an attribute holds.
+fn header_of(attribute: &str) -> Option<&str> {
+    attribute.strip_prefix("http.request.header.").or_else(|| attribute.strip_prefix("http.response.header."))
+}
+
 /// Keys from this length on are scanned each time: the user may have changed the token length.
 const LONG_KEY: usize = 32;
 
@@ -92,6 +97,18 @@ impl KeyWriter<'_, '_> {
             ValuePlace::User => {
                 (redactor.is_hidden_by_user(key) || redactor.rules.hides_user_field(key), verdict.field, verdict.attribute_place)
             }
+            ValuePlace::Typed => match (header_of(key), key.strip_prefix("user.")) {
+                (Some(header), _) => {
+                    let verdict = judge(header);
+                    let place = if verdict.personal_header && redactor.send_pii { ValuePlace::Open } else { verdict.header_place };
+                    (redactor.hides_header(header, verdict) || redactor.is_hidden_by_user(key), verdict.header, place)
+                }
+                (None, Some(field)) => {
+                    let hides = redactor.is_hidden_by_user(field) || redactor.rules.hides_user_field(field);
+                    (hides || redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place)
+                }
+                (None, None) => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
+            },
             _ => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
         };
         if is_plain && !redactor.rules.is_strict {

@@ -11,6 +11,8 @@ pub(super) enum ValuePlace {
     Digits,
     /// An id: only hexadecimal digits.
     Id,
+    /// An id of a span, as far as it is one: 16 hexadecimal digits.
+    IdText,
     /// Only our own text.
     Own,
     /// The header of an envelope.
@@ -59,6 +61,9 @@ impl ValuePlace {
         match name {
             "url.full" | "http.url" | "url" | "http.target" | "url.path" | "url.original" => Self::Url,
             "url.query" | "http.query" | "query_string" => Self::Query,
+            "sentry.segment.id" => Self::IdText,
+            "sentry.segment.name" => Self::Name,
+            "sentry.release" | "sentry.environment" => Self::Identifier,
             _ => Self::Open,
         }
     }
@@ -68,8 +73,14 @@ impl ValuePlace {
     #[inline(always)]
     pub(super) fn field(self, field: &'static str) -> Self {
         match (self, field) {
+            (Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::UnknownHeader, "type") => {
+                Self::Open
+            }
             // The value of a typed attribute is one level deeper than its name.
-            (Self::Own | Self::Query | Self::Url | Self::Name | Self::Identifier, _) => self,
+            (
+                Self::Own | Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::UnknownHeader,
+                _,
+            ) => self,
             (Self::Header, "trace") => Self::Sampling,
             (Self::Sampling, "transaction") => Self::Name,
             (Self::Sampling, "release" | "environment") => Self::Identifier,

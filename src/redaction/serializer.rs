@@ -29,7 +29,7 @@ use super::key::{KeyWriter, WrittenKey};
 use super::names::Level;
 use super::place::ValuePlace;
 use super::verdict::SecretName;
-use crate::protocol::Measured;
+use crate::protocol::{Measured, SegmentName, TypedAttributes};
 
 impl Json<'_> {
     /// Writes a value under a name that may be secret. If any of it is, `hide` writes the replacement of all of it.
@@ -169,8 +169,13 @@ impl<'a, 'r> Serializer for ValueWriter<'a, 'r> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        // As a text, the value of a metric would be dropped by the server.
-        let place = if name == Measured::NAME { ValuePlace::Own } else { self.place };
+        let place = match name {
+            // As a text, the value of a metric would be dropped by the server.
+            Measured::NAME => ValuePlace::Own,
+            SegmentName::NAME => ValuePlace::Name,
+            TypedAttributes::NAME => ValuePlace::Typed,
+            _ => self.place,
+        };
         value.serialize(Self { place, ..self })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::capture::send;
 use super::inner_request::Served;
 use super::state::{LiveScope, Phase, ScopeState};
+use super::stream::{finished, is_streamed};
 use crate::client::Client;
 use crate::diagnostics;
 use crate::exporter::{Item, SessionEnd};
@@ -77,7 +78,8 @@ impl ScopeState {
     /// not sampled. Servers estimate the number of requests by that.
     fn keep(&mut self, client: &Client, has_failed: bool) -> bool {
         let Some(settings) = client.settings() else { return false };
-        if !settings.sampling.keep_failed || self.decision.is_final {
+        // What was sent of it already stands for others that were not sampled.
+        if !settings.sampling.keep_failed || self.decision.is_final || self.transaction.record.is_streamed() {
             return false;
         }
         let why = if has_failed || self.has_failed {
@@ -160,7 +162,9 @@ impl Ended {
         }
         client.count_truncated(self.truncated.into());
         if !self.is_sent && !self.is_ignored {
-            client.discard(self.reason, Category::Transaction, 1);
+            if !is_streamed(client) {
+                client.discard(self.reason, Category::Transaction, 1);
+            }
             client.discard(self.reason, Category::Span, self.spans + 1);
         }
     }
@@ -187,7 +191,7 @@ impl LiveScope {
         };
         ended.report(&client);
         if let Some(full) = full {
-            client.submit(Item::Transaction(full));
+            client.submit(finished(&client, full));
         }
         Self::put_aside(self);
     }
@@ -224,7 +228,7 @@ impl LiveScope {
         let is_sent = ended.is_sent;
         ended.report(&self.client);
         if is_sent {
-            self.client.submit(Item::Transaction(full));
+            self.client.submit(finished(&self.client, full));
         } else {
             self.client.give_back(full);
         }

@@ -33,6 +33,7 @@ mod set;
 mod span;
 mod span_handle;
 mod state;
+mod stream;
 mod thread;
 
 pub(crate) use active::Active;

@@ -94,7 +94,7 @@ impl ScopeState {
     /// From then on all services and our own envelope header get the same one, even if the name
     /// changes. A continued trace without a context stays without: only the service that began the
     /// trace may set it.
-    fn freeze(&mut self, settings: &Settings) {
+    pub(super) fn freeze(&mut self, settings: &Settings) {
         let record = &mut self.transaction.record;
         if record.trace.baggage.is_empty()
             && record.trace.parent.is_none()

@@ -73,7 +73,9 @@ impl OwnSpan {
 
     pub(crate) fn end(&mut self, status: SpanStatus) {
         if let Some(scope) = self.active.take() {
-            scope.lock().transaction.end_span(self.index, Some(status));
+            let mut state = scope.lock();
+            state.transaction.end_span(self.index, Some(status));
+            scope.stream(state);
         }
     }
 }

@@ -216,7 +216,7 @@ impl SpanHandle {
             let record = &mut state.transaction.record;
             truncated = record.write_late(self.span, write);
             if let (true, Parent::Span(row)) = (makes_query, self.span)
-                && let Some(row) = record.spans.get_mut(row as usize)
+                && let Some(row) = record.row_mut(row)
             {
                 row.is_query_late = true;
             }
@@ -236,8 +236,13 @@ impl SpanHandle {
         let mut state = scope.lock();
         let is_taken = match self.span {
             Parent::Root => state.takes_facts(),
-            // The handle holds its row, so it is still that of its span.
-            Parent::Span(_) => state.transaction.is_recording,
+            // The handle holds its row, so it is still that of its span. It may have been sent.
+            Parent::Span(row) => {
+                let record = &mut state.transaction.record;
+                let has_left = record.is_streamed() && record.row(row).is_none();
+                record.dropped_fields = record.dropped_fields.saturating_add(has_left.into());
+                state.transaction.is_recording && !has_left
+            }
         };
         if is_taken {
             return change(&mut state);

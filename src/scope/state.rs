@@ -8,7 +8,7 @@ use super::announced::Announced;
 use crate::client::{Client, Settings};
 use crate::event::KnownFailures;
 use crate::fork::Lock;
-use crate::protocol::{EventId, TraceId};
+use crate::protocol::{EventId, TraceId, TraceLifecycle};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
 
@@ -167,6 +167,8 @@ impl LiveScope {
             let transaction = &mut state.transaction;
             this.start = transaction.record.start;
             transaction.is_recording = extent == Extent::Spans;
+            transaction.streams =
+                settings.delivery.trace_lifecycle == TraceLifecycle::Stream && decision.sampled && transaction.is_recording;
             transaction.spans_limit = settings.limits.max_spans;
             transaction.breadcrumbs_limit = if extent == Extent::Bare { 0 } else { settings.limits.max_breadcrumbs };
             *this.recording.get_mut() = transaction.is_recording;

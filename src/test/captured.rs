@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::protocol::{Event, ItemType, Metric, Span, SpanId, SpanStatus, Timestamp, Transaction, parse};
+use crate::protocol::{Event, ItemType, Metric, Span, SpanId, SpanStatus, StreamedSpan, Timestamp, Transaction, parse, put_together};
 
 /// How long to wait for the exporter.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,8 +44,19 @@ impl Captured {
     }
 
     /// All transactions, in the order in which they ended.
+    ///
+    /// With [`TraceLifecycle::Stream`](crate::protocol::TraceLifecycle::Stream), each request or job is put together from its
+    /// spans, in the order in which its first spans were sent. Tags, contexts and measurements are in the attributes of its
+    /// root, `contexts.trace.data`. One that still runs has the status `unknown`.
     pub fn transactions(&self) -> Vec<Transaction> {
-        self.items(ItemType::Transaction)
+        #[derive(Deserialize)]
+        struct Container {
+            items: Vec<StreamedSpan>,
+        }
+        let mut transactions = self.items(ItemType::Transaction);
+        let spans = self.items::<Container>(ItemType::Span).into_iter().flat_map(|container| container.items).collect();
+        transactions.extend(put_together(spans));
+        transactions
     }
 
     /// All errors and messages, in the order in which they were captured.

@@ -17,6 +17,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{self, Answer, Relay, Server, patience};
 
+#[cfg(feature = "test")]
+mod spans_v2;
+
 /// Captures a message on the client's account, outside any request.
 fn app(client: &Client) -> Router {
     let message = || async {

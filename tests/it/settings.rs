@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_sentry::incoming::{RouteOptions, RouteTable};
 use tower_sentry::outgoing::OutgoingLayer;
-use tower_sentry::protocol::Attachment;
+use tower_sentry::protocol::{Attachment, TraceLifecycle};
 use tower_sentry::redaction::Redaction;
 use tower_sentry::sampling::Budget;
 use tower_sentry::test::{HandClock, client_with};
@@ -318,6 +318,14 @@ fn each_setting_has_its_effect() {
             |seen| seen.event()["breadcrumbs"]["values"].as_array().unwrap().iter().map(|crumb| crumb["message"].clone()).collect(),
             json!(["first", "second", "charging"]),
             json!(["second", "charging"]),
+        ),
+        (
+            "trace_lifecycle",
+            plain,
+            |config| config.trace_lifecycle(TraceLifecycle::Stream),
+            |seen| json!([seen.of("transaction").count() > 0, seen.of("span").count() > 0]),
+            json!([true, false]),
+            json!([false, true]),
         ),
         (
             "max_spans",

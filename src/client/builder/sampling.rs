@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ConfigBuilder;
 use crate::client::preset::Preset;
+use crate::protocol::TraceLifecycle;
 use crate::sampling::{Rate, SamplerContext, Slow, TracesSampler, TracesTarget, TrustParent};
 use crate::status_codes::StatusCodes;
 
@@ -111,6 +112,44 @@ impl ConfigBuilder {
     /// ```
     pub fn traces_target(self, target: TracesTarget) -> Self {
         self.set("traces_target", |settings| settings.sampling.traces_target = Some(target))
+    }
+
+    /// Whether requests and jobs are sent as transactions at their end, or as spans, some of them while they run.
+    ///
+    /// With [`TraceLifecycle::Stream`], a job of ten hours shows its spans while it runs: those that have ended are
+    /// sent once the last ones were sent five seconds ago, or once there are [`max_spans`](Self::max_spans), whenever another
+    /// one ends. What has been sent needs no memory, and no place at the span limit. A request that takes less than five
+    /// seconds is sent as a whole at its end. Only sampled ones are sent early: what is [kept](Self::keep_failed) because it
+    /// failed or was slow is known at its end.
+    ///
+    /// sentry.io shows such spans, and so do few other servers: self-hosted Sentry depends on its release, Bugsink and
+    /// `GlitchTip` store none, and Spotlight does not list them. What else changes:
+    ///
+    /// - The facts of a request (headers, user, tags, contexts, measurements) are attributes of its own span.
+    /// - [`before_send_span`](Self::before_send_span) sees the span of the request or job too, with these attributes. If the
+    ///   hook drops it, it is sent without its contents. The spans below another one that is dropped move up, if they
+    ///   are sent together with it.
+    /// - [`before_send_transaction`](Self::before_send_transaction) is not called. A warning says so.
+    /// - [`ignore_transaction_statuses`](Self::ignore_transaction_statuses) leaves out what was not sent before.
+    /// - Everything counts as spans: in [`Stats`](crate::Stats), in rate limits and in client reports. Of a
+    ///   [`Budget`](crate::sampling::Budget) for transactions, each part of a long request spends one.
+    /// - A query that is repeated is found among the spans that are sent together.
+    ///
+    /// Defaults to [`TraceLifecycle::Static`]. The guide's page on [spans](crate::guide::spans#sent-while-they-run) says
+    /// when to choose which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    /// use tower_sentry::protocol::TraceLifecycle;
+    ///
+    /// let config = Config::builder().trace_lifecycle(TraceLifecycle::Stream).build()?;
+    /// assert!(config.to_string().contains("trace_lifecycle          stream "));
+    /// # Ok::<(), tower_sentry::Error>(())
+    /// ```
+    pub fn trace_lifecycle(self, lifecycle: TraceLifecycle) -> Self {
+        self.set("trace_lifecycle", |settings| settings.delivery.trace_lifecycle = lifecycle)
     }
 
     /// The share of events to send, from `0.0` to `1.0`: errors, panics and messages.

@@ -40,7 +40,7 @@ impl Delivery {
 
     /// Whether envelopes can only wait in memory now, or are dropped; and whether the queue is half full.
     pub(in crate::exporter) fn troubles(&self, now: Instant) -> (bool, bool) {
-        let is_unwell = self.limits.is_closed(Category::Transaction, now) || self.backoff.is_failing() && !self.backlog.is_well();
+        let is_unwell = self.limits.is_closed(self.of_requests, now) || self.backoff.is_failing() && !self.backlog.is_well();
         (is_unwell, !self.shared.queue.has_much_room())
     }
 

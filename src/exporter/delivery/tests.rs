@@ -5,7 +5,7 @@ use ::http::{HeaderMap, StatusCode};
 use super::super::SessionEnd;
 use super::super::flow::HANGS;
 use super::super::load::Load;
-use super::super::pipeline::Attempts;
+use super::super::outbound::Attempts;
 use super::super::tests::{settings, shared};
 use super::*;
 use crate::event::{CapturedEvent, EventRecord};

@@ -139,6 +139,7 @@ impl TracingLayer {
         let add = |entered: Entered<'_>, fields: &[u8]| {
             let (parent, mut state) = entered.parent(|id| around(context, id));
             state.transaction.add_ended_span(metadata, parent, fields, elapsed);
+            entered.scope.stream(state);
         };
         encoded(
             |fields| event.record(fields),

@@ -154,7 +154,9 @@ impl TracingLayer {
             // Nothing has to be ended where nothing is recorded.
             if scope.is_recording() {
                 // A span that closes during unwinding has failed.
-                scope.lock().transaction.end_traced_span(id, std::thread::panicking());
+                let mut state = scope.lock();
+                state.transaction.end_traced_span(id, std::thread::panicking());
+                scope.stream(state);
             }
         }
     }

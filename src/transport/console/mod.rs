@@ -9,13 +9,14 @@ use std::io::Write as _;
 
 use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use self::look::ConsoleForm;
 use self::look::{Look, Tone};
 use self::text::{end, visible};
 use super::{BoxFuture, EnvelopeRequest, Transport, TransportError, TransportResponse};
-use crate::protocol::{CheckIn, FeedbackEvent, ItemType, parse};
+use crate::protocol::{CheckIn, FeedbackEvent, ItemType, StreamedSpan, parse, put_together};
 use crate::unwind;
 
 mod look;
@@ -50,6 +51,12 @@ impl Transport for Console {
     }
 }
 
+/// Spans of one request or job, maybe without itself: it still runs then.
+#[derive(Deserialize)]
+struct SpanContainer {
+    items: Vec<StreamedSpan>,
+}
+
 /// Renders an envelope as text.
 fn render(bytes: &[u8], look: Look) -> String {
     let mut out = String::new();
@@ -59,6 +66,13 @@ fn render(bytes: &[u8], look: Look) -> String {
             ItemType::Transaction => {
                 if let Ok(transaction) = serde_json::from_slice(item.payload) {
                     tree::write(&mut out, &transaction, look);
+                }
+            }
+            ItemType::Span => {
+                if let Ok(SpanContainer { items }) = serde_json::from_slice(item.payload) {
+                    for transaction in put_together(items) {
+                        tree::write(&mut out, &transaction, look);
+                    }
                 }
             }
             ItemType::Event => {

@@ -127,3 +127,31 @@ fn control_characters_do_not_reach_the_terminal() {
         assert!(shown.contains("a\\u{1b}[31mb\\nc"), "{shown}");
     }
 }
+
+#[test]
+fn streamed_spans_are_a_tree_whose_request_may_still_run() {
+    let span = |id: &str, parent: &str, name: &str, is_segment: bool, end: f64| {
+        let text = |text: &str| serde_json::json!({"type": "string", "value": text});
+        serde_json::json!({
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": id, "parent_span_id": parent, "name": name, "status": "ok",
+            "is_segment": is_segment, "start_timestamp": 100.0, "end_timestamp": end, "attributes": {
+                "sentry.segment.id": text("00f067aa0ba902b7"), "sentry.segment.name": text("GET /cart/{id}"), "sentry.op": text("task"),
+                "os.name": text("Linux"), "url.full": text("https://shop.example/cart/7"), "http.request.method": text("GET"),
+                "user.id": text("42"), "basket": {"type": "integer", "value": 3},
+            },
+        })
+    };
+    let step = span("0000000000000001", "00f067aa0ba902b7", "step", false, 100.25);
+    let whole = span("00f067aa0ba902b7", "0000000000000009", "GET /cart/{id}", true, 100.5);
+    let shown = |spans: &[Value]| render(&envelope("span", &serde_json::json!({"version": 2, "items": spans})), PLAIN);
+
+    let attributes = "basket=3  http.request.method=\"GET\"  os.name=\"Linux\"  url.full=\"https://shop.example/cart/7\"  user.id=\"42\"";
+    let line = format!("\u{2514}\u{2500} step [task] 250.00 ms  {attributes}\n");
+    assert_eq!(shown(std::slice::from_ref(&step)), format!("GET /cart/{{id}} [default] unknown 250.00 ms\n{line}\n"));
+    assert_eq!(
+        shown(&[whole, step]),
+        format!(
+            "GET /cart/{{id}} [task] ok 500.00 ms\n{line}  attributes: basket=3\n  request: GET https://shop.example/cart/7\n  user: 42\n\n"
+        )
+    );
+}

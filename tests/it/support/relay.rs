@@ -100,7 +100,8 @@ fn foreign_read(item: &Value, mut payload: Value) {
         (image["type"], image["id"], image["name"]) = ("symbolic".into(), image["debug_id"].clone(), image["code_file"].clone());
     }
     // They know neither what users say nor their files' bytes as JSON.
-    if matches!(item["type"].as_str(), Some("feedback" | "attachment")) {
+    // Nor streamed spans: `export::spans_v2` reads them by the protocol's table.
+    if matches!(item["type"].as_str(), Some("feedback" | "attachment" | "span")) {
         return;
     }
     // Nor the status that Relay's protocol calls `unknown` (theirs is the older `unknown_error`).

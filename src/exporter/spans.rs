@@ -1,0 +1,95 @@
+//! Seals the spans of a request or job, or those of a part of it.
+
+use super::bare::{bare_span, sensitive_transaction};
+use super::hooked::{Hooked, Passed, pass_span, through};
+use super::load::Load;
+use super::outbound::Outbound;
+use super::pipeline::{Pipeline, route_of};
+use super::streamed::{self, Shared};
+use crate::payload::{self, ContainerPayload, HeaderPayload, TransactionPayload};
+use crate::protocol::{Category, DiscardReason, EventId, ItemType, Span, StreamedSpan, Transaction};
+use crate::record::Record;
+
+/// The envelopes of a record with streamed spans.
+pub(super) struct SealedSpans {
+    pub(super) outbound: Vec<Outbound>,
+    /// Spans that were too short, or that a hook has dropped.
+    pub(super) removed: u64,
+    /// Spans whose container could not be written.
+    pub(super) failed: u64,
+}
+
+impl Pipeline {
+    /// Seals the spans that have ended, and the request or job itself if it has.
+    ///
+    /// They are told from the document that would be sent otherwise, so that both say the same.
+    pub(super) fn seal_spans(&self, record: &mut Record, mut buffer: impl FnMut() -> Vec<u8>) -> Result<SealedSpans, DiscardReason> {
+        let shortest = self.limits.min_span_duration;
+        if !shortest.is_zero() {
+            record.leave_out_short_spans(shortest);
+        }
+        let record = &*record;
+        let count = record.spans.len() as u64 + u64::from(record.has_ended());
+        let name = payload::name(record);
+        let payload = TransactionPayload { event_id: EventId::new(), record, name: &name, facts: &self.facts };
+        let is_sensitive = record.request.is_sensitive;
+        let prepare = |shown: &mut Transaction| {
+            if is_sensitive {
+                sensitive_transaction(shown, record, route_of(record));
+            } else {
+                self.hide_cookies(&mut shown.request);
+            }
+        };
+        let (Hooked::Kept(mut document) | Hooked::Panicked(mut document)) = through(&payload, prepare, Passed::Kept)? else {
+            return Err(DiscardReason::InternalSdkError);
+        };
+        let mut shared = Shared::of(&document).ok_or(DiscardReason::InternalSdkError)?;
+        let mut children = std::mem::take(&mut document.spans);
+        streamed::tell_user(document.user.as_ref(), &mut children);
+        let segment = record.has_ended().then(|| streamed::segment(&mut document, |name| self.redactor.text(name).into_owned())).flatten();
+        let measurements = std::mem::take(&mut document.measurements);
+        let hook = self.hooks.before_send_span.as_ref();
+        if let Some(hook) = hook {
+            children = streamed::pass(children, |span| pass_span(hook, span, |span| bare_span(span, record)));
+        }
+        let mut spans: Vec<StreamedSpan> = Vec::with_capacity(children.len() + 1);
+        if let Some(mut segment) = segment {
+            // It cannot be dropped: the others are told to belong to it. It is sent without its contents.
+            let strip = |span: &mut Span| {
+                let name = span.description.take();
+                bare_span(span, record);
+                span.description = name;
+            };
+            let is_whole = hook.is_none_or(|hook| {
+                let mut has_panicked = false;
+                pass_span(hook, &mut segment, |_| has_panicked = true) && !has_panicked
+            });
+            if !is_whole {
+                strip(&mut segment);
+            }
+            if let Some(name) = &segment.description {
+                shared.rename(name);
+                document.name.clone_from(name);
+            }
+            let mut segment = shared.streamed(segment);
+            if is_whole {
+                streamed::measured(measurements, &mut segment);
+            }
+            spans.push(segment);
+        }
+        spans.extend(children.into_iter().map(|span| shared.streamed(span)));
+        let mut sealed = SealedSpans { outbound: Vec::new(), removed: count.saturating_sub(spans.len() as u64), failed: 0 };
+        let header = HeaderPayload { event_id: None, record, name: &document.name, facts: &self.facts, is_bare: is_sensitive };
+        for items in streamed::containers(spans) {
+            let container = ContainerPayload { items: &items };
+            let quantity = items.len() as u64;
+            let written = self
+                .write(&header, &[], buffer(), |open| open.container(ItemType::Span, items.len(), StreamedSpan::MEDIA_TYPE, &container));
+            match written {
+                Ok(envelope) => sealed.outbound.push(Outbound::new(envelope, Load { quantity, ..Load::one(Category::Span) }, Vec::new())),
+                Err(_) => sealed.failed += quantity,
+            }
+        }
+        Ok(sealed)
+    }
+}
