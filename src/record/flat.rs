@@ -8,7 +8,7 @@ use super::cut::whole_words;
 use super::slice::{readable, slice};
 use super::{
     Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, HeaderLengths, InnerRequest, Key, LateFields, Moment,
-    OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, ScopeData, Slice, SpanPolls, SpanRecord, Streamed, TraceFacts,
+    OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, RowNumbers, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
 };
 use crate::protocol::{SpanLink, SpanStatus, TransactionSource};
 
@@ -74,7 +74,7 @@ pub(crate) struct Record {
     pub(super) inner_requests: Vec<InnerRequest>,
     pub(super) late: Vec<LateFields>,
     /// None until the first part was sent.
-    pub(super) streamed: Option<Box<Streamed>>,
+    pub(super) streamed: Option<Box<RowNumbers>>,
     pub(crate) rare: Option<Box<RareFacts>>,
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,

@@ -74,9 +74,9 @@ impl Record {
         }
     }
 
-    /// Adds a span, and names the transaction by it if it is the handler's.
+    /// Adds a span, and names the transaction by it if it is the handler's. Returns the number of its row.
     #[inline]
-    pub(crate) fn begin_span(&mut self, span: SpanRecord) {
+    pub(crate) fn begin_span(&mut self, span: SpanRecord) -> u32 {
         if self.is_named_by_handler
             && let SpanName::Callsite(handler) = span.name
             && !is_middleware(span.name)
@@ -85,10 +85,9 @@ impl Record {
             self.name_by_handler(handler);
         }
         self.hold(span.parent);
+        let number = self.begin_row();
         self.spans.push(span);
-        if let Some(streamed) = &mut self.streamed {
-            streamed.begin_row();
-        }
+        number
     }
 
     /// Whether all spans above are middleware.

@@ -1,49 +1,7 @@
 //! Parts of a long request or job, which are sent while it runs.
 
-use std::collections::VecDeque;
-
-use super::{LateFields, OwnSpanRecord, Parent, Record, Slice, SpanName, SpanRecord};
+use super::{LateFields, OwnSpanRecord, Parent, Record, RowNumbers, Slice, SpanName, SpanRecord};
 use crate::protocol::SpanId;
-
-/// Spans that were sent and that something may still refer to. Of more, the oldest are forgotten: what begins
-/// below them then begins below the root.
-const SENT_LIMIT: usize = 1000;
-
-/// What a record knows about its parts.
-///
-/// Until the first part, the number of a row is its place. After that, each row keeps its number while others
-/// leave: parents, handles and open spans name rows by their numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Streamed {
-    /// The numbers of the rows, in the same order. They ascend.
-    numbers: Vec<u32>,
-    /// The number of the next row.
-    next: u32,
-    /// The ids of spans that have left.
-    sent: VecDeque<(u32, SpanId)>,
-}
-
-impl Streamed {
-    pub(super) fn begin_row(&mut self) {
-        self.numbers.push(self.next);
-        self.next = self.next.saturating_add(1);
-    }
-
-    fn place(&self, number: u32) -> Option<usize> {
-        self.numbers.binary_search(&number).ok()
-    }
-
-    fn sent_id(&self, number: u32) -> Option<SpanId> {
-        self.sent.iter().rev().find(|(sent, _)| *sent == number).map(|(_, id)| *id)
-    }
-
-    fn note_sent(&mut self, number: u32, id: SpanId) {
-        if self.sent.len() >= SENT_LIMIT {
-            self.sent.pop_front();
-        }
-        self.sent.push_back((number, id));
-    }
-}
 
 impl Record {
     /// Whether a part was taken out, or this is one.
@@ -56,12 +14,13 @@ impl Record {
         self.status.is_some()
     }
 
-    /// The number that the next row gets.
+    /// The number of the row that is added now.
     #[inline]
-    pub(super) fn next_number(&self) -> u32 {
-        match &self.streamed {
-            None => u32::try_from(self.spans.len()).unwrap_or(u32::MAX),
-            Some(streamed) => streamed.next,
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most a thousand rows")]
+    pub(super) fn begin_row(&mut self) -> u32 {
+        match &mut self.streamed {
+            None => self.spans.len() as u32,
+            Some(streamed) => streamed.begin_row(),
         }
     }
 
@@ -110,10 +69,11 @@ impl Record {
         if !self.spans.iter().any(|span| span.end.is_known()) {
             return None;
         }
-        let (count, next) = (self.spans.len(), self.next_number());
-        let mut streamed = self.streamed.take().unwrap_or_else(|| {
-            Box::new(Streamed { numbers: (0..u32::try_from(count).unwrap_or(u32::MAX)).collect(), next, sent: VecDeque::new() })
-        });
+        let rows = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+        let mut streamed = self
+            .streamed
+            .take()
+            .unwrap_or_else(|| Box::new(RowNumbers { numbers: (0..rows).collect(), next: rows, ..RowNumbers::default() }));
         let mut part = Box::<Self>::default();
         // No span has breadcrumbs or files.
         let breadcrumbs = std::mem::take(&mut self.breadcrumbs);
@@ -125,7 +85,7 @@ impl Record {
         let rows: Vec<(u32, SpanRecord)> = numbers.into_iter().zip(std::mem::take(&mut self.spans)).collect();
         let (ended, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.end.is_known());
         let has_left = |number: u32| ended.binary_search_by_key(&number, |(number, _)| *number).is_ok();
-        let mut of_part = Streamed { next, ..Streamed::default() };
+        let mut of_part = RowNumbers { next: streamed.next, ..RowNumbers::default() };
         for parent in ended.iter().filter_map(|(_, row)| match row.parent {
             Parent::Span(number) if !has_left(number) => Some(number),
             _ => None,

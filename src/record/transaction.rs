@@ -52,8 +52,7 @@ impl LiveTransaction {
             return None;
         }
         let is_full = self.record.spans.len() >= self.spans_limit;
-        self.record.dropped_spans += u32::from(is_full);
-        let replaced = if is_full { Some(self.record.replaceable_span()?) } else { None };
+        let replaced = if is_full { Some(self.replaceable_span()?) } else { None };
         let fields = self.record.fields(fields);
         let span = SpanRecord {
             id: SpanId::new(),
@@ -72,9 +71,14 @@ impl LiveTransaction {
             self.record.replace_span(place, span);
             return Some(self.record.number_of(place));
         }
-        let number = self.record.next_number();
-        self.record.begin_span(span);
-        Some(number)
+        Some(self.record.begin_span(span))
+    }
+
+    /// Counts a span beyond the limit, and finds the one that gives way.
+    #[cold]
+    fn replaceable_span(&mut self) -> Option<usize> {
+        self.record.dropped_spans += 1;
+        self.record.replaceable_span()
     }
 
     /// Begins one of our own spans, whose description is stored in the record.

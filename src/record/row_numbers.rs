@@ -1,0 +1,49 @@
+//! The numbers of rows, once some have left.
+
+use std::collections::VecDeque;
+
+use crate::protocol::SpanId;
+
+/// Spans that were sent and that something may still refer to. Of more, the oldest are forgotten: what begins
+/// below them then begins below the root.
+const SENT_LIMIT: usize = 1000;
+
+/// What a record knows about its parts.
+///
+/// Until the first part, the number of a row is its place. After that, each row keeps its number while others
+/// leave: parents, handles and open spans name rows by their numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RowNumbers {
+    /// The numbers of the rows, in the same order. They ascend.
+    pub(super) numbers: Vec<u32>,
+    /// The number of the next row.
+    pub(super) next: u32,
+    /// The ids of spans that have left.
+    pub(super) sent: VecDeque<(u32, SpanId)>,
+}
+
+impl RowNumbers {
+    /// Adds a row and returns its number.
+    #[cold]
+    pub(super) fn begin_row(&mut self) -> u32 {
+        let number = self.next;
+        self.numbers.push(number);
+        self.next = number.saturating_add(1);
+        number
+    }
+
+    pub(super) fn place(&self, number: u32) -> Option<usize> {
+        self.numbers.binary_search(&number).ok()
+    }
+
+    pub(super) fn sent_id(&self, number: u32) -> Option<SpanId> {
+        self.sent.iter().rev().find(|(sent, _)| *sent == number).map(|(_, id)| *id)
+    }
+
+    pub(super) fn note_sent(&mut self, number: u32, id: SpanId) {
+        if self.sent.len() >= SENT_LIMIT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((number, id));
+    }
+}
