@@ -44,6 +44,7 @@
 //! | `debug-routes` | no | routes that fail on purpose, to see that errors arrive; not in production |
 //! | `browser` | no | routes for Sentry's browser SDK: a tunnel and feedback; the snippet that sets it up in a page, see [`guide::browser`] |
 //! | `metrics` | no | [`metrics`]`::MetricsRecorder`: sends what is measured with the `metrics` crate |
+//! | `otlp` | no | `ConfigBuilder::otlp`: an OpenTelemetry collector gets the same spans, see [`guide::otlp`] |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |
 //! | `test` | no | a test kit: records what a service would send, without a network |
@@ -81,6 +82,8 @@ mod client;
 
 mod exporter;
 
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod payload;
 mod spool;
 pub mod transport;

@@ -158,6 +158,10 @@ impl Settings {
         if let Some(url) = &self.delivery.spotlight {
             check_way(self.name_of("spotlight"), url, &self.delivery.http, Error::setting)?;
         }
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = &self.delivery.otlp {
+            check_way("otlp", otlp.checked()?, &self.delivery.http, Error::setting)?;
+        }
         if let Some(dsn) = &self.delivery.dsn {
             self.facts.public_key = dsn.public_key().to_owned();
             self.facts.org_id = dsn.org_id().map(str::to_owned);

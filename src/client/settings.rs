@@ -195,6 +195,8 @@ impl fmt::Display for Settings {
         row("shutdown_timeout", &format!("{:?}", self.delivery.shutdown_timeout))?;
         row("console", &self.delivery.console.map_or("off", ConsoleForm::name))?;
         row("spotlight", &or_none(self.delivery.spotlight.as_ref().map(ToString::to_string)))?;
+        #[cfg(feature = "otlp")]
+        row("otlp", &or_none(self.delivery.otlp.as_ref().map(crate::otlp::Otlp::shown)))?;
         row("panic_hook", &on_off(self.panic_hook))?;
         row("debug", &on_off(self.debug))
     }

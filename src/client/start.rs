@@ -21,6 +21,17 @@ pub(super) fn exporter_settings(settings: &Settings, live: &Arc<Live>) -> Export
     }
 }
 
+/// The URL of the OpenTelemetry collector for people to read.
+fn collector(delivery: &DeliverySettings) -> Option<String> {
+    #[cfg(feature = "otlp")]
+    return delivery.otlp.as_ref().map(crate::otlp::Otlp::shown);
+    #[cfg(not(feature = "otlp"))]
+    {
+        let _ = delivery;
+        None
+    }
+}
+
 /// Says where this client sends what it records. From the second client of a process on it has a number:
 /// two may send to one place.
 fn start_line(settings: &Settings) -> String {
@@ -34,7 +45,8 @@ fn start_line(settings: &Settings) -> String {
         (None, None) => {
             let log = security_log.as_ref().map(|log| format!("the security log '{}' is written", log.path.display()));
             let rules = (!settings.hooks.on_alert.is_empty()).then(|| "alert rules are checked".to_owned());
-            let local = log.into_iter().chain(rules).collect::<Vec<_>>().join(", and ");
+            let spans = collector(&settings.delivery).map(|url| format!("spans go to the OpenTelemetry collector {url}"));
+            let local = spans.into_iter().chain(log).chain(rules).collect::<Vec<_>>().join(", and ");
             return format!("Sentry is off: no DSN is set; only {local}");
         }
     };
@@ -45,5 +57,6 @@ fn start_line(settings: &Settings) -> String {
         earlier => format!(" (client {} of this process)", earlier.saturating_add(1)),
     };
     let preset = settings.preset.map(|preset| format!(" (preset: {preset})")).unwrap_or_default();
-    format!("Sentry initialized for environment '{}', sends to {to}{preset}{number}", settings.facts.environment)
+    let beside = collector(&settings.delivery).map(|url| format!(", and spans to the OpenTelemetry collector {url}")).unwrap_or_default();
+    format!("Sentry initialized for environment '{}', sends to {to}{beside}{preset}{number}", settings.facts.environment)
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::backlog::Backlog;
 use super::backoff::{Backoff, Failure};
 use super::buffers::Buffers;
+use super::collector::Collector;
 use super::destination::{Answer, Destination, Destinations};
 use super::flights::{Flight, Flights, Landed};
 use super::flow::{FEWEST, Flow, MOST};
@@ -37,6 +38,8 @@ pub(super) struct Delivery {
     /// The project's server or what replaces it. Its answers decide what happens to an envelope.
     server: Option<Destination>,
     sinks: Vec<Sink>,
+    /// Gets copies of transactions.
+    pub(super) collector: Option<Collector>,
     request_timeout: Duration,
     gzip: Gzip,
     limits: RateLimits,
@@ -77,6 +80,7 @@ impl Delivery {
             shared,
             server,
             sinks,
+            collector: None,
             request_timeout,
             gzip: Gzip::default(),
             limits: RateLimits::default(),
@@ -115,6 +119,9 @@ impl Delivery {
             }
         }
         self.sinks.iter_mut().for_each(Sink::go_on);
+        if let Some(collector) = &mut self.collector {
+            collector.settle(Instant::now());
+        }
         self.backlog.look_after(Instant::now());
         if self.pace.is_on() && self.retry.is_empty() && self.shared.queue.is_empty() && !self.backlog.has_any() {
             self.pace.end();
@@ -172,18 +179,32 @@ impl Delivery {
         self.buffers.take()
     }
 
-    /// Sends a copy of an envelope to each local sink.
-    pub(super) fn show(&mut self, outbound: &mut Outbound) {
+    /// Sends a copy of an envelope to each local sink, and gives one to the collector.
+    pub(super) fn show(&mut self, outbound: &mut Outbound, now: Instant) {
         for sink in &mut self.sinks {
             sink.show(&mut self.gzip, &mut outbound.envelope);
+        }
+        if let Some(collector) = &mut self.collector {
+            collector.add(outbound, now);
+        }
+    }
+
+    /// Sends to the collector what is due. A flush asks for all.
+    pub(super) fn send_copies(&mut self, now: Instant, is_asked: bool) {
+        if let Some(collector) = &mut self.collector {
+            collector.go_on(&mut self.gzip, now, is_asked);
         }
     }
 
     /// Sends an envelope to the server.
     pub(super) fn dispatch(&mut self, mut outbound: Outbound) {
         let Some(server) = &self.server else {
-            // Without a server, an envelope counts as sent once a local sink has it.
-            self.shared.ledger.sent(outbound.load);
+            // Without a server, an envelope counts as sent once a local sink has it, or the collector.
+            if self.collector.is_some() && !self.has_copies(outbound.load.category) {
+                self.shared.ledger.lose(outbound.load, DiscardReason::NetworkError);
+            } else {
+                self.shared.ledger.sent(outbound.load);
+            }
             return self.buffers.keep(outbound.envelope);
         };
         let now = Instant::now();
@@ -367,6 +388,7 @@ impl Delivery {
     pub(super) fn hurry(&mut self, spools_from: Instant) {
         self.spools_from = Some(spools_from);
         self.backoff.hurry();
+        self.collector.iter_mut().for_each(Collector::hurry);
         self.pace.end();
         self.retry.hurry();
         self.answers_at_hurry = Some(self.answers);

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
 
+use ::http::Uri;
+
+#[cfg(feature = "otlp")]
+use super::gzip::shrink;
 use super::gzip::{Gzip, encode};
 use super::settings::DeliverySettings;
 use crate::redaction::{Redacted, SealedEnvelope};
-use crate::transport::{Console, Endpoint, EnvelopeRequest, Http, Transport, TransportError, TransportResponse};
+use crate::transport::{Console, Endpoint, EnvelopeRequest, Http, HttpSettings, Transport, TransportError, TransportResponse};
 use crate::{diagnostics, unwind};
 
 /// How an attempt to send ended; `None` if the transport panicked.
@@ -35,6 +39,13 @@ impl Destination {
         self.endpoint.request(body, is_compressed)
     }
 
+    /// Makes the request for one attempt with a body that is no envelope.
+    #[cfg(feature = "otlp")]
+    pub(super) fn message(&self, gzip: &mut Gzip, body: &Redacted<Vec<u8>>) -> EnvelopeRequest {
+        let (body, is_compressed) = if self.transport.accepts_gzip() { shrink(gzip, body.bytes()) } else { (body.bytes().to_vec(), false) };
+        self.endpoint.request(body, is_compressed)
+    }
+
     /// Returns a future that sends the request. The transport may be the user's, and may panic.
     pub(super) fn send(&self, request: EnvelopeRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let transport = Arc::clone(&self.transport);
@@ -43,6 +54,23 @@ impl Destination {
             let guarded = poll_fn(|cx| unwind::catch(|| sending.as_mut().poll(cx)).map_or(Poll::Ready(None), |poll| poll.map(Some)));
             guarded.await
         })
+    }
+}
+
+/// Sets up HTTP to a server, or warns that this is not possible: `what` is the consequence.
+pub(super) fn http(url: &Uri, settings: &HttpSettings, what: &str) -> Option<Arc<Http>> {
+    match Http::new(url, settings) {
+        Ok(http) => {
+            // Slow, so do it before there is something to send. A failure is not final.
+            if let Err(error) = http.prepare() {
+                diagnostics::warn(&format!("{what} for now: {error:#}"));
+            }
+            Some(Arc::new(http))
+        }
+        Err(error) => {
+            diagnostics::warn(&format!("{what}: {error:#}"));
+            None
+        }
     }
 }
 
@@ -61,33 +89,18 @@ pub(super) struct Destinations {
 
 impl Destinations {
     pub(super) fn of(settings: &DeliverySettings) -> Self {
-        let http = |url, what: &str| -> Option<Arc<Http>> {
-            match Http::new(url, &settings.http) {
-                Ok(http) => {
-                    // Slow, so do it before there is something to send. A failure is not final.
-                    if let Err(error) = http.prepare() {
-                        diagnostics::warn(&format!("{what} for now: {error:#}"));
-                    }
-                    Some(Arc::new(http))
-                }
-                Err(error) => {
-                    diagnostics::warn(&format!("{what}: {error:#}"));
-                    None
-                }
-            }
-        };
         let of_project = settings.dsn.as_ref().map(Endpoint::of_project);
         let server = match (&settings.transport, &settings.dsn, of_project) {
             (Some(own), _, endpoint) => Some(Destination::new(Arc::clone(own), endpoint.unwrap_or_else(|| Endpoint::new(None)))),
             (None, Some(dsn), Some(endpoint)) => {
-                http(dsn.envelope_url(), "nothing can be sent").map(|http| Destination::new(http, endpoint))
+                http(dsn.envelope_url(), &settings.http, "nothing can be sent").map(|http| Destination::new(http, endpoint))
             }
             _ => None,
         };
         let is_alone = settings.dsn.is_none() && settings.transport.is_none();
         let what = if is_alone { "nothing can be sent" } else { "Spotlight gets nothing" };
         let spotlight = settings.spotlight.as_ref().and_then(|url| {
-            let http = http(url, what)?;
+            let http = http(url, &settings.http, what)?;
             Some(Destination::new(http, Endpoint::new(Some(url.clone()))))
         });
         let (server, spotlight) = if is_alone { (spotlight, None) } else { (server, spotlight) };

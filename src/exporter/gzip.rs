@@ -46,7 +46,11 @@ impl Gzip {
 
 /// Returns the bytes to send at `now`, and whether they are compressed.
 pub(super) fn encode(gzip: &mut Gzip, envelope: &mut Redacted<SealedEnvelope>, now: std::time::SystemTime) -> (Vec<u8>, bool) {
-    let bytes = envelope.bytes_at(now);
+    shrink(gzip, envelope.bytes_at(now))
+}
+
+/// Compresses the bytes if that saves more than it costs, and returns whether it did.
+pub(super) fn shrink(gzip: &mut Gzip, bytes: &[u8]) -> (Vec<u8>, bool) {
     let compressed = if bytes.len() < COMPRESS_FROM { None } else { gzip.compress(bytes) };
     compressed.map_or_else(|| (bytes.to_vec(), false), |compressed| (compressed, true))
 }

@@ -243,6 +243,8 @@ impl Ledger {
             feedback: counts(Category::Feedback),
             logs: counts(Category::LogItem),
             metrics: counts(Category::TraceMetric),
+            #[cfg(feature = "otlp")]
+            otlp: Counts::default(),
             truncated: self.truncated.load(Ordering::Relaxed),
             dropped_breadcrumbs: self.dropped_breadcrumbs.load(Ordering::Relaxed),
             // The ledger does not know it.

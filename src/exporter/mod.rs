@@ -18,6 +18,11 @@ mod budget_file;
 mod budgets;
 mod buffers;
 mod calls;
+#[cfg(feature = "otlp")]
+mod collector;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_collector.rs"]
+mod collector;
 mod delivery;
 mod destination;
 mod disk;
@@ -312,6 +317,10 @@ impl Exporter {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats { lost_security_lines: self.shared.security.lost(), ..self.shared.ledger.stats() };
         [stats.errors.over_budget, stats.transactions.over_budget] = self.shared.budgets.refused();
+        #[cfg(feature = "otlp")]
+        {
+            stats.otlp = self.shared.copies.stats().spans;
+        }
         stats
     }
 
@@ -369,7 +378,7 @@ impl Exporter {
                 let left = self.stats().waiting().max(1);
                 if close {
                     diagnostics::warn_of_loss(left);
-                    self.shared.ledger.lose_taken(DiscardReason::NetworkError);
+                    self.shared.lose_taken(DiscardReason::NetworkError);
                     self.shared.drop_queue(DiscardReason::NetworkError);
                 }
                 Err(FlushError::new(timeout, left))

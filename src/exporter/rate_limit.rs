@@ -75,7 +75,7 @@ fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Dur
 /// Reads `Retry-After`: seconds, or a date.
 ///
 /// A date counts from the server's `Date`, because the clock here may be wrong.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let value = text("retry-after")?;
     if let Some(duration) = value.parse().ok().and_then(seconds) {

@@ -10,6 +10,8 @@ use super::event_limits::EventLimits;
 use super::hooks::Hooks;
 use super::security_log::SecurityLog;
 use crate::error::Error;
+#[cfg(feature = "otlp")]
+use crate::otlp::Otlp;
 use crate::payload::Facts;
 use crate::protocol::{Dsn, TraceLifecycle};
 use crate::record::Limits;
@@ -27,6 +29,9 @@ pub(crate) struct DeliverySettings {
     pub(crate) http: HttpSettings,
     pub(crate) spotlight: Option<::http::Uri>,
     pub(crate) console: Option<ConsoleForm>,
+    /// The OpenTelemetry collector, which gets copies of transactions.
+    #[cfg(feature = "otlp")]
+    pub(crate) otlp: Option<Otlp>,
     pub(crate) security_log: Option<SecurityLog>,
     /// Where envelopes are kept on disk, and how many bytes of them.
     pub(crate) spool_dir: Option<PathBuf>,
@@ -52,6 +57,8 @@ impl Default for DeliverySettings {
             http: HttpSettings::default(),
             spotlight: None,
             console: None,
+            #[cfg(feature = "otlp")]
+            otlp: None,
             security_log: None,
             spool_dir: None,
             spool_max_bytes: 50 * 1024 * 1024,
@@ -70,13 +77,23 @@ impl Default for DeliverySettings {
 impl DeliverySettings {
     /// Whether data goes anywhere: to a server or to a local sink.
     pub(crate) fn is_on(&self) -> bool {
-        self.dsn.is_some() || self.console.is_some() || self.spotlight.is_some() || self.transport.is_some() || self.security_log.is_some()
+        let is_local = self.console.is_some() || self.spotlight.is_some() || self.security_log.is_some();
+        self.dsn.is_some() || self.transport.is_some() || is_local || self.collector().is_some()
+    }
+
+    /// The URL of the OpenTelemetry collector.
+    #[cfg_attr(not(feature = "otlp"), expect(clippy::unused_self, reason = "this build knows no collector"))]
+    pub(crate) fn collector(&self) -> Option<&::http::Uri> {
+        #[cfg(feature = "otlp")]
+        return self.otlp.as_ref()?.checked().ok();
+        #[cfg(not(feature = "otlp"))]
+        None
     }
 
     /// Checks that TLS can be set up for the servers that need it. Reads the platform's certificates.
     pub(crate) fn check_tls(&self) -> Result<(), Error> {
         let server = self.dsn.as_ref().filter(|_| self.transport.is_none()).map(Dsn::envelope_url);
-        server.into_iter().chain(&self.spotlight).try_for_each(|url| Http::check_tls(url, &self.http))
+        server.into_iter().chain(&self.spotlight).chain(self.collector()).try_for_each(|url| Http::check_tls(url, &self.http))
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct Shared {
     ignored: IgnoredErrors,
     pub(super) held: HeldEvents,
     pub(super) ledger: Ledger,
+    /// The spans for the OpenTelemetry collector, which are copies: `ledger` has no part in them.
+    #[cfg(feature = "otlp")]
+    pub(super) copies: Ledger,
     pub(super) health: HealthNotes,
     pub(super) pressure: Pressure,
     pub(super) pool: Pool,
@@ -80,6 +83,8 @@ impl Shared {
             ignored,
             held: HeldEvents::default(),
             ledger: Ledger::default(),
+            #[cfg(feature = "otlp")]
+            copies: Ledger::default(),
             health: HealthNotes::default(),
             pressure: Pressure::default(),
             pool: Pool::default(),
@@ -91,6 +96,13 @@ impl Shared {
             warned_of_guard: AtomicBool::new(false),
             warned_of_fork: AtomicBool::new(false),
         }
+    }
+
+    /// Drops and counts all that the worker has taken, because it does not deliver it any longer.
+    pub(super) fn lose_taken(&self, reason: DiscardReason) {
+        self.ledger.lose_taken(reason);
+        #[cfg(feature = "otlp")]
+        self.copies.lose_taken(reason);
     }
 
     /// Queues an item that is counted already, or drops it. Never waits.

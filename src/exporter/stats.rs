@@ -24,6 +24,18 @@ pub struct Stats {
     pub logs: Counts,
     /// Metrics.
     pub metrics: Counts,
+    /// Spans for the [OpenTelemetry collector](crate::ConfigBuilder::otlp). They are copies: [`waiting`](Self::waiting)
+    /// does not count them.
+    ///
+    /// `sent` are those that the collector took. Dropped are those that found the queue full ([`QueueOverflow`]), that
+    /// the collector refused ([`SendError`]), and that it did not take after ten attempts or before the process ended
+    /// ([`NetworkError`]).
+    ///
+    /// [`QueueOverflow`]: DiscardReason::QueueOverflow
+    /// [`SendError`]: DiscardReason::SendError
+    /// [`NetworkError`]: DiscardReason::NetworkError
+    #[cfg(feature = "otlp")]
+    pub otlp: Counts,
     /// Values that were shortened or left out because of a limit of size: fields of spans and events,
     /// and data that was set on a scope.
     ///

@@ -125,7 +125,7 @@ impl Drop for End<'_> {
         let reason = if self.ended == Ended::Closed { DiscardReason::NetworkError } else { DiscardReason::InternalSdkError };
         let (lost, has_failed) = (self.shared.drop_queue(reason), self.ended == Ended::Failed);
         // Whatever the worker held went with it.
-        self.shared.ledger.lose_taken(reason);
+        self.shared.lose_taken(reason);
         self.shared.calls.end(lost, has_failed, || {
             // The queue is closed, so they are dropped and counted.
             self.shared.enqueue_all(self.shared.held.take_all());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::collector::Collector;
 use super::delivery::Delivery;
 use super::entry::Entry;
 use super::failures::Failures;
@@ -64,7 +65,8 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(settings: ExporterSettings, shared: &'a Arc<Shared>) -> Self {
-        let delivery = Delivery::new(&settings.delivery, Arc::clone(shared));
+        let mut delivery = Delivery::new(&settings.delivery, Arc::clone(shared));
+        delivery.collector = Collector::of(&settings, shared);
         let now = Instant::now();
         Self {
             shared,
@@ -184,6 +186,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.send_batches(now);
+        self.delivery.send_copies(now, !self.flushes.is_empty() && self.is_drained());
         let is_asked = self.is_drained() && self.flushes.ask_for_report();
         let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
@@ -276,7 +279,7 @@ impl<'a> Worker<'a> {
 
     fn take_item(&mut self, number: u64, mut item: Item, now: Instant) {
         let is_limited = self.delivery.is_closed(item.category(), now);
-        if is_limited && !self.delivery.shows_locally() {
+        if is_limited && !self.delivery.has_copies(item.category()) {
             self.shared.lose(&item, DiscardReason::RatelimitBackoff);
             return self.shared.recycle(item);
         }
@@ -312,7 +315,7 @@ impl<'a> Worker<'a> {
     /// Shows an envelope in the local sinks, and sends it unless the server limits its category.
     fn hand_over(&mut self, mut outbound: Outbound, now: Instant) {
         self.shared.ledger.truncate(outbound.envelope.reduction().values);
-        self.delivery.show(&mut outbound);
+        self.delivery.show(&mut outbound, now);
         if self.delivery.is_closed(outbound.load.category, now) {
             self.shared.ledger.lose(outbound.load, DiscardReason::RatelimitBackoff);
         } else if self.delivery.has_room(now) || !self.delivery.spools(now) {
@@ -364,7 +367,7 @@ impl<'a> Worker<'a> {
         let closes = self.flushes.close(is_done, now);
         let stats = self.shared.ledger.stats();
         // Copies for Spotlight do not count here: an undelivered copy is not a loss.
-        let mut left = stats.waiting() + self.shared.security.waiting();
+        let mut left = stats.waiting() + self.shared.security.waiting() + self.delivery.copied_spans();
         if closes && !is_done {
             left = self.give_up(DiscardReason::NetworkError);
         }
@@ -385,6 +388,7 @@ impl<'a> Worker<'a> {
     fn give_up(&mut self, reason: DiscardReason) -> u64 {
         let before = self.shared.ledger.stats();
         self.delivery.give_up(reason);
+        let spans = self.delivery.collector.as_mut().map_or(0, |collector| collector.give_up(reason));
         let (logs, metrics) = (self.logs.take_all().into_iter(), self.metrics.take_all().into_iter());
         for item in logs.map(Item::Log).chain(metrics.map(Item::Metric)) {
             self.shared.ledger.lose(item.load(), reason);
@@ -399,7 +403,7 @@ impl<'a> Worker<'a> {
             diagnostics::warn(&format!("{lines} lines of the security log were not written before the shutdown's deadline"));
         }
         self.shared.drop_queue(reason);
-        left + lines
+        left + lines + spans
     }
 }
 

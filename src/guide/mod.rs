@@ -29,6 +29,9 @@ pub mod alerts {}
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
 
+#[cfg_attr(any(not(doctest), feature = "otlp"), doc = include_str!("otlp.md"))]
+pub mod otlp {}
+
 #[cfg_attr(any(not(doctest), feature = "axum"), doc = include_str!("production.md"))]
 pub mod production {}
 

@@ -113,6 +113,8 @@ pub enum DiscardReason {
     /// A metric whose value is not finite, or whose name is empty or longer than 255 bytes.
     Invalid,
     /// The server could not be reached, or did not answer, until the retries or the process ended.
+    ///
+    /// Also counts what has no receiver: there is no DSN, and an OpenTelemetry collector gets spans alone.
     NetworkError,
     /// The queue to the exporter was full.
     QueueOverflow,

@@ -121,6 +121,12 @@ impl SpanId {
     pub fn new() -> Self {
         Self(random().max(1))
     }
+
+    /// The id as a number.
+    #[cfg(feature = "otlp")]
+    pub(crate) const fn to_u64(self) -> u64 {
+        self.0
+    }
 }
 
 impl Default for SpanId {

@@ -71,6 +71,55 @@ impl Redacted<Vec<u8>> {
     }
 }
 
+/// Other forms of data that is redacted. Each is made by a plain function, which brings no data of its own.
+#[cfg(feature = "otlp")]
+impl<T> Redacted<T> {
+    pub(crate) fn get(&self) -> &T {
+        &self.0
+    }
+
+    pub(crate) fn map<U>(self, convert: fn(T) -> U) -> Redacted<U> {
+        Redacted(convert(self.0))
+    }
+
+    pub(crate) fn with<C, U>(&self, other: &Redacted<C>, convert: fn(&T, &C) -> U) -> Redacted<U> {
+        Redacted(convert(&self.0, &other.0))
+    }
+
+    pub(crate) fn joined<P>(parts: &[Redacted<P>], add: fn(&mut T, &P)) -> Self
+    where
+        T: Default,
+    {
+        let mut all = T::default();
+        for part in parts {
+            add(&mut all, &part.0);
+        }
+        Self(all)
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl<T> Redacted<Option<T>> {
+    pub(crate) fn transpose(self) -> Option<Redacted<T>> {
+        self.0.map(Redacted)
+    }
+}
+
+/// Nothing has nothing to redact.
+#[cfg(feature = "otlp")]
+impl Default for Redacted<Vec<u8>> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl SealedEnvelope {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Redactor {
     /// Begins an envelope in `buffer`, which is cleared first; the result owns it.
     pub(crate) fn envelope(&self, header: &impl Serialize, mut buffer: Vec<u8>) -> serde_json::Result<OpenEnvelope<'_>> {

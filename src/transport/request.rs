@@ -126,6 +126,18 @@ impl Endpoint {
         endpoint
     }
 
+    /// An OpenTelemetry collector; `given` has its keys.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn of_collector(url: Uri, given: &HeaderMap) -> Self {
+        let mut endpoint = Self::new(Some(url));
+        endpoint.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        // There is one of each name. A user agent of the user's replaces ours.
+        for (name, value) in given {
+            endpoint.headers.insert(name, value.clone());
+        }
+        endpoint
+    }
+
     #[cfg(feature = "browser")]
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.headers

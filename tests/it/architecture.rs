@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 12] = [
     &["scope"],
     &["client"],
     &["exporter"],
-    &["payload", "spool", "transport"],
+    &["otlp", "payload", "spool", "transport"],
     &["event"],
     &["record"],
     &["alert", "propagation", "redaction", "sampling"],

@@ -739,3 +739,80 @@ async fn conservation() {
     }
     assert!(items(&client) >= ITEMS);
 }
+
+#[cfg(all(feature = "axum", feature = "otlp", feature = "test"))]
+#[tokio::test]
+async fn otlp_same_ids() {
+    use std::collections::BTreeMap;
+
+    use tracing::Instrument as _;
+
+    use crate::otlp::{attributes, spans};
+
+    support::subscribe();
+    let (relay, collector) = (Relay::start(), Relay::start());
+    let client = Client::from(support::config(&relay).otlp(tower_sentry::otlp::Otlp::new(collector.url())).build().unwrap());
+    let handler = || async {
+        let work = async { tower_sentry::span("db.query", "SELECT 1", async {}).await };
+        work.instrument(tracing::info_span!("load", user.plan = "gold")).await;
+    };
+    let server = Server::start(Router::new().route("/users/{id}", get(handler)).layer(SentryLayer::new(&client))).await;
+    let incoming = "771a43a4192642f0b136d5159a501700-b0e6f15b45c36b12-1";
+    for number in 0..10 {
+        let mut request = Request::get(format!("/users/{number}"));
+        if number == 0 {
+            request = request.header("sentry-trace", incoming);
+        }
+        support::request(&server, request).await;
+    }
+    support::settle(&client).await;
+
+    // Of each span: its trace, its parent, its start and its end in microseconds.
+    type Facts = (String, String, u64, u64);
+    let micros = |time: &serde_json::Value| (time.as_f64().unwrap() * 1e6).round() as u64;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut in_sentry: BTreeMap<String, Facts> = BTreeMap::new();
+    for transaction in relay.transactions() {
+        let trace = &transaction["contexts"]["trace"];
+        let times = |span: &serde_json::Value| (micros(&span["start_timestamp"]), micros(&span["timestamp"]));
+        let (start, end) = times(&transaction);
+        in_sentry.insert(text(&trace["span_id"]), (text(&trace["trace_id"]), text(&trace["parent_span_id"]), start, end));
+        for span in transaction["spans"].as_array().unwrap() {
+            let (start, end) = times(span);
+            in_sentry.insert(text(&span["span_id"]), (text(&span["trace_id"]), text(&span["parent_span_id"]), start, end));
+        }
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let spans = spans(&collector);
+    let in_otlp: BTreeMap<String, Facts> = spans
+        .iter()
+        .map(|span| {
+            let times = [span.start_time_unix_nano, span.end_time_unix_nano].map(|nanos| nanos / 1_000);
+            (hex(&span.span_id), (hex(&span.trace_id), hex(&span.parent_span_id), times[0], times[1]))
+        })
+        .collect();
+    assert_eq!((in_sentry.len(), in_otlp.len(), spans.len()), (30, 30, 30));
+    assert_eq!(in_sentry, in_otlp);
+    assert!(in_otlp.values().any(|(trace, parent, ..)| format!("{trace}-{parent}-1") == incoming));
+    // All names are OpenTelemetry's, ours, Sentry's, or the application's own.
+    let known = [
+        "code.file.path",
+        "code.line.number",
+        "code.namespace",
+        "db.query.text",
+        "http.request.method",
+        "http.response.body.size",
+        "http.response.status_code",
+        "http.route",
+        "network.protocol.version",
+        "server.address",
+        "server.port",
+        "url.path",
+        "url.scheme",
+        "user.plan",
+        "user_agent.original",
+    ];
+    for (name, _) in spans.iter().flat_map(|span| attributes(&span.attributes)) {
+        assert!(known.contains(&&*name) || name.starts_with("sentry.") || name.starts_with("tower_sentry."), "{name}");
+    }
+}

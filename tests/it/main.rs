@@ -42,6 +42,8 @@ mod wire;
 mod delivery;
 #[cfg(feature = "reqwest")]
 mod doctor;
+#[cfg(all(feature = "axum", feature = "otlp", feature = "test"))]
+mod otlp;
 #[cfg(feature = "reqwest")]
 mod outages;
 

@@ -130,7 +130,7 @@ async fn no_secret_of_a_name_goes_to_other_services() {
     let (client, _) = tower_sentry::test::client_with(tower_sentry::Config::builder().dsn(format!("http://{OTHER}@127.0.0.1:1/1")));
     let mut headers = HashMap::from([("Baggage".to_owned(), "vendor=1".to_owned()), ("Sentry-Trace".to_owned(), "old".to_owned())]);
     let work = async {
-        let scope = tower_sentry::Scope::current();
+        let scope = Scope::current();
         scope.transaction().set_name("reset with Bearer abcdef0123456789");
         scope.inject(&mut headers);
     };
@@ -165,8 +165,8 @@ async fn a_baggage_that_is_too_long_is_marked_and_counted() {
         let mut next = carrier(outgoing);
         let work = async {
             // Twice: it counts once.
-            tower_sentry::Scope::current().inject(&mut next);
-            tower_sentry::Scope::current().inject(&mut next);
+            Scope::current().inject(&mut next);
+            Scope::current().inject(&mut next);
         };
         client.transaction("work").continue_trace(&carrier(incoming)).run(work).await;
         support::settle(&client).await;

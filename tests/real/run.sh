@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The quickstart's traffic against real servers: a Bugsink that stores it, and Sentry's own normaliser that judges it.
-# Installs both into target/real-servers on the first run (about a minute), listens on loopback only, leaves nothing running.
+# Spans beside them, in rotel, an OpenTelemetry collector.
+# Installs them into target/real-servers on the first run (about a minute), listens on loopback only, leaves nothing running.
 #
 #   tests/real/run.sh
 set -euo pipefail
@@ -30,6 +31,7 @@ install() {
 }
 install relay --only-binary :all:
 install bugsink
+install rotel --only-binary :all:
 
 servers=()
 stop() {
@@ -98,6 +100,8 @@ tests/real/situations.sh "http://$situations_key@127.0.0.1:$bugsink_port/2"
 "$home/bugsink/bin/python" tests/real/check_bugsink.py "http://127.0.0.1:$bugsink_port" "$token"
 "$home/relay/bin/python" tests/real/check_relay.py "$recorded"
 "$home/relay/bin/python" tests/real/check_situations.py "$recorded-situations"
+cargo build --quiet --example otlp --features otlp
+tests/real/otlp.sh "$home/otlp" "$((recorder_port + 40))" "$home/rotel"
 tests/real/transport.sh "$home/transport" "$((recorder_port + 10))"
 tests/real/browser.sh "$home/browser" "$((recorder_port + 20))"
 tests/real/quickdapp.sh "$home/quickdapp" "$((recorder_port + 30))"

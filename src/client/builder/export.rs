@@ -230,6 +230,36 @@ impl ConfigBuilder {
         self.set("spotlight", |_| {})
     }
 
+    /// Sends the spans of each transaction to an OpenTelemetry collector too. Needs the feature `otlp`.
+    ///
+    /// Sentry and the collector get the same spans with the same ids; see [`guide::otlp`](crate::guide::otlp). The
+    /// variables of OpenTelemetry are read only by [`Otlp::from_env`](crate::otlp::Otlp::from_env). The settings for
+    /// timeouts, the proxy, certificates and compression apply to the collector as well.
+    ///
+    /// It counts as a sink: everything is recorded even without a DSN. Then only the collector gets something, and only
+    /// spans. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) fails if a part of the setting is not valid; see [`Otlp`](crate::otlp::Otlp).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_sentry::Config;
+    /// use tower_sentry::otlp::Otlp;
+    ///
+    /// let builder = Config::builder().dsn("http://0123456789abcdef0123456789abcdef@sentry.example/1");
+    /// assert!(builder.clone().otlp(Otlp::new("http://127.0.0.1:4318")).build().is_ok());
+    ///
+    /// let error = builder.otlp(Otlp::new("127.0.0.1:4318")).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "otlp: expected a URL with the scheme http or https and without a user");
+    /// ```
+    #[cfg(feature = "otlp")]
+    pub fn otlp(self, collector: crate::otlp::Otlp) -> Self {
+        self.set("otlp", |settings| settings.delivery.otlp = Some(collector))
+    }
+
     /// Sends every envelope by a transport of your own instead of our HTTP client.
     ///
     /// It is a function, for your own destination (a file, a queue, a relay) and for measurements,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::collector::Collector;
 use super::super::sinks::Sink;
 use super::Delivery;
 use crate::protocol::Category;
@@ -44,6 +45,21 @@ impl Delivery {
         (is_unwell, !self.shared.queue.has_much_room())
     }
 
+    /// Whether others than the server get an envelope of a category, even if the server limits it.
+    pub(in crate::exporter) fn has_copies(&self, category: Category) -> bool {
+        self.shows_locally() || self.collector.is_some() && category == Category::Transaction
+    }
+
+    /// When the collector needs a look.
+    pub(in crate::exporter) fn copies_due(&self, now: Instant) -> Option<Instant> {
+        self.collector.as_ref().and_then(|collector| collector.next_look(now))
+    }
+
+    /// The spans that the collector has not got yet.
+    pub(in crate::exporter) fn copied_spans(&self) -> u64 {
+        self.collector.as_ref().map_or(0, Collector::spans)
+    }
+
     /// Whether a local sink shows envelopes even if the server limits them.
     pub(in crate::exporter) fn shows_locally(&self) -> bool {
         !self.sinks.is_empty()
@@ -56,7 +72,10 @@ impl Delivery {
 
     /// Whether nothing is in flight or waits for a retry, copies included.
     pub(in crate::exporter) fn is_idle(&self) -> bool {
-        self.retry.is_empty() && self.flights.is_empty() && self.sinks.iter().all(Sink::is_idle)
+        self.retry.is_empty()
+            && self.flights.is_empty()
+            && self.sinks.iter().all(Sink::is_idle)
+            && self.collector.iter().all(Collector::is_idle)
     }
 
     /// Whether no envelope waits for a retry.
@@ -69,8 +88,9 @@ impl Delivery {
         self.flights.is_sending(category)
     }
 
-    /// The smallest item number that is in flight or waits for a retry.
+    /// The smallest item number that is in flight or waits for a retry, also on the way to the collector.
     pub(in crate::exporter) fn oldest(&self) -> Option<u64> {
-        self.retry.oldest().into_iter().chain(self.flights.oldest()).min()
+        let copies = self.collector.iter().filter_map(Collector::oldest);
+        self.retry.oldest().into_iter().chain(self.flights.oldest()).chain(copies).min()
     }
 }

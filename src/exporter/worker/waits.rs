@@ -44,7 +44,14 @@ impl Worker<'_> {
         let held = self.shared.next_due().into_iter().chain(self.judge.due(&self.shared.pressure));
         // What is past needs no timer: it waits for something else.
         let spool = self.delivery.spool_due().filter(|due| *due > now);
-        for deadline in deadlines.chain(spool).chain(self.start_line.due(now)).chain(entries).chain(retry).chain(held) {
+        for deadline in deadlines
+            .chain(spool)
+            .chain(self.start_line.due(now))
+            .chain(self.delivery.copies_due(now))
+            .chain(entries)
+            .chain(retry)
+            .chain(held)
+        {
             latest = latest.min(deadline);
         }
         Some(latest)

@@ -29,7 +29,9 @@ pub fn is_child() -> bool {
 /// The command that runs the calling test again in a process of its own.
 pub fn again(name: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SENTRY_") || name == "ENVIRONMENT" || name == "GIT_COMMIT") {
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("SENTRY_") || name.starts_with("OTEL_") || name == "ENVIRONMENT" || name == "GIT_COMMIT")
+    {
         command.env_remove(name);
     }
     command.args(["--exact", name, "--nocapture"]).env(MARK, "1").envs(variables.iter().copied());

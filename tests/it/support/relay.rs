@@ -22,6 +22,8 @@ use super::patience;
 pub enum Answer {
     /// At once.
     Status(u16, Vec<(&'static str, String)>),
+    /// At once with 200, and with these bytes as the body.
+    Body(Vec<u8>),
     /// After a while.
     Late(Duration),
     /// Take the request and say nothing, for ever.
@@ -223,6 +225,7 @@ impl Relay {
                 }
                 Ok(response.body(Full::from("{}")).unwrap())
             }
+            Answer::Body(body) => Ok(Response::new(Full::from(body))),
             Answer::Late(duration) => {
                 tokio::time::sleep(duration).await;
                 Ok(Response::new(Full::from("{}")))
@@ -233,6 +236,11 @@ impl Relay {
                 Ok(Response::new(Full::from("{}")))
             }
         }
+    }
+
+    /// Its address without a path and without a key.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn dsn(&self) -> String {
