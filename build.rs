@@ -1,4 +1,4 @@
-//! Tells the crate which compiler builds it, for the context `runtime` of what is sent.
+//! Tells the crate which compiler builds it, for the context `runtime` of what is sent, and whether it can take profiles.
 
 use std::env;
 use std::process::Command;
@@ -10,5 +10,11 @@ fn main() {
     // "rustc 1.88.0 (6b00bc388 2025-06-23)"
     if let Some(version) = said.as_deref().and_then(|line| line.split_whitespace().nth(1)) {
         println!("cargo::rustc-env=TOWER_SENTRY_RUSTC_VERSION={version}");
+    }
+    // The targets of `pprof` in Cargo.toml.
+    let is = |name: &str, known: [&str; 2]| env::var(name).is_ok_and(|value| known.contains(&value.as_str()));
+    let can_profile = is("CARGO_CFG_TARGET_OS", ["linux", "macos"]) && is("CARGO_CFG_TARGET_ARCH", ["x86_64", "aarch64"]);
+    if env::var_os("CARGO_FEATURE_PROFILING").is_some() && can_profile {
+        println!("cargo::rustc-cfg=profiles");
     }
 }

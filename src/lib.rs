@@ -45,6 +45,7 @@
 //! | `browser` | no | routes for Sentry's browser SDK: a tunnel and feedback; the snippet that sets it up in a page, see [`guide::browser`] |
 //! | `metrics` | no | [`metrics`]`::MetricsRecorder`: sends what is measured with the `metrics` crate |
 //! | `otlp` | no | `ConfigBuilder::otlp`: an OpenTelemetry collector gets the same spans, see [`guide::otlp`] |
+//! | `profiling` | no | profiles: which functions use the processor in sampled transactions, see [`guide::profiling`]; Linux and macOS |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |
 //! | `test` | no | a test kit: records what a service would send, without a network |
@@ -91,6 +92,9 @@ pub mod transport;
 mod event;
 mod record;
 
+#[cfg(feature = "profiling")]
+mod profiling;
+
 pub mod alert;
 pub mod propagation;
 pub mod redaction;
@@ -119,6 +123,8 @@ pub use event::Hint;
 pub use exporter::{Counts, Health, Stats};
 pub use incoming::{CaptureError, SentryLayer, SpanLayer};
 pub use init::Guard;
+#[cfg(feature = "profiling")]
+pub use profiling::ProfileLifecycle;
 pub use protocol::{Breadcrumb, EventId, Level, User};
 pub use sampling::TrustParent;
 #[cfg(feature = "anyhow")]

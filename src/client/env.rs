@@ -17,6 +17,10 @@ pub(super) struct Environment {
     pub(super) name: Option<(&'static str, String)>,
     pub(super) release: Option<(&'static str, String)>,
     pub(super) traces_sample_rate: Option<(&'static str, f64)>,
+    /// Of sampled transactions.
+    pub(super) profiles_sample_rate: Option<(&'static str, f64)>,
+    /// Of runs of the process.
+    pub(super) profile_session_sample_rate: Option<(&'static str, f64)>,
     pub(super) routes: Option<(&'static str, RouteTable)>,
     pub(super) send_default_pii: Option<(&'static str, bool)>,
     pub(super) spotlight: Option<(&'static str, Option<Uri>)>,
@@ -105,12 +109,10 @@ impl Environment {
             lookup(&["SENTRY_SEND_DEFAULT_PII"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
         read.debug = lookup(&["SENTRY_DEBUG"], &mut error).and_then(|(name, text)| keep(name, switch(name, &text), &mut error));
         read.spotlight = lookup(&["SENTRY_SPOTLIGHT"], &mut error).and_then(|(name, text)| keep(name, spotlight(name, &text), &mut error));
-        for name in ["SENTRY_PROFILES_SAMPLE_RATE", "SENTRY_PROFILE_SESSION_SAMPLE_RATE"] {
-            let Some((name, text)) = lookup(&[name], &mut error) else { continue };
-            if keep(name, rate(name, &text), &mut error).is_some_and(|(_, rate)| rate > 0.0) {
-                read.warnings.push(format!("{name} is set, but this version records no profiles"));
-            }
-        }
+        read.profiles_sample_rate =
+            lookup(&["SENTRY_PROFILES_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
+        read.profile_session_sample_rate =
+            lookup(&["SENTRY_PROFILE_SESSION_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
         read.spool_dir = lookup(&["SENTRY_SPOOL_DIR"], &mut error).map(|(name, text)| (name, PathBuf::from(text)));
         read.error = error;
         read.warnings.extend(variables.keys().filter_map(|name| look_alike(name)));

@@ -8,6 +8,7 @@ mod live;
 mod name_rules;
 mod names;
 mod preset;
+mod profiles;
 mod resolve;
 mod settings;
 mod settings_file;
@@ -26,7 +27,7 @@ pub(crate) use default::{default_client, set_default_client};
 use live::Live;
 use names::Names;
 pub use preset::Preset;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{KeepsLogs, Settings};
 use start::exporter_settings;
 pub(crate) use weak::WeakClient;
 
@@ -111,6 +112,7 @@ impl Client {
                 names: Lock::default(),
             })),
         }
+        .with_profiler()
     }
 
     /// Whether this client records anything.
@@ -180,12 +182,11 @@ impl Client {
             // It fails at once: a hook that waits for the exporter waits for itself.
             return inner.exporter.flush(timeout, close);
         }
+        self.finish_profiles(close);
         let (done, answer) = tokio::sync::oneshot::channel();
-        // A separate thread watches the clock: the caller's runtime may have no timer, and must not
-        // be blocked.
+        // A separate thread watches the clock: the caller's runtime may have no timer, and must not be blocked.
         let spawned = std::thread::Builder::new().name("tower-sentry-flush".to_owned()).spawn(move || {
-            // The caller may have dropped the future.
-            let _ = done.send(inner.exporter.flush(timeout, close));
+            let _dropped_future = done.send(inner.exporter.flush(timeout, close));
         });
         match spawned {
             Ok(_) => answer.await.unwrap_or(Ok(())),
@@ -195,6 +196,7 @@ impl Client {
 
     /// The blocking form of flush and shutdown. Blocks the calling thread for at most `timeout`.
     pub(crate) fn close_blocking(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
+        self.finish_profiles(close);
         self.inner.as_ref().map_or(Ok(()), |inner| inner.exporter.flush(timeout, close))
     }
 
@@ -407,13 +409,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("is_enabled", &self.is_enabled()).finish_non_exhaustive()
     }
-}
-
-/// How to treat `tracing` events besides breadcrumbs and errors.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KeepsLogs {
-    /// Send them as structured logs.
-    pub(crate) sends: bool,
-    /// Write them to the security log, whatever their level.
-    pub(crate) writes: bool,
 }

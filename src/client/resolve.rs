@@ -27,14 +27,17 @@ impl Settings {
     /// Some invalid values are errors only if anything is recorded; see `note`.
     pub(super) fn resolve(builder: ConfigBuilder) -> Result<Self, Error> {
         let ConfigBuilder { settings: mut chosen, texts, from_environment: env } = builder;
-        let Environment { dsn, name, release, traces_sample_rate, routes, send_default_pii, spotlight, spool_dir, debug, warnings, error } =
+        let Environment { dsn, name, release, traces_sample_rate, routes, send_default_pii, spotlight, spool_dir, debug, warnings, .. } =
             env;
+        let Environment { profiles_sample_rate, profile_session_sample_rate, error, .. } = env;
         chosen.warnings = warnings;
         let hidden = [
             ("dsn", variable_of(dsn.as_ref())),
             ("environment", variable_of(name.as_ref())),
             ("release", variable_of(release.as_ref())),
             ("traces_sample_rate", variable_of(traces_sample_rate.as_ref())),
+            ("profiles_sample_rate", variable_of(profiles_sample_rate.as_ref())),
+            ("profile_session_sample_rate", variable_of(profile_session_sample_rate.as_ref())),
             ("routes", variable_of(routes.as_ref())),
             ("send_default_pii", variable_of(send_default_pii.as_ref())),
             ("spotlight", variable_of(spotlight.as_ref())),
@@ -67,6 +70,7 @@ impl Settings {
         if let Some(preset) = chosen.fill_from_preset("traces_sample_rate") {
             chosen.live.traces_sample_rate = preset.traces_sample_rate();
         }
+        chosen.choose_profiles(profiles_sample_rate, profile_session_sample_rate)?;
         if let Some(table) = chosen.fill("routes", routes) {
             chosen.live.routes = table.configured();
         }
@@ -93,7 +97,7 @@ impl Settings {
     }
 
     /// Returns the value of a variable, unless the setting was set explicitly.
-    fn fill<T>(&mut self, setting: &'static str, variable: Variable<T>) -> Option<T> {
+    pub(super) fn fill<T>(&mut self, setting: &'static str, variable: Variable<T>) -> Option<T> {
         let (name, value) = variable.filter(|_| self.source(setting) == Source::Default)?;
         self.sources.push((setting, Source::Environment(name)));
         Some(value)

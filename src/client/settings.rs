@@ -7,6 +7,8 @@ use super::preset::Preset;
 use super::settings_file::SettingsFile;
 use crate::exporter::{DeliverySettings, Hooks};
 use crate::payload::Facts;
+#[cfg(feature = "profiling")]
+use crate::profiling::ProfilingSettings;
 use crate::propagation::PropagationSettings;
 use crate::record::Limits;
 use crate::redaction::Privacy;
@@ -40,6 +42,15 @@ impl fmt::Display for Source {
     }
 }
 
+/// How to treat `tracing` events besides breadcrumbs and errors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeepsLogs {
+    /// Send them as structured logs.
+    pub(crate) sends: bool,
+    /// Write them to the security log, whatever their level.
+    pub(crate) writes: bool,
+}
+
 /// All settings, in groups. Each room that needs a group gets it whole.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -49,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) hooks: Hooks,
     pub(crate) limits: Limits,
     pub(crate) privacy: Privacy,
+    #[cfg(feature = "profiling")]
+    pub(crate) profiling: ProfilingSettings,
     pub(crate) sampling: Sampling,
     /// The values at the start.
     pub(crate) live: LiveSettings,
@@ -73,6 +86,8 @@ impl Default for Settings {
             hooks: Hooks::default(),
             limits: Limits::default(),
             privacy: Privacy::default(),
+            #[cfg(feature = "profiling")]
+            profiling: ProfilingSettings::default(),
             sampling: Sampling::default(),
             live: LiveSettings::default(),
             file: None,
@@ -127,6 +142,12 @@ impl fmt::Display for Settings {
         row("traces_sampler", &self.sampling.traces_sampler.as_ref().map_or("none", |_| "set"))?;
         row("traces_target", &or_none(self.sampling.traces_target.map(|target| target.to_string())))?;
         row("error_sample_rate", &self.live.error_sample_rate)?;
+        #[cfg(feature = "profiling")]
+        row("profiles_sample_rate", &or_none(self.profiling.profiles_sample_rate.map(|rate| rate.to_string())))?;
+        #[cfg(feature = "profiling")]
+        row("profile_session_sample_rate", &self.profiling.profile_session_sample_rate)?;
+        #[cfg(feature = "profiling")]
+        row("profile_lifecycle", &self.profiling.profile_lifecycle)?;
         row("ignore_transaction_statuses", &or_none(self.sampling.ignored_statuses.as_ref().map(ToString::to_string)))?;
         row("keep_failed", &on_off(self.sampling.keep_failed))?;
         row("keep_failed_budget", &format!("{} a second", self.live.keep_failed_budget))?;

@@ -20,6 +20,8 @@ mod known;
 mod location;
 mod outcome;
 mod panic;
+#[cfg(profiles)]
+mod profile;
 pub(crate) mod rendering;
 mod same;
 pub(crate) mod source;
@@ -46,4 +48,6 @@ pub(crate) use known::{EarlierReport, KnownFailure, KnownFailures, Surroundings}
 pub(crate) use location::portable_path;
 pub(crate) use outcome::Judge;
 pub use outcome::Outcome;
+#[cfg(profiles)]
+pub(crate) use profile::{ProfileCalls, resolve_calls};
 pub(crate) use waiting::WaitingEvent;

@@ -4,7 +4,7 @@
 //! process while it reads, for up to half a second. Walking a stack needs that lock too: a request
 //! that fails meanwhile would wait for it.
 //!
-//! What was read stays until the process had no failure for a minute.
+//! What was read stays until the process had no failure and no profile for a minute.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -66,32 +66,37 @@ impl Symbols {
     ///
     /// An address without a name becomes a frame with that address alone.
     pub(crate) fn resolve(&self, addresses: &[usize], now: Instant) -> Vec<Frame> {
+        self.resolve_each(addresses, now).concat()
+    }
+
+    /// Returns the frames of each address, innermost first.
+    pub(crate) fn resolve_each(&self, addresses: &[usize], now: Instant) -> Vec<Vec<Frame>> {
         if addresses.is_empty() {
             return Vec::new();
         }
         let images = images();
         let mut read = self.read.lock();
         *self.kept_until.lock() = Some(now + KEPT);
-        let mut frames = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let before = frames.len();
+        let frames_of = |address: &usize| {
+            let mut frames = Vec::new();
             let image = images.iter().find(|image| image.ranges.iter().any(|(start, end)| (start..end).contains(&address)));
             if let Some(image) = image {
                 let probe = address.wrapping_sub(image.bias) as u64;
                 frames.extend_from_slice(binary(&mut read, image).map_or(&[], |binary| binary.at(probe)));
             }
             #[cfg(windows)]
-            if frames.len() == before {
+            if frames.is_empty() {
                 by_system(*address, &mut frames);
             }
-            if frames.len() == before {
+            if frames.is_empty() {
                 frames.push(Frame::default());
             }
-            for frame in frames.iter_mut().skip(before) {
+            for frame in &mut frames {
                 frame.instruction_addr = Some(format!("{address:#x}"));
             }
-        }
-        frames
+            frames
+        };
+        addresses.iter().map(frames_of).collect()
     }
 
     /// When [`give_back`](Self::give_back) has something to do.

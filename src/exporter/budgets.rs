@@ -193,7 +193,7 @@ impl Budgets {
         match item {
             Item::Event(_) => self.errors.as_ref(),
             Item::Transaction(_) | Item::Spans(_) => self.transactions.as_ref(),
-            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) | Item::Metric(_) => None,
+            _ => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::backoff::{Backoff, Failure};
 use super::destination::{Answer, Destination, http};
 use super::gzip::Gzip;
 use super::load::Load;
-use super::pipeline::Outbound;
+use super::outbound::Outbound;
 use super::rate_limit::retry_after;
 use super::settings::ExporterSettings;
 use super::shared::Shared;

@@ -2,6 +2,8 @@
 
 use super::load::Load;
 use crate::event::EventRecord;
+#[cfg(profiles)]
+use crate::profiling::SessionChunk;
 use crate::protocol::{Category, CheckIn, FeedbackEvent};
 use crate::record::{LogLine, MetricRecord, Record, Suppressed};
 
@@ -16,6 +18,8 @@ pub(crate) enum Item {
     Feedback(Box<FeedbackEvent>),
     Log(Box<LogLine>),
     Metric(Box<MetricRecord>),
+    #[cfg(profiles)]
+    ProfileChunk(Box<SessionChunk>),
 }
 
 /// What an event counts for in the ledger.
@@ -45,6 +49,8 @@ impl Item {
             Self::Feedback(_) => Category::Feedback,
             Self::Log(_) => Category::LogItem,
             Self::Metric(_) => Category::TraceMetric,
+            #[cfg(profiles)]
+            Self::ProfileChunk(_) => Category::ProfileChunk,
         }
     }
 
@@ -55,6 +61,9 @@ impl Item {
             Self::Transaction(_) | Self::Spans(_) => Class::Transactions,
             Self::Log(_) => Class::Logs,
             Self::Metric(_) => Class::Metrics,
+            // The protocol gives them the same priority.
+            #[cfg(profiles)]
+            Self::ProfileChunk(_) => Class::Metrics,
         }
     }
 
@@ -64,12 +73,19 @@ impl Item {
         match self {
             Self::Event(event) => load_of(event),
             // The root counts as a span too.
-            Self::Transaction(record) => Load { spans: record.spans.len() as u64 + 1, ..one },
+            Self::Transaction(record) => Load {
+                spans: record.spans.len() as u64 + 1,
+                #[cfg(profiles)]
+                has_profile: record.profile.is_some(),
+                ..one
+            },
             Self::Spans(record) => Load { quantity: record.spans.len() as u64 + u64::from(record.has_ended()), ..one },
             Self::Log(line) => Load { bytes: line.size() as u64, ..one },
             Self::Metric(metric) => Load { bytes: metric.size() as u64, ..one },
             Self::Feedback(feedback) => Load { bytes: feedback.contexts.feedback.attached(), ..one },
             Self::CheckIn(_) => one,
+            #[cfg(profiles)]
+            Self::ProfileChunk(_) => one,
         }
     }
 
@@ -79,6 +95,8 @@ impl Item {
             Self::Event(event) => event.scope.set.has_attachments(),
             Self::Feedback(feedback) => !feedback.contexts.feedback.attachments.is_empty(),
             Self::CheckIn(_) | Self::Log(_) | Self::Metric(_) | Self::Spans(_) | Self::Transaction(_) => false,
+            #[cfg(profiles)]
+            Self::ProfileChunk(_) => false,
         }
     }
 
@@ -100,6 +118,13 @@ impl Item {
         }
     }
 
+    /// Removes the profile of a transaction. Returns whether it had one.
+    #[cfg(profiles)]
+    pub(super) fn withhold_profile(&mut self) -> bool {
+        let profile = if let Self::Transaction(record) = self { record.profile.take() } else { None };
+        profile.is_some()
+    }
+
     /// Notes how many others of its issue, its place or its name are not sent.
     pub(super) fn note_suppressed(&mut self, suppressed: Suppressed) {
         match self {
@@ -110,6 +135,8 @@ impl Item {
             Self::Log(line) => line.suppressed = Some(suppressed),
             Self::Metric(metric) => metric.suppressed = Some(suppressed),
             Self::CheckIn(_) | Self::Feedback(_) | Self::Spans(_) | Self::Transaction(_) => {}
+            #[cfg(profiles)]
+            Self::ProfileChunk(_) => {}
         }
     }
 
@@ -122,6 +149,8 @@ impl Item {
             Self::Feedback(feedback) => Some(feedback.timestamp.as_nanos()),
             Self::Log(line) => Some(line.at),
             Self::Metric(metric) => Some(metric.at),
+            #[cfg(profiles)]
+            Self::ProfileChunk(chunk) => Some(chunk.samples.began_at),
         }
     }
 
@@ -134,6 +163,8 @@ impl Item {
             Self::Feedback(feedback) => feedback.size(),
             Self::Log(line) => size_of::<LogLine>() + line.size(),
             Self::Metric(metric) => size_of::<MetricRecord>() + metric.size(),
+            #[cfg(profiles)]
+            Self::ProfileChunk(chunk) => chunk.samples.size(),
         }
     }
 }

@@ -154,6 +154,11 @@ impl Ledger {
         self.lose(Load { quantity, ..Load::one(Category::Span) }, reason);
     }
 
+    /// Counts the profile of a transaction that is sent without it.
+    pub(super) fn lose_profile(&self, reason: DiscardReason) {
+        self.lose(Load::one(Category::Profile), reason);
+    }
+
     /// Counts bytes of attachments that were removed from an event that is still sent.
     pub(super) fn lose_bytes(&self, quantity: u64, reason: DiscardReason) {
         self.lose(Load { quantity, ..Load::one(Category::Attachment) }, reason);
@@ -245,6 +250,10 @@ impl Ledger {
             metrics: counts(Category::TraceMetric),
             #[cfg(feature = "otlp")]
             otlp: Counts::default(),
+            #[cfg(profiles)]
+            profiles: counts(Category::Profile),
+            #[cfg(profiles)]
+            profile_chunks: counts(Category::ProfileChunk),
             truncated: self.truncated.load(Ordering::Relaxed),
             dropped_breadcrumbs: self.dropped_breadcrumbs.load(Ordering::Relaxed),
             // The ledger does not know it.

@@ -51,6 +51,7 @@ mod outbound;
 mod pace;
 mod pipeline;
 mod pressure;
+mod profile;
 mod queue;
 mod rate_limit;
 mod resolved;
@@ -68,6 +69,7 @@ mod start_line;
 mod stats;
 mod streamed;
 mod thread;
+mod transaction;
 mod turn;
 mod worker;
 

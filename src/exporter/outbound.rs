@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::load::Load;
 use super::sessions::Minute;
-use crate::protocol::DiscardedEvent;
+use crate::protocol::{DiscardReason, DiscardedEvent};
 use crate::redaction::{Redacted, SealedEnvelope};
 use crate::spool::Place;
 
@@ -23,6 +23,8 @@ pub(super) struct Outbound {
     pub(super) place: Option<Place>,
     /// Bytes of attachments that are not sent with it.
     pub(super) withheld_bytes: u64,
+    /// Why its transaction has no profile, if it had one.
+    pub(super) lost_profile: Option<DiscardReason>,
     /// Spans that a hook added.
     pub(super) added_spans: u64,
     /// Spans that were too short, or removed by a hook, in a transaction that is still sent.
@@ -91,6 +93,7 @@ impl Outbound {
             attempts: Attempts::default(),
             place: None,
             withheld_bytes: 0,
+            lost_profile: None,
             added_spans: 0,
             removed_spans: 0,
             cut_spans: 0,

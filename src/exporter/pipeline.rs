@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::bare::{bare_event, bare_span, bare_transaction, sensitive_event, sensitive_transaction, withhold_types};
+use super::bare::{bare_event, sensitive_event, withhold_types};
 use super::entry::Entry;
 use super::given;
 use super::hooked::{Hooked, pass_entry, through};
@@ -16,10 +16,10 @@ use super::resolved::{Resolved, resolve};
 use super::sessions::Minute;
 use crate::diagnostics;
 use crate::event::EventRecord;
-use crate::payload::{self, ContainerPayload, EventPayload, Facts, HeaderPayload, RouteName, TransactionPayload};
+use crate::payload::{self, ContainerPayload, EventPayload, Facts, HeaderPayload, RouteName};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, FeedbackEvent, ItemType, Request,
-    SdkInfo, SessionAggregates, Transaction,
+    SdkInfo, SessionAggregates,
 };
 use crate::record::{Limits, LogLine, MetricRecord, Record};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
@@ -48,29 +48,36 @@ impl Pipeline {
         buffer: Vec<u8>,
     ) -> Result<Outbound, (DiscardReason, Vec<DiscardedEvent>)> {
         let before = item.load();
-        let mut withheld = 0;
+        let (mut withheld, mut lost_profile) = (0, None);
         let sealed = match item {
             Item::Event(event) => self.seal_event(event, &reports, buffer).map(|(envelope, has_files)| {
                 withheld = if has_files { 0 } else { before.bytes };
                 (envelope, 0)
             }),
-            Item::Transaction(record) => {
-                let shortest = self.limits.min_span_duration;
-                let left_out = if shortest.is_zero() { 0 } else { record.leave_out_short_spans(shortest) };
-                self.seal_transaction(record, left_out, &reports, buffer)
-            }
+            Item::Transaction(record) => self.seal_transaction(record, &reports, buffer).map(|sealed| {
+                lost_profile = sealed.lost_profile;
+                (sealed.envelope, sealed.spans)
+            }),
             // They may need several envelopes: see `seal_spans`.
             Item::Spans(_) => Err(DiscardReason::InternalSdkError),
             Item::CheckIn(check_in) => self.seal_check_in(check_in, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Feedback(feedback) => self.seal_feedback(feedback, &reports, buffer).map(|envelope| (envelope, 0)),
             Item::Log(line) => self.write_entries::<LogLine, _>(&[line.payload(&self.facts)], buffer).map(|envelope| (envelope, 0)),
+            #[cfg(profiles)]
+            Item::ProfileChunk(chunk) => self.seal_chunk(chunk, buffer).map(|envelope| (envelope, 0)),
             Item::Metric(metric) => {
                 self.write_entries::<MetricRecord, _>(&[metric.payload(&self.facts)], buffer).map(|envelope| (envelope, 0))
             }
         };
         match sealed {
             Ok((envelope, spans)) => Ok(Outbound {
-                load: Load { spans: spans.saturating_sub(envelope.reduction().spans), bytes: before.bytes - withheld, ..before },
+                load: Load {
+                    spans: spans.saturating_sub(envelope.reduction().spans),
+                    #[cfg(profiles)]
+                    has_profile: before.has_profile && lost_profile.is_none(),
+                    bytes: before.bytes - withheld,
+                    ..before
+                },
                 cut_spans: envelope.reduction().spans,
                 envelope,
                 withheld_bytes: withheld,
@@ -79,6 +86,7 @@ impl Pipeline {
                 attempts: Attempts::default(),
                 place: None,
                 numbers: Vec::new(),
+                lost_profile,
                 added_spans: spans.saturating_sub(before.spans),
                 removed_spans: before.spans.saturating_sub(spans),
             }),
@@ -147,7 +155,7 @@ impl Pipeline {
     }
 
     /// A header without the context of a trace.
-    fn plain_header(event_id: Option<EventId>) -> EnvelopeHeader {
+    pub(super) fn plain_header(event_id: Option<EventId>) -> EnvelopeHeader {
         EnvelopeHeader { event_id, sdk: Some(SdkInfo::current()), ..EnvelopeHeader::default() }
     }
 
@@ -249,46 +257,6 @@ impl Pipeline {
             if is_bare { Ok(()) } else { attach(open) }
         });
         written.map(|envelope| (envelope, !is_bare))
-    }
-
-    fn seal_transaction(
-        &self,
-        record: &Record,
-        left_out: u64,
-        reports: &[DiscardedEvent],
-        buffer: Vec<u8>,
-    ) -> Result<(Redacted<SealedEnvelope>, u64), DiscardReason> {
-        let event_id = EventId::new();
-        let name = payload::name(record);
-        let payload = TransactionPayload { event_id, record, name: &name, facts: &self.facts };
-        let header = HeaderPayload { event_id: Some(event_id), record, name: &name, facts: &self.facts, is_bare: false };
-        let count = record.spans.len().saturating_sub(usize::try_from(left_out).unwrap_or_default());
-        let has_hook = self.hooks.before_send_transaction.is_some() || self.hooks.before_send_span.is_some();
-        if !has_hook && !record.request.is_sensitive {
-            let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &payload);
-            return self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1));
-        }
-        let prepare = |shown: &mut Transaction| {
-            if record.request.is_sensitive {
-                sensitive_transaction(shown, record, route_of(record));
-            } else {
-                self.hide_cookies(&mut shown.request);
-            }
-        };
-        let hooks = |shown| self.hooks.pass_transaction(shown, |span| bare_span(span, record));
-        let (changed, is_bare) = match through(&payload, prepare, hooks)? {
-            Hooked::Kept(changed) => (*changed, record.request.is_sensitive),
-            Hooked::Dropped(reason) => return Err(reason),
-            Hooked::Panicked(mut original) => {
-                bare_transaction(&mut original, record);
-                (*original, true)
-            }
-        };
-        let name = if is_bare { &changed.name } else { header.name };
-        let header = HeaderPayload { event_id: Some(changed.event_id), name, is_bare, ..header };
-        let count = changed.spans.len();
-        let write = |open: &mut OpenEnvelope<'_>| open.item(ItemType::Transaction, Some(count), &changed);
-        self.write(&header, reports, buffer, write).map(|envelope| (envelope, count as u64 + 1))
     }
 
     /// Hides secret cookies, which the record has, before a hook sees them.

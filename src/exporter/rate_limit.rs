@@ -21,7 +21,7 @@ pub(super) struct RateLimits {
 /// Categories that a server can limit.
 ///
 /// Attachments are not sent on their own, and client reports are never limited.
-const LIMITED: [Category; 8] = [
+const LIMITED: [Category; 10] = [
     Category::Error,
     Category::Transaction,
     Category::Span,
@@ -30,6 +30,8 @@ const LIMITED: [Category; 8] = [
     Category::Feedback,
     Category::LogItem,
     Category::TraceMetric,
+    Category::Profile,
+    Category::ProfileChunk,
 ];
 
 impl RateLimits {

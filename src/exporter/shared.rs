@@ -297,7 +297,7 @@ impl Shared {
                 self.pool.give_back(scope);
             }
             Item::Transaction(record) | Item::Spans(record) => self.pool.give_back(record),
-            Item::CheckIn(_) | Item::Feedback(_) | Item::Log(_) | Item::Metric(_) => {}
+            _ => {}
         }
     }
 }

@@ -31,7 +31,7 @@ impl Pipeline {
         let record = &*record;
         let count = record.spans.len() as u64 + u64::from(record.has_ended());
         let name = payload::name(record);
-        let payload = TransactionPayload { event_id: EventId::new(), record, name: &name, facts: &self.facts };
+        let payload = TransactionPayload { event_id: EventId::new(), record, name: &name, profile: None, facts: &self.facts };
         let is_sensitive = record.request.is_sensitive;
         let prepare = |shown: &mut Transaction| {
             if is_sensitive {

@@ -36,6 +36,12 @@ pub struct Stats {
     /// [`NetworkError`]: DiscardReason::NetworkError
     #[cfg(feature = "otlp")]
     pub otlp: Counts,
+    /// Profiles of transactions.
+    #[cfg(profiles)]
+    pub profiles: Counts,
+    /// Chunks of the profiles of sessions.
+    #[cfg(profiles)]
+    pub profile_chunks: Counts,
     /// Values that were shortened or left out because of a limit of size: fields of spans and events,
     /// and data that was set on a scope.
     ///
@@ -64,7 +70,7 @@ impl Stats {
     /// Returns the number of items that wait in memory: they are neither delivered nor dropped yet, nor
     /// in the spool.
     ///
-    /// Items are events, transactions, check-ins, logs, metrics and feedback. Spans and attachments belong
+    /// Items are events, transactions, check-ins, logs, metrics, feedback and chunks of profiles. Spans, attachments and profiles belong
     /// to an item and are not counted here.
     pub fn waiting(&self) -> u64 {
         self.items().map(Counts::waiting).sum()
@@ -77,7 +83,17 @@ impl Stats {
 
     /// The categories that are submitted on their own; spans and attachments are part of an item.
     fn items(&self) -> impl Iterator<Item = &Counts> {
-        [&self.errors, &self.transactions, &self.check_ins, &self.feedback, &self.logs, &self.metrics].into_iter()
+        [
+            &self.errors,
+            &self.transactions,
+            &self.check_ins,
+            &self.feedback,
+            &self.logs,
+            &self.metrics,
+            #[cfg(profiles)]
+            &self.profile_chunks,
+        ]
+        .into_iter()
     }
 }
 

@@ -291,6 +291,10 @@ impl<'a> Worker<'a> {
         }
         let takes_reports = self.delivery.reports_losses() && self.delivery.has_room(now) && !is_limited;
         let reports = if takes_reports { self.take_reports(now) } else { Vec::new() };
+        #[cfg(profiles)]
+        if self.delivery.is_closed(Category::Profile, now) && item.withhold_profile() {
+            self.shared.ledger.lose_profile(DiscardReason::RatelimitBackoff);
+        }
         let buffer = self.delivery.take_buffer();
         let rows = reports.clone();
         // Symbols of the program and code of the user are read here, so contain what they do.
@@ -301,6 +305,7 @@ impl<'a> Worker<'a> {
                 self.shared.ledger.add_spans(outbound.added_spans);
                 self.shared.ledger.lose_spans(outbound.removed_spans, DiscardReason::BeforeSend);
                 self.shared.ledger.lose_spans(outbound.cut_spans, DiscardReason::BufferOverflow);
+                outbound.lost_profile.into_iter().for_each(|reason| self.shared.ledger.lose_profile(reason));
                 self.shared.ledger.lose_bytes(outbound.withheld_bytes, DiscardReason::BeforeSend);
                 self.hand_over(outbound, now);
             }

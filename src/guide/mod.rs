@@ -26,6 +26,9 @@ pub mod sampling {}
 #[doc = include_str!("alerts.md")]
 pub mod alerts {}
 
+#[cfg_attr(any(not(doctest), feature = "profiling"), doc = include_str!("profiling.md"))]
+pub mod profiling {}
+
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
 

@@ -77,7 +77,7 @@ impl Config {
         }
         record.seal_scope();
         let name = payload::name(&record);
-        let payload = TransactionPayload { event_id: EventId::new(), record: &record, name: &name, facts: &settings.facts };
+        let payload = TransactionPayload { event_id: EventId::new(), record: &record, name: &name, profile: None, facts: &settings.facts };
         let redactor = Redactor::new(Arc::clone(&privacy.redaction), privacy.send_default_pii);
         // A record consists of bytes and numbers, all of which can be serialised.
         let explained = redactor.explained(&payload).ok().and_then(|(json, found)| Some((String::from_utf8(json).ok()?, found)));

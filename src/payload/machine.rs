@@ -73,6 +73,20 @@ impl Serialize for Os {
     }
 }
 
+/// The name and the version of the operating system, as a profile has them.
+#[cfg(profiles)]
+pub(super) struct OsVersion;
+
+#[cfg(profiles)]
+impl Serialize for OsVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry(&Constant("name"), &Constant(OS))?;
+        map.serialize_entry(&Constant("version"), &ProgramText(SYSTEM.kernel.as_deref().unwrap_or("unknown")))?;
+        map.end()
+    }
+}
+
 /// The context `device`.
 pub(super) struct Device;
 
@@ -85,9 +99,13 @@ impl Serialize for Device {
 /// The context `runtime`: the compiler.
 pub(super) struct Runtime;
 
+impl Runtime {
+    pub(super) const VERSION: Option<&'static str> = option_env!("TOWER_SENTRY_RUSTC_VERSION");
+}
+
 impl Serialize for Runtime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let version = option_env!("TOWER_SENTRY_RUSTC_VERSION").map(|version| (Constant("version"), Constant(version)));
+        let version = Self::VERSION.map(|version| (Constant("version"), Constant(version)));
         serializer.collect_map([(Constant("name"), Constant("rustc"))].into_iter().chain(version))
     }
 }

@@ -17,6 +17,8 @@ mod machine;
 mod metric;
 mod name;
 mod origin;
+#[cfg(profiles)]
+mod profile;
 mod queries;
 mod request;
 mod scope;
@@ -37,6 +39,8 @@ pub(crate) use log::{LinePayload, LogPayload};
 pub(crate) use machine::note_start;
 pub(crate) use metric::MetricPayload;
 pub(crate) use name::{RouteName, UNMATCHED, known_method, name, request_name};
+#[cfg(profiles)]
+pub(crate) use profile::{ChunkPayload, ProfilePayload};
 pub(crate) use request::shown as request;
 pub(crate) use span::is_constant_op;
 pub(crate) use timing::server_timing;

@@ -15,6 +15,8 @@ use super::time::readable;
 use super::trusted::Constant;
 use super::value::Pairs;
 use crate::event::CapturedEvent;
+#[cfg(profiles)]
+use crate::protocol::ProfileContext;
 use crate::protocol::User;
 use crate::record::{BodySample, Record, Suppressed};
 
@@ -117,7 +119,15 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, eve
     if missing.counts().next().is_some() {
         map.serialize_entry(&Constant("tower_sentry"), &missing)?;
     }
-    for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace") {
+    #[cfg(profiles)]
+    let has_profile = record.profiler_id.is_some() || record.profile.is_some();
+    #[cfg(not(profiles))]
+    let has_profile = false;
+    #[cfg(profiles)]
+    if record.profiler_id.is_some() {
+        map.serialize_entry(&Constant("profile"), &ProfileContext { profile_id: None, profiler_id: record.profiler_id })?;
+    }
+    for (name, value) in record.set.contexts.iter().filter(|(name, _)| name != "trace" && !(has_profile && name == "profile")) {
         map.serialize_entry(name, value)?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::sql::Dialect;
 use super::time::{millis, time};
 use super::trusted::{Constant, Id};
 use super::value::Attribute;
-use crate::protocol::{EventId, SpanStatus, TransactionInfo};
+use crate::protocol::{EventId, ProfileContext, SpanStatus, TransactionInfo};
 use crate::record::{FieldValue, Parent, Record};
 
 pub(crate) struct TransactionPayload<'a> {
@@ -22,6 +22,8 @@ pub(crate) struct TransactionPayload<'a> {
     pub(crate) record: &'a Record,
     /// Its name.
     pub(crate) name: &'a str,
+    /// The id of its profile.
+    pub(crate) profile: Option<EventId>,
     pub(crate) facts: &'a Facts,
 }
 
@@ -39,7 +41,7 @@ impl Serialize for TransactionPayload<'_> {
         let path = path(record, facts);
         common_fields(&mut out, record, facts, &path, false)?;
         let understood = understand(record.of_span.map(|(_, metadata)| metadata), record.root_fields());
-        out.serialize_field("contexts", &TransactionContexts { record, path: &path, understood: &understood })?;
+        out.serialize_field("contexts", &TransactionContexts { record, path: &path, understood: &understood, profile: self.profile })?;
         if let Some(rare) = record.rare.as_deref().filter(|rare| !rare.measurements.is_empty()) {
             out.serialize_field("measurements", &rare.measurements)?;
         }
@@ -53,13 +55,17 @@ struct TransactionContexts<'a> {
     path: &'a str,
     /// The meaning of the root's fields.
     understood: &'a Understood<'a>,
+    profile: Option<EventId>,
 }
 
 impl Serialize for TransactionContexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut contexts = serializer.serialize_map(None)?;
-        let Self { record, path, understood } = *self;
+        let Self { record, path, understood, profile } = *self;
         contexts.serialize_entry(&Constant("trace"), &RootSpan { record, path, understood })?;
+        if let Some(profile_id) = profile {
+            contexts.serialize_entry(&Constant("profile"), &ProfileContext { profile_id: Some(profile_id), profiler_id: None })?;
+        }
         common_contexts(&mut contexts, record, None)?;
         contexts.end()
     }

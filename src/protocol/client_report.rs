@@ -34,6 +34,10 @@ pub(crate) enum Category {
     TraceMetric,
     /// Metrics, in bytes.
     TraceMetricByte,
+    /// Profiles of transactions.
+    Profile,
+    /// Chunks of the profiles of sessions.
+    ProfileChunk,
     /// Client reports.
     ///
     /// They are neither limited nor counted.
@@ -53,6 +57,10 @@ impl Category {
         Self::LogByte,
         Self::TraceMetric,
         Self::TraceMetricByte,
+        #[cfg(profiles)]
+        Self::Profile,
+        #[cfg(profiles)]
+        Self::ProfileChunk,
     ];
 
     /// The name in the protocol.
@@ -68,6 +76,8 @@ impl Category {
             Self::LogByte => "log_byte",
             Self::TraceMetric => "trace_metric",
             Self::TraceMetricByte => "trace_metric_byte",
+            Self::Profile => "profile",
+            Self::ProfileChunk => "profile_chunk",
             Self::Span => "span",
             Self::Internal => "internal",
         }
@@ -108,6 +118,8 @@ pub enum DiscardReason {
     /// Also counts the id of a [`CaptureError`](crate::CaptureError) that was asked for, if its
     /// response did not fail, and the logs of an attempt whose error is not reported.
     EventProcessor,
+    /// A profile with fewer than two samples: its transaction hardly used the processor.
+    InsufficientData,
     /// Serialising or compressing failed, or the exporter ended unexpectedly.
     InternalSdkError,
     /// A metric whose value is not finite, or whose name is empty or longer than 255 bytes.
@@ -134,6 +146,7 @@ impl DiscardReason {
         Self::BufferOverflow,
         Self::CacheOverflow,
         Self::EventProcessor,
+        Self::InsufficientData,
         Self::InternalSdkError,
         Self::Invalid,
         Self::NetworkError,

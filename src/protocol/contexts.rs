@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{SpanId, SpanLink, SpanStatus, TraceId};
+use super::{EventId, SpanId, SpanLink, SpanStatus, TraceId};
 
 /// Named groups of facts about an event or a transaction.
 ///
@@ -15,9 +15,25 @@ pub struct Contexts {
     /// The ids that tie the event to its trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
+    /// The profile that belongs to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileContext>,
     /// All other groups, by name.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// The profile that belongs to an event or a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ProfileContext {
+    /// The id of the transaction's profile, which is in the same envelope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<EventId>,
+    /// The id of the session's profile that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profiler_id: Option<EventId>,
 }
 
 /// The ids that link an event to its trace; on a transaction, also the fields of the root span.

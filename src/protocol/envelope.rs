@@ -59,6 +59,10 @@ pub(crate) enum ItemType {
     Feedback,
     /// Structured logs.
     Log,
+    /// The profile of a transaction.
+    Profile,
+    /// A chunk of the profile of a session.
+    ProfileChunk,
     /// Sessions, counted by minute.
     Sessions,
     /// Streamed spans.
@@ -80,6 +84,7 @@ impl ItemType {
             Self::CheckIn | Self::ClientReport => 100 * 1024,
             Self::Sessions => 10 * 1024 * 1024,
             Self::Log | Self::Span | Self::TraceMetric => 12 * 1024 * 1024,
+            Self::Profile | Self::ProfileChunk => 50 * 1024 * 1024,
             Self::Attachment | Self::Other => 200 * 1024 * 1024,
         }
     }

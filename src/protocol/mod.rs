@@ -50,7 +50,7 @@ pub(crate) use check_in::{CheckIn, CheckInContexts, CheckInStatus};
 pub use check_in::{IntervalUnit, Monitor, Schedule};
 pub use client_report::DiscardReason;
 pub(crate) use client_report::{Category, ClientReport, DiscardedEvent};
-pub use contexts::{Contexts, TraceContext};
+pub use contexts::{Contexts, ProfileContext, TraceContext};
 pub use debug_meta::{DebugImage, DebugMeta};
 pub(crate) use depth::bounded;
 pub(crate) use dsc::DynamicSamplingContext;

@@ -1,6 +1,8 @@
 //! The record: a handful of vectors, and one arena for texts and encoded fields.
 
 use std::borrow::Cow;
+#[cfg(profiles)]
+use std::sync::Arc;
 
 use tracing::Metadata;
 
@@ -10,6 +12,10 @@ use super::{
     Breadcrumbs, CUT_MARK, FIELD_LIMIT, FieldReader, FieldValue, FieldWriter, HeaderLengths, InnerRequest, Key, LateFields, Moment,
     OwnSpanRecord, Parent, RareFacts, RequestFacts, ResponseFacts, RowNumbers, ScopeData, Slice, SpanPolls, SpanRecord, TraceFacts,
 };
+#[cfg(profiles)]
+use crate::profiling::TransactionProfile;
+#[cfg(profiles)]
+use crate::protocol::EventId;
 use crate::protocol::{SpanLink, SpanStatus, TransactionSource};
 
 /// Fields beyond this many bytes per request are dropped and counted: a recording loop must not grow
@@ -76,6 +82,11 @@ pub(crate) struct Record {
     /// None until the first part was sent.
     pub(super) streamed: Option<Box<RowNumbers>>,
     pub(crate) rare: Option<Box<RareFacts>>,
+    #[cfg(profiles)]
+    pub(crate) profile: Option<Arc<TransactionProfile>>,
+    /// The profile of the session that runs.
+    #[cfg(profiles)]
+    pub(crate) profiler_id: Option<EventId>,
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,
     /// The arena up to here belongs to the scope; after it come the spans' fields.
@@ -117,6 +128,11 @@ impl Record {
         self.late.clear();
         self.streamed = None;
         self.rare = None;
+        #[cfg(profiles)]
+        {
+            self.profile = None;
+            self.profiler_id = None;
+        }
         self.header_lengths.clear();
         self.arena.clear();
         self.scope_end = 0;
@@ -140,6 +156,10 @@ impl Record {
         target.end = self.end;
         target.started_at = self.started_at;
         target.status = self.status;
+        #[cfg(profiles)]
+        {
+            target.profiler_id = self.profiler_id;
+        }
         target.has_request = self.has_request;
         target.request = self.request.clone();
         target.response = self.response;
@@ -163,7 +183,12 @@ impl Record {
 
     /// Returns the approximate size of the record in bytes.
     pub(crate) fn size(&self) -> usize {
+        #[cfg(profiles)]
+        let of_profile = self.profile.as_ref().map_or(0, |profile| profile.size());
+        #[cfg(not(profiles))]
+        let of_profile = 0;
         size_of::<Self>()
+            + of_profile
             + self.arena.len()
             + self.spans.len() * size_of::<SpanRecord>()
             + self.own_spans.len() * size_of::<OwnSpanRecord>()

@@ -174,11 +174,13 @@ struct ItemHeaderLine<'a> {
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filename: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<&'static str>,
 }
 
 impl ItemHeaderLine<'_> {
     const fn of(kind: ItemType) -> Self {
-        Self { kind, length: 0, span_count: None, item_count: None, content_type: None, filename: None }
+        Self { kind, length: 0, span_count: None, item_count: None, content_type: None, filename: None, platform: None }
     }
 }
 
@@ -195,6 +197,14 @@ impl OpenEnvelope<'_> {
     /// Adds an item; after an error the envelope is unchanged.
     pub(crate) fn item(&mut self, kind: ItemType, span_count: Option<usize>, payload: &impl Serialize) -> serde_json::Result<()> {
         self.add(ItemHeaderLine { span_count, ..ItemHeaderLine::of(kind) }, |redactor, bytes| {
+            serializer::write(redactor, payload, ValuePlace::Open, bytes)
+        })
+    }
+
+    /// Adds an item whose header names the platform of its payload.
+    #[cfg(profiles)]
+    pub(crate) fn item_of(&mut self, kind: ItemType, platform: &'static str, payload: &impl Serialize) -> serde_json::Result<()> {
+        self.add(ItemHeaderLine { platform: Some(platform), ..ItemHeaderLine::of(kind) }, |redactor, bytes| {
             serializer::write(redactor, payload, ValuePlace::Open, bytes)
         })
     }

@@ -44,6 +44,10 @@ pub(crate) fn visit<R>(home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, w
 fn visit_at<R>(place: Place, home: &mut Option<Arc<LiveScope>>, own: Option<Parent>, work: impl FnOnce() -> R) -> R {
     let Some(scope) = home else { return work() };
     note_use();
+    #[cfg(profiles)]
+    if let Some(profile) = &scope.profile {
+        profile.note_thread();
+    }
     let how = if scope.is_recording() { How::Polled(place) } else { How::Unrecorded(place) };
     let here = std::ptr::from_ref(&how).addr();
     let _visit = Visit::begin(home, how, own, here);

@@ -11,6 +11,8 @@ use crate::client::Client;
 use crate::diagnostics;
 use crate::exporter::{Item, SessionEnd};
 use crate::payload::{self, RouteName};
+#[cfg(profiles)]
+use crate::profiling::TransactionProfile;
 use crate::protocol::{Category, DiscardReason, SpanStatus};
 use crate::record::{Moment, ResponseFacts, clock, cut};
 use crate::sampling::{Kept, Medians, Slow};
@@ -115,6 +117,18 @@ impl ScopeState {
         is_slow.then_some(Kept::Slow)
     }
 
+    /// Ends the profile. It leaves with its transaction, or is dropped with it.
+    #[cfg(profiles)]
+    fn hand_over_profile(&mut self, profile: Option<Arc<TransactionProfile>>, ended: &Ended, client: &Client) {
+        let Some(profile) = profile else { return };
+        profile.end();
+        if ended.is_sent {
+            self.transaction.record.profile = Some(profile);
+        } else if !ended.is_ignored {
+            client.discard(ended.reason, Category::Profile, 1);
+        }
+    }
+
     /// The name of a request, or of a request inside it.
     fn name_of(&self, served: Served) -> String {
         let record = &self.transaction.record;
@@ -179,6 +193,11 @@ impl LiveScope {
         let is_ignored = this.is_ignored || this.is_left_out();
         let state = this.state.get_mut();
         let Some(ended) = state.end(&this.client, ending, is_ignored) else { return };
+        #[cfg(profiles)]
+        {
+            state.hand_over_profile(this.profile.take(), &ended, &this.client);
+            this.session = None;
+        }
         // Counted now if no event has its id, and not when the scope is used again.
         state.announced.clear();
         let client = std::mem::replace(&mut this.client, Client::off());
@@ -218,6 +237,8 @@ impl LiveScope {
             drop(state);
             return self.client.give_back(left);
         };
+        #[cfg(profiles)]
+        state.hand_over_profile(self.profile.clone(), &ended, &self.client);
         if !ended.is_sent {
             // If it is sent, spans that begin later are still seen, and counted as dropped.
             self.stop_recording();

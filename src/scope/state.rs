@@ -8,6 +8,8 @@ use super::announced::Announced;
 use crate::client::{Client, Settings};
 use crate::event::KnownFailures;
 use crate::fork::Lock;
+#[cfg(profiles)]
+use crate::profiling::{SessionRoot, TransactionProfile};
 use crate::protocol::{EventId, TraceId, TraceLifecycle};
 use crate::record::{LiveTransaction, Moment, Record};
 use crate::sampling::Decision;
@@ -29,6 +31,11 @@ pub(crate) struct LiveScope {
     pub(crate) takes_breadcrumbs: bool,
     /// Whether a hook sees them first.
     pub(crate) edits_breadcrumbs: bool,
+    #[cfg(profiles)]
+    pub(super) profile: Option<Arc<TransactionProfile>>,
+    /// What keeps the profile of the session going, until its end.
+    #[cfg(profiles)]
+    pub(super) session: Option<SessionRoot>,
     pub(super) state: Lock<ScopeState>,
 }
 
@@ -112,6 +119,13 @@ impl Extent {
     }
 }
 
+/// The profile of a transaction that begins. Only a sampled one has one: of the others it is not known whether they are sent.
+#[cfg(profiles)]
+fn profile_of(decision: Decision, extent: Extent, settings: &Settings) -> Option<Arc<TransactionProfile>> {
+    let rate = settings.profiling.profiles_sample_rate.filter(|rate| decision.sampled && extent == Extent::Spans && *rate > 0.0);
+    rate.and_then(TransactionProfile::begin)
+}
+
 impl ScopeState {
     fn idle(record: Box<Record>) -> Self {
         Self {
@@ -174,6 +188,12 @@ impl LiveScope {
             *this.recording.get_mut() = transaction.is_recording;
             this.takes_breadcrumbs = transaction.breadcrumbs_limit > 0;
             this.edits_breadcrumbs = settings.hooks.before_breadcrumb.is_some();
+            #[cfg(profiles)]
+            {
+                this.profile = profile_of(decision, extent, settings);
+                this.session = (decision.sampled && extent == Extent::Spans).then(|| SessionRoot::begin(settings.profiling)).flatten();
+                transaction.record.profiler_id = this.session.as_ref().map(SessionRoot::profiler_id);
+            }
             state.decision = decision;
             state.phase = if has_head { Phase::BeforeHead } else { Phase::Open };
             state.rejection = None;
@@ -229,6 +249,10 @@ impl LiveScope {
             recording: AtomicBool::new(false),
             takes_breadcrumbs: false,
             edits_breadcrumbs: false,
+            #[cfg(profiles)]
+            profile: None,
+            #[cfg(profiles)]
+            session: None,
             state: Lock::of_first(ScopeState::idle(record)),
         }
     }

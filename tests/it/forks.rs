@@ -158,6 +158,41 @@ fn a_forked_child_that_starts_a_client_sends_with_ids_and_frames_of_its_own() {
     assert_eq!(ids.len(), events.len());
 }
 
+#[cfg(profiles)]
+#[test]
+fn a_forked_child_of_a_process_with_profiles_takes_none_and_works() {
+    const WARNING: &str = "this process was forked from one that takes profiles; it takes none";
+    if let Some(said) = said_in_child("forks::a_forked_child_of_a_process_with_profiles_takes_none_and_works", &[]) {
+        assert_eq!(said.matches(WARNING).count(), 1, "{said}");
+        return;
+    }
+    let relay = Relay::start();
+    let config = support::config(&relay).profiles_sample_rate(1.0).build().unwrap();
+    let parents = Client::from(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The signals run when the process forks.
+    while parents.stats().profiles.sent == 0 {
+        let busy =
+            async { (0..20_000_000_u64).fold(1_u64, |number, step| std::hint::black_box(number.wrapping_mul(31).wrapping_add(step))) };
+        runtime.block_on(parents.transaction("warm-up").run_infallible(async { _ = std::hint::black_box(busy.await) }));
+        runtime.block_on(parents.flush(patience())).unwrap();
+    }
+    let before = relay.payloads("profile").len();
+
+    in_fork(|| {
+        let own = Client::from(&config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            own.transaction("of the child").run_infallible(async {}).await;
+            support::settle(&own).await;
+        });
+        assert_eq!((own.stats().transactions.sent, own.stats().profiles.captured), (1, 0));
+    });
+
+    drop(parents);
+    assert_eq!(relay.payloads("profile").len(), before);
+}
+
 #[test]
 fn a_client_that_is_off_says_nothing_in_a_forked_child() {
     if let Some(said) = said_in_child("forks::a_client_that_is_off_says_nothing_in_a_forked_child", &[]) {

@@ -157,6 +157,8 @@ mod payloads;
 mod privacy;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod privacy_scenes;
+#[cfg(all(profiles, feature = "axum", feature = "test"))]
+mod profile;
 #[cfg(all(feature = "axum", feature = "test"))]
 mod promises;
 #[cfg(all(feature = "axum", feature = "test"))]

@@ -6,6 +6,8 @@ mod events;
 mod export;
 mod hooks;
 mod live;
+#[cfg(feature = "profiling")]
+mod profiling;
 mod sampling;
 
 use std::borrow::Cow;
@@ -59,6 +61,8 @@ impl ConfigBuilder {
     /// | `SENTRY_ENVIRONMENT`, then `ENVIRONMENT` | [`environment`](Self::environment) |
     /// | `SENTRY_RELEASE`, then `GIT_COMMIT` | [`release`](Self::release); the literal `unknown` counts as none |
     /// | `SENTRY_TRACES_SAMPLE_RATE` | [`traces_sample_rate`](Self::traces_sample_rate) |
+    /// | `SENTRY_PROFILES_SAMPLE_RATE` | `profiles_sample_rate`, with the feature `profiling` |
+    /// | `SENTRY_PROFILE_SESSION_SAMPLE_RATE` | `profile_session_sample_rate`, with the feature `profiling` |
     /// | `SENTRY_ROUTES` | [`routes`](Self::routes), as JSON |
     /// | `SENTRY_SEND_DEFAULT_PII` | [`send_default_pii`](Self::send_default_pii) |
     /// | `SENTRY_SPOTLIGHT` | [`spotlight`](Self::spotlight): `1`, `0` or a URL |
@@ -68,9 +72,8 @@ impl ConfigBuilder {
     /// Other programs may use `ENVIRONMENT` and `GIT_COMMIT` too. If their value is not a valid name,
     /// slashes and control characters become `-`, long values are cut, and a warning says so.
     ///
-    /// `SENTRY_PROFILES_SAMPLE_RATE` and `SENTRY_PROFILE_SESSION_SAMPLE_RATE` are checked, and
-    /// cause a warning if they are above 0: this version records no profiles. A variable whose name is
-    /// close to one of these also causes a warning; its value is not used.
+    /// Without the feature `profiling`, its variables are checked, and cause a warning if they are above 0. A variable
+    /// whose name is close to one of these also causes a warning; its value is not used.
     pub fn from_env(self) -> Self {
         self.read(variables(), Role::Server)
     }

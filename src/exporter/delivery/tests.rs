@@ -31,6 +31,7 @@ pub(super) fn outbound(bytes: usize) -> Outbound {
         sessions: Vec::new(),
         attempts: Attempts::default(),
         withheld_bytes: 0,
+        lost_profile: None,
         added_spans: 0,
         removed_spans: 0,
         cut_spans: 0,

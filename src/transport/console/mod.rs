@@ -103,7 +103,12 @@ fn render(bytes: &[u8], look: Look) -> String {
                     end(&mut out, look);
                 }
             }
-            ItemType::Attachment | ItemType::ClientReport | ItemType::Sessions | ItemType::Other => {}
+            ItemType::Attachment
+            | ItemType::ClientReport
+            | ItemType::Profile
+            | ItemType::ProfileChunk
+            | ItemType::Sessions
+            | ItemType::Other => {}
         }
     }
     out

@@ -92,6 +92,11 @@ pub fn subscribe() {
 /// Delivers everything, and checks the law of the accounts: captured = sent + dropped, in every category.
 pub async fn settle(client: &Client) {
     client.shutdown(patience()).await.unwrap();
+    #[cfg(profiles)]
+    {
+        let counts = client.stats().profiles;
+        assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "profile: {counts:?}");
+    }
     for (name, counts) in categories(&client.stats()) {
         assert_eq!(counts.captured, counts.sent + counts.dropped_total(), "{name}: {counts:?}");
     }

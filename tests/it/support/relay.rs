@@ -101,9 +101,9 @@ fn foreign_read(item: &Value, mut payload: Value) {
     for image in payload.pointer_mut("/debug_meta/images").and_then(Value::as_array_mut).into_iter().flatten() {
         (image["type"], image["id"], image["name"]) = ("symbolic".into(), image["debug_id"].clone(), image["code_file"].clone());
     }
-    // They know neither what users say nor their files' bytes as JSON.
+    // They know neither what users say nor their files' bytes as JSON, nor profiles.
     // Nor streamed spans: `export::spans_v2` reads them by the protocol's table.
-    if matches!(item["type"].as_str(), Some("feedback" | "attachment" | "span")) {
+    if matches!(item["type"].as_str(), Some("feedback" | "attachment" | "profile" | "profile_chunk" | "span")) {
         return;
     }
     // Nor the status that Relay's protocol calls `unknown` (theirs is the older `unknown_error`).
@@ -120,8 +120,11 @@ fn foreign_read(item: &Value, mut payload: Value) {
     }
     // Nor the newer reasons of the protocol.
     for row in payload.get_mut("discarded_events").and_then(Value::as_array_mut).into_iter().flatten() {
-        if row["reason"] == "backpressure" || row["reason"] == "invalid" {
+        if row["reason"] == "backpressure" || row["reason"] == "invalid" || row["reason"] == "insufficient_data" {
             row["reason"] = "sample_rate".into();
+        }
+        if row["category"] == "profile" || row["category"] == "profile_chunk" {
+            row["category"] = "transaction".into();
         }
     }
     if item["type"] == "transaction" {

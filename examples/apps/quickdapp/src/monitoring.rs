@@ -7,14 +7,14 @@
 //! | `NEXT_PUBLIC_SENTRY_DSN` | that of the server | the project of the page |
 //! | `SENTRY_TRACES_SAMPLE_RATE` | `1.0` | the share of requests and jobs to trace |
 //! | `SENTRY_REPLAY_SESSION_SAMPLE_RATE` | `1.0` | the share of sessions in the browser to replay |
-//! | `SENTRY_PROFILE_SESSION_SAMPLE_RATE` | `0` | accepted; a warning says that nothing is profiled |
+//! | `SENTRY_PROFILE_SESSION_SAMPLE_RATE` | `0` | the share of runs of each process whose session is profiled |
 //!
 //! A blank `SENTRY_DSN` means off, and so does a blank `NEXT_PUBLIC_SENTRY_DSN` for the page. Without a DSN, everything is printed.
 
 use std::fmt;
 
 use tower_sentry::html::Browser;
-use tower_sentry::{Config, Error, Guard, TracingLayer, TrustParent};
+use tower_sentry::{Config, Error, Guard, ProfileLifecycle, TracingLayer, TrustParent};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
@@ -43,6 +43,8 @@ pub enum Process {
 /// Returns an error if a variable of the environment is invalid.
 pub fn start(process: Process, to_spotlight: bool) -> Result<Guard, Error> {
     let mut config = Config::builder().release(tower_sentry::release!()).default_traces_sample_rate(1.0);
+    // Where a session is profiled, it is while requests or jobs run.
+    config = config.profile_lifecycle(ProfileLifecycle::Trace);
     config = match process {
         Process::Server => config.from_env(),
         // Only the server writes jobs, so its decisions are followed: traces are complete.

@@ -11,6 +11,9 @@ use tower_sentry::TracingLayer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
+/// The share of sampled requests that have a profile.
+const PROFILES: &str = "SENTRY_PROFILES_SAMPLE_RATE";
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = stormcloud::stop_signal()?;
@@ -19,6 +22,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let folder = own_folder.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("stormcloud-{}", std::process::id())));
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut settings = Settings::new(&folder).variables(variables).paced(Pace::of_the_document());
+    // The document's default. Its memory is not worth it where nothing is sent.
+    if settings.is_sent() && std::env::var_os(PROFILES).is_none() {
+        settings = settings.variables([(PROFILES, "0.1")]);
+    }
     if has("--spotlight") {
         settings = settings.variables([("SENTRY_SPOTLIGHT", "1")]);
     }

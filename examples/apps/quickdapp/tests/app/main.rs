@@ -130,7 +130,7 @@ async fn the_variables_have_the_defaults_of_the_documents() {
     let project = Project::start().await;
     let rates = ["SENTRY_TRACES_SAMPLE_RATE", "SENTRY_REPLAY_SESSION_SAMPLE_RATE", "SENTRY_PROFILE_SESSION_SAMPLE_RATE"];
     let defaults = Dapp::start(&[("SENTRY_DSN", &project.dsn()), (rates[0], " "), (rates[1], ""), (rates[2], "0")]).await;
-    let others = Dapp::start(&[("SENTRY_DSN", &project.dsn()), (rates[0], "0.0"), (rates[2], "0.5")]).await;
+    let others = Dapp::start(&[("SENTRY_DSN", &project.dsn()), (rates[0], "0.0"), (rates[2], "1.0")]).await;
 
     let pages = [defaults.open_page().await, others.open_page().await];
     let logs = [defaults.stop().await, others.stop().await];
@@ -142,8 +142,25 @@ async fn the_variables_have_the_defaults_of_the_documents() {
         assert!(page.text.contains(&format!(r#""tracesSampleRate":{traces}"#)), "{}", page.text);
         assert!(page.text.contains(r#""replaysSessionSampleRate":1.0"#), "{}", page.text);
     }
-    let warning = "SENTRY_PROFILE_SESSION_SAMPLE_RATE is set, but this version records no profiles";
-    assert_eq!(logs.map(|log| log.matches(warning).count()), [0, 2], "one warning of each process");
+    assert_eq!(logs.map(|log| log.matches(rates[2]).count()), [0, 0], "the variable has its effect, so there is no warning");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_a_process_is_profiled_where_its_variable_says_so() {
+    let project = Project::start().await;
+    let dapp = Dapp::start(&[("SENTRY_DSN", &project.dsn()), ("SENTRY_PROFILE_SESSION_SAMPLE_RATE", "1.0")]).await;
+
+    dapp.open_page().await;
+    dapp.stop().await;
+
+    // A page uses so little of the processor that its chunk may be counted and not sent.
+    let reports = project.items("client_report");
+    let rows = reports.iter().flat_map(|report| report["discarded_events"].as_array().unwrap());
+    let counted = rows.filter(|row| row["category"] == "profile_chunk").count();
+    assert!(counted + project.items("profile_chunk").len() > 0, "{reports:?}");
+    assert!(project.items("profile").is_empty(), "a share of sessions is none of transactions");
+    let profile = &project.items("transaction")[0]["contexts"]["profile"];
+    assert!(profile["profiler_id"].is_string() && profile.get("profile_id").is_none(), "{profile}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ async fn the_start_line_names_the_environment_and_the_variables_are_read() {
     let variables = [
         ("SENTRY_DSN", receiver.dsn()),
         ("SENTRY_TRACES_SAMPLE_RATE", "1.0"),
-        ("SENTRY_PROFILES_SAMPLE_RATE", "0.1"),
+        ("SENTRY_PROFILES_SAMPLE_RATE", "1.0"),
         ("ENVIRONMENT", "staging"),
         ("GIT_COMMIT", "4f2a9c1"),
         ("DEBUG", "True"),
@@ -34,7 +34,12 @@ async fn the_start_line_names_the_environment_and_the_variables_are_read() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("Sentry initialized for environment 'staging'"), "{said}");
-    assert!(said.contains("SENTRY_PROFILES_SAMPLE_RATE"), "no profiles are recorded, and nothing says so: {said}");
+    assert!(!said.contains("SENTRY_PROFILES_SAMPLE_RATE"), "it has its effect, so there is no warning: {said}");
+    // A request that waits uses so little of the processor that its profile is counted and not sent.
+    let reports = receiver.payloads("client_report");
+    let rows = reports.iter().flat_map(|report| report["discarded_events"].as_array().unwrap());
+    let too_short: u64 = rows.filter(|row| row["category"] == "profile").map(|row| row["quantity"].as_u64().unwrap()).sum();
+    assert_eq!(receiver.payloads("profile").len() as u64 + too_short, receiver.transactions().len() as u64, "one for each request");
     let events = receiver.events();
     let texts: Vec<_> =
         events.iter().map(|event| event["exception"]["values"].as_array().unwrap().last().unwrap()["value"].as_str().unwrap()).collect();

@@ -1,0 +1,511 @@
+//! Profiles of transactions, as they arrive. Each test has a process of its own: the signals are those of the process.
+
+use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::sync::{Arc, Barrier};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tower_sentry::incoming::RouteOptions;
+use tower_sentry::protocol::DiscardReason;
+use tower_sentry::{Client, ConfigBuilder, Counts, ProfileLifecycle, SentryLayer};
+
+use crate::support::{self, Answer, Received, Relay, Server, in_child, patience, said_in_child, until};
+
+/// A secret that fits into the fifteen characters of a thread's name.
+const SECRET: &str = "token=8f14e45fc";
+
+/// The nanoseconds of processor time that this thread has used.
+fn cpu_time() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Uses the processor for this time, whatever else runs on the machine.
+macro_rules! burner {
+    ($name:ident) => {
+        #[inline(never)]
+        fn $name(millis: u64) {
+            let end = cpu_time() + millis * 1_000_000;
+            while cpu_time() < end {
+                let mut number = black_box(millis);
+                for step in 0..400_000_u64 {
+                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step);
+                }
+                black_box(number);
+            }
+        }
+    };
+}
+burner!(price_of_basket);
+burner!(burn_in_one);
+burner!(burn_in_two);
+
+fn client(relay: &Relay, change: impl Fn(ConfigBuilder) -> ConfigBuilder) -> Client {
+    Client::from(change(support::config(relay).profiles_sample_rate(1.0)).build().unwrap())
+}
+
+/// Waits until the profiler takes samples: it reads the tables of the program first.
+async fn ready(client: &Client) {
+    let begun = client.stats().profiles.sent;
+    while client.stats().profiles.sent == begun {
+        client.transaction("warm-up").run_infallible(async { price_of_basket(50) }).await;
+        client.flush(patience()).await.unwrap();
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The transactions with this name, with the headers and payloads that follow in the same envelope.
+fn sent(relay: &Relay, name: &str) -> Vec<(Value, Vec<(Value, Value)>)> {
+    let envelopes = relay.received();
+    let parsed = envelopes.iter().map(Received::items).filter(|(_, items)| items[0].0["type"] == "transaction");
+    parsed.map(|(_, mut items)| (items.remove(0).1, items)).filter(|(transaction, _)| transaction["transaction"] == name).collect()
+}
+
+/// The one profile in an envelope.
+fn profile(items: &[(Value, Value)]) -> Option<&Value> {
+    let profiles: Vec<_> = items.iter().filter(|(header, _)| header["type"] == "profile").collect();
+    assert!(profiles.len() <= 1, "{profiles:?}");
+    profiles.first().map(|(_, payload)| payload)
+}
+
+/// The functions of each sample, innermost first.
+fn stacks(profile: &Value) -> Vec<Vec<String>> {
+    let content = &profile["profile"];
+    let function = |frame: &Value| {
+        let frame = &content["frames"][usize::try_from(frame.as_u64().unwrap()).unwrap()];
+        frame["function"].as_str().unwrap_or_default().to_owned()
+    };
+    let stack = |sample: &Value| {
+        let stack = &content["stacks"][usize::try_from(sample["stack_id"].as_u64().unwrap()).unwrap()];
+        stack.as_array().unwrap().iter().map(function).collect()
+    };
+    content["samples"].as_array().unwrap().iter().map(stack).collect()
+}
+
+fn with(stacks: &[Vec<String>], function: &str) -> usize {
+    stacks.iter().filter(|stack| stack.iter().any(|name| name.contains(function))).count()
+}
+
+#[tokio::test]
+async fn all() {
+    if in_child("profile::all", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config.release("shop@1.4.0").environment("staging"));
+    ready(&client).await;
+    async fn basket() {
+        price_of_basket(400);
+    }
+    let server = Server::start(Router::new().route("/basket", get(basket)).layer(SentryLayer::new(&client))).await;
+
+    support::get(&server, "/basket").await;
+    support::settle(&client).await;
+
+    let sent = sent(&relay, "GET /basket");
+    let [(transaction, items)] = &sent[..] else { panic!("one transaction: {sent:?}") };
+    let profile = profile(items).expect("a profile beside it");
+    let (header, _) = items.iter().find(|(header, _)| header["type"] == "profile").unwrap();
+    assert_eq!(header["platform"], profile["platform"]);
+    assert_eq!((&profile["version"], &profile["platform"]), (&json!("1"), &json!("rust")));
+    assert_eq!(transaction["contexts"]["profile"], json!({"profile_id": profile["event_id"]}));
+    let of = &profile["transaction"];
+    assert_eq!((&of["id"], &of["trace_id"]), (&transaction["event_id"], &transaction["contexts"]["trace"]["trace_id"]));
+    assert_eq!((&of["name"], &of["active_thread_id"]), (&transaction["transaction"], &json!("1")));
+    assert_eq!((&profile["release"], &profile["environment"]), (&json!("shop@1.4.0"), &json!("staging")));
+    assert_eq!(profile["device"]["architecture"], std::env::consts::ARCH);
+    assert!(profile["os"]["name"].is_string() && profile["os"]["version"].is_string(), "{}", profile["os"]);
+    assert!(profile.get("debug_meta").is_none(), "an image of Linux makes a profile invalid");
+
+    let stacks = stacks(profile);
+    assert!((20..200).contains(&stacks.len()), "101 in a second of processor time: {}", stacks.len());
+    assert!(with(&stacks, "price_of_basket") * 10 > stacks.len() * 7, "{stacks:?}");
+    let busy = stacks.iter().find(|stack| stack.iter().any(|name| name.contains("price_of_basket"))).unwrap();
+    let place = |function: &str| busy.iter().position(|name| name.contains(function)).unwrap_or_else(|| panic!("{function}: {busy:?}"));
+    let in_order = [place("price_of_basket"), place("basket::{{closure}}"), place("tokio::runtime")];
+    assert!(in_order.is_sorted(), "the innermost call comes first: {busy:?}");
+    assert!(!busy.iter().any(|name| name.contains("pprof") || name.contains("signal_handler")), "{busy:?}");
+    let frames = profile["profile"]["frames"].as_array().unwrap();
+    let own = frames.iter().find(|frame| frame["function"].as_str().is_some_and(|name| name.contains("price_of_basket"))).unwrap();
+    assert_eq!((&own["in_app"], own["filename"].as_str().unwrap().ends_with("profile.rs")), (&json!(true), true), "{own}");
+    let tokio = frames.iter().find(|frame| frame["function"].as_str().is_some_and(|name| name.starts_with("tokio::runtime")));
+    assert_eq!(tokio.expect("the runtime's calls are there")["in_app"], false);
+
+    let samples = profile["profile"]["samples"].as_array().unwrap();
+    let elapsed: Vec<_> = samples.iter().map(|sample| sample["elapsed_since_start_ns"].as_u64().unwrap()).collect();
+    let seconds = transaction["timestamp"].as_f64().unwrap() - transaction["start_timestamp"].as_f64().unwrap();
+    assert!(elapsed.is_sorted() && *elapsed.last().unwrap() as f64 <= (seconds + 1.0) * 1e9, "{seconds} {elapsed:?}");
+    assert!(samples.iter().all(|sample| sample["thread_id"] == "1"), "one thread has polled it");
+    assert_eq!(profile["profile"]["thread_metadata"], json!({"1": {"name": "profile::all"}}));
+}
+
+#[tokio::test]
+async fn what_is_not_sampled_has_no_profile() {
+    if in_child("profile::what_is_not_sampled_has_no_profile", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    // This one has the profiler run.
+    let profiled = client(&relay, |config| config);
+    ready(&profiled).await;
+    let never = client(&relay, |config| config.profiles_sample_rate(0.0));
+    let unset = support::client(&relay);
+    let unsampled = client(&relay, |config| config.traces_sample_rate(0.000_001));
+    let fail = || async {
+        price_of_basket(60);
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+
+    for client in [&never, &unset] {
+        client.transaction("plain").run_infallible(async { price_of_basket(60) }).await;
+        support::settle(client).await;
+    }
+    let server = Server::start(Router::new().route("/kept", get(fail)).layer(SentryLayer::new(&unsampled))).await;
+    support::get(&server, "/kept").await;
+    support::settle(&unsampled).await;
+
+    let sent = [sent(&relay, "plain"), sent(&relay, "GET /kept")].concat();
+    assert_eq!(sent.len(), 3);
+    for (transaction, items) in &sent {
+        assert!(profile(items).is_none() && transaction["contexts"].get("profile").is_none(), "{transaction}");
+    }
+    for client in [&never, &unset, &unsampled] {
+        assert_eq!(client.stats().profiles, Counts::default());
+    }
+}
+
+#[test]
+fn two_requests_at_a_time_have_the_samples_of_their_own_threads() {
+    if in_child("profile::two_requests_at_a_time_have_the_samples_of_their_own_threads", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config);
+    runtime().block_on(ready(&client));
+    let (both, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let serve = |path: &'static str, burn: fn(u64)| {
+        let (client, both, done) = (&client, Arc::clone(&both), Arc::clone(&done));
+        let handler = move || async move {
+            both.wait();
+            burn(300);
+            done.wait();
+        };
+        move || {
+            runtime().block_on(async {
+                let server = Server::start(Router::new().route(path, get(handler)).layer(SentryLayer::new(client))).await;
+                support::get(&server, path).await;
+            });
+        }
+    };
+
+    std::thread::scope(|scope| {
+        scope.spawn(serve("/one", burn_in_one));
+        scope.spawn(serve("/two", burn_in_two));
+    });
+    runtime().block_on(support::settle(&client));
+
+    for (name, own, other) in [("GET /one", "burn_in_one", "burn_in_two"), ("GET /two", "burn_in_two", "burn_in_one")] {
+        let sent = sent(&relay, name);
+        let stacks = stacks(profile(&sent[0].1).expect("a profile"));
+        assert!(with(&stacks, own) > 10, "{name}: {stacks:?}");
+        assert_eq!(with(&stacks, other), 0, "{name}: {stacks:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_hardly_uses_the_processor_has_no_profile_and_that_is_counted() {
+    if in_child("profile::a_transaction_that_hardly_uses_the_processor_has_no_profile_and_that_is_counted", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config);
+    ready(&client).await;
+    let before = client.stats().profiles.dropped_total();
+
+    client.transaction("idle").run_infallible(async {}).await;
+    support::settle(&client).await;
+
+    let sent = sent(&relay, "idle");
+    assert!(profile(&sent[0].1).is_none() && sent[0].0["contexts"].get("profile").is_none(), "{sent:?}");
+    assert_eq!(client.stats().profiles.dropped, [(DiscardReason::InsufficientData, before + 1)]);
+    let reported = relay.reported();
+    let of_profiles = reported.iter().filter(|(reason, category, _)| reason == "insufficient_data" && category == "profile");
+    assert_eq!(of_profiles.map(|(_, _, count)| count).sum::<u64>(), before + 1, "{reported:?}");
+}
+
+#[test]
+fn a_process_that_is_profiled_by_others_has_no_profiles_and_one_warning() {
+    let name = "profile::a_process_that_is_profiled_by_others_has_no_profiles_and_one_warning";
+    if let Some(said) = said_in_child(name, &[]) {
+        let warning = "no profiles are taken: another part of this process uses `pprof`";
+        assert_eq!(said.matches(warning).count(), 1, "{said}");
+        return;
+    }
+    let relay = Relay::start();
+    // The first signal allocates, so it must not interrupt an allocation.
+    let first = pprof::ProfilerGuardBuilder::default().frequency(1).build().unwrap();
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGPROF).unwrap();
+    drop(first);
+    let theirs = pprof::ProfilerGuardBuilder::default().frequency(997).build().unwrap();
+    let client = client(&relay, |config| config);
+    let runtime = runtime();
+
+    for _ in 0..3 {
+        runtime.block_on(client.transaction("work").run_infallible(async { price_of_basket(100) }));
+    }
+    runtime.block_on(support::settle(&client));
+
+    let sent = sent(&relay, "work");
+    assert!(sent.len() == 3 && sent.iter().all(|(_, items)| profile(items).is_none()), "{sent:?}");
+    assert_eq!(client.stats().profiles.dropped, [(DiscardReason::InsufficientData, 3)]);
+    let found = theirs.report().build().unwrap();
+    let samples: isize = found.data.values().sum();
+    assert!(samples > 50, "their profiler goes on: {samples}");
+}
+
+#[tokio::test]
+async fn a_rate_limit_of_profiles_leaves_their_transactions() {
+    if in_child("profile::a_rate_limit_of_profiles_leaves_their_transactions", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config);
+    ready(&client).await;
+    let dropped = client.stats().profiles.dropped_total();
+    relay.answer_next(Answer::Status(200, vec![("x-sentry-rate-limits", "600:profile:organization".to_owned())]));
+    client.transaction("the limit").run_infallible(async {}).await;
+    client.flush(patience()).await.unwrap();
+
+    client.transaction("limited").run_infallible(async { price_of_basket(100) }).await;
+    support::settle(&client).await;
+
+    let sent = sent(&relay, "limited");
+    assert!(profile(&sent[0].1).is_none() && sent[0].0["contexts"].get("profile").is_none(), "{sent:?}");
+    let dropped_now = client.stats().profiles.dropped;
+    assert!(dropped_now.contains(&(DiscardReason::RatelimitBackoff, 1)), "{dropped_now:?}");
+    assert_eq!(client.stats().profiles.dropped_total(), dropped + 2);
+}
+
+#[tokio::test]
+async fn a_profile_goes_with_its_transaction_through_hooks_and_is_dropped_with_it() {
+    if in_child("profile::a_profile_goes_with_its_transaction_through_hooks_and_is_dropped_with_it", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| {
+        config.ignore_transaction_statuses([404]).before_send_transaction(|mut transaction| {
+            transaction.name = format!("{} (seen)", transaction.name);
+            (!transaction.name.starts_with("unwanted")).then_some(transaction)
+        })
+    });
+    ready(&client).await;
+    let quiet = || async {
+        price_of_basket(100);
+    };
+    let sensitive = RouteOptions::new().sensitive();
+    let layer = SentryLayer::new(&client).route("/secret", sensitive);
+    let gone = || async { StatusCode::NOT_FOUND };
+    let server = Server::start(Router::new().route("/secret", get(quiet)).route("/gone", get(gone)).layer(layer)).await;
+
+    for name in ["wanted", "unwanted"] {
+        client.transaction(name).run_infallible(async { price_of_basket(100) }).await;
+    }
+    support::get(&server, "/secret").await;
+    support::get(&server, "/gone").await;
+    support::settle(&client).await;
+
+    for name in ["wanted (seen)", "GET /secret (seen)"] {
+        let sent = sent(&relay, name);
+        let (transaction, items) = &sent[0];
+        let profile = profile(items).expect("a profile");
+        assert_eq!(transaction["contexts"]["profile"]["profile_id"], profile["event_id"]);
+        assert_eq!(profile["transaction"]["id"], transaction["event_id"]);
+    }
+    let dropped = client.stats().profiles.dropped;
+    assert!(dropped.contains(&(DiscardReason::BeforeSend, 1)), "{dropped:?}");
+    assert!(dropped.contains(&(DiscardReason::EventProcessor, 1)), "of a transaction that is not sent: {dropped:?}");
+}
+
+#[test]
+fn secrets_in_names_of_threads_and_transactions_do_not_leave() {
+    if in_child("profile::secrets_in_names_of_threads_and_transactions_do_not_leave", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config);
+    let work = || {
+        runtime().block_on(async {
+            ready(&client).await;
+            client.transaction(format!("import {SECRET}")).run_infallible(async { price_of_basket(100) }).await;
+            support::settle(&client).await;
+        });
+    };
+
+    std::thread::scope(|scope| std::thread::Builder::new().name(SECRET.to_owned()).spawn_scoped(scope, work).unwrap().join().unwrap());
+
+    let profiles = relay.payloads("profile");
+    let names: BTreeSet<_> = profiles.iter().map(|profile| profile["profile"]["thread_metadata"]["1"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["token=[Filtered]"]), "the name was there, and was hidden");
+    let text = relay.received().iter().map(|received| String::from_utf8_lossy(&received.envelope).into_owned()).collect::<String>();
+    assert!(!text.contains("8f14e45f"), "a secret has left");
+    assert!(profiles.iter().any(|profile| profile["transaction"]["name"] == "import token=[Filtered]"), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_signals_stop_when_nothing_was_profiled_for_a_while() {
+    if in_child("profile::the_signals_stop_when_nothing_was_profiled_for_a_while", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = client(&relay, |config| config);
+    ready(&client).await;
+
+    // While they run, others cannot start their own.
+    assert!(matches!(pprof::ProfilerGuard::new(1), Err(pprof::Error::Running)));
+    until("the signals have stopped", || pprof::ProfilerGuard::new(1).is_ok()).await;
+}
+
+/// A client of a process whose session is profiled.
+fn of_session(relay: &Relay, lifecycle: ProfileLifecycle) -> Client {
+    Client::from(
+        support::config(relay).profile_session_sample_rate(1.0).profile_lifecycle(lifecycle).release("shop@1.4.0").build().unwrap(),
+    )
+}
+
+/// Waits until the profiler has sent a chunk more.
+async fn chunk(client: &Client, before: u64) {
+    let settled = || {
+        let chunks = client.stats().profile_chunks;
+        chunks.sent + chunks.dropped_total() > before
+    };
+    until("a chunk is sent or counted", settled).await;
+}
+
+#[tokio::test]
+async fn a_session_has_all_threads_between_its_start_and_its_stop() {
+    if in_child("profile::a_session_has_all_threads_between_its_start_and_its_stop", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = of_session(&relay, ProfileLifecycle::Manual);
+    client.transaction("before").run_infallible(async {}).await;
+    while client.stats().profile_chunks.sent == 0 {
+        let before = client.stats().profile_chunks.captured;
+        client.start_profiler();
+        std::thread::scope(|scope| {
+            std::thread::Builder::new().name("second".to_owned()).spawn_scoped(scope, || burn_in_two(150)).unwrap();
+            let work = async {
+                burn_in_one(150);
+                tower_sentry::capture_message(tower_sentry::Level::Error, "inside");
+            };
+            client.transaction("inside").run_infallible(work).now_or_never().unwrap();
+        });
+        client.stop_profiler();
+        chunk(&client, before).await;
+    }
+    burn_in_one(50);
+    support::settle(&client).await;
+
+    let envelopes = relay.received();
+    let alone: Vec<_> = envelopes.iter().map(Received::items).filter(|(_, items)| items[0].0["type"] == "profile_chunk").collect();
+    let [(header, items)] = &alone[..] else { panic!("one chunk: {alone:?}") };
+    assert!(header.get("trace").is_none() && header.get("event_id").is_none() && items.len() == 1, "{header}");
+    let (item, chunk) = &items[0];
+    assert_eq!((&item["platform"], &chunk["platform"], &chunk["version"]), (&json!("rust"), &json!("rust"), &json!("2")));
+    assert_eq!((&chunk["release"], &chunk["client_sdk"]["name"]), (&json!("shop@1.4.0"), &json!("tower.sentry")));
+    assert_eq!(chunk["chunk_id"].as_str().unwrap().len(), 32);
+    let inside = sent(&relay, "inside").pop().unwrap().0;
+    assert_eq!(inside["contexts"]["profile"], json!({"profiler_id": chunk["profiler_id"]}));
+    assert_eq!(relay.events().last().unwrap()["contexts"]["profile"]["profiler_id"], chunk["profiler_id"]);
+    assert!(sent(&relay, "before")[0].0["contexts"].get("profile").is_none());
+    assert!(relay.payloads("profile").is_empty(), "a session has no profiles of transactions");
+    let stacks = stacks(chunk);
+    assert!(with(&stacks, "burn_in_one") > 3 && with(&stacks, "burn_in_two") > 3, "{stacks:?}");
+    let times: Vec<_> =
+        chunk["profile"]["samples"].as_array().unwrap().iter().map(|sample| sample["timestamp"].as_f64().unwrap()).collect();
+    let [start, end] = ["start_timestamp", "timestamp"].map(|name| inside[name].as_f64().unwrap());
+    assert!(times.is_sorted() && times.iter().any(|time| (start..=end).contains(time)), "{start} {end} {times:?}");
+    let names: BTreeSet<_> =
+        chunk["profile"]["thread_metadata"].as_object().unwrap().values().filter_map(|thread| thread["name"].as_str()).collect();
+    assert!(names.contains("second"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_session_runs_while_sampled_transactions_do_and_a_shutdown_takes_its_end() {
+    if in_child("profile::a_session_runs_while_sampled_transactions_do_and_a_shutdown_takes_its_end", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = of_session(&relay, ProfileLifecycle::Trace);
+    while client.stats().profile_chunks.sent == 0 {
+        let before = client.stats().profile_chunks.captured;
+        client.transaction("work").run_infallible(async { burn_in_one(100) }).await;
+        chunk(&client, before).await;
+    }
+    let before = client.stats().profile_chunks.captured;
+
+    let open = client.transaction("open").run_infallible(async {
+        burn_in_two(100);
+        std::future::pending::<()>().await;
+    });
+    let mut open = Box::pin(open);
+    assert!((&mut open).now_or_never().is_none());
+    support::settle(&client).await;
+
+    assert_eq!(client.stats().profile_chunks.captured, before + 1, "what an open transaction has up to the shutdown");
+    let chunks = relay.payloads("profile_chunk");
+    assert!(with(&stacks(chunks.last().unwrap()), "burn_in_two") > 3, "{chunks:?}");
+    let work = sent(&relay, "work").pop().unwrap().0;
+    let ids: BTreeSet<_> = chunks.iter().map(|chunk| chunk["profiler_id"].as_str().unwrap()).collect();
+    assert!(ids.contains(work["contexts"]["profile"]["profiler_id"].as_str().unwrap()), "{work}");
+}
+
+#[tokio::test]
+async fn without_a_share_of_sessions_none_is_profiled() {
+    if in_child("profile::without_a_share_of_sessions_none_is_profiled", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let none = support::client(&relay);
+    let unlucky = Client::from(support::config(&relay).profile_session_sample_rate(1e-9).build().unwrap());
+
+    for client in [&none, &unlucky] {
+        client.start_profiler();
+        client.transaction("work").run_infallible(async { burn_in_one(50) }).await;
+        client.stop_profiler();
+        support::settle(client).await;
+        assert_eq!(client.stats().profile_chunks, Counts::default());
+    }
+
+    assert!(sent(&relay, "work").iter().all(|(transaction, _)| transaction["contexts"].get("profile").is_none()));
+}
+
+#[test]
+fn shares_of_transactions_and_of_sessions_are_never_mixed() {
+    let config = |variables: &[(&'static str, &'static str)]| tower_sentry::Config::builder().from_vars(variables.iter().copied()).build();
+    let both = [("SENTRY_PROFILES_SAMPLE_RATE", "0.5"), ("SENTRY_PROFILE_SESSION_SAMPLE_RATE", "0.25")];
+
+    let of_both = config(&both).unwrap();
+    let of_session = config(&both[1..]).unwrap();
+    let beyond = tower_sentry::Config::builder().profile_session_sample_rate(1.5).build().unwrap_err();
+
+    assert_eq!(of_both.warnings(), ["profile_session_sample_rate has no effect: profiles_sample_rate is set"]);
+    assert!(of_session.warnings().is_empty());
+    let row = |config: &tower_sentry::Config, name: &str| {
+        let text = config.to_string();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row(&of_both, "profiles_sample_rate"), "0.5 SENTRY_PROFILES_SAMPLE_RATE");
+    assert_eq!(row(&of_session, "profiles_sample_rate"), "none default");
+    assert_eq!(row(&of_session, "profile_session_sample_rate"), "0.25 SENTRY_PROFILE_SESSION_SAMPLE_RATE");
+    assert_eq!(beyond.to_string(), "profile_session_sample_rate: expected a number from 0.0 to 1.0, found '1.5'");
+}
