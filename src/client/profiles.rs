@@ -11,6 +11,8 @@ use crate::exporter::Item;
 use crate::profiling::ProfileLifecycle;
 #[cfg(profiles)]
 use crate::profiling::{self, SessionChunk};
+#[cfg(feature = "profiling")]
+use crate::protocol::TraceLifecycle;
 #[cfg(profiles)]
 use crate::protocol::{Category, DiscardReason};
 #[cfg(feature = "profiling")]
@@ -36,6 +38,15 @@ impl Settings {
                 return Err(Error::setting(format!("{name}: {fault}")));
             }
         }
+        if profiling.has_transactions() && self.delivery.trace_lifecycle == TraceLifecycle::Stream {
+            self.profiling.profiles_sample_rate = None;
+            self.warnings.push(
+                "profiles_sample_rate has no effect with trace_lifecycle `stream`: such a profile is sent beside a transaction; \
+                 profile_session_sample_rate profiles the whole process"
+                    .to_owned(),
+            );
+        }
+        let profiling = self.profiling;
         if profiling.profiles_sample_rate.is_some() && profiling.profile_session_sample_rate > 0.0 {
             self.warnings.push("profile_session_sample_rate has no effect: profiles_sample_rate is set".to_owned());
         }

@@ -82,7 +82,7 @@ impl Settings {
         if let Some(debug) = chosen.fill("debug", debug) {
             chosen.debug = debug;
         }
-        chosen.warn_of_lifecycle();
+        chosen.check_lifecycle()?;
         chosen.facts.redaction.clone_from(&chosen.privacy.redaction);
         Ok(chosen)
     }
@@ -174,9 +174,13 @@ impl Settings {
     }
 
     /// Says which settings need whole transactions, which are not sent if spans are streamed.
-    fn warn_of_lifecycle(&mut self) {
+    fn check_lifecycle(&mut self) -> Result<(), Error> {
         if self.delivery.trace_lifecycle == TraceLifecycle::Static {
-            return;
+            return Ok(());
+        }
+        #[cfg(feature = "otlp")]
+        if self.delivery.otlp.is_some() {
+            return Err(Error::setting("otlp: expected the trace_lifecycle `static`, found `stream`: a collector gets whole transactions"));
         }
         if self.hooks.before_send_transaction.is_some() {
             let why =
@@ -189,6 +193,7 @@ impl Settings {
                 "ignore_transaction_statuses leaves out only the last part of long requests with trace_lifecycle `stream`: {why}"
             ));
         }
+        Ok(())
     }
 
     /// The exporter makes the folder, and warns if that fails.

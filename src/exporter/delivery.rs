@@ -179,23 +179,6 @@ impl Delivery {
         self.buffers.take()
     }
 
-    /// Sends a copy of an envelope to each local sink, and gives one to the collector.
-    pub(super) fn show(&mut self, outbound: &mut Outbound, now: Instant) {
-        for sink in &mut self.sinks {
-            sink.show(&mut self.gzip, &mut outbound.envelope);
-        }
-        if let Some(collector) = &mut self.collector {
-            collector.add(outbound, now);
-        }
-    }
-
-    /// Sends to the collector what is due. A flush asks for all.
-    pub(super) fn send_copies(&mut self, now: Instant, is_asked: bool) {
-        if let Some(collector) = &mut self.collector {
-            collector.go_on(&mut self.gzip, now, is_asked);
-        }
-    }
-
     /// Sends an envelope to the server.
     pub(super) fn dispatch(&mut self, mut outbound: Outbound) {
         let Some(server) = &self.server else {
@@ -417,6 +400,7 @@ impl Delivery {
     }
 }
 
+mod copies;
 #[cfg(test)]
 mod disk_tests;
 mod questions;

@@ -20,9 +20,9 @@ use crate::protocol::{SpanLink, SpanStatus, TransactionSource};
 
 /// Fields beyond this many bytes per request are dropped and counted: a recording loop must not grow
 /// for ever.
-const ARENA_LIMIT: usize = 1 << 20;
+pub(super) const ARENA_LIMIT: usize = 1 << 20;
 /// Extra room for names, so that a transaction keeps its name even if fields fill the arena.
-const NAMES_RESERVE: usize = 64 * 1024;
+pub(super) const NAMES_RESERVE: usize = 64 * 1024;
 
 /// Everything recorded about one request or job.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +90,7 @@ pub(crate) struct Record {
     pub(super) header_lengths: Vec<HeaderLengths>,
     pub(super) arena: Vec<u8>,
     /// The arena up to here belongs to the scope; after it come the spans' fields.
-    scope_end: usize,
+    pub(super) scope_end: usize,
 }
 
 impl Record {
@@ -255,7 +255,7 @@ impl Record {
     }
 
     #[inline]
-    fn append(&mut self, bytes: &[u8], limit: usize) -> Slice {
+    pub(super) fn append(&mut self, bytes: &[u8], limit: usize) -> Slice {
         if self.arena.len() + bytes.len() > limit {
             return Slice::default();
         }
@@ -309,24 +309,6 @@ impl Record {
         {
             row.has_late_fields = true;
         }
-    }
-
-    /// Empties the arena except for the scope's part, and returns what it was. Names stay.
-    pub(super) fn take_texts(&mut self) -> Vec<u8> {
-        let scope = self.arena.get(..self.scope_end).unwrap_or_default().to_vec();
-        let texts = std::mem::replace(&mut self.arena, scope);
-        let [name, full_name, route] = [self.name, self.full_name, self.route].map(|name| {
-            let name = name?;
-            let range = name.start as usize..(name.start + name.len) as usize;
-            Some(if range.end <= self.scope_end { name } else { self.add_bytes(texts.get(range).unwrap_or_default()) })
-        });
-        (self.name, self.full_name, self.route) = (name, full_name, route);
-        texts
-    }
-
-    /// Adds bytes that were in an arena before.
-    pub(super) fn add_bytes(&mut self, bytes: &[u8]) -> Slice {
-        self.append(bytes, ARENA_LIMIT + NAMES_RESERVE)
     }
 
     /// Returns the bytes of a slice.

@@ -1,5 +1,6 @@
 //! Parts of a long request or job, which are sent while it runs.
 
+use super::flat::{ARENA_LIMIT, NAMES_RESERVE};
 use super::{LateFields, OwnSpanRecord, Parent, Record, RowNumbers, Slice, SpanName, SpanRecord};
 use crate::protocol::SpanId;
 
@@ -129,6 +130,24 @@ impl Record {
         part.streamed = Some(Box::new(of_part));
         self.streamed = Some(streamed);
         Some(part)
+    }
+
+    /// Empties the arena except for the scope's part, and returns what it was. Names stay.
+    fn take_texts(&mut self) -> Vec<u8> {
+        let scope = self.arena.get(..self.scope_end).unwrap_or_default().to_vec();
+        let texts = std::mem::replace(&mut self.arena, scope);
+        let [name, full_name, route] = [self.name, self.full_name, self.route].map(|name| {
+            let name = name?;
+            let range = name.start as usize..(name.start + name.len) as usize;
+            Some(if range.end <= self.scope_end { name } else { self.add_bytes(texts.get(range).unwrap_or_default()) })
+        });
+        (self.name, self.full_name, self.route) = (name, full_name, route);
+        texts
+    }
+
+    /// Adds bytes that were in an arena before.
+    fn add_bytes(&mut self, bytes: &[u8]) -> Slice {
+        self.append(bytes, ARENA_LIMIT + NAMES_RESERVE)
     }
 
     /// Adds a row of another record with what belongs to it.

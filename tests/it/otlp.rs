@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode as OtlpStatus;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use tower_sentry::otlp::Otlp;
-use tower_sentry::protocol::{DiscardReason, SpanId, SpanLink};
+use tower_sentry::protocol::{DiscardReason, SpanId, SpanLink, TraceLifecycle};
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, User};
 
 use crate::canaries::{Canaries, Kind};
@@ -469,4 +469,12 @@ async fn a_flush_waits_for_the_collector_and_not_for_later_spans() {
     client.flush(patience()).await.unwrap();
 
     assert_eq!((spans(&collector).len(), client.stats().otlp.sent), (3, 3), "it did not wait for the five seconds of a batch");
+}
+
+#[test]
+fn a_collector_needs_whole_transactions() {
+    let streamed = Config::builder().dsn("http://key@127.0.0.1:9/1").trace_lifecycle(TraceLifecycle::Stream);
+    let error = streamed.otlp(Otlp::new("http://127.0.0.1:4318")).build().unwrap_err();
+
+    assert_eq!(error.to_string(), "otlp: expected the trace_lifecycle `static`, found `stream`: a collector gets whole transactions");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -11,8 +12,11 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tower_sentry::incoming::RouteOptions;
-use tower_sentry::protocol::DiscardReason;
-use tower_sentry::{Client, ConfigBuilder, Counts, ProfileLifecycle, SentryLayer};
+use tower_sentry::protocol::{DiscardReason, TraceLifecycle};
+use tower_sentry::test::HandClock;
+use tower_sentry::{Client, Config, ConfigBuilder, Counts, ProfileLifecycle, SentryLayer, TracingLayer};
+use tracing::{Instrument as _, info_span};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{self, Answer, Received, Relay, Server, in_child, patience, said_in_child, until};
 
@@ -490,16 +494,16 @@ async fn without_a_share_of_sessions_none_is_profiled() {
 
 #[test]
 fn shares_of_transactions_and_of_sessions_are_never_mixed() {
-    let config = |variables: &[(&'static str, &'static str)]| tower_sentry::Config::builder().from_vars(variables.iter().copied()).build();
+    let config = |variables: &[(&'static str, &'static str)]| Config::builder().from_vars(variables.iter().copied()).build();
     let both = [("SENTRY_PROFILES_SAMPLE_RATE", "0.5"), ("SENTRY_PROFILE_SESSION_SAMPLE_RATE", "0.25")];
 
     let of_both = config(&both).unwrap();
     let of_session = config(&both[1..]).unwrap();
-    let beyond = tower_sentry::Config::builder().profile_session_sample_rate(1.5).build().unwrap_err();
+    let beyond = Config::builder().profile_session_sample_rate(1.5).build().unwrap_err();
 
     assert_eq!(of_both.warnings(), ["profile_session_sample_rate has no effect: profiles_sample_rate is set"]);
     assert!(of_session.warnings().is_empty());
-    let row = |config: &tower_sentry::Config, name: &str| {
+    let row = |config: &Config, name: &str| {
         let text = config.to_string();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
@@ -508,4 +512,34 @@ fn shares_of_transactions_and_of_sessions_are_never_mixed() {
     assert_eq!(row(&of_session, "profiles_sample_rate"), "none default");
     assert_eq!(row(&of_session, "profile_session_sample_rate"), "0.25 SENTRY_PROFILE_SESSION_SAMPLE_RATE");
     assert_eq!(beyond.to_string(), "profile_session_sample_rate: expected a number from 0.0 to 1.0, found '1.5'");
+}
+
+#[test]
+fn streamed_spans_have_no_profile_beside_them_and_a_warning_says_so() {
+    let config = Config::builder().dsn("http://key@127.0.0.1:9/1").trace_lifecycle(TraceLifecycle::Stream).profiles_sample_rate(1.0);
+    let config = config.profile_session_sample_rate(1.0).build().unwrap();
+
+    let [warning] = config.warnings() else { panic!("{:?}", config.warnings()) };
+    assert!(warning.starts_with("profiles_sample_rate has no effect with trace_lifecycle `stream`"), "{warning}");
+}
+
+/// The times of the polls of a span separate what it computed from what it waited for.
+#[tokio::test]
+async fn cpu_vs_wait() {
+    let (client, captured) = tower_sentry::test::client();
+    let layer = TracingLayer::new(&client).poll_times(true);
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let clock = HandClock::start();
+    let work = async {
+        clock.advance(Duration::from_millis(50));
+        // Another task runs meanwhile.
+        tokio::task::yield_now().await;
+    };
+    let others = async { clock.advance(Duration::from_millis(50)) };
+    client.transaction("work").run(async { futures_util::join!(work.instrument(info_span!("render")), others) }).await;
+
+    let transaction = &captured.transactions()[0];
+    let number = |name: &str| transaction.spans[0].data[name].as_f64().unwrap();
+    assert_eq!((number("tower_sentry.busy_ms"), number("tower_sentry.idle_ms")), (50.0, 50.0));
+    support::settle(&client).await;
 }

@@ -133,6 +133,8 @@ impl ConfigBuilder {
     /// - [`ignore_transaction_statuses`](Self::ignore_transaction_statuses) leaves out what was not sent before.
     /// - Everything counts as spans: in [`Stats`](crate::Stats), in rate limits and in client reports. Of a
     ///   [`Budget`](crate::sampling::Budget) for transactions, each part of a long request spends one.
+    /// - `otlp` is an error of [`build`](Self::build): a collector gets whole transactions. `profiles_sample_rate` has no effect, and a
+    ///   warning says so; sessions can be profiled.
     /// - A query that is repeated is found among the spans that are sent together.
     ///
     /// Defaults to [`TraceLifecycle::Static`]. The guide's page on [spans](crate::guide::spans#sent-while-they-run) says
