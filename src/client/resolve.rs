@@ -174,6 +174,7 @@ impl Settings {
     }
 
     /// Says which settings need whole transactions, which are not sent if spans are streamed.
+    #[cfg_attr(not(feature = "otlp"), expect(clippy::unnecessary_wraps, reason = "with a collector, it may fail"))]
     fn check_lifecycle(&mut self) -> Result<(), Error> {
         if self.delivery.trace_lifecycle == TraceLifecycle::Static {
             return Ok(());

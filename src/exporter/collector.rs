@@ -34,6 +34,9 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// A request is dropped after this many attempts. They take about five minutes.
 const MOST_ATTEMPTS: u32 = 10;
 
+/// Longer silence that the collector asks for is cut to this.
+const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The collector, and the copies on their way to it.
 pub(super) struct Collector {
     shared: Arc<Shared>,
@@ -41,8 +44,6 @@ pub(super) struct Collector {
     resource: Redacted<ResourceAttributes>,
     request_timeout: Duration,
     waiting: VecDeque<Waiting>,
-    /// When the first of `waiting` came.
-    since: Option<Instant>,
     /// The copies of a request that failed.
     retry: Option<Request>,
     /// The request in flight, without its copies, which its task has.
@@ -60,6 +61,8 @@ pub(super) struct Collector {
 struct Waiting {
     export: Redacted<Export>,
     weight: Weight,
+    /// When it came.
+    since: Instant,
 }
 
 /// Copies that are sent together.
@@ -116,7 +119,6 @@ impl Collector {
             resource: ResourceAttributes::of(otlp, settings.facts.release.as_deref(), &redactor),
             request_timeout: settings.delivery.http.request_timeout.min(LONGEST_WAIT),
             waiting: VecDeque::new(),
-            since: None,
             retry: None,
             in_flight: None,
             tasks: JoinSet::new(),
@@ -135,18 +137,17 @@ impl Collector {
         // A panic here must not cost the server its envelope.
         let Some(export) = unwind::catch(|| otlp::export(&outbound.envelope, &self.resource)).flatten() else {
             let load = Load { quantity: outbound.load.spans, ..Load::one(Category::Span) };
-            self.shared.copies.capture(load);
-            self.shared.copies.discard(load, DiscardReason::InternalSdkError);
+            self.shared.copies.capture_and_discard(DiscardReason::InternalSdkError, load.category, load.quantity);
             return self
                 .trouble
                 .warn("a transaction could not be converted for the OpenTelemetry collector; its spans are dropped and counted");
         };
         let weight = Weight { spans: export.get().spans, bytes: export.get().len(), oldest: outbound.oldest() };
-        self.shared.copies.capture(weight.load());
-        self.shared.copies.take(weight.load());
+        if !self.shared.copies.capture_and_take(weight.load()) {
+            return;
+        }
         self.total = self.total.plus(weight);
-        self.since.get_or_insert(now);
-        self.waiting.push_back(Waiting { export, weight });
+        self.waiting.push_back(Waiting { export, weight, since: now });
         while self.total.is_too_much() && self.drop_oldest() {
             self.trouble.warn("the OpenTelemetry collector is too slow or away; the oldest spans for it are dropped and counted");
         }
@@ -175,7 +176,10 @@ impl Collector {
             match (ended, in_flight) {
                 (Ok((request, answer)), _) => self.settle_request(request, answer, now),
                 // The task panicked, in our code.
-                (Err(_), Some(weight)) => self.lose(weight, DiscardReason::InternalSdkError),
+                (Err(_), Some(weight)) => {
+                    self.trouble.warn("a request to the OpenTelemetry collector has failed; its spans are dropped and counted");
+                    self.lose(weight, DiscardReason::InternalSdkError);
+                }
                 (Err(_), None) => {}
             }
         }
@@ -185,9 +189,10 @@ impl Collector {
         match answer {
             Some(Ok(response)) if response.status().is_success() => self.accepted(&request, &response),
             Some(Ok(response)) if matches!(response.status().as_u16(), 429 | 502..=504) => {
-                match retry_after(response.headers(), SystemTime::now()) {
-                    Some(pause) => self.not_before = Some(now + pause.min(LONGEST_WAIT)),
-                    None => self.backoff.failed(Failure::Silent, now),
+                // The collector may ask for no pause at all.
+                self.backoff.failed(Failure::Silent, now);
+                if let Some(pause) = retry_after(response.headers(), SystemTime::now()) {
+                    self.not_before = Some(now + pause.min(LONGEST_SILENCE));
                 }
                 self.keep(request, &format!("the OpenTelemetry collector answered {}", response.status()));
             }
@@ -201,7 +206,10 @@ impl Collector {
                 self.backoff.failed(Failure::of(&error), now);
                 self.keep(request, &format!("the OpenTelemetry collector: {error} ({})", error.reason()));
             }
-            None => self.lose(request.weight, DiscardReason::SendError),
+            None => {
+                self.trouble.warn("the transport to the OpenTelemetry collector has panicked; its spans are dropped and counted");
+                self.lose(request.weight, DiscardReason::SendError);
+            }
         }
     }
 
@@ -223,9 +231,11 @@ impl Collector {
 
     /// Keeps the copies of a request that was not answered, or drops them after too many attempts.
     fn keep(&mut self, request: Request, trouble: &str) {
-        self.trouble.warn(&format!("{trouble}; spans for it wait in memory"));
         // At the end of the process, pauses are short, and the deadline decides.
-        if request.attempts >= MOST_ATTEMPTS && !self.backoff.is_hurried() {
+        let is_over = request.attempts >= MOST_ATTEMPTS && !self.backoff.is_hurried();
+        self.trouble
+            .warn(&format!("{trouble}; {}", if is_over { "its spans are dropped and counted" } else { "spans for it wait in memory" }));
+        if is_over {
             return self.lose(request.weight, DiscardReason::NetworkError);
         }
         self.retry = Some(request);
@@ -239,7 +249,7 @@ impl Collector {
         if !is_due || self.in_flight.is_some() || self.pause(now).is_some() {
             return;
         }
-        let Some(mut request) = self.retry.take().or_else(|| self.next_request(now)) else { return };
+        let Some(mut request) = self.retry.take().or_else(|| self.next_request()) else { return };
         request.attempts += 1;
         self.in_flight = Some(request.weight);
         let message = self.destination.message(gzip, &request.body).on_new_connection(request.attempts > 1);
@@ -253,7 +263,7 @@ impl Collector {
     }
 
     /// Takes the oldest copies, as many as one request may have.
-    fn next_request(&mut self, now: Instant) -> Option<Request> {
+    fn next_request(&mut self) -> Option<Request> {
         let mut weight = Weight::NONE;
         let mut copies = Vec::new();
         while !weight.fills_a_request()
@@ -262,7 +272,6 @@ impl Collector {
             weight = weight.plus(copy.weight);
             copies.push(copy.export);
         }
-        self.since = (!self.waiting.is_empty()).then_some(now);
         (!copies.is_empty()).then(|| Request { body: otlp::body(&copies), weight, attempts: 0 })
     }
 
@@ -275,7 +284,7 @@ impl Collector {
     fn due(&self, now: Instant) -> Option<Instant> {
         let sent = self.retry.as_ref().map(|request| request.weight).into_iter().chain(self.in_flight);
         let waiting = sent.fold(self.total, Weight::minus);
-        if self.retry.is_some() || waiting.fills_a_request() { Some(now) } else { self.since.map(|since| since + WAIT) }
+        if self.retry.is_some() || waiting.fills_a_request() { Some(now) } else { self.waiting.front().map(|first| first.since + WAIT) }
     }
 
     /// When the worker must look next.
@@ -312,7 +321,7 @@ impl Collector {
         let lost = self.total;
         self.tasks.abort_all();
         self.waiting.clear();
-        (self.retry, self.in_flight, self.since) = (None, None, None);
+        (self.retry, self.in_flight) = (None, None);
         self.lose(lost, reason);
         if lost.spans > 0 && reason == DiscardReason::NetworkError {
             let spans = lost.spans;
@@ -371,8 +380,8 @@ mod tests {
 
         assert_eq!((idle, collector.next_look(now)), (None, Some(now + WAIT)));
         assert_eq!((collector.oldest(), collector.spans(), collector.is_idle()), (Some(7), 2, false));
-        let request = collector.next_request(now).expect("two wait");
-        assert_eq!((request.weight.spans, request.weight.oldest, collector.since), (2, 7, None));
+        let request = collector.next_request().expect("two wait");
+        assert_eq!((request.weight.spans, request.weight.oldest, collector.waiting.len()), (2, 7, 0));
     }
 
     #[test]
@@ -388,10 +397,41 @@ mod tests {
         }
 
         assert_eq!((first, collector.next_look(now)), (Some(now + WAIT), Some(now)));
-        let later = now + Duration::from_secs(1);
-        let weight = collector.next_request(later).expect("five wait").weight;
+        let weight = collector.next_request().expect("five wait").weight;
         assert!(weight.bytes >= BATCH_BYTES && weight.spans < 5, "{weight:?}");
-        assert_eq!(collector.since, Some(later), "the rest waits anew");
+    }
+
+    #[test]
+    fn what_a_request_has_no_room_for_does_not_wait_anew() {
+        let now = Instant::now();
+        let mut collector = collector();
+        let text = "long ".repeat(BATCH_BYTES / 5);
+
+        collector.add(&transaction(7, &text), now);
+        collector.add(&transaction(8, ""), now + Duration::from_secs(1));
+        let weight = collector.next_request().expect("two wait").weight;
+        collector.total = collector.total.minus(weight);
+
+        assert_eq!((weight.spans, collector.next_look(now)), (1, Some(now + Duration::from_secs(1) + WAIT)));
+    }
+
+    #[test]
+    fn a_collector_that_asks_for_no_pause_or_for_a_year_gets_one_of_ours() {
+        let answer = |retry_after: &str| {
+            let headers = [(::http::header::RETRY_AFTER, retry_after.parse().expect("a header"))].into_iter().collect();
+            Some(Ok(TransportResponse::new(::http::StatusCode::SERVICE_UNAVAILABLE, headers, "")))
+        };
+        for (said, at_most) in [("0", Duration::from_secs(60)), ("Fri, 31 Dec 2100 23:59:59 GMT", LONGEST_SILENCE)] {
+            let mut collector = collector();
+            let now = Instant::now();
+            collector.add(&transaction(7, ""), now);
+            let request = collector.next_request().expect("one waits");
+
+            collector.settle_request(request, answer(said), now);
+
+            let look = collector.next_look(now).expect("it is sent again");
+            assert!(look > now && look <= now + at_most, "{said}: {:?}", look - now);
+        }
     }
 
     #[test]

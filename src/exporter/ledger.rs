@@ -95,6 +95,18 @@ impl Ledger {
         }
     }
 
+    /// Captures a load that the worker has at once. Returns `false`, and counts nothing, once a shutdown has counted
+    /// what the worker had.
+    #[cfg(feature = "otlp")]
+    pub(super) fn capture_and_take(&self, load: Load) -> bool {
+        let is_open = self.taken.lock().is_some();
+        if is_open {
+            self.capture(load);
+            self.take(load);
+        }
+        is_open
+    }
+
     /// Counts a load as sent; see `Counts::sent`.
     pub(super) fn sent(&self, load: Load) {
         self.settle(load, |category, quantity| self.add(category, |account| &account.sent, quantity));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::gzip::Gzip;
-use super::pipeline::Outbound;
+use super::outbound::Outbound;
 use super::settings::ExporterSettings;
 use super::shared::Shared;
 use crate::protocol::DiscardReason;

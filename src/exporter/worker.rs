@@ -186,7 +186,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.send_batches(now);
-        self.delivery.send_copies(now, !self.flushes.is_empty() && self.is_drained());
+        self.delivery.send_copies(now, !self.flushes.is_empty());
         let is_asked = self.is_drained() && self.flushes.ask_for_report();
         let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {

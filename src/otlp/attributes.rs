@@ -39,7 +39,7 @@ pub(super) fn rename(attributes: &mut Map<String, Value>) {
     }
     if let Some(code) = attributes.remove("rpc.grpc.status_code") {
         let name = code.as_u64().and_then(|code| GRPC.get(usize::try_from(code).ok()?));
-        let value = name.map_or(code, |name| Value::from(*name));
+        let value = name.map_or_else(|| Value::from(code.to_string()), |name| Value::from(*name));
         attributes.entry("rpc.response.status_code").or_insert(value);
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_code_of_grpc_becomes_its_name() {
         assert_eq!(renamed(json!({"rpc.grpc.status_code": 4})), json!({"rpc.response.status_code": "DEADLINE_EXCEEDED"}));
-        assert_eq!(renamed(json!({"rpc.grpc.status_code": 99})), json!({"rpc.response.status_code": 99}));
+        assert_eq!(renamed(json!({"rpc.grpc.status_code": 99})), json!({"rpc.response.status_code": "99"}));
     }
 
     #[test]

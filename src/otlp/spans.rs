@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::trace::v1::Span as OtlpSpan;
-use opentelemetry_proto::tonic::trace::v1::span::Link;
+use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -73,7 +73,7 @@ impl Document {
             trace_id,
             span_id,
             parent: parent_span_id,
-            is_parent_remote: true,
+            is_root: true,
             op: op.unwrap_or_default(),
             text: transaction,
             source: Some(transaction_info.source),
@@ -93,7 +93,7 @@ struct Parts {
     trace_id: TraceId,
     span_id: SpanId,
     parent: Option<SpanId>,
-    is_parent_remote: bool,
+    is_root: bool,
     op: String,
     text: String,
     source: Option<TransactionSource>,
@@ -112,7 +112,7 @@ impl Parts {
             trace_id,
             span_id,
             parent: parent_span_id,
-            is_parent_remote: false,
+            is_root: false,
             op: op.unwrap_or_default(),
             text: description.unwrap_or_default(),
             source: None,
@@ -152,12 +152,17 @@ impl Parts {
         if status_in_sentry != SpanStatus::Ok {
             add(&mut data, "sentry.status", status_in_sentry.as_str());
         }
-        let is_remote = if self.is_parent_remote { IS_REMOTE } else { 0 };
+        let is_remote = match (self.is_root, kind) {
+            (false, _) => HAS_IS_REMOTE,
+            (true, SpanKind::Server | SpanKind::Consumer) => HAS_IS_REMOTE | IS_REMOTE,
+            // Of another job, this does not say where its parent is.
+            (true, _) => 0,
+        };
         OtlpSpan {
             trace_id: self.trace_id.to_u128().to_be_bytes().to_vec(),
             span_id: self.span_id.to_u64().to_be_bytes().to_vec(),
             parent_span_id: self.parent.map(|parent| parent.to_u64().to_be_bytes().to_vec()).unwrap_or_default(),
-            flags: SAMPLED | if self.parent.is_some() { HAS_IS_REMOTE | is_remote } else { 0 },
+            flags: SAMPLED | if self.parent.is_some() { is_remote } else { 0 },
             name,
             kind: kind.into(),
             start_time_unix_nano: self.start.as_nanos(),

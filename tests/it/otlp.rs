@@ -272,6 +272,7 @@ async fn a_shutdown_gives_up_at_its_deadline_and_counts_what_is_lost() {
     let client = Client::from(config(&relay, &collector).request_timeout(Duration::from_secs(3600)).build().unwrap());
 
     work(&client, 7).await;
+    until("the server has all of them", || client.stats().transactions.sent == 7).await;
     let error = client.shutdown(Duration::from_millis(300)).await.unwrap_err();
 
     let stats = client.stats();
@@ -379,11 +380,16 @@ async fn a_limit_of_the_servers_is_not_one_of_the_collectors() {
     assert_eq!(spans(&collector).len(), 5);
 }
 
+/// Sends to a collector and to no server.
+fn alone(collector: &Relay) -> ConfigBuilder {
+    let config = Config::builder().otlp(Otlp::new(collector.url())).traces_sample_rate(1.0).panic_hook(false);
+    config.first_byte_timeout(Duration::from_secs(3600))
+}
+
 #[tokio::test]
 async fn the_collector_alone_gets_spans_and_nothing_else_counts_as_sent() {
     let collector = Relay::start();
-    let client =
-        Client::from(Config::builder().otlp(Otlp::new(collector.url())).traces_sample_rate(1.0).panic_hook(false).build().unwrap());
+    let client = Client::from(alone(&collector).build().unwrap());
 
     work_with_an_error(&client).await;
     support::settle(&client).await;
