@@ -13,7 +13,10 @@ fn main() {
     }
     // The targets of `pprof` in Cargo.toml.
     let is = |name: &str, known: [&str; 2]| env::var(name).is_ok_and(|value| known.contains(&value.as_str()));
-    let can_profile = is("CARGO_CFG_TARGET_OS", ["linux", "macos"]) && is("CARGO_CFG_TARGET_ARCH", ["x86_64", "aarch64"]);
+    let can_profile = is("CARGO_CFG_TARGET_OS", ["linux", "macos"])
+        && is("CARGO_CFG_TARGET_ARCH", ["x86_64", "aarch64"])
+        // There, the number of a thread is a pointer, which `pprof` cannot convert.
+        && env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|value| value != "musl");
     if env::var_os("CARGO_FEATURE_PROFILING").is_some() && can_profile {
         println!("cargo::rustc-cfg=profiles");
     }

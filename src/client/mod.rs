@@ -177,16 +177,16 @@ impl Client {
     }
 
     async fn finish(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
-        let Some(inner) = self.inner.clone() else { return Ok(()) };
+        let Some(inner) = &self.inner else { return Ok(()) };
         if is_exporter() || inner.exporter.is_in_child() {
             // It fails at once: a hook that waits for the exporter waits for itself.
             return inner.exporter.flush(timeout, close);
         }
-        self.finish_profiles(close);
         let (done, answer) = tokio::sync::oneshot::channel();
         // A separate thread watches the clock: the caller's runtime may have no timer, and must not be blocked.
+        let client = self.clone();
         let spawned = std::thread::Builder::new().name("tower-sentry-flush".to_owned()).spawn(move || {
-            let _dropped_future = done.send(inner.exporter.flush(timeout, close));
+            let _dropped_future = done.send(client.close_blocking(timeout, close));
         });
         match spawned {
             Ok(_) => answer.await.unwrap_or(Ok(())),
@@ -196,7 +196,7 @@ impl Client {
 
     /// The blocking form of flush and shutdown. Blocks the calling thread for at most `timeout`.
     pub(crate) fn close_blocking(&self, timeout: Duration, close: bool) -> Result<(), FlushError> {
-        self.finish_profiles(close);
+        let timeout = self.finish_profiles(timeout, close);
         self.inner.as_ref().map_or(Ok(()), |inner| inner.exporter.flush(timeout, close))
     }
 
@@ -400,6 +400,7 @@ impl Client {
 
 impl Drop for LiveClient {
     fn drop(&mut self) {
+        self.leave_profiler();
         // `drop` cannot return the error. The last client report already contains the counts.
         let _ = self.exporter.flush(self.settings.delivery.shutdown_timeout, true);
     }

@@ -1,7 +1,9 @@
 //! Profiles of a client: their variables, and when they start and stop.
 
-use super::Client;
+use std::time::Duration;
+
 use super::settings::Settings;
+use super::{Client, LiveClient};
 #[cfg(feature = "profiling")]
 use crate::diagnostics;
 use crate::error::Error;
@@ -73,7 +75,7 @@ impl Client {
         if let Some(profiling) = self.settings().map(|settings| settings.profiling) {
             if profiling.has_sessions() {
                 let client = self.downgrade();
-                profiling::set_up(profiling, move |chunk| client.upgrade().submit_chunk(chunk));
+                profiling::set_up(self.number(), profiling, move |chunk| client.upgrade().submit_chunk(chunk));
             }
             if profiling.has_sessions() || profiling.has_transactions() {
                 profiling::start();
@@ -82,32 +84,47 @@ impl Client {
         self
     }
 
-    /// Takes what the profile of the session has, before the client closes.
+    /// Takes what the profile of the session has, before the client closes. Returns what is left of `timeout`.
     #[cfg_attr(not(profiles), expect(clippy::unused_self, reason = "this build has none"))]
-    pub(super) fn finish_profiles(&self, closes: bool) {
+    pub(super) fn finish_profiles(&self, timeout: Duration, closes: bool) -> Duration {
         #[cfg(not(profiles))]
         let _ = closes;
         #[cfg(profiles)]
         if closes && self.settings().is_some_and(|settings| settings.profiling.has_sessions()) {
-            profiling::finish();
+            let begun = std::time::Instant::now();
+            profiling::finish(self.number(), timeout);
+            return timeout.saturating_sub(begun.elapsed());
         }
+        timeout
     }
 
+    /// A number that no other client has, as long as there is a handle to this one, also a weak one.
     #[cfg(profiles)]
-    fn submit_chunk(&self, chunk: SessionChunk) {
-        /// With fewer, it says nothing, and servers refuse it.
-        const LEAST_SAMPLES: usize = 2;
-        if chunk.samples.taken.len() < LEAST_SAMPLES {
+    pub(crate) fn number(&self) -> usize {
+        self.inner.as_ref().map_or(0, |inner| inner.number())
+    }
+
+    /// Gives the chunk back if this client is no more.
+    #[cfg(profiles)]
+    fn submit_chunk(&self, chunk: SessionChunk) -> Result<(), SessionChunk> {
+        if !self.is_enabled() {
+            return Err(chunk);
+        }
+        if chunk.samples.taken.is_empty() {
             self.discard(DiscardReason::InsufficientData, Category::ProfileChunk, 1);
         } else {
             self.submit(Item::ProfileChunk(Box::new(chunk)));
         }
+        Ok(())
     }
 
     /// Starts the profile of the session, with [`ProfileLifecycle::Manual`].
     ///
     /// If chance has decided against this run of the process, this does nothing, and so does a second call. With another
     /// lifecycle, or without a [`profile_session_sample_rate`](crate::ConfigBuilder::profile_session_sample_rate), it is a warning.
+    ///
+    /// A [shutdown](Self::shutdown), or the drop of a [`Guard`](crate::Guard), stops it too. If the last handle of the client is
+    /// dropped without one, the last chunk is lost.
     ///
     /// # Examples
     ///
@@ -126,18 +143,19 @@ impl Client {
     pub fn start_profiler(&self) {
         if self.is_manual("start_profiler") {
             #[cfg(profiles)]
-            profiling::start_session();
+            profiling::start_session(self.number());
         }
     }
 
     /// Stops the profile of the session. Its last chunk is sent shortly after.
     ///
-    /// Another call of [`start_profiler`](Self::start_profiler) starts a new one.
+    /// Another call of [`start_profiler`](Self::start_profiler) starts a new one. If another client has started it as well, it
+    /// goes on for that one.
     #[cfg(feature = "profiling")]
     pub fn stop_profiler(&self) {
         if self.is_manual("stop_profiler") {
             #[cfg(profiles)]
-            profiling::stop_session();
+            profiling::stop_session(self.number());
         }
     }
 
@@ -151,5 +169,21 @@ impl Client {
             ));
         }
         is_manual
+    }
+}
+
+impl LiveClient {
+    #[cfg(profiles)]
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The profiler has no chunks for this client any more.
+    #[cfg_attr(not(profiles), expect(clippy::unused_self, reason = "this build has none"))]
+    pub(super) fn leave_profiler(&self) {
+        #[cfg(profiles)]
+        if self.settings.profiling.has_sessions() {
+            profiling::remove_client(self.number());
+        }
     }
 }

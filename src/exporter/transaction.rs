@@ -65,7 +65,7 @@ impl Pipeline {
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| {
             open.item(ItemType::Transaction, Some(count), &changed)?;
-            lost_profile = self.add_profile(&profile, open, (changed.event_id, name), record);
+            lost_profile = self.add_profile(&profile, open, (changed.event_id, &changed.name), record);
             Ok(())
         };
         let envelope = self.write(&header, reports, buffer, write)?;

@@ -34,7 +34,7 @@ pub(crate) use profiler::{finish, start};
 #[cfg(profiles)]
 pub(crate) use samples::Samples;
 #[cfg(profiles)]
-pub(crate) use session::{SessionChunk, SessionRoot, set_up, start as start_session, stop as stop_session};
+pub(crate) use session::{SessionChunk, SessionRoot, remove as remove_client, set_up, start as start_session, stop as stop_session};
 pub use settings::ProfileLifecycle;
 pub(crate) use settings::ProfilingSettings;
 #[cfg(profiles)]

@@ -1,6 +1,6 @@
 //! The profiler's thread: it starts and stops the signals, and reads what they found.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::samples::{LONGEST, Recent, Samples};
@@ -23,6 +23,8 @@ const OPEN_LIMIT: usize = 256;
 
 /// The transactions that are profiled and not collected.
 static OPEN: Lock<Vec<Arc<TransactionProfile>>> = Lock::of_first(Vec::new());
+/// Dropped once all chunks were handed over that were due when they came.
+static WAITING: Lock<Vec<mpsc::Sender<()>>> = Lock::of_first(Vec::new());
 static PROFILER: Lock<Profiler> = Lock::of_first(Profiler::new());
 
 struct Profiler {
@@ -93,29 +95,31 @@ fn collect(profile: &TransactionProfile) {
     }
 }
 
-/// Sends what the session has up to now, before the process ends.
-pub(crate) fn finish() {
-    if !thread::is_here() || !session::end_if_active() {
+/// Ends the session of a client that closes, and waits until its chunks were handed over, at most for this time.
+///
+/// The profiler's thread does it: a chunk that it is about to hand over is waited for, too.
+pub(crate) fn finish(client: usize, timeout: Duration) {
+    if !thread::is_here() || !session::close(client) {
         return;
     }
-    let chunks = {
-        let mut profiler = PROFILER.lock();
-        profiler.look();
-        profiler.chunks(u64::MAX)
-    };
-    for chunk in chunks {
-        session::send(chunk);
-    }
+    let (done, answer) = mpsc::channel();
+    WAITING.lock().push(done);
+    thread::wake();
+    // It never sends: that the other end is dropped is the answer.
+    let _ = answer.recv_timeout(timeout);
 }
 
 fn run() {
     loop {
+        // Before the step: the sessions of these have ended, so it takes their chunks.
+        let waiting = std::mem::take(&mut *WAITING.lock());
         // Code of another crate, with the tables of all binaries.
         let next = unwind::catch(|| {
             let (next, chunks) = PROFILER.lock().step(Instant::now());
             chunks.into_iter().for_each(session::send);
             next
         });
+        drop(waiting);
         match next.unwrap_or(Some(TRY_AGAIN)) {
             Some(pause) => std::thread::park_timeout(pause),
             None => std::thread::park(),

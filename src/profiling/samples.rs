@@ -9,6 +9,8 @@ pub(super) const LONGEST: u64 = 30_000_000_000;
 const KEPT_LIMIT: usize = 50_000;
 /// At most this many samples are in one profile.
 const PROFILE_LIMIT: usize = 8_000;
+/// A thread with fewer samples in a profile says nothing, and servers remove it.
+const LEAST_SAMPLES: usize = 2;
 /// At most this many samples are in a chunk of a session.
 const CHUNK_LIMIT: usize = 20_000;
 /// At most this many threads have a name.
@@ -126,7 +128,7 @@ impl Recent {
         let to = to.min(from.saturating_add(LONGEST));
         let is_in = |sample: &&Sample| (from..=to).contains(&sample.at) && threads.contains(&sample.thread);
         let samples = self.samples.iter().filter(is_in).take(PROFILE_LIMIT).cloned().collect();
-        Samples { began_at: from, taken: samples, threads: threads.iter().map(|id| self.named(*id)).collect() }
+        self.worth_sending(from, samples, threads.to_vec())
     }
 
     /// The samples of all threads between two times.
@@ -139,7 +141,14 @@ impl Recent {
                 threads.push(sample.thread);
             }
         }
-        Samples { began_at: from, taken: samples, threads: threads.into_iter().map(|id| self.named(id)).collect() }
+        self.worth_sending(from, samples, threads)
+    }
+
+    /// Without the threads that have too few samples: nothing is left if all have.
+    fn worth_sending(&self, began_at: u64, mut taken: Vec<Sample>, mut threads: Vec<u64>) -> Samples {
+        threads.retain(|id| taken.iter().filter(|sample| sample.thread == *id).take(LEAST_SAMPLES).count() == LEAST_SAMPLES);
+        taken.retain(|sample| threads.contains(&sample.thread));
+        Samples { began_at, taken, threads: threads.into_iter().map(|id| self.named(id)).collect() }
     }
 
     fn named(&self, id: u64) -> Thread {
@@ -209,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_with_one_sample_is_left_out() {
+        let mut recent = Recent::new();
+        recent.begin(0);
+        recent.add(vec![hits(1, 7, 1, None), hits(2, 8, 2, None), hits(3, 9, 1, None)], 1000 * MS);
+
+        let (one, all) = (recent.of(&[1, 2], 0, u64::MAX), recent.of_all(0, u64::MAX));
+
+        for samples in [&one, &all] {
+            let threads: Vec<_> = samples.threads.iter().map(|thread| thread.id).collect();
+            assert_eq!((samples.taken.iter().map(|sample| sample.thread).collect::<Vec<_>>(), threads), (vec![2, 2], vec![2]));
+        }
+        assert!(recent.of(&[1, 3], 0, u64::MAX).taken.is_empty(), "two samples, but of two threads");
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_in_time_and_number() {
         let mut recent = Recent::new();
         recent.begin(0);
@@ -235,7 +259,7 @@ mod tests {
         for name in ["140234", "", "web"] {
             recent.add(vec![Hits { thread_name: name.to_owned(), ..hits(1, 7, 1, None) }], 1000 * MS);
         }
-        recent.add(vec![Hits { thread_name: "140234".to_owned(), ..hits(2, 7, 1, None) }], 1000 * MS);
+        recent.add(vec![Hits { thread_name: "140234".to_owned(), ..hits(2, 7, 2, None) }], 1000 * MS);
 
         let names: Vec<_> = recent.of(&[1, 2], 0, u64::MAX).threads.into_iter().map(|thread| thread.name).collect();
         assert_eq!(names, [Some("web".into()), None]);

@@ -1,5 +1,6 @@
 //! The profiler's thread, and the process that has it.
 
+use std::sync::mpsc;
 use std::thread::Thread;
 
 use once_cell::race::OnceBox;
@@ -24,10 +25,19 @@ pub(super) fn start(run: fn()) {
         }
         return;
     }
-    let started = std::thread::Builder::new().name("tower-sentry-prof".to_owned()).spawn(run);
+    let (choose, chosen) = mpsc::channel();
+    let started = std::thread::Builder::new().name("tower-sentry-prof".to_owned()).spawn(move || {
+        if chosen.recv().is_ok() {
+            run();
+        }
+    });
     match started {
-        // If another client started one meanwhile, that one is woken, and this one sleeps.
-        Ok(handle) => drop(RUNS.set(Box::new(Runs { thread: handle.thread().clone(), home: Home::here() }))),
+        // If another client started one meanwhile, that one is woken, and this one ends: only one may hand chunks over.
+        Ok(handle) => {
+            if RUNS.set(Box::new(Runs { thread: handle.thread().clone(), home: Home::here() })).is_ok() {
+                let _ = choose.send(());
+            }
+        }
         Err(error) => diagnostics::warn(&format!("no profiles are taken: the profiler's thread could not be started: {error}")),
     }
     wake();

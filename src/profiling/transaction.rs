@@ -9,8 +9,6 @@ use crate::protocol::EventId;
 
 /// The threads of a transaction beyond this number are not in its profile.
 const THREADS_LIMIT: usize = 8;
-/// A profile with fewer samples says nothing, and servers refuse it.
-const LEAST_SAMPLES: usize = 2;
 
 /// The profile of a transaction.
 #[derive(Debug)]
@@ -42,6 +40,10 @@ impl TransactionProfile {
     /// Notes that this thread works for the transaction now.
     #[inline]
     pub(crate) fn note_thread(&self) {
+        // A task that goes on after its request has nothing in the profile.
+        if self.ended_at.load(Ordering::Relaxed) > 0 {
+            return;
+        }
         let thread = signals::thread();
         for place in &self.threads {
             match place.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed) {
@@ -63,7 +65,7 @@ impl TransactionProfile {
     /// Takes the samples that were collected. None if there are too few.
     pub(super) fn take_collected(&self) -> Option<Samples> {
         let found = self.found.lock().take();
-        found.filter(|found| found.taken.len() >= LEAST_SAMPLES)
+        found.filter(|found| !found.taken.is_empty())
     }
 
     /// The bytes that its samples may need, before they are there: what it holds counts against the queue.
@@ -141,6 +143,16 @@ mod tests {
         assert_eq!((threads.len(), threads[0]), (THREADS_LIMIT, numbers[0]), "the first one stays in front");
         let distinct: std::collections::BTreeSet<_> = threads.iter().collect();
         assert_eq!(distinct.len(), THREADS_LIMIT);
+    }
+
+    #[test]
+    fn a_thread_that_comes_after_the_end_is_not_noted() {
+        let profile = profile();
+        profile.end();
+
+        profile.note_thread();
+
+        assert_eq!(profile.threads(), [0; 0]);
     }
 
     #[test]

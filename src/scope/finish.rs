@@ -238,7 +238,13 @@ impl LiveScope {
             return self.client.give_back(left);
         };
         #[cfg(profiles)]
-        state.hand_over_profile(self.profile.clone(), &ended, &self.client);
+        {
+            state.hand_over_profile(self.profile.clone(), &ended, &self.client);
+            // The other handles may live for long.
+            if let Some(session) = &self.session {
+                session.end();
+            }
+        }
         if !ended.is_sent {
             // If it is sent, spans that begin later are still seen, and counted as dropped.
             self.stop_recording();

@@ -191,7 +191,9 @@ impl LiveScope {
             #[cfg(profiles)]
             {
                 this.profile = profile_of(decision, extent, settings);
-                this.session = (decision.sampled && extent == Extent::Spans).then(|| SessionRoot::begin(settings.profiling)).flatten();
+                this.session = (decision.sampled && extent == Extent::Spans)
+                    .then(|| SessionRoot::begin(client.number(), settings.profiling))
+                    .flatten();
                 transaction.record.profiler_id = this.session.as_ref().map(SessionRoot::profiler_id);
             }
             state.decision = decision;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -28,6 +28,12 @@ fn cpu_time() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     stat.split(' ').next().unwrap().parse().unwrap()
 }
+
+/// Work that is profiled uses the processor for this many milliseconds: 75 signals, where none is lost. A system may send fewer, because its
+/// clock ticks seldom or another machine takes its time. So tests ask for a small part of them.
+const LONG: u64 = 750;
+/// The samples that are asked for.
+const FEW: usize = 10;
 
 /// Uses the processor for this time, whatever else runs on the machine.
 macro_rules! burner {
@@ -55,8 +61,9 @@ fn client(relay: &Relay, change: impl Fn(ConfigBuilder) -> ConfigBuilder) -> Cli
 
 /// Waits until the profiler takes samples: it reads the tables of the program first.
 async fn ready(client: &Client) {
-    let begun = client.stats().profiles.sent;
+    let (begun, latest) = (client.stats().profiles.sent, Instant::now() + patience());
     while client.stats().profiles.sent == begun {
+        assert!(Instant::now() < latest, "in vain: a transaction has a profile");
         client.transaction("warm-up").run_infallible(async { price_of_basket(50) }).await;
         client.flush(patience()).await.unwrap();
     }
@@ -107,7 +114,7 @@ async fn all() {
     let client = client(&relay, |config| config.release("shop@1.4.0").environment("staging"));
     ready(&client).await;
     async fn basket() {
-        price_of_basket(400);
+        price_of_basket(LONG);
     }
     let server = Server::start(Router::new().route("/basket", get(basket)).layer(SentryLayer::new(&client))).await;
 
@@ -130,8 +137,8 @@ async fn all() {
     assert!(profile.get("debug_meta").is_none(), "an image of Linux makes a profile invalid");
 
     let stacks = stacks(profile);
-    assert!((20..200).contains(&stacks.len()), "101 in a second of processor time: {}", stacks.len());
-    assert!(with(&stacks, "price_of_basket") * 10 > stacks.len() * 7, "{stacks:?}");
+    assert!((FEW..300).contains(&stacks.len()), "101 in a second of processor time: {}", stacks.len());
+    assert!(with(&stacks, "price_of_basket") * 2 > stacks.len(), "{stacks:?}");
     let busy = stacks.iter().find(|stack| stack.iter().any(|name| name.contains("price_of_basket"))).unwrap();
     let place = |function: &str| busy.iter().position(|name| name.contains(function)).unwrap_or_else(|| panic!("{function}: {busy:?}"));
     let in_order = [place("price_of_basket"), place("basket::{{closure}}"), place("tokio::runtime")];
@@ -199,7 +206,7 @@ fn two_requests_at_a_time_have_the_samples_of_their_own_threads() {
         let (client, both, done) = (&client, Arc::clone(&both), Arc::clone(&done));
         let handler = move || async move {
             both.wait();
-            burn(300);
+            burn(LONG);
             done.wait();
         };
         move || {
@@ -219,7 +226,7 @@ fn two_requests_at_a_time_have_the_samples_of_their_own_threads() {
     for (name, own, other) in [("GET /one", "burn_in_one", "burn_in_two"), ("GET /two", "burn_in_two", "burn_in_one")] {
         let sent = sent(&relay, name);
         let stacks = stacks(profile(&sent[0].1).expect("a profile"));
-        assert!(with(&stacks, own) > 10, "{name}: {stacks:?}");
+        assert!(with(&stacks, own) > FEW, "{name}: {stacks:?}");
         assert_eq!(with(&stacks, other), 0, "{name}: {stacks:?}");
     }
 }
@@ -263,7 +270,7 @@ fn a_process_that_is_profiled_by_others_has_no_profiles_and_one_warning() {
     let runtime = runtime();
 
     for _ in 0..3 {
-        runtime.block_on(client.transaction("work").run_infallible(async { price_of_basket(100) }));
+        runtime.block_on(client.transaction("work").run_infallible(async { price_of_basket(LONG) }));
     }
     runtime.block_on(support::settle(&client));
 
@@ -272,7 +279,7 @@ fn a_process_that_is_profiled_by_others_has_no_profiles_and_one_warning() {
     assert_eq!(client.stats().profiles.dropped, [(DiscardReason::InsufficientData, 3)]);
     let found = theirs.report().build().unwrap();
     let samples: isize = found.data.values().sum();
-    assert!(samples > 50, "their profiler goes on: {samples}");
+    assert!(samples > 10, "their profiler goes on: {samples}");
 }
 
 #[tokio::test]
@@ -288,7 +295,7 @@ async fn a_rate_limit_of_profiles_leaves_their_transactions() {
     client.transaction("the limit").run_infallible(async {}).await;
     client.flush(patience()).await.unwrap();
 
-    client.transaction("limited").run_infallible(async { price_of_basket(100) }).await;
+    client.transaction("limited").run_infallible(async { price_of_basket(LONG) }).await;
     support::settle(&client).await;
 
     let sent = sent(&relay, "limited");
@@ -312,7 +319,7 @@ async fn a_profile_goes_with_its_transaction_through_hooks_and_is_dropped_with_i
     });
     ready(&client).await;
     let quiet = || async {
-        price_of_basket(100);
+        price_of_basket(LONG);
     };
     let sensitive = RouteOptions::new().sensitive();
     let layer = SentryLayer::new(&client).route("/secret", sensitive);
@@ -320,7 +327,7 @@ async fn a_profile_goes_with_its_transaction_through_hooks_and_is_dropped_with_i
     let server = Server::start(Router::new().route("/secret", get(quiet)).route("/gone", get(gone)).layer(layer)).await;
 
     for name in ["wanted", "unwanted"] {
-        client.transaction(name).run_infallible(async { price_of_basket(100) }).await;
+        client.transaction(name).run_infallible(async { price_of_basket(LONG) }).await;
     }
     support::get(&server, "/secret").await;
     support::get(&server, "/gone").await;
@@ -332,6 +339,7 @@ async fn a_profile_goes_with_its_transaction_through_hooks_and_is_dropped_with_i
         let profile = profile(items).expect("a profile");
         assert_eq!(transaction["contexts"]["profile"]["profile_id"], profile["event_id"]);
         assert_eq!(profile["transaction"]["id"], transaction["event_id"]);
+        assert_eq!(profile["transaction"]["name"], name, "the hook may have removed a secret");
     }
     let dropped = client.stats().profiles.dropped;
     assert!(dropped.contains(&(DiscardReason::BeforeSend, 1)), "{dropped:?}");
@@ -348,7 +356,7 @@ fn secrets_in_names_of_threads_and_transactions_do_not_leave() {
     let work = || {
         runtime().block_on(async {
             ready(&client).await;
-            client.transaction(format!("import {SECRET}")).run_infallible(async { price_of_basket(100) }).await;
+            client.transaction(format!("import {SECRET}")).run_infallible(async { price_of_basket(LONG) }).await;
             support::settle(&client).await;
         });
     };
@@ -393,6 +401,29 @@ async fn chunk(client: &Client, before: u64) {
     until("a chunk is sent or counted", settled).await;
 }
 
+/// Runs sessions until a chunk was sent: the profiler reads the tables of the program first.
+async fn ready_for_sessions(client: &Client, mut session: impl AsyncFnMut()) {
+    let latest = Instant::now() + patience();
+    while client.stats().profile_chunks.sent == 0 {
+        assert!(Instant::now() < latest, "in vain: a session has samples");
+        let before = client.stats().profile_chunks.captured;
+        session().await;
+        chunk(client, before).await;
+    }
+}
+
+/// The chunks of the session that this transaction was in. They all have its id.
+fn chunks_of(relay: &Relay, transaction: &Value) -> Vec<Value> {
+    let profiler_id = &transaction["contexts"]["profile"]["profiler_id"];
+    assert!(profiler_id.is_string(), "{transaction}");
+    relay.payloads("profile_chunk").into_iter().filter(|chunk| chunk["profiler_id"] == *profiler_id).collect()
+}
+
+/// The seconds since the epoch.
+fn wall_clock() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
 #[tokio::test]
 async fn a_session_has_all_threads_between_its_start_and_its_stop() {
     if in_child("profile::a_session_has_all_threads_between_its_start_and_its_stop", &[]) {
@@ -401,44 +432,55 @@ async fn a_session_has_all_threads_between_its_start_and_its_stop() {
     let relay = Relay::start();
     let client = of_session(&relay, ProfileLifecycle::Manual);
     client.transaction("before").run_infallible(async {}).await;
-    while client.stats().profile_chunks.sent == 0 {
-        let before = client.stats().profile_chunks.captured;
+    ready_for_sessions(&client, async || {
         client.start_profiler();
-        std::thread::scope(|scope| {
-            std::thread::Builder::new().name("second".to_owned()).spawn_scoped(scope, || burn_in_two(150)).unwrap();
-            let work = async {
-                burn_in_one(150);
-                tower_sentry::capture_message(tower_sentry::Level::Error, "inside");
-            };
-            client.transaction("inside").run_infallible(work).now_or_never().unwrap();
-        });
+        burn_in_one(100);
         client.stop_profiler();
-        chunk(&client, before).await;
-    }
-    burn_in_one(50);
+    })
+    .await;
+
+    let before = (client.stats().profile_chunks.captured, wall_clock());
+    client.start_profiler();
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().name("second".to_owned()).spawn_scoped(scope, || burn_in_two(LONG)).unwrap();
+        let work = async {
+            burn_in_one(LONG);
+            tower_sentry::capture_message(tower_sentry::Level::Error, "inside");
+        };
+        client.transaction("inside").run_infallible(work).now_or_never().unwrap();
+    });
+    client.stop_profiler();
+    let after = wall_clock();
+    burn_in_one(100);
+    chunk(&client, before.0).await;
     support::settle(&client).await;
 
     let envelopes = relay.received();
     let alone: Vec<_> = envelopes.iter().map(Received::items).filter(|(_, items)| items[0].0["type"] == "profile_chunk").collect();
-    let [(header, items)] = &alone[..] else { panic!("one chunk: {alone:?}") };
+    let (header, items) = alone.last().unwrap();
     assert!(header.get("trace").is_none() && header.get("event_id").is_none() && items.len() == 1, "{header}");
     let (item, chunk) = &items[0];
     assert_eq!((&item["platform"], &chunk["platform"], &chunk["version"]), (&json!("rust"), &json!("rust"), &json!("2")));
     assert_eq!((&chunk["release"], &chunk["client_sdk"]["name"]), (&json!("shop@1.4.0"), &json!("tower.sentry")));
     assert_eq!(chunk["chunk_id"].as_str().unwrap().len(), 32);
     let inside = sent(&relay, "inside").pop().unwrap().0;
-    assert_eq!(inside["contexts"]["profile"], json!({"profiler_id": chunk["profiler_id"]}));
+    assert_eq!(inside["contexts"]["profile"], json!({"profiler_id": chunk["profiler_id"]}), "{alone:?}");
     assert_eq!(relay.events().last().unwrap()["contexts"]["profile"]["profiler_id"], chunk["profiler_id"]);
     assert!(sent(&relay, "before")[0].0["contexts"].get("profile").is_none());
     assert!(relay.payloads("profile").is_empty(), "a session has no profiles of transactions");
-    let stacks = stacks(chunk);
-    assert!(with(&stacks, "burn_in_one") > 3 && with(&stacks, "burn_in_two") > 3, "{stacks:?}");
-    let times: Vec<_> =
-        chunk["profile"]["samples"].as_array().unwrap().iter().map(|sample| sample["timestamp"].as_f64().unwrap()).collect();
+    // A machine that is slow enough has more than one chunk of it.
+    let chunks = chunks_of(&relay, &inside);
+    let stacks: Vec<_> = chunks.iter().flat_map(stacks).collect();
+    assert!(with(&stacks, "burn_in_one") > FEW && with(&stacks, "burn_in_two") > FEW, "{stacks:?}");
+    let samples = chunks.iter().flat_map(|chunk| chunk["profile"]["samples"].as_array().unwrap());
+    let times: Vec<_> = samples.map(|sample| sample["timestamp"].as_f64().unwrap()).collect();
     let [start, end] = ["start_timestamp", "timestamp"].map(|name| inside[name].as_f64().unwrap());
     assert!(times.is_sorted() && times.iter().any(|time| (start..=end).contains(time)), "{start} {end} {times:?}");
-    let names: BTreeSet<_> =
-        chunk["profile"]["thread_metadata"].as_object().unwrap().values().filter_map(|thread| thread["name"].as_str()).collect();
+    // Times are written in microseconds.
+    let whole = before.1 - 0.001..=after + 0.001;
+    assert!(times.iter().all(|time| whole.contains(time)), "{whole:?} {times:?}");
+    let threads = chunks.iter().flat_map(|chunk| chunk["profile"]["thread_metadata"].as_object().unwrap().values());
+    let names: BTreeSet<_> = threads.filter_map(|thread| thread["name"].as_str()).collect();
     assert!(names.contains("second"), "{names:?}");
 }
 
@@ -449,27 +491,63 @@ async fn a_session_runs_while_sampled_transactions_do_and_a_shutdown_takes_its_e
     }
     let relay = Relay::start();
     let client = of_session(&relay, ProfileLifecycle::Trace);
-    while client.stats().profile_chunks.sent == 0 {
-        let before = client.stats().profile_chunks.captured;
-        client.transaction("work").run_infallible(async { burn_in_one(100) }).await;
-        chunk(&client, before).await;
-    }
+    ready_for_sessions(&client, async || client.transaction("work").run_infallible(async { burn_in_one(100) }).await).await;
     let before = client.stats().profile_chunks.captured;
 
     let open = client.transaction("open").run_infallible(async {
-        burn_in_two(100);
+        tower_sentry::capture_message(tower_sentry::Level::Error, "open");
+        burn_in_two(LONG);
         std::future::pending::<()>().await;
     });
     let mut open = Box::pin(open);
     assert!((&mut open).now_or_never().is_none());
     support::settle(&client).await;
 
-    assert_eq!(client.stats().profile_chunks.captured, before + 1, "what an open transaction has up to the shutdown");
-    let chunks = relay.payloads("profile_chunk");
-    assert!(with(&stacks(chunks.last().unwrap()), "burn_in_two") > 3, "{chunks:?}");
+    assert!(client.stats().profile_chunks.captured > before, "what an open transaction has up to the shutdown");
+    let open = relay.events().pop().unwrap();
+    let found: Vec<_> = chunks_of(&relay, &open).iter().flat_map(stacks).collect();
+    assert!(with(&found, "burn_in_two") > FEW, "{found:?}");
+    let works = sent(&relay, "work");
+    assert!(works.iter().any(|(work, _)| !chunks_of(&relay, work).is_empty()), "{works:?}");
+}
+
+#[tokio::test]
+async fn a_task_that_goes_on_does_not_keep_the_session_of_its_request_going() {
+    if in_child("profile::a_task_that_goes_on_does_not_keep_the_session_of_its_request_going", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let client = of_session(&relay, ProfileLifecycle::Trace);
+
+    let work = async { tokio::spawn(tower_sentry::Scope::current().bind(std::future::pending::<()>())) };
+    let task = client.transaction("work").run_infallible(work).await;
+    chunk(&client, 0).await;
+
+    assert!(!task.is_finished(), "it still has the scope");
+    task.abort();
+    support::settle(&client).await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_leaves_the_session_and_the_chunks_of_another() {
+    if in_child("profile::a_client_that_closes_leaves_the_session_and_the_chunks_of_another", &[]) {
+        return;
+    }
+    let relay = Relay::start();
+    let [first, closed, dropped] = [(); 3].map(|()| of_session(&relay, ProfileLifecycle::Manual));
+    first.start_profiler();
+    closed.start_profiler();
+
+    support::settle(&closed).await;
+    drop(dropped);
+    first.transaction("work").run_infallible(async {}).await;
+    first.stop_profiler();
+    chunk(&first, 0).await;
+    support::settle(&first).await;
+
+    assert_eq!(closed.stats().profile_chunks, Counts::default());
     let work = sent(&relay, "work").pop().unwrap().0;
-    let ids: BTreeSet<_> = chunks.iter().map(|chunk| chunk["profiler_id"].as_str().unwrap()).collect();
-    assert!(ids.contains(work["contexts"]["profile"]["profiler_id"].as_str().unwrap()), "{work}");
+    assert!(work["contexts"]["profile"]["profiler_id"].is_string(), "the session goes on: {work}");
 }
 
 #[tokio::test]
