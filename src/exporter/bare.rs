@@ -87,6 +87,13 @@ pub(super) fn bare_span(span: &mut Span, record: &Record) {
     strip_links(&mut span.links);
 }
 
+/// Reduces the span of a streamed request or job in the same way. It keeps its name, unless that may hold data.
+pub(super) fn bare_segment(span: &mut Span, source: TransactionSource, record: &Record) {
+    let name = span.description.take();
+    bare_span(span, record);
+    span.description = if is_from_data(source) { Some(WITHHELD.to_owned()) } else { name };
+}
+
 /// Reduces a log in the same way as `bare_event`.
 pub(super) fn bare_log(log: &mut Log) {
     "the contents were withheld: before_send_log panicked".clone_into(&mut log.body);

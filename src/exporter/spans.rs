@@ -1,6 +1,6 @@
 //! Seals the spans of a request or job, or those of a part of it.
 
-use super::bare::{bare_span, sensitive_transaction};
+use super::bare::{bare_segment, bare_span, sensitive_transaction};
 use super::hooked::{Hooked, Passed, pass_span, through};
 use super::load::Load;
 use super::outbound::Outbound;
@@ -46,40 +46,43 @@ impl Pipeline {
         let mut shared = Shared::of(&document).ok_or(DiscardReason::InternalSdkError)?;
         let mut children = std::mem::take(&mut document.spans);
         streamed::tell_user(document.user.as_ref(), &mut children);
-        let segment = record.has_ended().then(|| streamed::segment(&mut document, |name| self.redactor.text(name).into_owned())).flatten();
+        let segment = record.has_ended().then(|| streamed::segment(&mut document, &self.redactor)).flatten();
         let measurements = std::mem::take(&mut document.measurements);
         let hook = self.hooks.before_send_span.as_ref();
         if let Some(hook) = hook {
             children = streamed::pass(children, |span| pass_span(hook, span, |span| bare_span(span, record)));
         }
+        // Hooks may add objects, which become texts.
+        let streamed = |shared: &Shared, mut span: Span| {
+            self.redactor.hide_in_nested(&mut span.data);
+            span.links.iter_mut().for_each(|link| self.redactor.hide_in_nested(&mut link.attributes));
+            shared.streamed(span)
+        };
+        let mut is_bare = is_sensitive;
         let mut spans: Vec<StreamedSpan> = Vec::with_capacity(children.len() + 1);
         if let Some(mut segment) = segment {
-            // It cannot be dropped: the others are told to belong to it. It is sent without its contents.
-            let strip = |span: &mut Span| {
-                let name = span.description.take();
-                bare_span(span, record);
-                span.description = name;
-            };
             let is_whole = hook.is_none_or(|hook| {
                 let mut has_panicked = false;
                 pass_span(hook, &mut segment, |_| has_panicked = true) && !has_panicked
             });
             if !is_whole {
-                strip(&mut segment);
+                // It cannot be dropped: the others are told to belong to it.
+                bare_segment(&mut segment, document.transaction_info.source, record);
+                is_bare = true;
             }
             if let Some(name) = &segment.description {
                 shared.rename(name);
                 document.name.clone_from(name);
             }
-            let mut segment = shared.streamed(segment);
+            let mut segment = streamed(&shared, segment);
             if is_whole {
                 streamed::measured(measurements, &mut segment);
             }
             spans.push(segment);
         }
-        spans.extend(children.into_iter().map(|span| shared.streamed(span)));
+        spans.extend(children.into_iter().map(|span| streamed(&shared, span)));
         let mut sealed = SealedSpans { outbound: Vec::new(), removed: count.saturating_sub(spans.len() as u64), failed: 0 };
-        let header = HeaderPayload { event_id: None, record, name: &document.name, facts: &self.facts, is_bare: is_sensitive };
+        let header = HeaderPayload { event_id: None, record, name: &document.name, facts: &self.facts, is_bare };
         for items in streamed::containers(spans) {
             let container = ContainerPayload { items: &items };
             let quantity = items.len() as u64;

@@ -8,6 +8,7 @@ use crate::protocol::{
     LogAttribute, Measurement, Request, SdkInfo, SegmentName, Span, SpanId, SpanStatus, SpanText, StreamedSpan, TraceId, Transaction, User,
     typed,
 };
+use crate::redaction::Redactor;
 
 /// The protocol's limit for the spans of one container.
 pub(super) const CONTAINER_SPANS: usize = 1000;
@@ -96,10 +97,11 @@ pub(super) fn tell_user(user: Option<&User>, spans: &mut [Span]) {
 
 /// The request or job itself as a span, with all that its document tells as attributes.
 ///
-/// `scrub` hides what is secret in a name: behind a dot, the redactor would not see where it begins.
-pub(super) fn segment(transaction: &mut Transaction, scrub: impl Fn(&str) -> String) -> Option<Span> {
+/// What is secret is hidden first, by the rules of a transaction. Later, a name in an object stands behind the names of
+/// all objects around it, and the redactor would not know which of them is the secret one.
+pub(super) fn segment(transaction: &mut Transaction, redactor: &Redactor) -> Option<Span> {
     let trace = transaction.contexts.trace.take()?;
-    let mut data = trace.data;
+    let mut data = redactor.fields(&trace.data);
     let mut add = |name: String, value: Value| {
         // What the application has set wins, and what is known by its proper name.
         data.entry(name).or_insert(value);
@@ -108,26 +110,26 @@ pub(super) fn segment(transaction: &mut Transaction, scrub: impl Fn(&str) -> Str
     if let Some(host) = transaction.server_name.take() {
         add("host.name".to_owned(), host.into());
     }
-    for (name, text) in std::mem::take(&mut transaction.tags) {
-        add(name, text.into());
+    for (name, text) in redactor.fields(&std::mem::take(&mut transaction.tags)) {
+        add(name, text);
     }
     if let Some(request) = transaction.request.take() {
-        add_request(request, &scrub, &mut add);
+        add_request(request, |name| redactor.text(name).into_owned(), &mut add);
     }
     if let Some(User { id, email, username, ip_address, data }) = transaction.user.take() {
         let fields = [("id", id), ("email", email), ("name", username), ("ip_address", ip_address)];
         fields.into_iter().filter_map(|(name, text)| Some((name, text?))).for_each(|(name, text)| add(format!("user.{name}"), text.into()));
-        flat("user", data, DEPTH, &scrub, &mut add);
+        flat("user", redactor.user(&data), DEPTH, &mut add);
     }
-    for (name, context) in std::mem::take(&mut transaction.contexts.other) {
+    for (name, context) in redactor.contexts(&std::mem::take(&mut transaction.contexts.other)) {
         match (name.as_str(), context) {
             // The conventions have a name for it, which the span has already.
             ("response", Value::Object(mut response)) => {
                 response.remove("status_code");
-                flat("http.response", response, DEPTH, &scrub, &mut add);
+                flat("http.response", response, DEPTH, &mut add);
             }
-            ("runtime", Value::Object(runtime)) => flat("process.runtime", runtime, DEPTH, &scrub, &mut add),
-            (_, Value::Object(context)) => flat(&scrub(&name), context, DEPTH, &scrub, &mut add),
+            ("runtime", Value::Object(runtime)) => flat("process.runtime", runtime, DEPTH, &mut add),
+            (_, Value::Object(context)) => flat(&name, context, DEPTH, &mut add),
             (_, value) => add(name, value),
         }
     }
@@ -153,7 +155,7 @@ pub(super) fn measured(measurements: BTreeMap<String, Measurement>, span: &mut S
     }
 }
 
-fn add_request(request: Request, scrub: &impl Fn(&str) -> String, add: &mut impl FnMut(String, Value)) {
+fn add_request(request: Request, scrub: impl Fn(&str) -> String, add: &mut impl FnMut(String, Value)) {
     let Request { method, url, query_string, headers, .. } = request;
     for (name, text) in [("http.request.method", method), ("url.full", url), ("url.query", query_string)] {
         if let Some(text) = text {
@@ -171,11 +173,11 @@ fn add_request(request: Request, scrub: &impl Fn(&str) -> String, add: &mut impl
 }
 
 /// Adds the entries of an object under its name, as `order.items`.
-fn flat(name: &str, object: Map<String, Value>, depth: usize, scrub: &impl Fn(&str) -> String, add: &mut impl FnMut(String, Value)) {
+fn flat(name: &str, object: Map<String, Value>, depth: usize, add: &mut impl FnMut(String, Value)) {
     for (inner, value) in object {
-        let name = format!("{name}.{}", scrub(&inner));
+        let name = format!("{name}.{inner}");
         match value {
-            Value::Object(object) if depth > 0 => flat(&name, object, depth - 1, scrub, add),
+            Value::Object(object) if depth > 0 => flat(&name, object, depth - 1, add),
             value => add(name, value),
         }
     }
@@ -295,7 +297,7 @@ mod tests {
         let context = json!({"items": 2, "shop": {"name": "north", "at": {"x": {"y": {"z": {"deep": 1}}}}}});
         let Value::Object(context) = context else { panic!("an object") };
 
-        flat("order", context, 2, &str::to_owned, &mut |name, value| drop(told.insert(name, value)));
+        flat("order", context, 2, &mut |name, value| drop(told.insert(name, value)));
 
         assert_eq!(
             Value::Object(told),

@@ -88,6 +88,15 @@ impl LogAttribute {
         Self { kind: kind.to_owned(), value: bounded(value.into()), unit: None }
     }
 
+    /// Whether a value of JSON becomes a text of JSON.
+    pub(crate) fn is_text_of_json(value: &Value) -> bool {
+        match value {
+            Value::Object(_) => true,
+            Value::Array(values) => !is_of_one_kind(values),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+
     /// A value of JSON with its type. None if it says nothing: such attributes are not sent.
     ///
     /// A list of different types, and what is not flat, becomes a text of JSON.

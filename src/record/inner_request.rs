@@ -36,6 +36,22 @@ impl LiveTransaction {
         self.record.late_fields(Parent::Span(span), &fields);
         self.end_span(span, Some(status));
     }
+
+    /// Notes that an error waits, which is sent with the name and the status of this inner request. At most `limit` errors
+    /// wait.
+    pub(crate) fn await_inner_request(&mut self, span: u32, limit: usize) {
+        if self.streams && self.awaited.last() != Some(&span) {
+            self.awaited.retain(|row| *row != span);
+            self.awaited.push(span);
+            let over = self.awaited.len().saturating_sub(limit);
+            self.awaited.drain(..over);
+        }
+    }
+
+    /// Notes that no error waits any more.
+    pub(crate) fn await_none(&mut self) {
+        self.awaited.clear();
+    }
 }
 
 impl Record {

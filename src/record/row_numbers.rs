@@ -1,6 +1,6 @@
 //! The numbers of rows, once some have left.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::protocol::SpanId;
 
@@ -18,8 +18,10 @@ pub(super) struct RowNumbers {
     pub(super) numbers: Vec<u32>,
     /// The number of the next row.
     pub(super) next: u32,
-    /// The ids of spans that have left.
-    pub(super) sent: VecDeque<(u32, SpanId)>,
+    /// The ids of spans that have left, by their numbers.
+    pub(super) sent: BTreeMap<u32, SpanId>,
+    /// The same numbers, in the order in which they left.
+    pub(super) order: VecDeque<u32>,
 }
 
 impl RowNumbers {
@@ -37,13 +39,15 @@ impl RowNumbers {
     }
 
     pub(super) fn sent_id(&self, number: u32) -> Option<SpanId> {
-        self.sent.iter().rev().find(|(sent, _)| *sent == number).map(|(_, id)| *id)
+        self.sent.get(&number).copied()
     }
 
     pub(super) fn note_sent(&mut self, number: u32, id: SpanId) {
         if self.sent.len() >= SENT_LIMIT {
-            self.sent.pop_front();
+            let oldest = self.order.pop_front();
+            oldest.and_then(|oldest| self.sent.remove(&oldest));
         }
-        self.sent.push_back((number, id));
+        self.sent.insert(number, id);
+        self.order.push_back(number);
     }
 }

@@ -64,10 +64,11 @@ impl Record {
 
     /// Moves the spans that have ended into a record of their own, with a copy of the scope. None if there are none.
     ///
-    /// What belongs to the root stays: it is sent at the end.
+    /// What belongs to the root stays: it is sent at the end. The rows in `awaited` stay as well.
     #[cold]
-    pub(super) fn take_ended(&mut self) -> Option<Box<Self>> {
-        if !self.spans.iter().any(|span| span.end.is_known()) {
+    pub(super) fn take_ended(&mut self, awaited: &[u32]) -> Option<Box<Self>> {
+        let leaves = |number: u32, row: &SpanRecord| row.end.is_known() && !awaited.contains(&number);
+        if !self.spans.iter().enumerate().any(|(place, row)| leaves(self.number_of(place), row)) {
             return None;
         }
         let rows = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
@@ -84,7 +85,7 @@ impl Record {
 
         let numbers = std::mem::take(&mut streamed.numbers);
         let rows: Vec<(u32, SpanRecord)> = numbers.into_iter().zip(std::mem::take(&mut self.spans)).collect();
-        let (ended, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.end.is_known());
+        let (ended, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(number, row)| leaves(*number, row));
         let has_left = |number: u32| ended.binary_search_by_key(&number, |(number, _)| *number).is_ok();
         let mut of_part = RowNumbers { next: streamed.next, ..RowNumbers::default() };
         for parent in ended.iter().filter_map(|(_, row)| match row.parent {
@@ -93,8 +94,8 @@ impl Record {
         }) {
             let of_open = || open.binary_search_by_key(&parent, |(number, _)| *number).ok().and_then(|place| open.get(place));
             let id = of_open().map(|(_, row)| row.id).or_else(|| streamed.sent_id(parent));
-            if let Some(id) = id.filter(|_| of_part.sent_id(parent).is_none()) {
-                of_part.sent.push_back((parent, id));
+            if let Some(id) = id {
+                of_part.sent.insert(parent, id);
             }
         }
         for (number, row) in ended.iter().filter(|(_, row)| row.is_held) {

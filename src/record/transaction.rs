@@ -9,7 +9,8 @@ use crate::protocol::{SpanId, SpanStatus};
 
 /// The protocol's limit for how long a span that has ended waits for others.
 const PART_AFTER: Duration = Duration::from_secs(5);
-/// At the span limit, a part is worth its while if this share of the rows has ended.
+/// Near the span limit, a part is worth its while if this share of the rows has ended. As many places are still free
+/// then: spans begin between two that end, and must not replace those that have ended.
 const PART_SHARE: usize = 8;
 
 /// A running transaction.
@@ -22,6 +23,8 @@ pub(crate) struct LiveTransaction {
     pub(crate) streams: bool,
     /// When the last part was taken out. Unknown before the first one.
     pub(super) part_at: Moment,
+    /// The rows of inner requests whose status errors wait for. They stay while others are sent.
+    pub(super) awaited: Vec<u32>,
     pub(crate) spans_limit: usize,
     pub(crate) breadcrumbs_limit: usize,
 }
@@ -29,7 +32,15 @@ pub(crate) struct LiveTransaction {
 impl LiveTransaction {
     /// Returns a transaction that has not begun and records nothing.
     pub(crate) fn idle(record: Box<Record>) -> Self {
-        Self { record, is_recording: false, streams: false, part_at: Moment::default(), spans_limit: 0, breadcrumbs_limit: 0 }
+        Self {
+            record,
+            is_recording: false,
+            streams: false,
+            part_at: Moment::default(),
+            awaited: Vec::new(),
+            spans_limit: 0,
+            breadcrumbs_limit: 0,
+        }
     }
 
     /// Begins the transaction now.
@@ -252,8 +263,9 @@ impl LiveTransaction {
     /// for more.
     pub(crate) fn is_part_due(&self) -> bool {
         let spans = &self.record.spans;
+        let share = self.spans_limit.div_ceil(PART_SHARE);
         let ended = || spans.iter().filter(|span| span.end.is_known()).count();
-        if spans.len() >= self.spans_limit && ended() >= self.spans_limit.div_ceil(PART_SHARE) {
+        if spans.len() + share >= self.spans_limit && ended() >= share {
             return true;
         }
         let since = if self.part_at.is_known() { self.part_at } else { self.record.start };
@@ -263,7 +275,7 @@ impl LiveTransaction {
     /// Takes out the spans that have ended, to be sent. None if there are none.
     pub(crate) fn take_part(&mut self) -> Option<Box<Record>> {
         self.part_at = clock::now();
-        self.record.take_ended()
+        self.record.take_ended(&self.awaited)
     }
 
     pub(crate) fn add_breadcrumb(&mut self, source: BreadcrumbSource, fields: &[u8]) {

@@ -109,7 +109,9 @@ impl Json<'_> {
 
     /// What the text that was written from `start` on says as a name.
     pub(super) fn name_written(&self, start: usize) -> Option<Verdict> {
-        let text = self.out.get(start..)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let written = self.out.get(start..)?;
+        let untyped = written.strip_prefix(TYPED_TEXT).and_then(|written| written.strip_suffix(b"}"));
+        let text = untyped.unwrap_or(written).strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         std::str::from_utf8(text).ok().filter(|name| name.len() <= 64 && !name.contains(' ')).map(judge)
     }
 
@@ -159,6 +161,9 @@ impl Json<'_> {
 /// Lists and maps of the user are written to this depth; parsers refuse 128 levels, and each level takes stack.
 const DEPTH_LIMIT: usize = 32;
 const TOO_DEEP: &str = "[nested too deep]";
+
+/// What stands before a text that has its type beside it.
+const TYPED_TEXT: &[u8] = br#"{"type":"string","value":"#;
 
 /// Whether a text without white space is a request target or a URL: a path stands before its question mark.
 fn is_url(text: &str) -> bool {

@@ -104,7 +104,9 @@ impl KeyWriter<'_, '_> {
                     (redactor.hides_header(header, verdict) || redactor.is_hidden_by_user(key), verdict.header, place)
                 }
                 (None, Some(field)) => {
-                    let hides = redactor.is_hidden_by_user(field) || redactor.rules.hides_user_field(field);
+                    // So the conventions name the login name. A dot begins what is inside of a field.
+                    let known = if field == "name" { "username" } else { field.split('.').next().unwrap_or(field) };
+                    let hides = redactor.is_hidden_by_user(field) || redactor.rules.hides_user_field(known);
                     (hides || redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place)
                 }
                 (None, None) => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),

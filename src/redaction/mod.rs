@@ -27,6 +27,7 @@ mod key;
 mod name_cache;
 mod name_words;
 mod names;
+mod nested;
 mod numbers;
 mod oversize;
 mod pair;

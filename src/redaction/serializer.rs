@@ -332,11 +332,13 @@ impl MapWriter<'_, '_> {
     /// Remembers the secret name that the value is, which was written from `start` on.
     #[cold]
     fn note_name(&mut self, start: usize) {
-        self.beside = self.json.name_written(start).and_then(|verdict| {
+        let beside = self.json.name_written(start).and_then(|verdict| {
             verdict
                 .at(verdict.field.max(verdict.header).max(Level::IfOpaque).min(Level::Sure))
                 .filter(|_| verdict.field.max(verdict.header) > Level::Harmless)
         });
+        // Attributes come from several sources: another one's `path` may stand between `name` and `value`.
+        self.beside = beside.or_else(|| self.beside.filter(|_| self.place == ValuePlace::Typed));
     }
 }
 

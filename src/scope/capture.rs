@@ -45,6 +45,9 @@ impl LiveScope {
             state.note_last(captured.event_id, is_unsent);
             return self.send_at_once(state, captured);
         }
+        if let Some(inner) = captured.inner_request {
+            state.transaction.await_inner_request(inner, PARKED_LIMIT);
+        }
         let mut failure = KnownFailure::of(&mut captured, state.surroundings(nested.as_deref(), span));
         state.adopt_announced(&mut captured, &mut failure);
         let keeps_captures = state.phase != Phase::BeforeHead;
@@ -266,9 +269,10 @@ impl ScopeState {
         if self.parked.is_empty() {
             return None;
         }
-        let record = &self.transaction.record;
         // The next request reuses the vector's capacity.
         let waiting = client.take_held(self.parked.drain(..));
+        self.transaction.await_none();
+        let record = &self.transaction.record;
         Some(waiting.into_iter().map(|waiting| Item::Event(waiting.complete(record))).collect())
     }
 

@@ -103,6 +103,9 @@ impl ConfigBuilder {
     /// span, or drop it by returning `None`: the spans below it move up to its parent. If it panics, the span
     /// is sent without its contents.
     ///
+    /// With [`TraceLifecycle::Stream`](crate::protocol::TraceLifecycle::Stream), children move up only among the spans that
+    /// are sent together, and a new name of the request is not in what was sent before.
+    ///
     /// # Examples
     ///
     /// ```

@@ -117,7 +117,7 @@ impl ConfigBuilder {
     /// Whether requests and jobs are sent as transactions at their end, or as spans, some of them while they run.
     ///
     /// With [`TraceLifecycle::Stream`], a job of ten hours shows its spans while it runs: those that have ended are
-    /// sent once the last ones were sent five seconds ago, or once there are [`max_spans`](Self::max_spans), whenever another
+    /// sent once the last ones were sent five seconds ago, or once there are seven eighths of [`max_spans`](Self::max_spans), whenever another
     /// one ends. What has been sent needs no memory, and no place at the span limit. A request that takes less than five
     /// seconds is sent as a whole at its end. Only sampled ones are sent early: what is [kept](Self::keep_failed) because it
     /// failed or was slow is known at its end.

@@ -450,7 +450,7 @@ async fn a_short_request_is_one_container_and_one_with_many_spans_loses_none() {
     // Several are on the wire at once.
     let mut lengths: Vec<_> = containers(&relay).iter().map(|container| container.spans.len()).collect();
     lengths.sort_unstable();
-    assert_eq!(lengths, [4, 501, 1000, 1000]);
+    assert_eq!(lengths, [4, 751, 875, 875]);
     assert_eq!(client.stats().spans.dropped, []);
 }
 
@@ -712,4 +712,145 @@ async fn of_a_sensitive_route_only_the_work_is_told() {
     assert_eq!(names, BTreeSet::from(["GET /secret/{id}", "db.query"]));
     let text = String::from_utf8(relay.received()[0].envelope.clone()).unwrap();
     assert!(!text.contains("plain"), "{text}");
+}
+
+/// The same contexts in both forms: what each has sent.
+async fn both_forms(contexts: &[(String, Value)]) -> [String; 2] {
+    let relays = [Relay::start(), Relay::start()];
+    for (relay, lifecycle) in relays.iter().zip([TraceLifecycle::Static, TraceLifecycle::Stream]) {
+        let client = client(relay, lifecycle, |config| config);
+        let work = async {
+            for (name, context) in contexts {
+                Scope::current().set_context(name.clone(), context.clone());
+            }
+        };
+        client.transaction("work").run_infallible(work).await;
+        support::settle(&client).await;
+    }
+    relays.map(|relay| relay.received().iter().map(|received| String::from_utf8_lossy(&received.envelope).into_owned()).collect())
+}
+
+#[tokio::test]
+async fn an_object_below_a_secret_name_is_hidden_in_both_forms() {
+    let contexts = [
+        ("last_login", json!({"password": "hunter2"})),
+        ("form", json!({"pw": {"old": "hunter2"}})),
+        ("login", json!({"password": {"name": "hunter2"}})),
+        ("config", json!({"key": "hunter2bK7xQ9vT3mW8zR5nP1c"})),
+        ("changed", json!({"name": "password", "value": "hunter2"})),
+        ("order", json!({"shop": {"name": "north"}})),
+    ];
+    let contexts: Vec<_> = contexts.into_iter().map(|(name, context)| (name.to_owned(), context)).collect();
+
+    for sent in both_forms(&contexts).await {
+        assert!(!sent.contains("hunter2") && sent.contains("north"), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_transaction_hides_in_random_contexts_a_stream_hides_too() {
+    const NAMES: [&str; 18] = [
+        "last", "login", "password", "pw", "old", "name", "value", "key", "config", "public", "token", "count", "form", "order", "shop",
+        "session", "id", "at",
+    ];
+    fn grow(random: &mut impl FnMut(usize) -> usize, canaries: &mut Vec<String>, depth: usize) -> Value {
+        if depth == 0 || random(3) == 0 {
+            let canary = format!("qX{}vT3mW8zR5nP1cK{}", 100 + canaries.len(), random(1000));
+            canaries.push(canary.clone());
+            return canary.into();
+        }
+        let count = 1 + random(3);
+        (0..count)
+            .map(|_| (NAMES[random(NAMES.len())].to_owned(), grow(random, canaries, depth - 1)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+    let mut state = 42_u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut canaries = Vec::new();
+    let (mut hidden, mut shown) = (0, 0);
+    for round in 0..40 {
+        let before = canaries.len();
+        let contexts: Vec<_> = (0..6)
+            .map(|_| {
+                let name = format!("{}_{}", NAMES[random(NAMES.len())], NAMES[random(NAMES.len())]);
+                (name, json!({NAMES[random(NAMES.len())]: grow(&mut random, &mut canaries, 4)}))
+            })
+            .collect();
+        let [document, stream] = both_forms(&contexts).await;
+        for canary in &canaries[before..] {
+            if document.contains(canary) {
+                shown += 1;
+            } else {
+                hidden += 1;
+                assert!(!stream.contains(canary), "round {round}: {canary} in {contexts:?}");
+            }
+        }
+    }
+    assert!(hidden > 50 && shown > 50, "the control: {hidden} {shown}");
+}
+
+#[tokio::test]
+async fn a_name_of_data_does_not_leave_with_a_request_that_a_hook_drops() {
+    for panics in [false, true] {
+        let relay = Relay::start();
+        let hook = move |span: Span| {
+            if panics {
+                panic!("a hook that fails")
+            } else {
+                Some(span).filter(|span| span.op.as_deref() == Some("task") && span.description.as_deref() == Some("step"))
+            }
+        };
+        let client = client(&relay, TraceLifecycle::Stream, |config| config.before_send_span(hook));
+
+        let work = async {
+            Scope::current().transaction().set_name("order of plainjane");
+            tower_sentry::span("task", "step", async {}).await;
+        };
+        client.transaction("work").run_infallible(work).await;
+        support::settle(&client).await;
+
+        let all = containers(&relay);
+        assert_eq!(value(&all[0].spans[1], "sentry.segment.name"), "<withheld>");
+        let text = String::from_utf8(relay.received()[0].envelope.clone()).unwrap();
+        assert!(!text.contains("plainjane"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_span_around_many_short_ones_loses_none() {
+    let relay = Relay::start();
+    let client = streaming(&relay);
+    start_clock();
+    let pair = || tower_sentry::span("task", "pair", async { tower_sentry::span("task", "inner", async {}).await });
+    let work = tower_sentry::span("task", "outer", async {
+        for _ in 0..1200 {
+            pair().await;
+        }
+    });
+
+    client.transaction("work").run_infallible(work).await;
+    support::settle(&client).await;
+    CLOCK.with(|clock| clock.borrow_mut().take());
+
+    assert_eq!((spans(&relay).len(), client.stats().spans.dropped), (2402, vec![]));
+}
+
+#[tokio::test]
+async fn the_login_name_is_no_further_field() {
+    let relay = Relay::start();
+    let client = client(&relay, TraceLifecycle::Stream, |config| config.redaction(Redaction::default().user_fields(["plan"])));
+    let work = async {
+        Scope::current().set_user(User::id(42).username("jane").field("plan", json!({"tier": "gold"})).field("street", "plainstreet"));
+    };
+
+    client.transaction("work").run_infallible(work).await;
+    support::settle(&client).await;
+
+    let all = spans(&relay);
+    let told = ["user.name", "user.plan.tier", "user.street"].map(|name| value(&all[0], name));
+    assert_eq!(told, ["jane", "gold", "[Filtered]"]);
 }
