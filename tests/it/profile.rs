@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tower_sentry::incoming::RouteOptions;
 use tower_sentry::protocol::{DiscardReason, TraceLifecycle};
 use tower_sentry::test::HandClock;
-use tower_sentry::{Client, Config, ConfigBuilder, Counts, ProfileLifecycle, SentryLayer, TracingLayer};
+use tower_sentry::{Client, Config, ConfigBuilder, Counts, ProfileLifecycle, Scope, SentryLayer, TracingLayer};
 use tracing::{Instrument as _, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -519,8 +519,8 @@ async fn a_task_that_goes_on_does_not_keep_the_session_of_its_request_going() {
     let relay = Relay::start();
     let client = of_session(&relay, ProfileLifecycle::Trace);
 
-    let work = async { tokio::spawn(tower_sentry::Scope::current().bind(std::future::pending::<()>())) };
-    let task = client.transaction("work").run_infallible(work).await;
+    let work = async { Some(tokio::spawn(Scope::current().bind(std::future::pending::<()>()))) };
+    let task = client.transaction("work").run_infallible(work).await.unwrap();
     chunk(&client, 0).await;
 
     assert!(!task.is_finished(), "it still has the scope");

@@ -70,14 +70,16 @@ fn enough_copies_for_a_request_do_not_wait() {
 fn what_a_request_has_no_room_for_does_not_wait_anew() {
     let now = Instant::now();
     let mut collector = collector();
-    let text = "long ".repeat(BATCH_BYTES / 5);
+    let text = "long ".repeat(BATCH_BYTES / 12);
 
-    collector.add(&transaction(7, &text), now);
-    collector.add(&transaction(8, ""), now + Duration::from_secs(1));
-    let weight = collector.next_request().expect("two wait").weight;
+    for number in 7..10 {
+        collector.add(&transaction(number, &text), now);
+    }
+    collector.add(&transaction(10, ""), now + Duration::from_secs(1));
+    let weight = collector.next_request().expect("four wait").weight;
     collector.total = collector.total.minus(weight);
 
-    assert_eq!((weight.spans, collector.next_look(now)), (1, Some(now + Duration::from_secs(1) + WAIT)));
+    assert_eq!((weight.spans, collector.next_look(now)), (3, Some(now + Duration::from_secs(1) + WAIT)));
 }
 
 #[test]
