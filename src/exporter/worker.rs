@@ -186,7 +186,9 @@ impl<'a> Worker<'a> {
             }
         }
         self.send_batches(now);
-        self.delivery.send_copies(now, !self.flushes.is_empty());
+        // A flush asks for all copies; those that are still to come need not wait for places at the server.
+        let goes_on_at_once = !self.shared.queue.is_empty() && self.delivery.has_room(now);
+        self.delivery.send_copies(now, !self.flushes.is_empty() && !goes_on_at_once);
         let is_asked = self.is_drained() && self.flushes.ask_for_report();
         let is_due = now.duration_since(self.last_report) >= REPORT_EVERY;
         if (is_due || is_asked) && self.delivery.has_room(now) && self.delivery.has_no_backlog() {
