@@ -102,7 +102,8 @@ impl RouteOptions {
     /// URL, query, headers, address, user, tags, contexts, breadcrumbs, attachments, and all texts and
     /// fields of spans and errors stay in the process, even from `before_send`. Logs of such a request are
     /// not sent, and not counted; the [security log](crate::ConfigBuilder::security_log) has them. A request
-    /// that such a request is part of is as sensitive. Feedback is still sent.
+    /// that such a request is part of is as sensitive. Feedback is still sent. If spans are
+    /// [streamed](crate::ConfigBuilder::trace_lifecycle), what a long outer request has sent before cannot be called back.
     ///
     /// Use it where each value is a secret or about a person, whatever its name: `/patients/{id}`.
     ///
