@@ -51,3 +51,19 @@ impl RowNumbers {
         self.order.push_back(number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_thousand_spans_that_left_are_known() {
+        let mut rows = RowNumbers::default();
+        for number in 0..1500 {
+            rows.note_sent(number, SpanId::new());
+        }
+
+        assert_eq!((rows.sent.len(), rows.order.len()), (SENT_LIMIT, SENT_LIMIT));
+        assert!(rows.sent_id(499).is_none() && rows.sent_id(500).is_some() && rows.sent_id(1499).is_some());
+    }
+}

@@ -521,11 +521,14 @@ async fn a_task_that_goes_on_does_not_keep_the_session_of_its_request_going() {
 
     let work = async { Some(tokio::spawn(Scope::current().bind(std::future::pending::<()>()))) };
     let task = client.transaction("work").run_infallible(work).await.unwrap();
-    chunk(&client, 0).await;
+    client.transaction("next").run_infallible(async {}).await;
 
     assert!(!task.is_finished(), "it still has the scope");
     task.abort();
     support::settle(&client).await;
+    let session = |name: &str| sent(&relay, name)[0].0["contexts"]["profile"]["profiler_id"].clone();
+    assert!(session("work").is_string() && session("next").is_string());
+    assert_ne!(session("work"), session("next"), "the first session has ended with its transaction");
 }
 
 #[tokio::test]

@@ -369,6 +369,8 @@ async fn a_job_of_ten_hours_shows_its_spans_while_it_runs() {
         ten_hours(&client, async |_| {
             flush(&client).await;
             shown.push(spans(&relay).len());
+            // The context of a trace stays what it was when the first part left.
+            Scope::current().transaction().set_name("renamed");
         })
         .await;
         support::settle(&client).await;
