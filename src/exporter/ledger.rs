@@ -16,6 +16,8 @@ const REASONS: usize = DiscardReason::ALL.len();
 #[derive(Debug)]
 pub(super) struct Ledger {
     accounts: [Account; CATEGORIES],
+    /// Whether spans are sent on their own. They belong to transactions otherwise.
+    pub(super) streams_spans: bool,
     truncated: AtomicU64,
     dropped_breadcrumbs: AtomicU64,
     /// Reports of a failure that became part of an earlier report's event.
@@ -31,6 +33,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             accounts: Default::default(),
+            streams_spans: false,
             taken: Lock::new(Some([0; CATEGORIES])),
             truncated: AtomicU64::new(0),
             dropped_breadcrumbs: AtomicU64::new(0),
@@ -271,6 +274,7 @@ impl Ledger {
             // The ledger does not know it.
             lost_security_lines: 0,
             merged_reports: self.merged.load(Ordering::Relaxed),
+            streams_spans: self.streams_spans,
         }
     }
 

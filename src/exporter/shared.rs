@@ -23,7 +23,7 @@ use super::settings::ExporterSettings;
 use crate::event::symbols::SYMBOLS;
 use crate::event::{CapturedEvent, EventRecord, WaitingEvent};
 use crate::payload::{Facts, RouteName};
-use crate::protocol::{DiscardReason, EventId};
+use crate::protocol::{DiscardReason, EventId, TraceLifecycle};
 use crate::record::{Pool, Record, clock};
 use crate::redaction::Redactor;
 use crate::{diagnostics, sampling, unwind};
@@ -63,7 +63,10 @@ impl Shared {
         let budgets = Budgets::start(&settings.delivery.budgets, settings.hooks.on_budget.clone());
         let redactor = Redactor::new(Arc::clone(&settings.privacy.redaction), settings.privacy.send_default_pii);
         let alerts = Alerts::new(&settings.hooks.on_alert, &settings.facts, redactor);
-        Self::new(queue, Arc::clone(&settings.event_limits), &settings.facts, budgets, alerts, settings.hooks.ignored.clone())
+        let mut shared =
+            Self::new(queue, Arc::clone(&settings.event_limits), &settings.facts, budgets, alerts, settings.hooks.ignored.clone());
+        shared.ledger.streams_spans = settings.delivery.trace_lifecycle == TraceLifecycle::Stream;
+        shared
     }
 
     pub(super) fn new(

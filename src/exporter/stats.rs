@@ -64,14 +64,17 @@ pub struct Stats {
     /// They are not in `errors.captured`, which counts events. All reports together are
     /// `errors.captured + merged_reports`.
     pub merged_reports: u64,
+    /// Whether spans are items, see [`waiting`](Self::waiting).
+    pub(crate) streams_spans: bool,
 }
 
 impl Stats {
     /// Returns the number of items that wait in memory: they are neither delivered nor dropped yet, nor
     /// in the spool.
     ///
-    /// Items are events, transactions, check-ins, logs, metrics, feedback and chunks of profiles. Spans, attachments and profiles belong
-    /// to an item and are not counted here.
+    /// Items are events, transactions, check-ins, logs, metrics, feedback and chunks of profiles. Attachments and
+    /// profiles belong to an item and are not counted here. Neither are spans, except with
+    /// [`TraceLifecycle::Stream`](crate::protocol::TraceLifecycle::Stream): they are sent on their own then.
     pub fn waiting(&self) -> u64 {
         self.items().map(Counts::waiting).sum()
     }
@@ -81,7 +84,7 @@ impl Stats {
         self.items().map(|counts| counts.spooled).sum()
     }
 
-    /// The categories that are submitted on their own; spans and attachments are part of an item.
+    /// The categories that are submitted on their own. Attachments, and most spans, are part of an item.
     fn items(&self) -> impl Iterator<Item = &Counts> {
         [
             &self.errors,
@@ -94,6 +97,7 @@ impl Stats {
             &self.profile_chunks,
         ]
         .into_iter()
+        .chain(self.streams_spans.then_some(&self.spans))
     }
 }
 

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use futures_util::future::join_all;
-use tower_sentry::protocol::DiscardReason;
+use tower_sentry::protocol::{DiscardReason, TraceLifecycle};
 use tower_sentry::{Client, Config, Level, SentryLayer};
 
 use crate::support::{self, Answer, Http2, Relay, Server, in_child};
@@ -161,6 +161,24 @@ async fn a_shutdown_says_what_it_drops_however_fast_the_exporter_ends() {
         assert_eq!(ended.map_err(|error| error.left()), Err(1));
         assert_eq!(client.stats().errors.dropped_total(), 1);
     }
+}
+
+#[tokio::test]
+async fn streamed_spans_that_wait_and_are_dropped_are_counted() {
+    // Nothing listens on this port.
+    let config = support::to("http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1".to_owned()).trace_lifecycle(TraceLifecycle::Stream);
+    let client = Client::from(config.build().unwrap());
+    let work = tower_sentry::span("task", "step", async {});
+    client.transaction("work").sample_rate(1.0).run_infallible(work).await;
+    support::until("an attempt has failed", || client.health().last_failure.is_some()).await;
+    assert_eq!((client.stats().waiting(), client.health().waiting), (2, 2));
+    assert_eq!(client.flush(Duration::ZERO).await.map_err(|error| error.left()), Err(2));
+
+    let ended = client.shutdown(Duration::ZERO).await;
+
+    assert_eq!(ended.map_err(|error| error.left()), Err(2));
+    let stats = client.stats();
+    assert_eq!((stats.waiting(), stats.spans.dropped), (0, vec![(DiscardReason::NetworkError, 2)]));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tower_sentry::protocol::{DiscardReason, Monitor};
+use tower_sentry::protocol::{DiscardReason, Monitor, TraceLifecycle};
 use tower_sentry::{Client, ConfigBuilder, Level, Stats};
 
 use crate::support::{self, Answer, Relay, again, is_child, patience};
@@ -107,6 +107,36 @@ async fn what_a_process_could_not_send_is_sent_by_the_next_one() {
     let folders =
         || std::fs::read_dir(dir.path().join("v1")).unwrap().flatten().flat_map(|dsn| std::fs::read_dir(dsn.path())).flatten().count();
     support::until("nothing is left", || folders() == 0).await;
+}
+
+#[tokio::test]
+async fn streamed_spans_wait_on_disk_like_transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = support::closed_port();
+    let dsn = dsn_of(&port);
+    let config = || support::to(&dsn).trace_lifecycle(TraceLifecycle::Stream);
+    let earlier = client(config(), dir.path());
+    for number in 0..30 {
+        let work = tower_sentry::span("task", number.to_string(), async {});
+        earlier.transaction("work").sample_rate(1.0).run_infallible(work).await;
+    }
+    earlier.shutdown(patience()).await.unwrap();
+    let stats = earlier.stats();
+    assert_eq!((stats.spans.captured, stats.spans.spooled, stats.spans.dropped_total()), (60, 60, 0));
+    drop(earlier);
+
+    let relay = Relay::start_at(port);
+    let later = client(config(), dir.path());
+    support::until("the dead run is found", || later.stats().spans.captured == 60).await;
+    drain(&later).await;
+
+    let items: Vec<_> =
+        relay.received().iter().flat_map(|received| received.items().1).filter(|(item, _)| item["type"] == "span").collect();
+    let names: Vec<_> = items.iter().flat_map(|(_, container)| container["items"].as_array().unwrap()).map(|span| &span["name"]).collect();
+    let numbers: BTreeSet<_> = names.iter().filter_map(|name| name.as_str().unwrap().parse::<u32>().ok()).collect();
+    assert_eq!((names.len(), numbers.len(), names.iter().filter(|name| **name == "work").count()), (60, 30, 30));
+    assert_eq!((later.stats().spans.sent, later.stats().transactions.captured), (60, 0));
+    assert_accounted(&later);
 }
 
 #[tokio::test]
