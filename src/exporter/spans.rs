@@ -22,7 +22,7 @@ pub(super) struct SealedSpans {
 impl Pipeline {
     /// Seals the spans that have ended, and the request or job itself if it has.
     ///
-    /// They are told from the document that would be sent otherwise, so that both say the same.
+    /// The transaction's document is built first and then converted, so that both lifecycles send the same data.
     pub(super) fn seal_spans(&self, record: &mut Record, mut buffer: impl FnMut() -> Vec<u8>) -> Result<SealedSpans, DiscardReason> {
         let shortest = self.limits.min_span_duration;
         if !shortest.is_zero() {
@@ -45,7 +45,7 @@ impl Pipeline {
         };
         let mut shared = Shared::of(&document).ok_or(DiscardReason::InternalSdkError)?;
         let mut children = std::mem::take(&mut document.spans);
-        streamed::tell_user(document.user.as_ref(), &mut children);
+        streamed::add_user(document.user.as_ref(), &mut children);
         let segment = record.has_ended().then(|| streamed::segment(&mut document, &self.redactor)).flatten();
         let measurements = std::mem::take(&mut document.measurements);
         let hook = self.hooks.before_send_span.as_ref();
@@ -66,7 +66,7 @@ impl Pipeline {
                 pass_span(hook, &mut segment, |_| has_panicked = true) && !has_panicked
             });
             if !is_whole {
-                // It cannot be dropped: the others are told to belong to it.
+                // It cannot be dropped: the other spans name it as their segment.
                 bare_segment(&mut segment, document.transaction_info.source, record);
                 is_bare = true;
             }

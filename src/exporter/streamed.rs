@@ -1,4 +1,4 @@
-//! Turns the document of a request or job into spans that are sent on their own.
+//! Converts the document of a transaction into streamed spans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) const CONTAINER_SPANS: usize = 1000;
 pub(super) const CONTAINER_BYTES: usize = 5 * 1000 * 1000;
 /// Objects inside objects below this depth are texts of JSON.
 const DEPTH: usize = 4;
-/// A user is told in each span. Longer values are only in that of the request or job.
+/// The longest value of a user, in bytes, that is an attribute of every span. Longer ones are only in the segment.
 const SHORT: usize = 128;
 
 /// What all spans of a request or job share.
@@ -66,7 +66,7 @@ impl Shared {
         for (name, attribute) in &self.attributes {
             attributes.insert((*name).to_owned(), attribute.clone());
         }
-        // Of a sensitive route, only what it does is told.
+        // Spans of a sensitive route have no description: their op is their name.
         let name = span.description.or_else(|| attributes.get("sentry.op")?.value.as_str().map(str::to_owned)).unwrap_or_default();
         StreamedSpan {
             trace_id: self.trace_id,
@@ -83,9 +83,8 @@ impl Shared {
     }
 }
 
-/// Adds the user to the spans below the request or job, so that a hook can remove it. What is long is only told of
-/// the request or job itself.
-pub(super) fn tell_user(user: Option<&User>, spans: &mut [Span]) {
+/// Adds the user to the spans below the segment, before the hook sees them, so that it can remove the user.
+pub(super) fn add_user(user: Option<&User>, spans: &mut [Span]) {
     let Some(User { id, email, username, ip_address, .. }) = user else { return };
     let fields = [("user.id", id), ("user.email", email), ("user.name", username), ("user.ip_address", ip_address)];
     for (name, text) in fields.into_iter().filter_map(|(name, text)| Some((name, text.as_ref().filter(|text| text.len() <= SHORT)?))) {
@@ -95,10 +94,10 @@ pub(super) fn tell_user(user: Option<&User>, spans: &mut [Span]) {
     }
 }
 
-/// The request or job itself as a span, with all that its document tells as attributes.
+/// The segment: the span of the request or job itself, with the rest of the document as its attributes.
 ///
-/// What is secret is hidden first, by the rules of a transaction. Later, a name in an object stands behind the names of
-/// all objects around it, and the redactor would not know which of them is the secret one.
+/// Secrets are redacted first, by the rules for transactions. Afterwards, `user.password` is one name, and the redactor could
+/// not tell an object with a secret name from a field in it.
 pub(super) fn segment(transaction: &mut Transaction, redactor: &Redactor) -> Option<Span> {
     let trace = transaction.contexts.trace.take()?;
     let mut data = redactor.fields(&trace.data);
@@ -293,14 +292,14 @@ mod tests {
 
     #[test]
     fn objects_are_flat_and_deep_ones_are_texts() {
-        let mut told = Map::new();
+        let mut attributes = Map::new();
         let context = json!({"items": 2, "shop": {"name": "north", "at": {"x": {"y": {"z": {"deep": 1}}}}}});
         let Value::Object(context) = context else { panic!("an object") };
 
-        flat("order", context, 2, &mut |name, value| drop(told.insert(name, value)));
+        flat("order", context, 2, &mut |name, value| drop(attributes.insert(name, value)));
 
         assert_eq!(
-            Value::Object(told),
+            Value::Object(attributes),
             json!({"order.items": 2, "order.shop.name": "north", "order.shop.at.x": {"y": {"z": {"deep": 1}}}})
         );
     }

@@ -102,6 +102,22 @@ fn an_envelope_gets_three_more_attempts_while_others_find_an_answer() {
 }
 
 #[test]
+fn an_envelope_whose_connection_is_refused_while_others_are_answered_waits_before_it_is_sent_again() {
+    let mut delivery = delivery();
+    let now = Instant::now();
+    let began = flight(&delivery);
+    // An answer to another envelope, so there is no pause for all.
+    settle(&mut delivery, outbound(10), Ok(ok()));
+
+    delivery.settle(outbound(10), Some(Err(TransportError::unreachable("refused"))), began);
+
+    assert!(delivery.backoff.until(now, || false).is_none(), "the others go on");
+    let early = now + Duration::from_millis(100);
+    assert!(delivery.retry.pop(early).is_none(), "it is not due");
+    assert!(delivery.retry.pop(early + Duration::from_secs(60)).is_some());
+}
+
+#[test]
 fn after_a_long_outage_what_has_waited_is_sent_at_a_pace() {
     let mut delivery = delivery();
     let now = Instant::now();
