@@ -172,7 +172,8 @@ impl Serialize for Row {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Row", 3)?;
         match &self.at {
-            At::Elapsed(nanos) => out.serialize_field("elapsed_since_start_ns", nanos)?,
+            // A text, as SDKs write it; servers take a number, too.
+            At::Elapsed(nanos) => out.serialize_field("elapsed_since_start_ns", &Id(&*nanos.to_string()))?,
             At::Wall(time) => out.serialize_field("timestamp", time)?,
         }
         out.serialize_field("stack_id", &self.stack)?;

@@ -151,7 +151,7 @@ async fn all() {
     assert_eq!(tokio.expect("the runtime's calls are there")["in_app"], false);
 
     let samples = profile["profile"]["samples"].as_array().unwrap();
-    let elapsed: Vec<_> = samples.iter().map(|sample| sample["elapsed_since_start_ns"].as_u64().unwrap()).collect();
+    let elapsed: Vec<_> = samples.iter().map(|sample| sample["elapsed_since_start_ns"].as_str().unwrap().parse::<u64>().unwrap()).collect();
     let seconds = transaction["timestamp"].as_f64().unwrap() - transaction["start_timestamp"].as_f64().unwrap();
     assert!(elapsed.is_sorted() && *elapsed.last().unwrap() as f64 <= (seconds + 1.0) * 1e9, "{seconds} {elapsed:?}");
     assert!(samples.iter().all(|sample| sample["thread_id"] == "1"), "one thread has polled it");
