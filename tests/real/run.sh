@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The quickstart's traffic against real servers: a Bugsink that stores it, and Sentry's own normaliser that judges it.
-# Spans beside them, in rotel, an OpenTelemetry collector.
+# Spans beside them, in rotel, an OpenTelemetry collector. Each kind of item against the types of Sentry's SDK for JavaScript.
 # Installs them into target/real-servers on the first run (about a minute), listens on loopback only, leaves nothing running.
 #
 #   tests/real/run.sh
@@ -102,6 +102,8 @@ tests/real/situations.sh "http://$situations_key@127.0.0.1:$bugsink_port/2"
 "$home/relay/bin/python" tests/real/check_situations.py "$recorded-situations"
 cargo build --quiet --example otlp --features otlp
 tests/real/otlp.sh "$home/otlp" "$((recorder_port + 40))" "$home/rotel"
+cargo build --quiet --example import --features profiling
+tests/real/types.sh "$home/types" "$((recorder_port + 50))" "$home/relay/bin/python" "$recorded" "$recorded-situations"
 tests/real/transport.sh "$home/transport" "$((recorder_port + 10))"
 tests/real/browser.sh "$home/browser" "$((recorder_port + 20))"
 tests/real/quickdapp.sh "$home/quickdapp" "$((recorder_port + 30))"
