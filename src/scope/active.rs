@@ -42,8 +42,10 @@ impl Active {
         self.scope.is_none()
     }
 
-    /// Runs a part of the work with its scope current. After the end, the part just runs: some
-    /// layers poll a body again after its end.
+    /// Runs a part of the work with its scope current.
+    ///
+    /// After the end of the work it runs the part without a scope: some layers poll a body again
+    /// after its end.
     pub(crate) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
         if self.scope.is_none() {
             return work();

@@ -62,7 +62,8 @@ pub(crate) fn note_use() {
     }
 }
 
-/// Where the scope of a poll will be current: a span of ours is wherever its poll is.
+/// Where the scope of a poll will be current. A whole request or job is inside its own future; one of our
+/// spans is wherever the code that polls it is.
 #[inline]
 fn place(own: Option<Parent>) -> Place {
     if own.is_none() { Place::Inside } else { THREAD.with(Thread::place) }
@@ -99,7 +100,7 @@ impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {
-            // A guard of a span of another request, held over an await.
+            // The poll has left a span of another request entered: a guard held over an await.
             if thread.has_loans_of_poll() {
                 thread.end_loans();
             }

@@ -13,7 +13,7 @@ pub(crate) struct TracePlace {
     trace_id: TraceId,
     span: Option<SpanId>,
     user: Option<String>,
-    /// What is captured here stays in the process.
+    /// Logs and metrics of this place are not sent.
     pub(crate) is_sensitive: bool,
 }
 

@@ -118,7 +118,7 @@ impl TracingLayer {
         }
         if !self.index.insert(id, &scope) {
             // Its end would not be seen.
-            scope.finish_untold(false);
+            scope.finish_without_result(false);
         }
     }
 
@@ -199,7 +199,7 @@ impl Drop for TracingLayer {
     fn drop(&mut self) {
         for scope in self.index.take_all() {
             if scope.is_of_span() {
-                scope.finish_untold(false);
+                scope.finish_without_result(false);
             }
         }
     }

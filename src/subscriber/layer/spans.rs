@@ -149,7 +149,7 @@ impl TracingLayer {
     pub(super) fn end(&self, id: u64) {
         if let Some(scope) = self.index.remove(id) {
             if self.begins_transactions && scope.lock().transaction.is_span(id) {
-                return scope.finish_untold(std::thread::panicking());
+                return scope.finish_without_result(std::thread::panicking());
             }
             // Nothing has to be ended where nothing is recorded.
             if scope.is_recording() {
