@@ -10,14 +10,16 @@
 //! # When it ends
 //!
 //! A span ends when `tracing` closes it. Spans that are still open at the end of the request end
-//! with it. What `follows_from` records is a link of the span. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
+//! with it. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
 //! whether the work of a span finished or was dropped; see the guide's page on
 //! [spans](crate::guide::spans#how-a-span-ends).
 //!
+//! `follows_from` records a link of the span.
+//!
 //! # Which request it belongs to
 //!
-//! A span belongs to the request of its explicit parent, or else to the one that is current where it
-//! is created. Inside the span, that request is current, wherever the span is entered.
+//! A span belongs to the request of its explicit parent. Without one, it belongs to the request that is
+//! current where it is created. Inside the span, that request is current, wherever the span is entered.
 //!
 //! # Which events are captured
 //!
@@ -31,8 +33,8 @@
 //! Errors that tower-http's `TraceLayer` and `CatchPanicLayer` log are only breadcrumbs: our layer
 //! sees the response itself, and the panic hook sees the panic.
 //!
-//! Outside any request, an event carries the process-wide tags.
-//! [`error_events(false)`](TracingLayer::error_events) turns these captures off.
+//! Outside any request, a Sentry event has the process-wide tags.
+//! [`error_events(false)`](TracingLayer::error_events) turns all captures of `tracing` events off.
 //!
 //! # How this layer affects other layers
 //!

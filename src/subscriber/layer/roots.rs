@@ -33,8 +33,8 @@ impl TracingLayer {
     ///
     /// Leave out two kinds of span with [`span_filter`](Self::span_filter):
     ///
-    /// - one that is open as long as the process. Nothing of it is sent before its end, and it records no more
-    ///   spans than a request;
+    /// - one that is open as long as the process: it is sent at its end, and records no more spans than a
+    ///   request;
     /// - the span of a layer outside the [`SentryLayer`](crate::SentryLayer), such as tower-http's `TraceLayer`.
     ///   It would be a second transaction of each request.
     ///
@@ -81,8 +81,7 @@ impl TracingLayer {
     #[cold]
     pub(super) fn start_outside(&self, attributes: &Attributes<'_>, id: u64) {
         let metadata = attributes.metadata();
-        // A function of the user that decides about a transaction may have spans too. They would be
-        // transactions, and ask it again.
+        // The user's sampler may open spans itself. As transactions, they would call the sampler again.
         if !self.rules.takes_span(metadata) || is_exporter() || is_catching() {
             return;
         }
@@ -117,7 +116,7 @@ impl TracingLayer {
             scope.note_failure();
         }
         if !self.index.insert(id, &scope) {
-            // Its end would not be seen.
+            // A span that is not in the index does not end its transaction.
             scope.finish_without_result(false);
         }
     }
@@ -195,7 +194,7 @@ impl Carrier for SentryTrace<'_> {
 }
 
 impl Drop for TracingLayer {
-    /// Ends the transactions of open spans, whose ends nobody will see: the layer was replaced.
+    /// Ends the transactions of open spans: the layer was replaced, so it does not see the spans close.
     fn drop(&mut self) {
         for scope in self.index.take_all() {
             if scope.is_of_span() {
