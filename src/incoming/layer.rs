@@ -26,8 +26,8 @@ use crate::status_codes::StatusCodes;
 ///
 /// Put it on a router, a route, or any tower service of HTTP requests.
 ///
-/// A layer of the same client inside another one records a span, and reports what fails there by its
-/// own name. See the guide's page on
+/// If two layers of one client are nested, the inner one records a span, and reports its failures under
+/// its own name. See the guide's page on
 /// [requests](crate::guide::requests#layers-inside-layers).
 ///
 /// The layer works at any position, with two differences:
@@ -142,7 +142,7 @@ impl<F> SentryLayer<F> {
     /// matched, and this template also becomes the transaction's name. An invalid template is
     /// ignored with a warning.
     ///
-    /// Operators can change rates without a new build by a [`RouteTable`](crate::incoming::RouteTable).
+    /// With a [`RouteTable`](crate::incoming::RouteTable), operators can change rates without a new build.
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         Arc::make_mut(&mut self.rules).routes.add(route.as_ref(), options);
         self
@@ -285,8 +285,8 @@ impl<F> SentryLayer<F> {
     ///
     /// That is the error of a [`CaptureError`](crate::CaptureError). The line is a `tracing` event of level
     /// ERROR with the target `tower_sentry`, the messages of the error and its causes, its type, and its
-    /// place. It is redacted, and it is not a second event. Also while monitoring is off, as without a DSN.
-    /// Defaults to `false`.
+    /// place. It is redacted, and it is not a second event. It is written even while monitoring is off, for
+    /// example without a DSN. Defaults to `false`.
     ///
     /// # Examples
     ///
@@ -320,10 +320,10 @@ impl<F> SentryLayer<F> {
     /// `http.server.active_requests` counts the requests that this layer is serving, of all routes and methods, with the one
     /// that ends. Ignored requests are not counted. It has no `http.route`, because it is not a number of one route.
     ///
-    /// These are three entries for each request: ask your plan what they cost. Beyond
-    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name), 1,667 requests a second, they are dropped
-    /// and counted. Ignored and sensitive routes have no metrics. If two layers of one client are nested, only the outer
-    /// one sends them.
+    /// Each request sends three entries: check what your plan charges for them. Beyond
+    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name) (by default 1,667 requests a second), they
+    /// are dropped and counted. Ignored and sensitive routes have no metrics. If two layers of one client are nested,
+    /// only the outer one sends them.
     ///
     /// # Examples
     ///
@@ -341,7 +341,8 @@ impl<F> SentryLayer<F> {
     /// Ignores routes: no transaction, no logs, and no count for release health.
     ///
     /// Panics and captured errors are still reported, unless [`ignore_errors`](Self::ignore_errors) is
-    /// set. A failed status alone is not. The same as [`RouteOptions::ignore`] for each route.
+    /// set. A failed status alone is not reported. It does the same as [`RouteOptions::ignore`] for each
+    /// route.
     pub fn ignore<I>(mut self, routes: I) -> Self
     where
         I: IntoIterator,
@@ -355,7 +356,8 @@ impl<F> SentryLayer<F> {
 
     /// Does not report errors and panics of the ignored routes either.
     ///
-    /// They are not counted as dropped. The same as [`RouteOptions::ignore_errors`] for all of them.
+    /// They are not counted as dropped. It does the same as [`RouteOptions::ignore_errors`] for each ignored
+    /// route.
     ///
     /// # Examples
     ///

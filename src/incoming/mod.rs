@@ -17,12 +17,12 @@
 //! # Layers inside layers
 //!
 //! A request that is called inside the future of another one, through a layer of the same client, is
-//! a span of it. What fails there is reported with its own name. With a layer of another client, or
-//! in a task of its own, it is a transaction that continues the trace.
+//! a span of the outer request. Its failures are reported under its own name. With a layer of another
+//! client, or in its own task, it is a transaction that continues the trace.
 //!
 //! # When it ends
 //!
-//! When one of these happens:
+//! A transaction ends when one of these happens:
 //!
 //! - The response body ends, fails or is dropped.
 //! - The body goes on for longer than [`max_duration`](SentryLayer::max_duration).
@@ -38,8 +38,8 @@
 //!
 //! Of the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
 //! Of the response: status and size. Values of credential headers are never copied. Everything else
-//! is redacted before it is sent, see [`redaction`](crate::redaction). Of bodies nothing is recorded
-//! without a [`BodyLayer`].
+//! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are recorded only with a
+//! [`BodyLayer`].
 
 mod active;
 #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! What a request is called when it arrives.
+//! Names a request when it arrives.
 
 use http::Request;
 
@@ -23,7 +23,7 @@ impl<'a> RequestName<'a> {
     /// Names a request; `route` is the template that the router or the layer's table matched.
     pub(super) fn of<B>(request: &'a Request<B>, route: Option<&'a str>, rules: &Rules, client: &Client, now: Moment) -> Self {
         match route {
-            // Nearly always; the others are checked for gRPC.
+            // Nearly always. Other routes are checked for gRPC.
             Some(route) if !may_be_rpc(route, request.uri().path()) => Self::Route(route),
             _ => Self::without_own_route(request, route, rules, client, now),
         }

@@ -36,10 +36,12 @@ impl<F> SentryLayer<F> {
     /// `handler` is the time in `#[instrument]` functions without an `op`. Work at the same time counts
     /// once. A [`SpanLayer`](crate::SpanLayer) counts with its own time.
     ///
-    /// The header has at most twelve kinds. A field `sentry.op` may contain data, so only well-known
-    /// kinds of it are used. If two layers of one client are nested, only the outer one adds durations.
-    /// Defaults to no durations: every caller can read them, and durations may say more about a check
-    /// than its answer does. [`server_timing`](Self::server_timing) adds the trace.
+    /// The header has at most twelve kinds. A field `sentry.op` may contain data, so only its well-known
+    /// kinds are used. If two layers of one client are nested, only the outer one adds durations.
+    /// [`server_timing`](Self::server_timing) adds the trace.
+    ///
+    /// Durations are off by default, because every caller can read them: the duration of a check may reveal
+    /// more than its answer.
     ///
     /// # Examples
     ///
