@@ -104,25 +104,25 @@ impl JobInfo {
 
     /// Whether the job is a session, so that the health of the release counts it as it counts a request.
     ///
-    /// A panic makes it a crashed session, a returned or captured error an errored one. Sessions need a
-    /// release, and end with [`auto_session_tracking(false)`](crate::ConfigBuilder::auto_session_tracking).
+    /// A panic makes it a crashed session, and a returned or captured error an errored one. Sessions need a
+    /// release. [`auto_session_tracking(false)`](crate::ConfigBuilder::auto_session_tracking) turns them off.
     /// Defaults to `false`.
     pub fn session(mut self, counts: bool) -> Self {
         self.is_session = counts;
         self
     }
 
-    /// Sets the size of the message in bytes (`messaging.message.body.size`).
+    /// Sets the size of the message, in bytes (`messaging.message.body.size`).
     pub fn body_size(self, bytes: u64) -> Self {
         self.attribute("messaging.message.body.size", bytes)
     }
 
-    /// Sets the time in the queue (`messaging.message.receive.latency`, in milliseconds).
+    /// Sets how long the job waited in the queue (`messaging.message.receive.latency`, in milliseconds).
     pub fn latency(self, waited: Duration) -> Self {
         self.attribute("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Sets any other attribute. See [`AttributeValue`] for what may be a value.
+    /// Sets any other attribute. [`AttributeValue`] lists the types of values.
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn attribute<'v>(mut self, name: &'static str, value: impl Into<AttributeValue<'v>>) -> Self {
         self.attributes.push((name, value.into().into_owned()));
