@@ -77,7 +77,7 @@ pub(crate) enum ItemType {
 }
 
 impl ItemType {
-    /// The number of bytes that Sentry's servers accept. They refuse the whole envelope of a larger item.
+    /// The largest payload that Sentry's servers accept, in bytes. They refuse the whole envelope of a larger item.
     pub(crate) const fn size_limit(self) -> usize {
         match self {
             Self::Event | Self::Feedback | Self::Transaction => 1024 * 1024,
