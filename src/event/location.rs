@@ -1,4 +1,4 @@
-//! Shows a place in the source so that it is the same on every machine.
+//! Writes a place in the source so that it is the same on every machine.
 
 use std::fmt;
 

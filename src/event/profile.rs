@@ -8,7 +8,7 @@ use super::symbols::SYMBOLS;
 use super::workspace;
 use crate::protocol::Frame;
 
-/// At most this many addresses of a profile get a name. Calls beyond them are left out of their stacks.
+/// At most this many addresses of a profile are resolved. Calls at other addresses are left out.
 const ADDRESSES_LIMIT: usize = 5_000;
 
 /// The stacks of a profile, each once, and the functions in them.
