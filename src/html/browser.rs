@@ -157,7 +157,7 @@ impl Browser {
         self
     }
 
-    /// Adds a tag to everything that the browser reports.
+    /// Adds a tag to everything that the browser reports. Defaults to none.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self

@@ -83,7 +83,7 @@ pub struct PageSnippet {
 }
 
 impl PageSnippet {
-    /// Sets the id of the user who gets the page.
+    /// Sets the id of the user who gets the page. It is readable in the page. Defaults to none.
     pub fn user_id(mut self, id: impl Into<String>) -> Self {
         if let Some(options) = &mut self.options {
             options.initial_scope.user = Some(PageUser { id: id.into() });
@@ -93,7 +93,7 @@ impl PageSnippet {
 
     /// Sets the nonce of the page's `Content-Security-Policy`.
     ///
-    /// Replays also need `worker-src blob:`.
+    /// Replays also need `worker-src blob:`. Defaults to no nonce.
     pub fn nonce(mut self, nonce: impl Into<String>) -> Self {
         self.nonce = Some(nonce.into());
         self

@@ -140,7 +140,7 @@ impl<F> SentryLayer<F> {
     ///
     /// If the router's own template is known, it must equal this one. Otherwise the raw path is
     /// matched, and this template also becomes the transaction's name. An invalid template is
-    /// ignored with a warning.
+    /// ignored with a warning. Defaults to no options.
     ///
     /// With a [`RouteTable`](crate::incoming::RouteTable), operators can change rates without a new build.
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
@@ -157,7 +157,8 @@ impl<F> SentryLayer<F> {
     /// `RouteNameLayer` finds later replaces the name.
     ///
     /// At most 1,000 different names an hour are used; further ones become `<overflow>`. The server
-    /// keeps every name forever, so a name must not contain ids.
+    /// keeps every name forever, so a name must not contain ids. If the function panics, it counts as
+    /// `None`. Defaults to no function.
     ///
     /// # Examples
     ///
@@ -179,7 +180,7 @@ impl<F> SentryLayer<F> {
     ///
     /// Use it for callers who opt out of monitoring. The function runs in each request, so it must
     /// be fast. If it panics, the request is ignored. Inside a request that another layer of the
-    /// same client records, it only keeps this layer from adding a span.
+    /// same client records, it only keeps this layer from adding a span. Defaults to none.
     ///
     /// # Examples
     ///
@@ -201,7 +202,8 @@ impl<F> SentryLayer<F> {
     /// its place. Spans of `SpanLayer` and of tower-http's `TraceLayer` are skipped. A request
     /// without a span keeps the name of its route. Needs the [`TracingLayer`](crate::TracingLayer).
     ///
-    /// A handler of axum that is wrapped in `incoming::named` (feature `axum`) needs neither.
+    /// A handler of axum that is wrapped in `incoming::named` (feature `axum`) needs neither. Defaults to
+    /// the route.
     pub fn name_by_handler(mut self) -> Self {
         Arc::make_mut(&mut self.rules).names_by_handler = true;
         self
@@ -265,7 +267,7 @@ impl<F> SentryLayer<F> {
     ///
     /// Each request gets a `tracing` span `request` with the field `trace_id`.
     /// `tracing_subscriber::fmt` prints it before each line, as text or JSON. It is not a span of
-    /// the transaction, and costs as much as any `tracing` span.
+    /// the transaction, and costs as much as any `tracing` span. Defaults to no span.
     ///
     /// # Examples
     ///

@@ -109,7 +109,8 @@ impl<L> SpanLayer<L> {
 
     /// Records all of the time, beside the spans of the inner service and not around them.
     ///
-    /// Use it once, to show the sum beside the rows of [`own_time`](Self::own_time).
+    /// Use it once, to show the sum beside the rows of [`own_time`](Self::own_time). By default, spans are
+    /// nested.
     pub fn total_time(mut self) -> Self {
         self.shape = Shape::Total;
         self

@@ -103,8 +103,12 @@ impl RouteTable {
     /// Adds a row, or replaces that of the same route and method.
     ///
     /// `route` is a template such as `/users/{id}` or `/assets/{*rest}`, and a method may precede it, as
-    /// for [`SentryLayer::route`](crate::SentryLayer::route). An invalid row is an error of
-    /// [`build`](crate::ConfigBuilder::build) or [`update`](crate::Client::update).
+    /// for [`SentryLayer::route`](crate::SentryLayer::route).
+    ///
+    /// # Errors
+    ///
+    /// If the row is invalid, [`build`](crate::ConfigBuilder::build) or [`update`](crate::Client::update)
+    /// returns an error.
     #[must_use]
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         self.set_route(route, options);

@@ -8,7 +8,8 @@ use super::SentryLayer;
 impl<F> SentryLayer<F> {
     /// Returns the trace id to the caller in a response header of this name, such as `x-trace-id`.
     ///
-    /// A header of this name that the application has set stays.
+    /// A header of this name that the application has set stays. An invalid name is ignored with a warning.
+    /// Defaults to no header.
     pub fn trace_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.trace = Echo::header(name.as_ref());
         self
@@ -17,13 +18,15 @@ impl<F> SentryLayer<F> {
     /// Returns the id of the request's first error to the caller in a response header of this name.
     ///
     /// Users can quote it (`x-error-id`, for example) when they report a problem. A header of this
-    /// name that the application has set stays.
+    /// name that the application has set stays. An invalid name is ignored with a warning. Defaults to no
+    /// header.
     pub fn event_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.event = Echo::header(name.as_ref());
         self
     }
 
-    /// Adds the trace to a `Server-Timing` header, from which Sentry's JavaScript SDK continues it.
+    /// Adds the trace to a `Server-Timing` header, from which Sentry's JavaScript SDK continues it. Defaults
+    /// to no header.
     pub fn server_timing(mut self) -> Self {
         Arc::make_mut(&mut self.rules).echo.server_timing = true;
         self
