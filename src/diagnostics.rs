@@ -141,7 +141,7 @@ fn is_news(message: &str) -> bool {
     is_news
 }
 
-/// Logs the error behind a failed response, for a layer that wants that.
+/// Logs the error behind a failed response, for a layer with `log_errors`.
 pub(crate) fn log_error(text: &str, kind: &str, place: &dyn fmt::Display) {
     heard(|| tracing::error!(target: "tower_sentry", error_type = kind, %place, "{text}"));
 }

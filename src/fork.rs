@@ -2,7 +2,7 @@
 //!
 //! A child has one thread, a copy of the one that forked. The exporter's thread does not exist there,
 //! and a lock that another thread held at that moment is never released. So a child drops and counts
-//! what it captures, and waits for no lock, until it starts a client of its own.
+//! what it captures, and waits for no lock, until it starts its own client.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

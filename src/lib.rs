@@ -39,7 +39,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
-//! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs a [`transport`] of your own |
+//! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs your own [`transport`] |
 //! | `rustls` | yes | DSNs with `https://` |
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace; `capture_anyhow`, `capture_eyre` |
 //! | `debug-routes` | no | routes that fail on purpose, to test that errors arrive; not in production |

@@ -258,7 +258,7 @@ mod tests {
         watch(work).is_err_and(|unwinding| unwinding.unreported().is_some())
     }
 
-    /// Panics as if no hook of ours was installed.
+    /// Panics as if our hook was not installed.
     fn resumed(payload: &'static str) {
         resume_unwind(Box::new(payload));
     }
@@ -288,7 +288,7 @@ mod tests {
             mark_reported(&"the hook ran");
             resumed("the hook ran");
         }));
-        // Of two watches around one panic, the inner one has reported it.
+        // If two watches are around one panic, the inner one has reported it.
         assert!(!is_unreported(|| {
             if let Err(inner) = watch(|| resumed("in a span")) {
                 assert!(inner.unreported().is_some());

@@ -12,7 +12,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
     listed: Vec<HeaderValue>,
-    /// Whether a proxy of ours sets `X-Forwarded-Host`.
+    /// Whether one of our proxies sets `X-Forwarded-Host`.
     pub(super) is_behind_proxy: bool,
 }
 

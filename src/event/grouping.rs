@@ -50,7 +50,7 @@ pub(crate) fn issue(
     for part in given {
         parts.push(part);
     }
-    // `{{ default }}` stands for what the server would use.
+    // `{{ default }}` stands for the server's own grouping.
     if !given.is_empty() && !given.iter().any(|part| part.contains("{{")) {
         return parts.hash;
     }
@@ -216,7 +216,7 @@ impl Parts for IssueHash {
 
     fn callsite(&mut self, log: &LogRecord) {
         if !is_of_log_crate(log.metadata) {
-            // Each callsite has metadata of its own.
+            // Each callsite has its own metadata.
             return self.number(std::ptr::from_ref(log.metadata).addr() as u64);
         }
         self.push(log.target());

@@ -21,7 +21,7 @@ pub(crate) struct ProfileCalls {
     pub(crate) of_samples: Vec<usize>,
 }
 
-/// Resolves the addresses of stacks, innermost call first. An inlined call has a frame of its own.
+/// Resolves the addresses of stacks, innermost call first. An inlined call has its own frame.
 pub(crate) fn resolve_calls(stacks: &[&[usize]], settings: &FrameSettings) -> ProfileCalls {
     let mut calls = ProfileCalls::default();
     let (mut known, mut distinct) = (HashMap::new(), Vec::new());

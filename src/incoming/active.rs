@@ -128,7 +128,7 @@ fn without_response(error: &dyn fmt::Display) -> String {
 /// An exchange in a box that the thread's next request uses again; dropping it ends the exchange.
 ///
 /// Futures are moved several times, and a large one costs more. This saves 500 instructions per
-/// request, also if nothing is recorded.
+/// request, even if nothing is recorded.
 pub(super) struct PooledExchange {
     /// None only in `Drop`.
     exchange: Option<Box<Exchange>>,

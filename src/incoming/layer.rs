@@ -240,7 +240,7 @@ impl<F> SentryLayer<F> {
     /// these, the headers of the request count. It runs as each request begins. If it panics, the headers
     /// count as well.
     ///
-    /// Use it where a layer further out has begun a trace already. With `tracing-opentelemetry`, both then
+    /// Use it if an outer layer has begun a trace already. With `tracing-opentelemetry`, both then
     /// have one trace id, and the transaction is a child of the span of OpenTelemetry. Its sampling decision
     /// is followed like that of any caller, as [`trust_parent`](crate::ConfigBuilder::trust_parent) says:
     /// with `TrustParent::Never`, your own rate counts.

@@ -36,8 +36,8 @@
 //!
 //! # What is recorded
 //!
-//! Of the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
-//! Of the response: status and size. Values of credential headers are never copied. Everything else
+//! From the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
+//! From the response: status and size. Values of credential headers are never copied. Everything else
 //! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are recorded only with a
 //! [`BodyLayer`].
 

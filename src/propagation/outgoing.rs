@@ -69,7 +69,7 @@ struct Merged {
     has_ours: bool,
 }
 
-/// Joins the other vendors' members with ours behind them.
+/// Joins the members of other vendors and ours, in this order.
 ///
 /// If W3C's limits would be exceeded, ours are left out.
 fn merge(present: &str, ours: Option<&str>) -> Merged {

@@ -50,7 +50,7 @@ pub(super) fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<
     let name = if is_list || name.starts_with('/') { last()? } else { name };
     let verdict = judge(name);
     let level = verdict.field.max(judge(&name.to_ascii_lowercase()).header);
-    // In YAML, a name without quotes is on a line of its own, or before a comma.
+    // In YAML, a name without quotes ends at the end of its line, or at a comma.
     let is_line = || rest.get(range.end..).is_some_and(|after| after.trim_start_matches('\r').starts_with(['\n', ',']));
     if name.len() > 64 || level < Level::IfRandom || !(is_quoted || is_list || is_line()) {
         return None;

@@ -117,7 +117,7 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     (!is_nothing(secret)).then(|| Secret::value(start + held.start + offset..start + held.end, Rule::Command))
 }
 
-/// Whether a tool stands in a command, as a word of its own.
+/// Whether a command contains a tool as a separate word.
 fn has_tool(before: &str, tool: &str) -> bool {
     before.match_indices(tool).any(|(at, _)| {
         let is_free = |letter: Option<char>| letter.is_none_or(|letter| !(letter.is_alphanumeric() || letter == '-' || letter == '_'));

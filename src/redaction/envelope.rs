@@ -251,7 +251,7 @@ impl OpenEnvelope<'_> {
         match written {
             Ok(mut header) => {
                 header.push(b'\n');
-                // The header needs the payload's length, so the payload moves behind it, in one
+                // The header needs the payload's length, so the payload moves after the header, in one
                 // piece. `splice` goes byte by byte and takes 600 more instructions.
                 let end = self.bytes.len();
                 self.bytes.extend_from_slice(&header);

@@ -165,7 +165,7 @@ const TOO_DEEP: &str = "[nested too deep]";
 /// The JSON before a text that has its type beside it.
 const TYPED_TEXT: &[u8] = br#"{"type":"string","value":"#;
 
-/// Whether a text without white space is a request target or a URL: a path stands before its question mark.
+/// Whether a text without white space is a request target or a URL.
 fn is_url(text: &str) -> bool {
     text.starts_with('/') || text.split_once('?').is_some_and(|(before, _)| before.contains("://"))
 }

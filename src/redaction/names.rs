@@ -15,7 +15,7 @@ pub(super) enum Level {
     IfRandom,
     /// Secret unless the value is words or a small number: a name that contains one of Sentry's words.
     IfOpaque,
-    /// Secret unless the value says that there is none: `token`, `session`.
+    /// Secret unless the value shows that there is no secret: `token`, `session`.
     Likely,
     /// Like `Likely`, even in prose: `password`.
     Sure,

@@ -4,7 +4,7 @@
 //! little as possible, in this order:
 //!
 //! 1. The longest texts are shortened, all to the same length, at least [`TEXT_FLOOR`] bytes.
-//! 2. Of a transaction, the shortest spans without children are removed.
+//! 2. The shortest spans without children are removed from a transaction.
 //! 3. Long lists and maps are shortened.
 //! 4. What the user set is removed, one group after the other.
 //!

@@ -73,7 +73,7 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         }
         return beside::beside(scan, &decoded, rest, sign_end);
     }
-    // PuTTY's keys: the lines behind their number.
+    // A key of PuTTY: its lines follow their number.
     if decoded == "Private-Lines" {
         let line = rest.find('\n')? + 1;
         let len = rest.get(line..)?.find("\nPrivate-MAC").unwrap_or(rest.len() - line);

@@ -43,7 +43,7 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
     }
     // Nearly every segment ends here.
     if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
-        // `/reset/MQ/…`: an id, or a time, stands before the token.
+        // `/reset/MQ/…`: an id or a time comes before the token.
         let later = if rest.as_bytes().get(end) == Some(&b'/') { later_segment(text, slash + 1 + end) } else { None };
         let is_announced = |word: &str| is_listed_word(SURE, word) || is_listed_word("verify verification invite invitation", word);
         return later.filter(|_| text.get(run.clone()).is_some_and(is_announced));

@@ -181,7 +181,7 @@ fn follows_digest(text: &str, start: usize) -> bool {
     runs.take(3).any(is_hex)
 }
 
-/// Whether a word that compares digests stands before, in the same line.
+/// Whether a word that compares digests comes before, in the same line.
 fn follows_word(text: &str, start: usize) -> bool {
     let from = (start.saturating_sub(80)..=start).find(|at| text.is_char_boundary(*at)).unwrap_or(start);
     let line = text.get(from..start).unwrap_or_default().rsplit('\n').next().unwrap_or_default().to_ascii_lowercase();
@@ -192,7 +192,7 @@ fn is_hex(word: &str) -> bool {
     word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether the type of a public key stands before it: `ssh-ed25519 AAAA…`.
+/// Whether the type of a public key comes before it: `ssh-ed25519 AAAA…`.
 fn follows_key_type(text: &str, start: usize) -> bool {
     let before = text.get(..start).unwrap_or_default().trim_end_matches(' ');
     ["ssh-ed25519", "ssh-rsa", "ssh-dss", "nistp256", "nistp384", "nistp521", "@openssh.com"].iter().any(|known| before.ends_with(known))

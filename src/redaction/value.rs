@@ -38,7 +38,7 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     if let Some(tag) = text.get(start..)?.strip_prefix("!!") {
         start = text.len() - tag.get(tag.find(' ').filter(|len| *len <= 16)? + 1..)?.len();
     }
-    // In `Debug` output, a value may be on a line of its own; in a file, the next line is another name's.
+    // In `Debug` output, a value may be on its own line. In a file, the next line belongs to another name.
     if let Some(block) = block(text.get(start..)?) {
         return Some(Extent { range: start + block.start..start + block.end, is_quoted: false, is_wrapped: false });
     }

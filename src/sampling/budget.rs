@@ -178,7 +178,7 @@ impl fmt::Display for BudgetPeriod {
     }
 }
 
-/// The first second of the month that a time is in. A time after the year 9999 begins a month of its own.
+/// The first second of the month that contains a time. A time after the year 9999 is its own month.
 fn first_of_month(time: u64) -> u64 {
     let first = || {
         let mut text = String::new();

@@ -63,7 +63,7 @@ impl RouteOptions {
     /// use tower_sentry::incoming::StatusCodes;
     /// use tower_sentry::incoming::RouteOptions;
     ///
-    /// // Only our own links lead to this route, so a 404 is a failure of ours.
+    /// // Only our own links lead to this route, so a 404 is our failure.
     /// let strict = RouteOptions::new().failed_status_codes(StatusCodes::from(500..=599).with(404));
     /// ```
     pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {

@@ -1,4 +1,4 @@
-//! The guard of a request, a job or a span of ours while its code runs.
+//! The guard of a request, a job or one of our spans while its code runs.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::unwind::{self, Unwinding};
 pub(crate) struct Active {
     /// None after the end, and where nothing is recorded.
     scope: Option<Arc<LiveScope>>,
-    /// The span of ours that the work is; none for a whole request or job.
+    /// Our span, if the work is a span; none for a whole request or job.
     span: Option<Parent>,
     /// True while the work's code runs; still true when it is dropped after that code panicked.
     is_inside: bool,

@@ -234,8 +234,8 @@ impl Entered<'_> {
         (found.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
     }
 
-    /// Remembers a `tracing` span that is not recorded, if it begins directly inside a span of ours:
-    /// the Registry does not know that one.
+    /// Remembers a `tracing` span that is not recorded, if it begins directly inside one of our spans:
+    /// the Registry does not know our spans.
     pub(crate) fn note_unrecorded(self, id: u64) {
         if let Some(Own { span: Parent::Span(row), seen }) = self.own
             && seen == THREAD.with(Thread::innermost)
@@ -258,7 +258,7 @@ impl Entered<'_> {
         })
     }
 
-    /// The first of these spans that is recorded, or began directly inside a recorded one of ours.
+    /// The first of these spans that is recorded, or began directly inside a recorded span of this crate.
     fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: Around<'a, S>) -> Option<Parent> {
         spans.find_map(|span| self.scope.lock().transaction.row_around(span.id().into_u64()).map(Parent::Span))
     }

@@ -139,7 +139,7 @@ impl ScopeState {
         inner.map_or_else(|| payload::name(record), Cow::into_owned)
     }
 
-    /// A failed status counts like an error, also if no event was captured for it.
+    /// A failed status counts like an error, even if no event was captured for it.
     fn session(&self, has_failed: bool) -> SessionEnd {
         match (self.has_crashed, self.has_failed || has_failed) {
             (true, _) => SessionEnd::Crashed,

@@ -35,7 +35,7 @@ impl Served {
 }
 
 impl LiveScope {
-    /// Whether the scope's request or job is one of `client`, also if it is ignored.
+    /// Whether the scope's request or job belongs to `client`, even if it is ignored.
     pub(crate) fn is_of(&self, client: &Client) -> bool {
         self.client.is_same(client) || self.ignored_by.is_same(client)
     }

@@ -15,7 +15,7 @@ use crate::diagnostics;
 use crate::protocol::{AttributeValue, SpanStatus};
 use crate::record::{FieldWriter, Key, Parent};
 
-/// An open span of ours.
+/// An open span of this crate, which `tracing` does not know.
 ///
 /// If it is dropped without [`end`](Self::end), its status is `cancelled`, or `internal_error`
 /// after a panic.

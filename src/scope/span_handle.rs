@@ -16,8 +16,8 @@ use crate::record::{FieldWriter, Key, Parent, RareFacts, clock};
 ///
 /// # When a change counts
 ///
-/// A change counts until the request or job ends, also if the span itself has ended. After that, and
-/// where nothing is recorded, a call does nothing; it neither allocates nor formats. A handle does not keep
+/// A change counts until the request or job ends, even if the span itself has ended. After that, and
+/// if nothing is recorded, a call has no effect; it neither allocates nor formats. A handle does not keep
 /// its request open.
 ///
 /// The last value counts, whether it is set here, in the macro of the span or with `Span::record`.

@@ -23,7 +23,7 @@ struct Loan {
     borrower: Option<task::Id>,
 }
 
-/// An active span of ours, not of `tracing`.
+/// An active span of this crate, not of `tracing`.
 #[derive(Clone, Copy)]
 pub(super) struct Own {
     pub(super) span: Parent,

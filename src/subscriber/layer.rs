@@ -277,7 +277,7 @@ impl TracingLayer {
         *metadata.level() <= self.widest && !is_own(metadata)
     }
 
-    /// Whether another layer further out records what belongs to a request.
+    /// Whether an outer layer records everything that belongs to a request.
     #[inline]
     fn is_second(&self) -> bool {
         self.other.get().is_some()

@@ -27,8 +27,8 @@
 //! [`TracingLayer::events_from`] and [`TracingLayer::event_filter`] change that. The Sentry
 //! event contains the error chain of a field that is recorded as an error, such as
 //! `error = &error as &dyn Error`, or else the message. If the same failure is logged, captured and
-//! returned, it is one event, under its first id. The guide's page on errors says when that is
-//! proven.
+//! returned, it is one event, under its first id. The guide's page on errors lists the proofs for
+//! that.
 //!
 //! Errors that tower-http's `TraceLayer` and `CatchPanicLayer` log are only breadcrumbs: our layer
 //! sees the response itself, and the panic hook sees the panic.

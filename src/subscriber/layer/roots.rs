@@ -27,9 +27,8 @@ impl TracingLayer {
     /// The transaction ends when the span closes. It has failed if an event of level ERROR was captured in it,
     /// if a panic closes it, or if `sentry.status` or `otel.status_code` says so.
     ///
-    /// A request or a job inside such a span has a transaction and a trace of its own, and what happens in it
-    /// belongs to it, whichever spans it enters. In a subscriber with two of these layers, the setting of the
-    /// outer one counts.
+    /// A request or a job inside such a span has its own transaction and trace. Its work belongs to it, whichever
+    /// spans it enters. In a subscriber with two of these layers, the setting of the outer one counts.
     ///
     /// Leave out two kinds of span with [`span_filter`](Self::span_filter):
     ///
