@@ -40,6 +40,7 @@ use crate::redaction::Redactor;
 /// | 413 | it is too large for what is in it |
 /// | 415 | it is compressed with anything but gzip |
 /// | 429, 503 | there are too many requests, or too many at once |
+/// | 500 | the redaction failed, so the envelope was not sent |
 /// | 502 | the server did not answer |
 ///
 /// # Feedback

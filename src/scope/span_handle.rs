@@ -145,10 +145,11 @@ impl SpanHandle {
     /// On the handle of the transaction, it sets the name of the transaction, and of the events that are
     /// captured from now on.
     ///
-    /// The name of a transaction takes precedence over those of the route and the handler. At most
-    /// 1,000 different ones an hour are used; further ones become `<overflow>`. The server keeps every
-    /// name forever, so it must not contain ids. Outside any request or job, it names what is captured
-    /// with the same scope.
+    /// The name of a transaction takes precedence over those of the route and the handler. A client uses
+    /// at most 1,000 different names an hour, including those of
+    /// [`SentryLayer::name`](crate::SentryLayer::name) and of gRPC methods. Further ones become
+    /// `<overflow>`. The server keeps every name forever, so a name must not contain ids. Outside any
+    /// request or job, it names the events that are captured with the same scope.
     pub fn set_name(&self, name: impl AsRef<str>) -> &Self {
         let name = name.as_ref();
         match (self.span, &self.scope) {
