@@ -215,7 +215,7 @@ pub struct BudgetMark {
     pub period: BudgetPeriod,
     /// Which mark was reached.
     pub level: BudgetLevel,
-    /// The number of items that were sent in this period.
+    /// The number of items that count in this period.
     pub used: u64,
     /// The number of items that may be sent in this period.
     pub limit: u64,
