@@ -191,7 +191,7 @@ pub(crate) fn explain_late_change() {
     }
 }
 
-/// Explains, if `debug` is on, why a closure that only made a future or a closure did not do what it seems to do.
+/// Explains, if `debug` is on, that a closure returned a future or another closure, which did not run inside it.
 #[cold]
 pub(crate) fn explain_unfinished(what: &str) {
     if is_aloud() {

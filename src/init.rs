@@ -66,7 +66,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let timeout = self.client.settings().map(|settings| settings.delivery.shutdown_timeout).unwrap_or_default();
         self.client.note_dropped_guard();
-        // What could not be delivered has been logged and counted.
+        // Items that were not delivered are already logged and counted.
         let _ = self.client.close_blocking(timeout, true);
     }
 }

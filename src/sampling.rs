@@ -229,7 +229,7 @@ impl TokenBucket {
         Self { per_second, burst, left: burst, at: 0 }
     }
 
-    /// Changes the budget. What was spent of the old one stays spent.
+    /// Changes the budget. The amount that was spent stays spent.
     pub(crate) fn change(&mut self, per_second: f64, burst: f64) {
         let new = Self::with_burst(per_second, burst);
         let spent = if self.left < self.burst { self.burst - self.left } else { 0.0 };

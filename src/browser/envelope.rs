@@ -29,7 +29,7 @@ struct ItemHeaderLine<'a> {
     length: Option<usize>,
 }
 
-/// What a header line says about its item.
+/// The parsed header line of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ItemHead {
     pub(super) kind: ItemKind,

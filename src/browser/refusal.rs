@@ -103,7 +103,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Counts what is refused, and warns of each kind once a minute.
+/// Counts refused requests, and logs a warning for each kind at most once a minute.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     kinds: [(AtomicU64, Quiet); 10],

@@ -37,7 +37,7 @@ use crate::redaction::Redactor;
 /// | 400 | it is not an envelope, or an item that is redacted is not JSON |
 /// | 403 | the DSN, or the origin of the page, is not listed |
 /// | 408 | it did not arrive in time |
-/// | 413 | it is too large for what is in it |
+/// | 413 | it is too large: only replays may be large |
 /// | 415 | it is compressed with anything but gzip |
 /// | 429, 503 | there are too many requests, or too many at once |
 /// | 500 | the redaction failed, so the envelope was not sent |

@@ -26,7 +26,7 @@ pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
     fn is_trustworthy(&self) -> bool;
 }
 
-/// The mechanism of what the user captures.
+/// The mechanism of explicit captures.
 const EXPLICIT: &str = "generic";
 /// Whether the user has the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl CapturedEvent {
         self.mechanism == chain::PANIC
     }
 
-    /// What the outermost mechanism says about a panic without a place.
+    /// The data of the outermost mechanism for a panic without a place.
     pub(crate) fn mechanism_data(&self) -> Option<(&'static str, &'static str)> {
         let is_unplaced = self.is_panic() && self.stack.location.is_none();
         is_unplaced.then_some(("location", "unknown: another panic hook was set, or the panic was resumed"))

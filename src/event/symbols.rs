@@ -52,7 +52,7 @@ struct Image {
     path: PathBuf,
     /// The file with its debug information in the system's folder for such files, if there is one.
     debug_path: Option<PathBuf>,
-    /// What to subtract from an address to get the one in the file.
+    /// The difference between an address in memory and the one in the file.
     bias: usize,
     ranges: Vec<(usize, usize)>,
 }

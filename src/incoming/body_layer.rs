@@ -32,7 +32,7 @@ use crate::scope::current;
 /// | any other | its size and media type |
 ///
 /// Bodies with the `content-encoding` `gzip` are read, up to the same limit; those with another encoding
-/// are not. All values are [redacted](crate::redaction) by name and by shape. What was cut ends with `…`.
+/// are not. All values are [redacted](crate::redaction) by name and by shape. A body that was cut ends with `…`.
 /// The request's body is `request.data` of the event, and holds what the handler had read by then. The
 /// response's headers, size and body are the context `response`. The body is included only if its length
 /// is known before it is sent: the body of a stream is not.

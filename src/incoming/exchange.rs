@@ -19,7 +19,7 @@ use crate::scope::current;
 use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
 use crate::status_codes::StatusCodes;
 
-/// A request that is being served, and what is known of its response so far.
+/// A request that is being served, and the known facts about its response.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(super) struct Exchange {
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     poll_began: Moment,
     /// The span that adds the trace id to the log lines of other subscribers.
     log_span: Option<Box<Span>>,
-    /// What metrics need, if the layer sends them.
+    /// The data for metrics, if the layer sends them.
     measured: Option<MeasuredRequest>,
 }
 

@@ -10,7 +10,7 @@
 //!   `RouteNameLayer` inside the router.
 //! - The result of the [`name`](SentryLayer::name) function.
 //! - For a gRPC call, its method: `/shop.Orders/Place`.
-//! - `GET <fallback>` for what a fallback of axum's router answered, else `GET <unmatched>`.
+//! - `GET <fallback>` if a fallback of axum's router answered, else `GET <unmatched>`.
 //!
 //! It is never a raw path.
 //!

@@ -14,7 +14,7 @@ pub(super) enum RequestName<'a> {
     Route(&'a str),
     /// The method of a gRPC service, such as `/shop.Orders/Place`.
     Rpc(&'a str),
-    /// What the user's function returned.
+    /// The name that the user's function returned.
     User(String),
     Unknown,
 }

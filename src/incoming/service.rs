@@ -212,7 +212,7 @@ impl<S, F> SentryService<S, F> {
     }
 }
 
-/// What is current where a request with its own transaction begins.
+/// The scope that is current where a request with its own transaction begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Around {
     Nothing,

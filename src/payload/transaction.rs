@@ -180,7 +180,7 @@ impl Serialize for RootAttributes<'_> {
     }
 }
 
-/// Writes what is known about the response.
+/// Writes the known facts about the response.
 fn response<M: SerializeMap>(data: &mut Entries<'_, M>, record: &Record) -> Result<(), M::Error> {
     let response = &record.response;
     if let Some(status) = response.status {

@@ -26,7 +26,7 @@ pub(crate) use self::settings::PropagationSettings;
 pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{SpanId, SpanLink, TraceId};
 
-/// What an incoming request says about its trace.
+/// The trace of an incoming request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Incoming {
     pub(crate) trace_id: TraceId,

@@ -1,4 +1,4 @@
-//! What an outgoing request says about its trace.
+//! The trace of an outgoing request.
 
 use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
 use super::carrier::Carrier;
@@ -60,7 +60,7 @@ impl Outgoing {
     }
 }
 
-/// What a `baggage` header becomes.
+/// A merged `baggage` header.
 #[derive(Debug, PartialEq, Eq)]
 struct Merged {
     /// `None` if nothing changes.

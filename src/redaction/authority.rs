@@ -7,7 +7,7 @@ use super::finding::{Replacement, Rule, Secret};
 use super::value_class::{self, ValueClass, is_nothing};
 use super::webhook::webhook;
 
-/// Finds what is secret in a URL whose authority begins at `start`.
+/// Finds the secret in a URL whose authority begins at `start`.
 pub(super) fn url(scan: &Scan<'_>, start: usize) -> Option<Secret> {
     user_info(scan.text, start).or_else(|| webhook(scan.text, start))
 }

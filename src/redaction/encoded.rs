@@ -1,4 +1,4 @@
-//! Decodes percent-encoded words inside a text, so that they can be judged. What is sent keeps its encoding.
+//! Decodes percent-encoded words inside a text, so that they can be judged. The text that is sent keeps its encoding.
 
 use std::ops::Range;
 

@@ -189,7 +189,7 @@ impl ItemHeaderLine<'_> {
 pub(crate) struct OpenEnvelope<'a> {
     redactor: &'a Redactor,
     bytes: Vec<u8>,
-    /// What its items have lost to fit.
+    /// What its items lost so that servers accept their size.
     reduction: Reduction,
 }
 

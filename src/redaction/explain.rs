@@ -134,7 +134,7 @@ impl Explanation {
 }
 
 impl Redactor {
-    /// Serialises a payload, and explains what is hidden of it.
+    /// Serialises a payload, and explains which parts are hidden.
     ///
     /// The redactor does not record what it hides, so its output is compared with the original payload.
     pub(crate) fn explained(&self, payload: &impl Serialize) -> serde_json::Result<(Vec<u8>, Vec<Explanation>)> {

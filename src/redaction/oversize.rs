@@ -6,7 +6,7 @@
 //! 1. The longest texts are shortened, all to the same length, at least [`TEXT_FLOOR`] bytes.
 //! 2. The shortest spans without children are removed from a transaction.
 //! 3. Long lists and maps are shortened.
-//! 4. What the user set is removed, one group after the other.
+//! 4. Data that the user set is removed, one group after the other.
 //!
 //! It works on JSON that passed the redactor, so no secret is cut in half before it is recognised.
 
@@ -60,7 +60,7 @@ pub(super) fn reduced(payload: &[u8], limit: usize) -> Option<(Vec<u8>, Reductio
     (json.len() <= limit).then_some((json, lost))
 }
 
-/// Removes what the user set until enough is gone, and counts each group as one value.
+/// Removes data that the user set until enough is gone, and counts each group as one value.
 fn remove_groups(item: &mut Value, excess: usize, lost: &mut Reduction) {
     const GROUPS: [&str; 6] = ["extra", "breadcrumbs", "contexts", "request", "tags", "user"];
     let mut freed = 0;

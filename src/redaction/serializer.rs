@@ -2,7 +2,7 @@
 //!
 //! One serde `Serializer` judges each value by its place and its name while it writes.
 //!
-//! Structs are our own: their field names are kept, and say the place of what is below them. Keys of
+//! Structs are our own: their field names are kept, and decide the place of the values below them. Keys of
 //! maps come from the user and are judged by name. Every text is scanned for secret shapes, unless
 //! its place contains only our own text. Unit variants are words of the protocol or texts of the
 //! program; they are written as they are.

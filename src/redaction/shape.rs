@@ -216,7 +216,7 @@ pub(super) fn data_url(text: &str, run: &Range<usize>, colon: usize) -> Option<S
     Some(Step::Skip(base64_end(text, colon + 2 + comma)))
 }
 
-/// Finds what follows `Bearer` and other schemes.
+/// Finds the credentials after `Bearer` and other schemes.
 fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
     const SCHEMES: [&str; 9] = ["basic", "bearer", "negotiate", "ntlm", "apikey", "geniekey", "token", "hawk", "digest"];
     if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(word)) {

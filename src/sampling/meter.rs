@@ -1,4 +1,4 @@
-//! Counts what a budget allows.
+//! Counts the items of a budget.
 
 use std::ops::Range;
 

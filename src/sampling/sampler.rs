@@ -63,7 +63,7 @@ impl<T: Into<Self>> From<Option<T>> for Rate {
     }
 }
 
-/// What is known when a transaction begins, for a
+/// The facts that are known when a transaction begins, for a
 /// [`traces_sampler`](crate::ConfigBuilder::traces_sampler).
 ///
 /// # Examples

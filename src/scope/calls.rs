@@ -1,4 +1,4 @@
-//! What user code and the panic hook call to capture something, inside a request or not.
+//! The functions with which user code and the panic hook capture something, inside a request or not.
 
 use super::current;
 use super::handle::Scope;

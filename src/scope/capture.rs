@@ -235,7 +235,7 @@ impl ScopeState {
         }
     }
 
-    /// What is around a report in `span`.
+    /// The nested scopes and inner requests around a report in `span`.
     fn surroundings(&self, nested: Option<&Nested>, span: Parent) -> Surroundings {
         let mut inner_requests: Vec<_> = self.transaction.record.inner_requests_around(span).collect();
         inner_requests.reverse();

@@ -149,7 +149,7 @@ impl ScopeState {
     }
 }
 
-/// What to report about a transaction that has ended, once no lock is held.
+/// The facts to report about a transaction that has ended, once no lock is held.
 struct Ended {
     is_sent: bool,
     /// The transaction is not counted as dropped.

@@ -159,8 +159,8 @@ impl Scope {
 
     /// The id of the latest event that was captured in this request or job: by a call, a log or a panic.
     ///
-    /// Nested scopes share it. Events that `error_sample_rate` or a rule of yours leaves out do not count. What is
-    /// decided later, by a hook or by the status of the response, may still drop the event.
+    /// Nested scopes share it. Events that `error_sample_rate` or one of your rules leaves out do not
+    /// count. A hook, or the status of the response, may still drop the event later.
     ///
     /// # Examples
     ///

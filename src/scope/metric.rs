@@ -19,7 +19,7 @@ pub(crate) fn capture_metric(sample: Sample) {
     }
 }
 
-/// The client that sends what is measured here, and the trace that it belongs to.
+/// The client that sends the metrics of this place, and the trace that they belong to.
 pub(crate) struct MetricPlace {
     client: Client,
     place: TracePlace,
@@ -74,7 +74,7 @@ fn sends_metrics(client: &Client) -> bool {
     client.settings().is_some_and(|settings| settings.delivery.enable_metrics)
 }
 
-/// What is measured of a request once it is over.
+/// The measurements of a request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServedRequest {
     /// From its start to the end of the body, in nanoseconds.

@@ -34,7 +34,7 @@ pub(crate) struct LiveScope {
     pub(crate) edits_breadcrumbs: bool,
     #[cfg(profiles)]
     pub(super) profile: Option<Arc<TransactionProfile>>,
-    /// What keeps the profile of the session going, until its end.
+    /// Keeps the profile of the session running until the transaction ends.
     #[cfg(profiles)]
     pub(super) session: Option<SessionRoot>,
     pub(super) state: Lock<ScopeState>,

@@ -10,7 +10,7 @@ use crate::record::Parent;
 
 /// A span of `tracing` that was entered where its own scope was not current, and so lends it.
 ///
-/// The other fields are what was current before the loan, and what is restored after it.
+/// The other fields hold the state before the loan, which is restored after it.
 struct Loan {
     span: u64,
     /// The span may be entered again inside (`in_current_span`): only the last exit ends the loan.
@@ -251,7 +251,7 @@ impl Thread {
             let inner = loans.get_mut(place);
             let is_innermost = inner.is_none();
             if let Some(inner) = inner {
-                // What the ended loan made current was current before the inner one.
+                // When the inner loan ends, it now restores the state from before the ended loan.
                 std::mem::swap(&mut inner.scope, &mut ended.scope);
                 (inner.how, inner.own, inner.borrower) = (ended.how, ended.own, ended.borrower);
             }

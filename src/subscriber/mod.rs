@@ -43,7 +43,7 @@
 //! [`exclusive`](TracingLayer::exclusive) changes this, for spans.
 //!
 //! Two layers of this crate in one subscriber would record everything twice. So only the outer one records
-//! inside requests, and a warning says so. If the inner one has another client, it still captures what happens
+//! inside requests, and a warning says so. If the inner one has another client, it still captures events
 //! outside any request.
 //!
 //! Other layers can affect this one. For example, a global `EnvFilter` that allows only warnings

@@ -1,4 +1,4 @@
-//! What a [`LeakCheck`](super::LeakCheck) found.
+//! The result of a [`LeakCheck`](super::LeakCheck).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the layer makes of events: breadcrumbs, errors, queries and logs.
+//! Turns events into breadcrumbs, errors, queries and logs.
 
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;

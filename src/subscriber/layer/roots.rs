@@ -151,7 +151,7 @@ const fn is_failure(status: SpanStatus) -> bool {
     matches!(status, DataLoss | DeadlineExceeded | InternalError | Unavailable | Unimplemented | Unknown)
 }
 
-/// What the fields of a span say about its transaction.
+/// The fields of a span that describe its transaction.
 #[derive(Default)]
 struct RootFacts<'a> {
     sentry_name: Option<&'a str>,

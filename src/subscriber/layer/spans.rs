@@ -1,4 +1,4 @@
-//! What the layer makes of spans: rows of the record they belong to, and scopes that follow them.
+//! Turns spans into rows of their record, and lends their scopes to other tasks.
 
 use std::sync::{Arc, MutexGuard};
 
