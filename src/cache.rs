@@ -1,6 +1,6 @@
 //! Spans for cache lookups that record hits and misses.
 //!
-//! The key becomes the span's description and its `cache.key` attribute, so it should not contain a
+//! The key becomes the span's description and its `cache.key` attribute, so it must not contain a
 //! secret.
 
 use std::borrow::Cow;
@@ -45,6 +45,9 @@ impl<T, E> Looked for Result<Option<T>, E> {
 }
 
 /// Records a cache lookup as a span (`cache.get`), with the attribute `cache.hit`.
+///
+/// The result of `work` is an `Option`, or a `Result` of an `Option`. A failed lookup has no `cache.hit`.
+/// Outside a recorded request the lookup runs without a span.
 ///
 /// # Examples
 ///

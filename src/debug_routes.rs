@@ -2,7 +2,7 @@
 //!
 //! [`routes`] makes them. They exist only if all of this is true:
 //!
-//! - the feature `debug-routes` is enabled: without it, no code of them is in the program;
+//! - the feature `debug-routes` is enabled: without it, the program does not contain their code;
 //! - [`debug`](crate::ConfigBuilder::debug) is on, for example by `SENTRY_DEBUG=1`;
 //! - the environment is not `production` or `prod`.
 
@@ -31,12 +31,12 @@ use crate::protocol::TraceId;
 /// | `api_key` | an error whose text holds a made-up key of 64 characters, which must not arrive |
 /// | `panic` | a panic. The connection breaks unless a layer catches it |
 ///
-/// An error is answered with the status 500 and a line with the id of its event, so that you find it in
-/// Sentry. Of `api_key`, the line also has the start of the key to search for. Any other `type` is answered
-/// with 400 and the list.
+/// The answer to an error has the status 500, and a line with the id of the event, so that you find it in
+/// Sentry. For `api_key`, the line also has the start of the key, so that you can search for it. The answer to
+/// any other `type` has the status 400 and lists the types.
 ///
-/// Put the routes below the [`SentryLayer`](crate::SentryLayer). In production, or without `debug`, the
-/// router is empty, and a line of the log says so.
+/// Put the routes inside the [`SentryLayer`](crate::SentryLayer). Without `debug`, the router is empty. With
+/// `debug`, but in production, it is empty too, and a log line says so.
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ struct Parameters {
 
 async fn fail(Query(Parameters { kind }): Query<Parameters>) -> Response {
     match kind.as_deref() {
-        // A `failed` that is handed to `map_or_else` would have its place in the standard library.
+        // Passed to `map_or_else`, `failed` would report a place in the standard library.
         Some("division") => match divide(1, 0) {
             Ok(quotient) => quotient.to_string().into_response(),
             Err(error) => failed(error),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::fork::Lock;
 use crate::unwind::{self, NoResult};
 
-/// The same warning is not repeated for this long.
+/// A warning is not repeated within this time.
 const QUIET_FOR: Duration = Duration::from_secs(60);
 
 /// Logs at most one warning a minute, so that a server that is down does not fill the disk.
@@ -43,9 +43,7 @@ impl Quiet {
 /// Set by the first client with `debug` on. It applies to the whole process.
 static ALOUD: AtomicBool = AtomicBool::new(false);
 
-/// Sends all messages to standard error too, from now on.
-///
-/// The subscriber may have no layer that prints.
+/// Writes all messages to standard error too, from now on: the subscriber may have no layer that prints.
 pub(crate) fn aloud() {
     ALOUD.store(true, Ordering::Relaxed);
 }
@@ -55,7 +53,7 @@ thread_local! {
     static CLIENT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
-/// From now on, messages of this thread begin with the name of this client, if it has one.
+/// Makes messages of this thread begin with the name of this client, if it has one.
 pub(crate) fn speak_for(client_name: &Arc<str>) {
     CLIENT.set(Some(Arc::clone(client_name)).filter(|name| !name.is_empty()));
 }
@@ -88,8 +86,8 @@ pub(crate) fn warn(message: &str) {
     }
 }
 
-/// Logs that a hook has panicked. `effect` says what becomes of what it was shown, `off` what follows once it
-/// is off.
+/// Logs that a hook has panicked. `effect` describes what happens to the value that it was called with, and
+/// `off` what happens to later values once the hook is turned off.
 pub(crate) fn warn_of_hook(name: &str, effect: &str, off: &str, why: NoResult) {
     let NoResult::Panicked { is_last } = why else { return };
     warn(&format!("{name} panicked; {effect}"));
@@ -98,13 +96,13 @@ pub(crate) fn warn_of_hook(name: &str, effect: &str, off: &str, why: NoResult) {
     }
 }
 
-/// Logs that items are lost because the process ends. There is one such line for each shutdown.
+/// Logs that items are lost because the process ends. Each shutdown logs it at most once.
 pub(crate) fn warn_of_loss(items: u64) {
     warn(&format!("{items} items were not delivered before the shutdown's deadline and are dropped"));
 }
 
 /// Writes a warning to standard error without any lock. In a forked child, the owner of a lock may not
-/// exist, also one of the application's layers.
+/// exist, even of a lock in one of the application's layers.
 pub(crate) fn warn_in_child(message: &str) {
     #[cfg(unix)]
     if let Ok(own) = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned() {
@@ -115,8 +113,8 @@ pub(crate) fn warn_in_child(message: &str) {
     let _ = message;
 }
 
-/// A message that notes whether it is read. Only a layer that shows an event formats its message;
-/// no other question says whether the filters of all layers let it through.
+/// A message that notes whether it is formatted. Only a layer that shows the event formats it, and there is
+/// no other way to find out whether the filters of all layers let it through.
 struct Watched<'a> {
     message: &'a str,
     is_read: &'a Cell<bool>,
@@ -131,7 +129,7 @@ impl fmt::Display for Watched<'_> {
 
 /// Whether the message was not written to standard error within the last minute.
 fn is_news(message: &str) -> bool {
-    /// Further messages in one minute are left out.
+    /// At most this many different messages a minute are written.
     const MOST: usize = 64;
     static WRITTEN: Lock<BTreeMap<String, Instant>> = Lock::of_first(BTreeMap::new());
     let mut written = WRITTEN.lock();
@@ -143,12 +141,12 @@ fn is_news(message: &str) -> bool {
     is_news
 }
 
-/// Logs the error behind a failed response, for a layer that wants that.
+/// Logs the error behind a failed response, for a layer with `log_errors`.
 pub(crate) fn log_error(text: &str, kind: &str, place: &dyn fmt::Display) {
     heard(|| tracing::error!(target: "tower_sentry", error_type = kind, %place, "{text}"));
 }
 
-/// Logs something worth knowing.
+/// Logs information for the user.
 pub(crate) fn info(message: &str) {
     let message = &*signed(message);
     let was_heard = heard(|| tracing::info!(target: "tower_sentry", "{message}"));
@@ -176,7 +174,7 @@ pub(crate) fn explain(span: &str, why: &str) {
     }
 }
 
-/// Explains why data that was set on a scope may reach nothing, if `debug` is on. Says it once.
+/// Explains once why data that was set on a scope may have no effect. Call it if `debug` is on.
 #[cold]
 pub(crate) fn explain_detached_scope() {
     explain_once(
@@ -185,7 +183,7 @@ pub(crate) fn explain_detached_scope() {
     );
 }
 
-/// Explains why a change of a span has no effect, if `debug` is on. Says it once.
+/// Explains once why a change of a span has no effect, if `debug` is on.
 #[cold]
 pub(crate) fn explain_late_change() {
     if is_aloud() {
@@ -193,7 +191,7 @@ pub(crate) fn explain_late_change() {
     }
 }
 
-/// Explains, if `debug` is on, why a closure that only made a future or a closure did not do what it seems to do.
+/// Explains, if `debug` is on, that a closure returned a future or another closure, which did not run inside it.
 #[cold]
 pub(crate) fn explain_unfinished(what: &str) {
     if is_aloud() {

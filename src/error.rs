@@ -89,7 +89,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `{error:#}`: this is what people read if `main` returns the error.
+/// The same as `{error:#}`, because `main` prints `Debug` if it returns the error.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
@@ -102,7 +102,7 @@ impl StdError for Error {
     }
 }
 
-/// Not everything was delivered before the deadline.
+/// A flush or a shutdown did not deliver everything before its deadline.
 #[derive(Clone)]
 pub struct FlushError {
     timeout: Duration,
@@ -116,7 +116,7 @@ impl FlushError {
 
     /// The number of items that were not delivered.
     ///
-    /// After a flush they are still pending; at a shutdown they are dropped.
+    /// After a flush they are still pending. After a shutdown they are dropped.
     pub fn left(&self) -> u64 {
         self.left
     }

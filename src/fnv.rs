@@ -1,4 +1,4 @@
-//! FNV-1a, a hash that is the same in each build. For short texts that the application chooses.
+//! FNV-1a, a hash that is the same in each build. Use it for short texts that the application chooses.
 
 /// The hash of nothing.
 pub(crate) const START: u64 = 0xcbf2_9ce4_8422_2325;

@@ -1,8 +1,8 @@
-//! What is left of the process in a forked child.
+//! Makes the crate safe in a forked child.
 //!
 //! A child has one thread, a copy of the one that forked. The exporter's thread does not exist there,
 //! and a lock that another thread held at that moment is never released. So a child drops and counts
-//! what it captures, and waits for no lock, until it starts a client of its own.
+//! what it captures, and waits for no lock, until it starts its own client.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,10 +12,10 @@ use once_cell::race::OnceBox;
 
 /// The process that started the first client. 0 before that.
 static FIRST: AtomicU32 = AtomicU32::new(0);
-/// The process whose stacks can be walked, if it is not the first.
+/// The forked process that has found out that stacks can be walked there; 0 if there is none.
 static WALKS: AtomicU32 = AtomicU32::new(0);
 
-/// Whether this process was forked from one that had a client. A system call.
+/// Whether this process was forked from one that had a client. This takes a system call.
 pub(crate) fn is_child() -> bool {
     let first = FIRST.load(Ordering::Relaxed);
     first != 0 && first != std::process::id()
@@ -23,7 +23,7 @@ pub(crate) fn is_child() -> bool {
 
 /// Whether stacks can be walked here.
 ///
-/// Walking takes a lock of the process, which belongs to another crate.
+/// Walking takes a lock of another crate, which a thread of the parent may have held at the fork.
 pub(crate) fn may_walk() -> bool {
     !is_child() || WALKS.load(Ordering::Relaxed) == std::process::id()
 }
@@ -76,7 +76,7 @@ impl Home {
         self.is_left.load(Ordering::Relaxed)
     }
 
-    /// Whether this is a child. A system call, as long as it is not one.
+    /// Whether this is a child. This takes a system call, unless it is known to be one.
     pub(crate) fn look(&self) -> bool {
         if self.is_left() {
             return true;
@@ -89,7 +89,7 @@ impl Home {
     }
 }
 
-/// What files share values with whose order of threads `tests/loom` checks. It puts its own in this place.
+/// The atomics and locks of the files that `tests/loom` checks. There, those of loom replace them.
 pub(crate) mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};
@@ -112,7 +112,7 @@ impl<T> Lock<T> {
         Self { process: std::process::id(), ..Self::of_first(value) }
     }
 
-    /// The value, without locking: who calls this is the only one that has the lock.
+    /// The value, without locking: the caller has the only reference.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,10 +15,11 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is invalid (see [`build`](Self::build)), also a proxy in the
-    /// environment, and if TLS is needed but there are no root certificates: `{error:#}` has the reason.
-    /// If the exporter's thread cannot be started, nothing is recorded and a warning is logged: the
-    /// service must start.
+    /// Returns an error if a setting is invalid (see [`build`](Self::build)), if a proxy in the environment
+    /// is invalid, or if TLS is needed and there are no root certificates. `{error:#}` shows the reason.
+    ///
+    /// If the exporter's thread cannot be started, it returns no error, because the service must start:
+    /// nothing is recorded, and a warning is logged.
     pub fn init(self) -> Result<Guard, Error> {
         let config = self.build()?;
         config.settings().delivery.check_tls()?;
@@ -28,11 +29,11 @@ impl ConfigBuilder {
     }
 }
 
-/// Keeps monitoring alive.
+/// Keeps monitoring running until it is dropped. Returned by [`ConfigBuilder::init`].
 ///
 /// It dereferences to a [`Client`]. When it is dropped, it delivers pending items and stops the
-/// exporter, even if other handles exist. This takes at most the configured shutdown timeout (2 s
-/// by default).
+/// exporter, even if other handles exist. This blocks the thread for at most the
+/// [`shutdown_timeout`](ConfigBuilder::shutdown_timeout) (2 s by default).
 ///
 /// # Examples
 ///
@@ -65,7 +66,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let timeout = self.client.settings().map(|settings| settings.delivery.shutdown_timeout).unwrap_or_default();
         self.client.note_dropped_guard();
-        // What could not be delivered has been logged and counted.
+        // Items that were not delivered are already logged and counted.
         let _ = self.client.close_blocking(timeout, true);
     }
 }

@@ -30,21 +30,22 @@
 //! # }
 //! ```
 //!
-//! Without `SENTRY_DSN`, everything is a no-op. [`console(true)`](ConfigBuilder::console) prints
-//! the recorded data to standard output, with or without a DSN.
+//! Without `SENTRY_DSN`, and without a local destination, everything is a no-op.
+//! [`console(true)`](ConfigBuilder::console) is one: it prints the recorded data to standard output, with or
+//! without a DSN.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `axum` | yes | route names, [`Scope`] as an extractor, [`CaptureError`] as a response part, `SentryLayer::boxed_body` |
-//! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs a [`transport`] of your own |
+//! | `reqwest` | yes | sends over HTTP; [`send_traced`](outgoing) for your own requests. Without it, a DSN needs your own [`transport`] |
 //! | `rustls` | yes | DSNs with `https://` |
 //! | `anyhow`, `eyre` | no | `From` for [`CaptureError`], with the error's own stack trace; `capture_anyhow`, `capture_eyre` |
-//! | `debug-routes` | no | routes that fail on purpose, to see that errors arrive; not in production |
+//! | `debug-routes` | no | routes that fail on purpose, to test that errors arrive; not in production |
 //! | `browser` | no | routes for Sentry's browser SDK: a tunnel and feedback; the snippet that sets it up in a page, see [`guide::browser`] |
-//! | `metrics` | no | [`metrics`]`::MetricsRecorder`: sends what is measured with the `metrics` crate |
-//! | `otlp` | no | `ConfigBuilder::otlp`: an OpenTelemetry collector gets the same spans, see [`guide::otlp`] |
+//! | `metrics` | no | [`metrics`]`::MetricsRecorder`: sends the metrics of the `metrics` crate |
+//! | `otlp` | no | `ConfigBuilder::otlp`: sends the same spans to an OpenTelemetry collector, see [`guide::otlp`] |
 //! | `profiling` | no | profiles: which functions use the processor in sampled transactions, see [`guide::profiling`]; Linux and macOS |
 //! | `reqwest-middleware` | no | the same as `send_traced`, as a middleware, see [`outgoing`] |
 //! | `signal` | no | `ConfigBuilder::reload_on_sighup`: a SIGHUP makes the process read its settings file |

@@ -1,9 +1,9 @@
 //! The panic hook, which reports panics where they begin.
 //!
 //! It sees every panic with its stack, its place and the request's scope. A layer does not: a
-//! `CatchPanicLayer` inside our layer catches the panic before ours. Only if our hook did not run
-//! for a panic, because another hook replaced it or the panic was resumed, do the guards in `scope`
-//! report its payload.
+//! `CatchPanicLayer` inside our layer catches the panic before ours. If our hook did not run for a
+//! panic, because another hook replaced it or the panic was resumed, the guards in `scope` report the
+//! payload.
 //!
 //! The hook captures and enqueues. It waits for delivery only if the process is about to abort.
 //! Afterwards, it always calls the hook that was there before.
@@ -23,8 +23,8 @@ pub(crate) fn install() {
     if !INSTALLED.swap(true, Ordering::Relaxed) {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // The console waits for the previous hook, which prints. Where the report waits for the console, it
-            // is done before that.
+            // The console waits while this value lives, because the previous hook prints. If the report itself
+            // waits for the delivery, both would wait for each other.
             let _running = (!waits_for_delivery(info.payload())).then(unwind::RunningHook::enter);
             report(info);
             previous(info);

@@ -48,8 +48,8 @@ pub enum TrustParent {
     Never,
     /// Follow the parent's decision within the budget, if its organisation is the same as the DSN's.
     ///
-    /// This keeps the traces of other companies apart. It does not prove who calls: the organisation
-    /// is part of each DSN, also of one in a web page.
+    /// This keeps the traces of other companies apart. It does not prove who the caller is: the
+    /// organisation is part of each DSN, even of one in a web page.
     SameOrganization,
     /// Follow the parent's decision within a budget: callers add at most
     /// [`parent_budget`](crate::ConfigBuilder::parent_budget) to your own rate.
@@ -57,15 +57,14 @@ pub enum TrustParent {
     WithinBudget,
 }
 
-/// Which transactions are sent, as far as it is fixed once the process runs. The rest is in
-/// [`LiveSettings`].
+/// The settings of sampling that are fixed once the process runs. The others are in [`LiveSettings`].
 #[derive(Clone, Debug)]
 pub(crate) struct Sampling {
     /// Chooses the rate of each request or job.
     pub(crate) traces_sampler: Option<TracesSampler>,
     /// Chooses the rates of routes so that a number of transactions is sent.
     pub(crate) traces_target: Option<TracesTarget>,
-    /// Whether failed requests are sent although they were not sampled.
+    /// Whether failed requests are sent even if they were not sampled.
     pub(crate) keep_failed: bool,
     /// Which requests are sent because they were slow.
     pub(crate) keep_slow: Slow,
@@ -114,7 +113,7 @@ impl Kept {
 pub(crate) struct SamplingContext {
     /// The rate of the route, or of the user's function, if there is one.
     pub(crate) route_rate: Option<f64>,
-    /// The rate without a decision of the parent.
+    /// The rate if there is no decision of a parent.
     pub(crate) rate: f64,
     /// The parent's decision, if there is one and it is trusted.
     pub(crate) parent: Option<bool>,
@@ -135,7 +134,7 @@ pub(crate) struct Decision {
     pub(crate) is_final: bool,
     /// How often the rate was halved, because the delivery is behind.
     pub(crate) halvings: u8,
-    /// It would be sampled otherwise.
+    /// It is not sampled only because the rate was halved.
     pub(crate) is_thinned: bool,
 }
 
@@ -143,20 +142,21 @@ impl Decision {
     /// Nothing is sent, whatever happens.
     pub(crate) const NEVER: Self = Self { sampled: false, rate: 0.0, is_final: true, halvings: 0, is_thinned: false };
 
-    /// Whether the delivery is behind, so that nothing is recorded unless it is sampled.
+    /// Whether the delivery is behind. Only sampled transactions are recorded then.
     pub(crate) const fn is_pressed(self) -> bool {
         self.halvings > 0
     }
 }
 
-/// Decides when the transaction begins: route's rate or the function's, then parent, then the client's rate.
+/// Decides when the transaction begins. The first of these counts: the rate of the route or of the user's
+/// function, the parent's decision, the client's rate.
 ///
 /// If the caller is limited, `grant` must grant a "yes". It is called with the rate for a "no" too,
 /// unless the rate is zero. A header with a chosen flag, number or trace id must not add more than
-/// your own rate and the budget.
+/// the budget to your own rate.
 pub(crate) fn decide(context: SamplingContext, grant: impl FnOnce(f64, bool) -> bool) -> Decision {
     let rate = context.route_rate.unwrap_or(context.rate);
-    // A deliberate deviation: Sentry's document lets a parent's "yes" through at rate 0.
+    // A deliberate deviation: in Sentry's specification, a parent's "yes" counts even at rate 0.
     let is_final = rate <= 0.0;
     let parent = context.parent.filter(|_| context.route_rate.is_none());
     let share = (-f64::from(context.halvings)).exp2();
@@ -229,7 +229,7 @@ impl TokenBucket {
         Self { per_second, burst, left: burst, at: 0 }
     }
 
-    /// Changes the budget. What was spent of the old one stays spent.
+    /// Changes the budget. The amount that was spent stays spent.
     pub(crate) fn change(&mut self, per_second: f64, burst: f64) {
         let new = Self::with_burst(per_second, burst);
         let spent = if self.left < self.burst { self.burst - self.left } else { 0.0 };

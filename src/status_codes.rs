@@ -11,8 +11,9 @@ const WORDS: usize = 15;
 
 /// A set of HTTP status codes, from 100 to 999.
 ///
-/// It is made from a code, a list of codes or a range, and [`with`](Self::with) adds more. Settings
-/// that take a set accept all of these directly.
+/// Make it from a code, a list of codes or a range; [`with`](Self::with) adds more. Settings that take a
+/// set accept all of these directly. A number outside 100 to 999 is invalid: depending on the setting, it is an
+/// error or is ignored with a warning.
 ///
 /// # Examples
 ///
@@ -56,7 +57,7 @@ impl StatusCodes {
         self.bits.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Says what is wrong with the numbers the set was made from.
+    /// Returns what is wrong with the numbers that the set was made from.
     pub(crate) fn fault(&self) -> Option<String> {
         self.invalid.map(|code| format!("expected status codes from 100 to 999 in ascending order, found {code}"))
     }

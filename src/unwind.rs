@@ -1,8 +1,8 @@
 //! Runs code of the user that may panic.
 //!
-//! [`catch`] ends a panic. [`Contained`] also counts those of one function. [`watch`] looks at one that goes
-//! on, to report it if the panic hook did not: another hook may have replaced ours, and `resume_unwind` calls
-//! none.
+//! [`catch`] ends a panic. [`Contained`] also counts the panics of one function. [`watch`] lets a panic
+//! continue, and reports it if the panic hook did not: another hook may have replaced ours, and
+//! `resume_unwind` calls none.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use std::{fmt, thread};
 
 use crate::fork::Lock;
 
-/// What a panic carries: mostly a text.
+/// The payload of a panic: nearly always a text.
 pub(crate) type Payload = dyn Any + Send;
 
 /// Runs user code that may panic, such as a `Display` or a hook.
@@ -31,7 +31,7 @@ pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
-/// Like [`catch`], on a thread of its own: in a panic hook, a second panic would end the process.
+/// Like [`catch`], on its own thread. Use it in a panic hook, where a second panic would end the process.
 pub(crate) fn catch_aside<T: Send>(code: impl FnOnce() -> T + Send) -> Option<T> {
     thread::scope(|scope| {
         let aside = thread::Builder::new().name("tower-sentry-panic".to_owned()).spawn_scoped(scope, || catch(code));
@@ -45,7 +45,7 @@ const LONGEST_HOOK: Duration = Duration::from_secs(1);
 /// The panic hooks of the application that are running.
 static HOOKS_RUNNING: AtomicU32 = AtomicU32::new(0);
 
-/// While it lives, a panic hook of the application runs: mostly that of the standard library, which prints.
+/// While it lives, a panic hook of the application runs: often that of the standard library, which prints.
 pub(crate) struct RunningHook(());
 
 impl RunningHook {
@@ -63,9 +63,9 @@ impl Drop for RunningHook {
 
 /// Waits until no panic hook of the application runs, for at most a second in all.
 ///
-/// A hook that takes longer may wait for what waits here.
+/// A hook that takes longer may wait for the thread that waits here.
 pub(crate) fn wait_for_panic_hooks() {
-    /// No longer waited for, until none runs.
+    /// Set after the time is over: hooks are not waited for again until none runs.
     static GIVEN_UP: AtomicBool = AtomicBool::new(false);
     let latest = Instant::now() + LONGEST_HOOK;
     while HOOKS_RUNNING.load(Ordering::Acquire) > 0 {
@@ -77,7 +77,7 @@ pub(crate) fn wait_for_panic_hooks() {
     GIVEN_UP.store(false, Ordering::Relaxed);
 }
 
-/// After this many panics, a function of the user is off.
+/// After this many panics, a function of the user is turned off.
 const PANICS_LIMIT: u32 = 10;
 
 /// A hook that may change a value, or drop it by returning `None`.
@@ -89,13 +89,13 @@ pub(crate) struct Contained<F: ?Sized> {
     code: F,
 }
 
-/// Why a function of the user has no result.
+/// Why a function of the user returned no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoResult {
-    /// It has panicked too often, so it was not run.
+    /// It has panicked too often, so it was not called.
     Off,
     Panicked {
-        /// It is off from now on.
+        /// Whether it is turned off from now on.
         is_last: bool,
     },
 }
@@ -125,7 +125,8 @@ impl<F: ?Sized> fmt::Debug for Contained<F> {
     }
 }
 
-/// Whether a [`Contained`] function runs on this thread. What it records itself must not call it again.
+/// Whether a [`Contained`] function runs on this thread. Such a function must not be called for what it
+/// records itself.
 pub(crate) fn is_in_hook() -> bool {
     IN_HOOK.try_with(Cell::get).unwrap_or(true)
 }
@@ -135,9 +136,9 @@ pub(crate) fn is_catching() -> bool {
     CATCHING.try_with(Cell::get).unwrap_or(true)
 }
 
-/// Runs work of the user, and stops a panic for a look at its payload.
+/// Runs work of the user, and stops a panic so that the caller can read its payload.
 ///
-/// The caller must go on with [`Unwinding::resume`].
+/// The caller must then call [`Unwinding::resume`].
 #[inline]
 pub(crate) fn watch<T>(work: impl FnOnce() -> T) -> Result<T, Unwinding> {
     let begun = WATCHES.with(|watches| {
@@ -148,7 +149,7 @@ pub(crate) fn watch<T>(work: impl FnOnce() -> T) -> Result<T, Unwinding> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Unwinding { payload, begun })
 }
 
-/// A panic on its way out of the work.
+/// A panic that leaves the work.
 pub(crate) struct Unwinding {
     payload: Box<Payload>,
     /// The number of the watch that stopped it.
@@ -164,7 +165,7 @@ impl Unwinding {
         (!is_reported && !take(panic)).then_some(&*self.payload)
     }
 
-    /// Lets the panic go on. Watches further out do not report it again.
+    /// Continues the panic. Outer watches do not report it again.
     #[cold]
     pub(crate) fn resume(self) -> ! {
         LAST.with(|last| last.set(Some((PanicMark::of(&*self.payload), now()))));
@@ -180,10 +181,10 @@ pub(crate) fn mark_reported(payload: &Payload) {
 
 /// Remembers a reported panic of a task or thread that no watch is around.
 ///
-/// It may go on inside a watch elsewhere: `resume_unwind(join_error.into_panic())`.
+/// It may continue inside a watch elsewhere: `resume_unwind(join_error.into_panic())`.
 #[cold]
 pub(crate) fn mark_reported_outside(payload: &Payload) {
-    /// Panics that go on nowhere stay in the list until newer ones push them out.
+    /// Panics that do not continue stay in the list until newer ones replace them.
     const OUTSIDE_LIMIT: usize = 64;
     let mut outside = OUTSIDE.lock();
     if outside.len() >= OUTSIDE_LIMIT {
@@ -257,7 +258,7 @@ mod tests {
         watch(work).is_err_and(|unwinding| unwinding.unreported().is_some())
     }
 
-    /// Panics as if no hook of ours was installed.
+    /// Panics as if our hook was not installed.
     fn resumed(payload: &'static str) {
         resume_unwind(Box::new(payload));
     }
@@ -287,7 +288,7 @@ mod tests {
             mark_reported(&"the hook ran");
             resumed("the hook ran");
         }));
-        // Of two watches around one panic, the inner one has reported it.
+        // If two watches are around one panic, the inner one has reported it.
         assert!(!is_unreported(|| {
             if let Err(inner) = watch(|| resumed("in a span")) {
                 assert!(inner.unreported().is_some());

@@ -12,7 +12,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
     listed: Vec<HeaderValue>,
-    /// Whether a proxy of ours sets `X-Forwarded-Host`.
+    /// Whether one of our proxies sets `X-Forwarded-Host`.
     pub(super) is_behind_proxy: bool,
 }
 
@@ -30,14 +30,15 @@ impl Origins {
 
     /// Returns the origin of the caller if it is another one that is listed, or `None` if it is our own.
     ///
-    /// Requests without these headers do not come from a page of another site: its browser would add them.
+    /// A request without `Sec-Fetch-Site` and `Origin` counts as our own: browsers add one of them to a
+    /// request from a page of another site.
     pub(super) fn judge(&self, request: &Parts) -> Result<Option<HeaderValue>, Refusal> {
         let headers = &request.headers;
         let origin = headers.get(header::ORIGIN);
         if let Some(listed) = self.listed.iter().find(|listed| origin.is_some_and(|origin| origin == *listed)) {
             return Ok(Some(listed.clone()));
         }
-        // Behind a proxy that changes the host, only this header knows better.
+        // Behind a proxy that changes the host, only `Sec-Fetch-Site` shows that the origin is our own.
         let is_own = match (headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes), origin) {
             (Some(site), _) => matches!(site, b"same-origin" | b"none"),
             (None, Some(origin)) => self.is_own_host(origin, request),
@@ -51,12 +52,12 @@ impl Origins {
         let text = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
         let of_proxy = text(HeaderName::from_static("x-forwarded-host")).filter(|_| self.is_behind_proxy);
         let hosts = [request.uri.authority().map(Authority::as_str), text(header::HOST), of_proxy];
-        // A browser leaves the default port out.
+        // Browsers leave out the default port.
         let default_port = if scheme == "https" { ":443" } else { ":80" };
         hosts.into_iter().flatten().any(|host| host.strip_suffix(default_port).unwrap_or(host).eq_ignore_ascii_case(of_origin))
     }
 
-    /// The answer to the browser's question whether a page may call.
+    /// Answers a preflight request: the browser asks whether a page may send the request.
     pub(super) fn preflight(&self, request: &Parts) -> Response {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NO_CONTENT;

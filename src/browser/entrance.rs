@@ -1,4 +1,4 @@
-//! What each request passes before its route.
+//! Checks each request before its route: its origin, the limits and a place among those in progress.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::record::clock;
 use crate::scope::Scope;
 use crate::transport::LONGEST_WAIT;
 
-/// What each request passes first, at either route.
+/// The checks that both routes share.
 #[derive(Debug)]
 pub(super) struct Entrance {
     requests: RequestLimits,
@@ -43,8 +43,8 @@ impl Entrance {
         }
     }
 
-    /// Makes a route whose handler gets only requests that may pass, each with its client's address and
-    /// its place.
+    /// Makes a route whose handler gets only admitted requests, each with the address of its client and a
+    /// permit for its place.
     pub(super) fn guard<S, H, F>(self: &Arc<Self>, name: &'static str, handler: H) -> MethodRouter<S>
     where
         S: Clone + Send + Sync + 'static,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::refusal::Refusal;
 
-/// The maximum length of a header line: a trace's context and the SDK's packages are in it.
+/// The maximum length of a header line. It contains the context of a trace and the packages of the SDK.
 pub(super) const LINE_LIMIT: usize = 16 * 1024;
 /// The maximum number of items. The SDK sends one or a few.
 pub(super) const ITEMS_LIMIT: usize = 100;
@@ -29,7 +29,7 @@ struct ItemHeaderLine<'a> {
     length: Option<usize>,
 }
 
-/// What a header line says about its item.
+/// The parsed header line of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ItemHead {
     pub(super) kind: ItemKind,
@@ -88,7 +88,7 @@ pub(super) fn split(envelope: &[u8]) -> Result<(&[u8], Vec<Item<'_>>), Refusal> 
     let mut items = Vec::new();
     while !rest.is_empty() {
         let (line, behind) = whole_line(rest);
-        // Empty lines may be at the end.
+        // An envelope may end with empty lines.
         if line.is_empty() && rest.iter().all(|byte| *byte == b'\n') {
             break;
         }

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::protocol::{Attachment, EventId, Feedback};
 use crate::scope::Scope;
 
-/// Takes what a user says.
+/// Receives a user's feedback.
 #[derive(Debug)]
 pub(super) struct FeedbackRoute {
     pub(super) client: Client,
@@ -34,7 +34,7 @@ struct Fields {
     files: Vec<Attachment>,
 }
 
-/// How the request was written, and so its answer.
+/// The form of the request, which is also the form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
@@ -78,7 +78,7 @@ async fn whole(request: Request) -> Result<Bytes, Refusal> {
     body.map(http_body_util::Collected::to_bytes).map_err(|error| refused(&error))
 }
 
-/// Why a body could not be read: the layer that limits it says so in its error.
+/// Returns why a body could not be read. The layer that limits the body reports that in its error.
 fn refused(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let is_limit = |error: &(dyn std::error::Error + 'static)| error.is::<http_body_util::LengthLimitError>();

@@ -33,7 +33,7 @@ pub(super) enum Inflate {
 }
 
 impl Inflate {
-    /// At most `limit` plain bytes may come out, whatever goes in.
+    /// Refuses a body of more than `limit` plain bytes.
     pub(super) fn new(encoding: Encoding, limit: usize) -> Self {
         let plain = Bounded { bytes: Vec::new(), left: limit };
         match encoding {
@@ -42,10 +42,10 @@ impl Inflate {
         }
     }
 
-    /// Reads a chunk. Afterwards, [`take`](Self::take) returns what came out.
+    /// Reads a chunk. [`take`](Self::take) then returns its plain bytes.
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         match self {
-            // Bytes behind the end of the stream are an error: another reader may see more in them.
+            // Bytes after the end of the stream are an error: another reader may take them for data.
             Self::Gzip(decoder) => decoder.write_all(chunk).map_err(|error| refused(&error)),
             Self::Identity(plain) => plain.write_all(chunk).map_err(|error| refused(&error)),
         }
@@ -73,7 +73,7 @@ fn refused(error: &io::Error) -> Refusal {
     if error.kind() == io::ErrorKind::FileTooLarge { Refusal::TooLarge } else { Refusal::Malformed("the body is not valid gzip") }
 }
 
-/// A buffer that takes so many bytes in all.
+/// A buffer with a limit on the total number of bytes that are written to it.
 pub(super) struct Bounded {
     bytes: Vec<u8>,
     left: usize,

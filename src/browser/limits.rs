@@ -20,12 +20,12 @@ struct State {
     total: TokenBucket,
     /// Each with the time of its last request.
     addresses: HashMap<IpAddr, (TokenBucket, u64)>,
-    /// For addresses that have no place of their own.
+    /// Shared by the addresses beyond [`ADDRESSES`].
     crowd: TokenBucket,
     cleaned_at: u64,
 }
 
-/// So many addresses have a budget of their own.
+/// At most this many addresses have their own budget.
 const ADDRESSES: usize = 4096;
 const SECOND: u64 = 1_000_000_000;
 
@@ -37,7 +37,7 @@ impl RequestLimits {
         Self { per_address, total, state: Lock::new(state) }
     }
 
-    /// Takes one from both budgets, or says how long the client should wait. `now` is in nanoseconds.
+    /// Spends one request of both budgets, or returns how long the client should wait. `now` is in nanoseconds.
     pub(super) fn admit(&self, address: Option<IpAddr>, now: u64) -> Result<(), Duration> {
         let state = &mut *self.state.lock();
         if !address.is_none_or(|address| self.budget_of(subscriber(address), state, now).spend(now)) {
@@ -48,10 +48,10 @@ impl RequestLimits {
 
     fn budget_of<'a>(&self, address: IpAddr, state: &'a mut State, now: u64) -> &'a mut TokenBucket {
         let State { addresses, crowd, cleaned_at, .. } = state;
-        // The search takes time, so it is not made for each request of a flood.
+        // At most once a second: the search must not slow down each request of a flood.
         if addresses.len() >= ADDRESSES && !addresses.contains_key(&address) && now.saturating_sub(*cleaned_at) >= SECOND {
             *cleaned_at = now;
-            // By then a budget is full again: a new one is the same.
+            // After this time a budget is full again, and the same as a new one.
             let full_after = pause(self.per_address).max(Duration::from_secs(10));
             addresses.retain(|_, (_, last)| u128::from(now.saturating_sub(*last)) < full_after.as_nanos());
         }
@@ -70,7 +70,7 @@ fn pause(per_second: f64) -> Duration {
     if seconds.is_finite() { Duration::from_secs_f64(seconds.clamp(1.0, 3600.0)) } else { Duration::from_secs(3600) }
 }
 
-/// What a provider gives to one subscriber: an IPv4 address, or a network of 64 bits.
+/// What a provider assigns to one customer: an IPv4 address, or an IPv6 network (`/64`).
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -1,8 +1,8 @@
 //! Routes for Sentry's browser SDK: a tunnel, and an endpoint for feedback.
 //!
-//! Blockers of advertisements keep many browsers from reaching Sentry's hosts. The tunnel takes the
-//! envelopes of `@sentry/browser` at a path of your own service, and passes them on to the projects that
-//! are listed. The endpoint for feedback takes a form, with a screenshot, and links it to an error.
+//! Ad blockers keep many browsers from reaching Sentry's hosts. The tunnel receives the envelopes of
+//! `@sentry/browser` at a path of your own service, and forwards them to the projects that are listed.
+//! The endpoint for feedback receives a form, with a screenshot, and links it to an error.
 //!
 //! [`routes`] makes both, for an axum router. The snippet that sets up the SDK in a page is in
 //! [`html`](crate::html). The guide's page on the [browser](crate::guide::browser) shows them together.

@@ -1,4 +1,4 @@
-//! Checks a replay while it passes: it may be too large to be kept.
+//! Checks a replay while it is streamed: it may be too large to keep in memory.
 
 use super::envelope::{ITEMS_LIMIT, ItemHead, ItemKind, LINE_LIMIT};
 use super::refusal::Refusal;
@@ -60,7 +60,7 @@ impl Passage {
             self.position = Position::ItemHeader;
             return Ok(());
         }
-        // Empty lines may be at the end.
+        // An envelope may end with empty lines.
         if line.is_empty() && self.items > 0 {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Passage {
                 self.position = if length == 0 { Position::Separator } else { Position::Payload(length) };
                 Ok(())
             }
-            // Another envelope of this size is too large, and so is a replay that hides other items.
+            // Only replays may be this large, and a replay must not contain other items.
             _ => Err(Refusal::TooLarge),
         }
     }

@@ -32,7 +32,7 @@ impl Projects {
             return Err(Error::dsn(format!("a DSN of the tunnel: {what}")));
         }
         let http = Http::new(url, settings)?;
-        // Slow, and so not in the first request. A failure is not final.
+        // This is slow, so it must not happen in the first request. After a failure, the request tries again.
         if let Err(error) = http.prepare() {
             diagnostics::warn(&format!("the tunnel cannot send for now: {error:#}"));
         }
@@ -42,7 +42,7 @@ impl Projects {
 
     /// Returns the place of the project with exactly this DSN.
     ///
-    /// Texts are compared, and not their parts: two parsers may see two hosts in one text.
+    /// The whole texts are compared, not their parts: two parsers may see different hosts in one text.
     pub(super) fn find(&self, dsn: &str) -> Option<usize> {
         self.listed.iter().position(|project| project.text == dsn)
     }

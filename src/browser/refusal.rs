@@ -1,4 +1,4 @@
-//! What the routes refuse, and why.
+//! The reasons for which the routes refuse a request.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::diagnostics::Quiet;
 pub(super) enum Refusal {
     /// All places are taken.
     Busy,
-    /// It did not arrive in time, or not as a whole.
+    /// It did not arrive completely in time.
     BrokenOff,
     /// Our own code failed.
     Failed,
@@ -24,7 +24,7 @@ pub(super) enum Refusal {
     /// Another site sent it.
     OtherOrigin,
     TooLarge,
-    /// There were too many; the next may come after this time.
+    /// There were too many. The next one may come after this time.
     TooMany(Duration),
     /// The server of the project did not answer.
     Unanswered,
@@ -103,7 +103,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Counts what is refused, and warns of each kind once a minute.
+/// Counts refused requests, and logs a warning for each kind at most once a minute.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     kinds: [(AtomicU64, Quiet); 10],

@@ -23,10 +23,10 @@ use crate::redaction::Redactor;
 ///
 /// # The tunnel
 ///
-/// The SDK posts its envelopes here if its option `tunnel` is `/t`. They are sent on to the project of the
-/// DSN in them, if it is that of the client or [listed](BrowserRoutes::allow_dsn). The address comes from
-/// the list, never from the envelope. It uses the client's HTTP settings: proxy, certificates,
-/// [`http_client`](crate::ConfigBuilder::http_client).
+/// The SDK posts its envelopes here if its option `tunnel` is `/t`. The tunnel forwards an envelope to the
+/// project of the DSN in it, if that is the DSN of the client or [listed](BrowserRoutes::allow_dsn). The
+/// address comes from the list, never from the envelope. The tunnel uses the client's HTTP settings: proxy,
+/// certificates, [`http_client`](crate::ConfigBuilder::http_client).
 ///
 /// Events, transactions, logs, spans and metrics are redacted by the client's rules. Replays, feedback and
 /// everything else keep their bytes. A replay of more than 1 MiB is sent while it arrives.
@@ -37,9 +37,10 @@ use crate::redaction::Redactor;
 /// | 400 | it is not an envelope, or an item that is redacted is not JSON |
 /// | 403 | the DSN, or the origin of the page, is not listed |
 /// | 408 | it did not arrive in time |
-/// | 413 | it is too large for what is in it |
+/// | 413 | it is too large: only replays may be large |
 /// | 415 | it is compressed with anything but gzip |
 /// | 429, 503 | there are too many requests, or too many at once |
+/// | 500 | the redaction failed, so the envelope was not sent |
 /// | 502 | the server did not answer |
 ///
 /// # Feedback
@@ -51,7 +52,8 @@ use crate::redaction::Redactor;
 /// # Not recorded
 ///
 /// A [`SentryLayer`](crate::SentryLayer) around these routes records no transaction, no session and no
-/// failed status for them. Each kind of refusal is a warning, at most once a minute, with their number.
+/// failed status for them. For each kind of refusal, a warning with the number of refusals is logged at most
+/// once a minute.
 ///
 /// # Examples
 ///
@@ -104,7 +106,8 @@ pub struct BrowserRoutes {
 impl BrowserRoutes {
     /// Lets the tunnel send to this project as well.
     ///
-    /// A page must use exactly this DSN. Without a call, only the DSN of the client is listed.
+    /// A page must use exactly this DSN. Defaults to the DSN of the client, which is always listed. An
+    /// invalid DSN is an error of [`build`](Self::build).
     pub fn allow_dsn(mut self, dsn: impl AsRef<str>) -> Self {
         match dsn.as_ref().parse::<Dsn>() {
             Ok(dsn) => self.dsns.push(dsn),
@@ -115,7 +118,7 @@ impl BrowserRoutes {
 
     /// Lets pages of another origin call the routes, such as `https://app.example`.
     ///
-    /// Defaults to none: only pages of the service's own origin may.
+    /// Defaults to none: only pages of the service's own origin may call them.
     pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Self {
         if let Err(error) = self.origins.add(origin.as_ref()) {
             self.keep(error);
@@ -125,7 +128,7 @@ impl BrowserRoutes {
 
     /// Sets the path of the tunnel. Defaults to `/t`.
     ///
-    /// Some blockers know the usual names, such as `/tunnel` and `/sentry`.
+    /// Some blockers know common names, such as `/tunnel` and `/sentry`.
     pub fn tunnel_path(mut self, path: impl Into<String>) -> Self {
         self.tunnel_path = path.into();
         self
@@ -145,8 +148,8 @@ impl BrowserRoutes {
 
     /// Sets whether the server gets the client's address, in `X-Forwarded-For`.
     ///
-    /// The server takes it as the user's if the SDK asks for that (`sendDefaultPii`). Otherwise the
-    /// user's address would be that of this service. Defaults to `false`.
+    /// The server uses it as the user's address if the SDK asks for that (`sendDefaultPii`). Without it, the
+    /// server would use the address of this service. Defaults to `false`.
     pub fn forward_client_address(mut self, on: bool) -> Self {
         self.forwards_address = on;
         self
@@ -166,8 +169,8 @@ impl BrowserRoutes {
         self
     }
 
-    /// Sets the largest request with feedback in bytes, with its files. Defaults to 4 MiB, which is also
-    /// what the files may have together.
+    /// Sets the largest request with feedback in bytes, including its files. Defaults to 4 MiB, which is also
+    /// the limit of all files together.
     pub fn max_feedback_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_feedback_bytes = bytes;
         self
@@ -175,13 +178,14 @@ impl BrowserRoutes {
 
     /// Sets how many requests one client may send in a minute, to both routes. Defaults to 300.
     ///
-    /// A sixth of them may come at once. A network of 64 bits is one client of IPv6.
+    /// A sixth of them may come at once. An IPv6 network (`/64`) counts as one client.
     pub fn requests_per_client(mut self, count: u32) -> Self {
         self.limits.requests_per_address = count;
         self
     }
 
-    /// Sets how many requests all clients together may send in a minute. Defaults to 6,000.
+    /// Sets how many requests all clients together may send in a minute. Defaults to 6,000. A sixth of them
+    /// may come at once.
     pub fn requests_in_all(mut self, count: u32) -> Self {
         self.limits.requests = count;
         self
@@ -195,7 +199,7 @@ impl BrowserRoutes {
         self
     }
 
-    /// Sets how long a request may take, with its body and its answer. Defaults to 60 s.
+    /// Sets how long a request may take, including its body and its answer. Defaults to 60 s.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.limits.timeout = time;
         self

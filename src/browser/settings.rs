@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How much the routes take.
+/// The limits of the routes.
 #[derive(Clone, Debug)]
 pub(super) struct BrowserLimits {
     pub(super) max_envelope_bytes: usize,

@@ -1,4 +1,4 @@
-//! A body on its way through the tunnel.
+//! A body that passes the tunnel.
 
 use std::fmt;
 use std::pin::Pin;
@@ -22,14 +22,14 @@ pub(super) struct Arriving {
     is_over: bool,
 }
 
-/// A part of a body, as it came and as it is meant.
+/// A part of a body: the bytes as they came, and the same bytes uncompressed.
 pub(super) struct Chunk {
     pub(super) raw: Bytes,
     pub(super) plain: Vec<u8>,
 }
 
 impl Arriving {
-    /// At most `limit` bytes may arrive, and come out.
+    /// Refuses a body of more than `limit` bytes, compressed or uncompressed.
     pub(super) fn new(body: Body, encoding: Encoding, limit: usize) -> Self {
         Self { body, inflate: Inflate::new(encoding, limit), raw_left: limit, is_over: false }
     }
@@ -64,17 +64,17 @@ impl Arriving {
     }
 }
 
-/// A large replay on its way to the server, as it came, checked as it passes.
+/// A large replay that is forwarded with its own bytes, and checked while it is forwarded.
 pub(super) struct ReplayBody {
-    /// What arrived before it was known to be large. It is checked.
+    /// The bytes that arrived before the replay was known to be large. They are checked already.
     head: Option<Bytes>,
-    /// Never locked. The HTTP client wants a body that threads can share.
+    /// Never locked: the lock only makes the body `Sync`, which the HTTP client needs.
     rest: Lock<(Arriving, Passage)>,
     refusal: Arc<Lock<Option<Refusal>>>,
 }
 
 impl ReplayBody {
-    /// Also returns where the reason is if the body is refused on its way.
+    /// Also returns the place for the reason if the body is refused while it is forwarded.
     pub(super) fn new(head: Bytes, rest: Arriving, passage: Passage) -> (Self, Arc<Lock<Option<Refusal>>>) {
         let refusal = Arc::new(Lock::new(None));
         (Self { head: Some(head), rest: Lock::new((rest, passage)), refusal: Arc::clone(&refusal) }, refusal)
@@ -110,7 +110,7 @@ impl http_body::Body for ReplayBody {
     }
 }
 
-/// The body is refused on its way.
+/// The body was refused while it was forwarded.
 #[derive(Debug)]
 pub(super) struct Stopped;
 

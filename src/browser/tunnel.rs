@@ -1,4 +1,4 @@
-//! The tunnel: takes an envelope, and passes it on to the project that its DSN names.
+//! The tunnel: receives an envelope, and forwards it to the project of its DSN.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -33,28 +33,28 @@ pub(super) struct Tunnel {
     pub(super) redactor: Option<Redactor>,
     pub(super) forwards_address: bool,
     pub(super) limits: BrowserLimits,
-    /// The places for large envelopes while they are redacted: as JSON they take much more memory.
+    /// Limits how many large envelopes are redacted at once: as JSON values they take much more memory.
     pub(super) redactions: Semaphore,
     pub(super) trouble: Quiet,
 }
 
-/// An envelope that has arrived, as far as it is kept.
+/// An envelope that has arrived, or the beginning of a large one.
 struct Arrived {
     raw: BytesMut,
     plain: Vec<u8>,
-    /// The rest of a large one.
+    /// The rest of a large envelope.
     rest: Option<Arriving>,
 }
 
-/// Redaction of fewer bytes takes less time than a change of threads.
+/// Redacting fewer bytes than this takes less time than a change of threads.
 const LITTLE: usize = 16 * 1024;
 /// How many large envelopes are redacted at once.
 pub(super) const REDACTIONS: usize = 4;
-/// Fewer bytes are not compressed.
+/// Bodies with fewer bytes are not compressed.
 const COMPRESS_FROM: usize = 1024;
 
 impl Tunnel {
-    /// Passes an envelope on. Its place is kept until it is sent, also if the browser has gone by then.
+    /// Forwards an envelope. Its place stays taken until it is sent, even if the browser disconnects before.
     pub(super) async fn pass(
         self: Arc<Self>,
         address: Option<IpAddr>,
@@ -93,7 +93,7 @@ impl Tunnel {
         self.answer(sending.await.map_err(|_| Refusal::Failed)?)
     }
 
-    /// Receives an envelope, or as much of it as shows that it is a large one. Also returns the place of its project.
+    /// Receives an envelope, or the beginning of a large one. Also returns the place of its project.
     async fn receive(&self, mut arriving: Arriving) -> Result<(Arrived, usize), Refusal> {
         let (mut raw, mut plain) = (BytesMut::new(), Vec::new());
         let mut place = None;
@@ -123,14 +123,14 @@ impl Tunnel {
         self.projects.find(&dsn(line)?).map(Some).ok_or(Refusal::UnknownProject)
     }
 
-    /// Returns the bytes to send, and their headers: what needs no redaction stays as it came.
+    /// Returns the bytes to send, and their headers. An envelope that needs no redaction keeps its bytes.
     async fn redact(&self, plain: Vec<u8>, raw: Bytes, mut headers: HeaderMap) -> Result<(Bytes, HeaderMap), Refusal> {
         let Some(redactor) = self.redactor.clone() else {
             split(&plain)?;
             return Ok((raw, headers));
         };
         let is_little = plain.len() <= LITTLE;
-        // What cannot be redacted is not sent.
+        // An envelope that cannot be redacted is not sent.
         let work =
             move || unwind::catch(|| redacted(&redactor, &plain).map(|redacted| redacted.map(compressed))).unwrap_or(Err(Refusal::Failed));
         let done = if is_little {
@@ -148,7 +148,7 @@ impl Tunnel {
         Ok((bytes, headers))
     }
 
-    /// Passes a large replay on while it arrives.
+    /// Forwards a large replay while it arrives.
     async fn stream(&self, project: &Project, headers: HeaderMap, head: Bytes, plain: &[u8], rest: Arriving) -> Result<Response, Refusal> {
         let mut passage = Passage::new();
         passage.push(plain)?;
@@ -169,7 +169,7 @@ impl Tunnel {
         if !status.is_success() && status.as_u16() != 429 {
             self.trouble.warn(&format!("the tunnel for browsers: the server answers {status}{}", answer.explanation()));
         }
-        // A page could be sent elsewhere.
+        // A redirection is not forwarded: it could send the page elsewhere.
         if status.is_redirection() || status.is_informational() {
             return Err(Refusal::Unanswered);
         }

@@ -8,7 +8,7 @@ use crate::fork;
 /// Frames beyond this limit are cut from the middle, as Sentry does.
 pub(super) const FRAMES_LIMIT: usize = 100;
 
-/// A place in the source, which every build knows: stripped ones as well.
+/// A place in the source. Every build knows it, even a stripped one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CodeLocation {
     pub(crate) file: Cow<'static, str>,
@@ -43,14 +43,14 @@ pub(crate) struct CallStack {
 impl CallStack {
     /// Walks the stack of the calling thread and resolves nothing.
     ///
-    /// `base` is an address on the stack: frames above it are outside the request or job. 0 is none.
-    /// They are left out if `is_trimmed`.
+    /// `base` is an address on the stack, or 0 if there is none: frames above it are outside the request or
+    /// job, and left out if `is_trimmed`.
     pub(crate) fn walk(base: usize, is_trimmed: bool, location: Option<CodeLocation>) -> Self {
         if !fork::may_walk() {
             return Self { location, ..Self::default() };
         }
         let mut stack = Self { addresses: Vec::with_capacity(64), inside: 0, location };
-        // Code that runs on a stack of its own (a fibre) cannot be compared with the base.
+        // Addresses of code that runs on its own stack (a fibre) cannot be compared with the base.
         let mut has_base = base != 0;
         let mut is_inside = true;
         backtrace::trace(|frame| {
@@ -73,13 +73,13 @@ impl CallStack {
         stack
     }
 
-    /// Finds out in a forked child whether stacks can be walked: another thread may have walked its own
-    /// at the fork. Until then, they are empty.
+    /// Finds out in a forked child whether stacks can be walked. At the fork, another thread may have walked
+    /// its stack and held the lock. Until the result is known, stacks are empty.
     pub(crate) fn try_to_walk() {
         fork::try_to_walk(|| backtrace::trace(|_| false));
     }
 
-    /// A place alone, where the calls say nothing.
+    /// A place without calls, for reports whose calls are not useful.
     pub(crate) fn at(location: &'static Location<'static>) -> Self {
         Self { location: Some(location.into()), ..Self::default() }
     }

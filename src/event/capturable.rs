@@ -13,9 +13,9 @@ use super::chain::{chain, shown, text_alone};
 use super::identity::{DebugOutput, ErrorChain};
 use super::{traced, type_name};
 
-/// An error that can be captured, in whichever form the code has it.
+/// An error that can be captured.
 ///
-/// These types are:
+/// It is implemented for:
 ///
 /// - Any `std::error::Error`.
 /// - `anyhow::Error`, `eyre::Report` and `Box<dyn Error + Send + Sync>`.
@@ -45,7 +45,7 @@ pub struct BoxedErrors;
 
 #[diagnostic::do_not_recommend]
 impl<E: Error + 'static> CapturableError<TypedErrors> for E {}
-// All of these boxes are made from any error. That rules out `Arc<dyn Error>`, which is an error itself.
+// These boxes are made from any error. The bound `From<fmt::Error>` excludes `Arc<dyn Error>`, which implements `Error`.
 #[diagnostic::do_not_recommend]
 impl<E: AsRef<dyn Error + Send + Sync + 'static> + From<std::fmt::Error> + 'static> CapturableError<BoxedErrors> for E {}
 #[diagnostic::do_not_recommend]
@@ -121,7 +121,7 @@ impl GivenError<'_> {
         match *self {
             Self::Typed(error, path) => chain(error, Some(path), debug),
             Self::Boxed(error, _) => chain(error, None, debug),
-            // Cut at the length of a message.
+            // `shown` cuts the text at the length of a message.
             Self::Text(text) => text_alone(&shown(&format_args!("{text}"))),
         }
     }
@@ -134,7 +134,7 @@ impl GivenError<'_> {
         }
     }
 
-    /// What the type leaves open: the variant of an enum, or a text of the program.
+    /// What distinguishes errors of one type: the variant of an enum, or a literal of the program.
     pub(crate) fn detail(&self) -> Option<Cow<'static, str>> {
         match *self {
             Self::Typed(error, path) => type_name::variant(error, type_name::without_pointers(path)?).map(Cow::Owned),
@@ -166,7 +166,7 @@ mod sealed {
     #[derive(Debug)]
     pub struct InnerTrace(pub(crate) Option<Arc<dyn Backtrace>>);
 
-    /// Types of errors that are listed one by one, because no trait of theirs covers them.
+    /// Types of errors that are listed one by one, because no trait covers them.
     pub trait ListedError {
         fn listed(&self) -> GivenError<'_>;
     }
@@ -175,7 +175,7 @@ mod sealed {
     #[derive(Debug)]
     #[non_exhaustive]
     pub enum GivenError<'a> {
-        /// With the literal that an `anyhow` or `eyre` error was made of.
+        /// With the literal that an `anyhow` or `eyre` error was made from.
         Boxed(&'a (dyn Error + 'static), Option<&'static str>),
         Text(&'a str),
         /// With the path of its type.

@@ -26,15 +26,15 @@ pub(crate) trait Backtrace: fmt::Debug + Send + Sync {
     fn is_trustworthy(&self) -> bool;
 }
 
-/// The mechanism of what the user captures.
+/// The mechanism of explicit captures.
 const EXPLICIT: &str = "generic";
 /// Whether the user has the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdUse {
-    /// A `CaptureError` has handed it out before the capture.
+    /// A `CaptureError` has returned it to the user before the capture.
     HandedOut,
     Internal,
-    /// The capture is a call of the user, which returns it.
+    /// The user's call that captures the event returns it.
     Returned,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct CapturedEvent {
     pub(crate) handled: bool,
     /// The calls that led to the report, and its place; the exporter resolves them.
     pub(crate) stack: CallStack,
-    /// What the type of the outermost error leaves open: a variant, or a text of the program.
+    /// What distinguishes errors of the outermost type: a variant, or a literal of the program.
     pub(crate) detail: Option<Cow<'static, str>>,
     /// A stack trace inside the error.
     pub(crate) backtrace: Option<Arc<dyn Backtrace>>,
@@ -69,7 +69,7 @@ pub(crate) struct CapturedEvent {
     /// What identifies the failure, until the scope that captures it has taken it.
     pub(crate) identity: FailureIdentity,
     pub(crate) id_use: IdUse,
-    /// The id of the `CaptureError` that it comes from, whose clones may be captured too.
+    /// The id of the `CaptureError` that it comes from. Clones of that error may be captured too.
     pub(crate) error_id: Option<EventId>,
     /// The active span; set by the scope that captures it.
     pub(crate) span: SpanId,
@@ -77,9 +77,9 @@ pub(crate) struct CapturedEvent {
     pub(crate) inner_request: Option<u32>,
     /// The data of the nested scope it was captured in.
     pub(crate) nested: Option<Box<ScopeData>>,
-    /// Others of its issue that are not sent.
+    /// The number of other events of its issue that are not sent.
     pub(crate) suppressed: Option<Suppressed>,
-    /// What a hook has noted about its error.
+    /// The data that a hook has added for its error.
     pub(crate) notes: ErrorNotes,
     /// The event that the user has built, and its size in bytes.
     pub(crate) given: Option<(Box<Event>, usize)>,
@@ -97,8 +97,8 @@ impl CapturedEvent {
         Self { message: Some(message), id_use: IdUse::Returned, ..Self::new(level, EXPLICIT) }
     }
 
-    /// An event that the user has built. What identifies it is read from it here; the exporter puts the rest
-    /// over what the scope says.
+    /// An event that the user has built. Its identity is read here. The exporter replaces the scope's values with
+    /// those of the event.
     pub(crate) fn given(event: Event) -> Self {
         let message = event.logentry.as_ref().and_then(|entry| entry.formatted.as_ref().or(entry.message.as_ref()));
         let message = message.map(|text| chain::within_limit(text.clone()));
@@ -143,7 +143,7 @@ impl CapturedEvent {
         Self { stack, ..Self::unwound(panic_chain(payload, ReadIn::Hook)) }
     }
 
-    /// A panic that no hook of ours saw: its place and its frames are not known any more.
+    /// A panic that our hook did not see. Its place and its frames are not known.
     pub(crate) fn resumed_panic(payload: &Payload) -> Self {
         Self::unwound(panic_chain(payload, ReadIn::Watch))
     }
@@ -159,7 +159,7 @@ impl CapturedEvent {
         self.mechanism == chain::PANIC
     }
 
-    /// What the outermost mechanism says about a panic without a place.
+    /// The data of the outermost mechanism for a panic without a place.
     pub(crate) fn mechanism_data(&self) -> Option<(&'static str, &'static str)> {
         let is_unplaced = self.is_panic() && self.stack.location.is_none();
         is_unplaced.then_some(("location", "unknown: another panic hook was set, or the panic was resumed"))
@@ -177,7 +177,7 @@ impl CapturedEvent {
         Self { stack, backtrace, ..Self::new(Level::Error, "auto.http.tower") }.with_chain(chain)
     }
 
-    /// A failed response without an error; `what` follows the transaction's name in the message.
+    /// A failed response without an error. The message is the transaction's name, followed by `what`.
     pub(crate) fn failed_response(what: String) -> Self {
         Self { message: Some(what), follows_name: true, ..Self::new(Level::Error, "auto.http.tower") }
     }
@@ -222,8 +222,8 @@ impl CapturedEvent {
 
     /// Merges `other`, a later report, into this event, and keeps this event's id.
     ///
-    /// `is_shorter` means that the other report says more. Returns the backtrace that is not kept.
-    /// It is the user's: drop it while no lock is held.
+    /// `is_shorter` means that the other report has the longer chain. Returns the backtrace that is not
+    /// kept. It belongs to the user, so drop it while no lock is held.
     pub(crate) fn merge(&mut self, mut other: Self, is_shorter: bool) -> Option<Arc<dyn Backtrace>> {
         if self.stack.is_empty() {
             (self.stack, self.detail) = (other.stack, other.detail);
@@ -242,7 +242,7 @@ impl CapturedEvent {
             return lost;
         }
         if is_shorter && self.exceptions.is_empty() {
-            // Of two logs of one error, that of the outer function shows more.
+            // If two functions log one error, the log of the outer one shows more.
             (self.log, self.message) = (other.log, other.message);
         } else if self.log.is_none() {
             self.log = other.log;
@@ -253,7 +253,7 @@ impl CapturedEvent {
         lost
     }
 
-    /// Keeps the longer chain, and of each error in both the exact type.
+    /// Keeps the longer chain. For an error in both chains, it keeps the exact type.
     fn merge_chain(&mut self, mut other: Vec<Exception>, is_shorter: bool) {
         if is_shorter && other.len() > self.exceptions.len() {
             std::mem::swap(&mut self.exceptions, &mut other);

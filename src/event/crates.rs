@@ -1,8 +1,8 @@
-//! What a path or a name says about the crate that code belongs to.
+//! Finds the crate that code belongs to, from a path or a name.
 
 /// Whether a crate belongs to this SDK or to the standard library.
 ///
-/// Their code is never the application's, also if this SDK is part of the user's workspace.
+/// Their code is never the application's, even if this SDK is part of the user's workspace.
 pub(super) fn is_ours_or_std(krate: &str) -> bool {
     ["__rustc", "alloc", "core", "std", "tower_sentry"].contains(&krate)
 }
@@ -44,8 +44,8 @@ pub(super) fn is_library_path(path: &str) -> bool {
         || vendored_package(&parts).is_some()
 }
 
-/// Whether the path leads to the sources of the standard library, also if a distribution moved
-/// them: `/usr/src/rustc-1.85.0/library/core/src/option.rs`.
+/// Whether the path leads to the sources of the standard library. A distribution may have moved them:
+/// `/usr/src/rustc-1.85.0/library/core/src/option.rs`.
 fn is_std(parts: &[&str]) -> bool {
     const CRATES: [&str; 10] =
         ["alloc", "backtrace", "core", "panic_abort", "panic_unwind", "portable-simd", "proc_macro", "std", "stdarch", "test"];
@@ -62,7 +62,7 @@ fn registry_package<'p>(parts: &[&'p str]) -> Option<&'p str> {
 }
 
 /// The folder of a crate below a folder of vendored crates, as `cargo vendor` and packagers lay it
-/// out. Below `src`, a folder with such a name is a module of the user's.
+/// out. Below `src`, a folder with such a name is a module of the user.
 fn vendored_package<'p>(parts: &[&'p str]) -> Option<&'p str> {
     const FOLDERS: [&str; 5] = ["cargo-vendor-dir", "third-party", "third_party", "vendor", "vendored"];
     let before_sources = parts.iter().position(|part| *part == "src").unwrap_or(parts.len());

@@ -1,4 +1,5 @@
-//! From resolved frames to a stack trace: which are the application's own, and which say nothing.
+//! Turns resolved frames into a stack trace: marks the application's own frames, and removes those that are
+//! not useful.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::protocol::{Frame, Stacktrace};
 #[derive(Debug)]
 pub(crate) struct ResolvedFrames {
     frames: Vec<Frame>,
-    /// Without the capture on top and the runtime below.
+    /// The frames without the capture on top and the runtime below.
     work: Range<usize>,
 }
 
@@ -47,7 +48,7 @@ impl ResolvedFrames {
     /// `inside` is the number of frames inside the request or job, as far as addresses show it.
     fn new(mut frames: Vec<Frame>, inside: usize, location: Option<&CodeLocation>, settings: &FrameSettings) -> Self {
         for frame in &mut frames {
-            // Whose a call without a name and a path is, a server finds out from the debug file.
+            // A server finds out from the debug file who owns a call that has neither a name nor a path here.
             let is_known = frame.instruction_addr.is_none() || frame.function.is_some() || frame.abs_path.is_some();
             frame.in_app = is_known.then(|| settings.is_in_app(frame.function.as_deref(), frame.abs_path.as_deref()));
         }
@@ -72,7 +73,8 @@ impl ResolvedFrames {
         Self { frames, work: start..end }
     }
 
-    /// Returns the frames of the application's work, and those to send, each the oldest call first.
+    /// Returns the frames of the application's work. With `trim_backtraces(false)`, also returns all frames.
+    /// Both have the oldest call first.
     pub(crate) fn into_traces(mut self, settings: &FrameSettings) -> (Stacktrace, Option<Stacktrace>) {
         let all = (!settings.trim_backtraces).then(|| trace(self.frames.clone()));
         self.frames.truncate(self.work.end);
@@ -86,7 +88,7 @@ fn trace(mut frames: Vec<Frame>) -> Stacktrace {
         frames.drain(FRAMES_LIMIT / 2..frames.len() - FRAMES_LIMIT / 2);
     }
     frames.reverse();
-    // Each address is inside its call already. Going back further could reach the line before.
+    // Each address is inside its call already. If the server went back further, it could reach the line before.
     let is_exact = frames.iter().any(|frame| frame.instruction_addr.is_some());
     Stacktrace { frames, instruction_addr_adjustment: is_exact.then(|| "none".to_owned()) }
 }
@@ -104,7 +106,7 @@ fn stand_at(frame: &mut Frame, location: &CodeLocation) {
 fn place_of(frames: &[Frame], raised: usize, start: usize, location: &CodeLocation) -> Option<usize> {
     /// `#[track_caller]` moves a place a few calls outwards.
     const DISTANCE: usize = 12;
-    /// Debug information names the first line of an expression, the place that of its last method.
+    /// Debug information has the first line of an expression, and a place has that of its last method.
     const LINES: u32 = 50;
     let is_file = |frame: &Frame| frame.abs_path.as_deref().is_some_and(|path| is_same_file(path, &location.file));
     let near = || frames.iter().enumerate().skip(raised).take(DISTANCE).filter(|(_, frame)| is_file(frame));
@@ -150,10 +152,10 @@ fn has_rust_name(frame: &Frame) -> bool {
     has_function || frame.abs_path.as_deref().is_some_and(in_app::is_rust_file)
 }
 
-/// Returns the index behind the outermost frame that says something.
+/// Returns the index after the outermost frame that is useful.
 ///
-/// Nothing is cut if no frame is the application's own, and nothing of a stripped program: its calls have no
-/// names here, and a server with the debug file finds out which are the application's.
+/// If no frame is the application's own, nothing is cut. The same applies to a stripped program: its calls
+/// have no names here, and a server with the debug file finds the application's calls.
 fn end_of_work(frames: &[Frame], start: usize, inside: usize) -> usize {
     let inside = inside.clamp(start, frames.len());
     let function = |frame: &Frame, is: fn(&str) -> bool| frame.function.as_deref().is_some_and(is);
@@ -173,7 +175,7 @@ fn end_of_work(frames: &[Frame], start: usize, inside: usize) -> usize {
         work.iter().rposition(is_own)
     };
     let place = || work.iter().rposition(|frame| frame.in_app == Some(true));
-    // `main` says little, but more than a place alone.
+    // `main` is not very useful, but better than a place alone.
     own(|name| !in_app::is_main(name)).or_else(|| own(|_| true)).or_else(place).map_or(end, |outermost| start + outermost + 1)
 }
 

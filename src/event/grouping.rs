@@ -1,10 +1,10 @@
 //! The default fingerprint: which events the server shows as one issue.
 //!
-//! A limit for the events of one issue needs the same before the frames are resolved: [`issue`].
-//!
-//! It consists of what every build knows: types, places and callsites that the compiler writes into
-//! the program, routes and the names of jobs. Texts hold ids, so they do not count. Frames differ
+//! It consists of facts that every build knows: types, places and callsites that the compiler writes into
+//! the program, routes and the names of jobs. Texts contain ids, so they do not count. Frames differ
 //! between builds, so they do not count either, except those that an error itself carries.
+//!
+//! The limit on the events of one issue needs the issue before the frames are resolved: see [`issue`].
 
 use std::fmt::{self, Write as _};
 
@@ -33,12 +33,12 @@ pub(crate) fn fingerprint(
     parts
 }
 
-/// Identifies the issue of an event, as far as that is known before its frames are resolved.
+/// Identifies the issue of an event before its frames are resolved.
 ///
-/// `given` is a fingerprint of the user's, or empty. Two events that the server shows as two issues
+/// `given` is a fingerprint of the user, or empty. Two events that the server shows as two issues
 /// have different numbers, unless a hook changes their fingerprints. `is_default` says whether events
-/// have the fingerprint of this module. Without it, and where the place inside an error decides, the
-/// words of the texts count, except those with digits: mostly ids.
+/// have the fingerprint of this module. If not, or if the place inside an error decides, the words of
+/// the texts count, except words with digits, which are mostly ids.
 pub(crate) fn issue(
     captured: &CapturedEvent,
     given: &[String],
@@ -50,7 +50,7 @@ pub(crate) fn issue(
     for part in given {
         parts.push(part);
     }
-    // `{{ default }}` stands for what the server would use.
+    // `{{ default }}` stands for the server's own grouping.
     if !given.is_empty() && !given.iter().any(|part| part.contains("{{")) {
         return parts.hash;
     }
@@ -124,7 +124,7 @@ trait Parts {
         self.push("panic");
         match (own_place, &captured.stack.location) {
             (Some(place), _) => return self.show(place),
-            // A library panics for many reasons at one place.
+            // A library panics for many reasons at one place, so the route counts as well.
             (None, Some(place)) => self.show(place),
             (None, None) => self.types(chain.get(1..).unwrap_or_default()),
         }
@@ -135,7 +135,7 @@ trait Parts {
     fn reported_at(&mut self, captured: &CapturedEvent, own_place: Option<&CodeLocation>, route: &dyn fmt::Display) {
         if let Some(place) = own_place {
             self.show(place);
-            // An error of a response mostly passes through one place: `IntoResponse` or `From`.
+            // Most errors of responses pass through one place (`IntoResponse` or `From`), so the route counts as well.
             if captured.is_explicit() {
                 return;
             }
@@ -209,14 +209,14 @@ impl Parts for IssueHash {
 
     fn show(&mut self, part: &dyn fmt::Display) {
         let mut hasher = text_hash::Hasher::default();
-        // An error means that enough is compared.
+        // The writer returns an error once it has enough bytes to compare.
         let _ = write!(hasher, "{part}");
         self.number(hasher.finish());
     }
 
     fn callsite(&mut self, log: &LogRecord) {
         if !is_of_log_crate(log.metadata) {
-            // Each callsite has metadata of its own.
+            // Each callsite has its own metadata.
             return self.number(std::ptr::from_ref(log.metadata).addr() as u64);
         }
         self.push(log.target());
@@ -228,14 +228,14 @@ impl Parts for IssueHash {
 /// The function that made an error, as the error's own trace shows it.
 pub(crate) struct ErrorOrigin {
     function: String,
-    /// Whether the trace shows inlined functions. Without lines, it does not: the function may be
-    /// one further out.
+    /// Whether the trace shows inlined functions. A trace without lines does not show them: the error may
+    /// come from a function that was inlined into this one.
     is_exact: bool,
 }
 
-/// Returns the innermost function of the application's own in a trace that an error carries.
+/// Returns the application's innermost function in a trace that an error carries.
 ///
-/// Frames outside the request's or job's work do not say what failed: nor does `main`.
+/// `main`, and frames outside the work of the request or job, do not count: they do not show what failed.
 pub(crate) fn origin(trace: &Stacktrace) -> Option<ErrorOrigin> {
     let frames = trace.frames.iter().rev();
     let mut work = frames.take_while(|frame| !frame.function.as_deref().is_some_and(in_app::is_around_work));
@@ -249,7 +249,7 @@ fn name(frame: &Frame) -> String {
     if !function.is_empty() && !function.starts_with('{') {
         return function.to_owned();
     }
-    // From the source folder on: where the workspace begins is not known at first.
+    // The path from the source folder on, because the workspace folder is not known at first.
     let file = frame.abs_path.as_deref().or(frame.filename.as_deref()).map_or("", in_app::relative);
     frame.lineno.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }

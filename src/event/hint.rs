@@ -1,4 +1,4 @@
-//! What a hook sees of a failure where it is captured, and what it notes for its event.
+//! The argument of hooks that run where a failure is captured: they read the error, and add data to its event.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -11,15 +11,15 @@ use crate::protocol::{Attachment, Level, Request, bounded};
 use crate::record::{ScopeData, json_size};
 use crate::unwind;
 
-/// At most this many causes are looked at: a chain may be endless or a circle.
+/// At most this many causes are searched: a chain may be endless or circular.
 const CAUSES_LIMIT: usize = 10;
 
 /// The original error, and what to add to its event: for
 /// [`before_capture`](crate::ConfigBuilder::before_capture) and
 /// [`TracingLayer::event_mapper`](crate::TracingLayer::event_mapper).
 ///
-/// These run where the error is captured, while the error itself still exists. What they set belongs
-/// to the error's event alone: not to its request, and not to other events.
+/// These hooks run where the error is captured, while the error itself still exists. The data that they set
+/// belongs only to the event of the error, not to its request or to other events.
 ///
 /// # Examples
 ///
@@ -56,17 +56,17 @@ pub struct Hint<'a> {
     notes: ErrorNotes,
 }
 
-/// What a hook has noted for the event of an error.
+/// The data that a hook has added for the event of an error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ErrorNotes {
     /// The error is not reported.
     pub(crate) is_ignored: bool,
-    /// What the event has besides the data of its scope, until it is added to that.
+    /// The data to add to that of the scope.
     pub(crate) set: Option<Box<ScopeData>>,
 }
 
 impl ErrorNotes {
-    /// Adds what another hook has noted later.
+    /// Adds the data of a later hook.
     pub(crate) fn add(&mut self, later: Self) {
         self.is_ignored |= later.is_ignored;
         match (&mut self.set, later.set) {
@@ -86,7 +86,7 @@ impl<'a> Hint<'a> {
         self.notes
     }
 
-    /// The error that is captured. None for a `tracing` event, whose fields the mapper has.
+    /// The error that is captured. None in an event mapper, which has the fields of the `tracing` event.
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.error
     }
@@ -106,15 +106,15 @@ impl<'a> Hint<'a> {
 
     /// The request that is being served. None outside any request.
     ///
-    /// It is not redacted yet. Headers that carry credentials and cookies are not in it, nor is the body.
-    /// On a sensitive route it has the method alone.
+    /// It is not redacted yet. It contains neither headers with credentials, nor cookies, nor the body.
+    /// On a sensitive route it contains only the method.
     pub fn request(&self) -> Option<Request> {
         (self.request)()
     }
 
     /// Drops the error's event. It is counted as dropped (`EventProcessor`).
     ///
-    /// If the same failure is reported several times, one such report is enough.
+    /// If the same failure is reported several times, one report that ignores it is enough.
     pub fn ignore(&mut self) -> &mut Self {
         self.notes.is_ignored = true;
         self
@@ -163,9 +163,9 @@ impl<'a> Hint<'a> {
 
     /// Attaches a file to the event.
     ///
-    /// The limits are those of [`Scope::add_attachment`](crate::Scope::add_attachment); what is beyond is
-    /// left out, and counted in [`Stats::truncated`](crate::Stats::truncated). Of several reports of one
-    /// failure, only the first one adds files.
+    /// The limits are those of [`Scope::add_attachment`](crate::Scope::add_attachment). Files beyond them are
+    /// left out, and counted in [`Stats::truncated`](crate::Stats::truncated). If one failure is reported
+    /// several times, only the first report adds files.
     pub fn add_attachment(&mut self, attachment: Attachment) -> &mut Self {
         let fits = attachment.bytes.len() <= self.largest_file;
         let set = self.set();

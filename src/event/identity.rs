@@ -14,13 +14,13 @@ use crate::protocol::Exception;
 use crate::record::{FieldReader, FieldValue, Key, LogRecord};
 use crate::unwind;
 
-/// At most this many colons of a log's text are looked at.
+/// At most this many colons of a log's text are checked.
 const CONTEXTS_LIMIT: usize = 8;
 
 /// The identity of a failure.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailureIdentity {
-    /// The outermost error. For a log that shows nothing but an error: its text.
+    /// The outermost error. For a log that contains only an error: its text.
     pub(super) outermost: Option<LinkIdentity>,
     /// Its causes, from the outside in.
     pub(super) causes: Vec<LinkIdentity>,
@@ -30,9 +30,9 @@ pub(crate) struct FailureIdentity {
     pub(super) log_texts: Vec<TextHash>,
     /// The chains of texts that a log shows in the format of `anyhow` and `eyre`.
     pub(super) reports: Vec<Vec<TextHash>>,
-    /// How the texts of a log begin that look like the `Debug` output of a type.
+    /// The type names at the start of a log's texts that look like `Debug` output.
     pub(super) debug_names: Vec<TextHash>,
-    /// The ids of the `tracing` spans around a log that shows nothing but an error, innermost first.
+    /// The ids of the `tracing` spans around a log that contains only an error, innermost first.
     pub(super) spans: Vec<u64>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct ErrorChain {
     /// Outermost first.
     pub(crate) exceptions: Vec<Exception>,
     pub(crate) identity: FailureIdentity,
-    /// What a hook has noted about the error.
+    /// The data that a hook has added for the error.
     pub(crate) notes: ErrorNotes,
     /// The names of types that wrap or are wrapped by errors of the chain, for the rules of the user.
     pub(crate) seen_through: Vec<String>,
@@ -75,9 +75,9 @@ impl Default for DebugOutput {
 }
 
 impl DebugOutput {
-    /// For a capture, which may be followed by a log of the error's `Debug` output.
+    /// For a capture. A log with the error's `Debug` output may follow it, so that output is read now.
     ///
-    /// If errors take stack traces, that output is not read: it would resolve them.
+    /// If errors take stack traces, it is not read, because reading it would resolve them.
     pub(crate) fn of_capture(self) -> Self {
         static TAKES_TRACES: Lazy<bool> = Lazy::new(|| {
             let is_set = |name: &str| std::env::var_os(name).map(|value| value != "0");
@@ -133,12 +133,12 @@ impl FailureIdentity {
             DebugOutput::Any => true,
             DebugOutput::OfTypes(names) => names.contains(&name),
         };
-        // A text in a box prints itself in quotes.
+        // The `Debug` output of a text in a box is the text in quotes.
         if shown.module.is_none() && shown.kind.as_deref() == Some(type_name::UNKNOWN) {
             self.forms.push(text_hash::of_output(format_args!("{text:?}")));
         }
         if may_read {
-            // A panic in them leaves out the form.
+            // A form whose formatting panics is left out.
             for form in [format_args!("{error:?}"), format_args!("{error:#?}"), format_args!("{error:#}")] {
                 self.forms.extend(unwind::catch(|| text_hash::of_output(form)));
             }
@@ -157,7 +157,7 @@ impl FailureIdentity {
         for start in 0..texts.len().saturating_sub(1) {
             let mut hasher = text_hash::Hasher::default();
             for (place, text) in texts.iter().skip(start).enumerate() {
-                // An error means that enough is compared.
+                // The writer returns an error once it has enough bytes to compare.
                 let _ = hasher.write_str(if place == 0 { "" } else { ": " }).and_then(|()| hasher.write_str(text));
             }
             self.forms.push(hasher.finish());
@@ -169,7 +169,7 @@ impl FailureIdentity {
     /// `error_fields` says which fields may show an error, one bit each. `spans` are the ids of the
     /// spans around it.
     pub(crate) fn of_log(log: &LogRecord, error_fields: u32, spans: impl FnOnce() -> Vec<u64>) -> Self {
-        /// Another field than a message or an error may have a shorter text by chance.
+        /// A field other than the message and error fields may equal a shorter text by chance.
         const SHORTEST: usize = 4;
         let mut identity = Self::default();
         let names = log.metadata.fields();
@@ -194,7 +194,7 @@ impl FailureIdentity {
     }
 
     fn push_log_text(&mut self, text: &str) {
-        /// A shorter text may end a sentence by chance.
+        /// A message may end with a shorter text by chance.
         const SHORTEST_AFTER_CONTEXT: usize = 16;
         let shown = without_trace(text);
         if shown.is_empty() {

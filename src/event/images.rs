@@ -29,7 +29,7 @@ fn address(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// Returns `None` if the binary has no id, because its debug file could not be found then.
+/// Returns `None` if the binary has no id: a server could not find its debug file.
 fn image(library: &TargetSharedLibrary<'_>, start: u64, size: u64) -> Option<DebugImage> {
     let (kind, debug_id, code_id) = match library.id()? {
         SharedLibraryId::GnuBuildId(id) => ("elf", guid(little_endian(first_bytes(&id))), hex(&id)),
@@ -59,7 +59,7 @@ fn first_bytes(build_id: &[u8]) -> [u8; 16] {
     bytes
 }
 
-/// Turns the first three fields of a GUID, which are little-endian.
+/// Reverses the bytes of the first three fields of a GUID, which are little-endian.
 fn little_endian(mut bytes: [u8; 16]) -> [u8; 16] {
     for field in [0..4, 4..6, 6..8] {
         bytes.get_mut(field).unwrap_or_default().reverse();

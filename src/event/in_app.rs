@@ -22,7 +22,7 @@ impl Default for FrameSettings {
 }
 
 impl FrameSettings {
-    /// Whether a frame is the application's own. A frame without any sign is not.
+    /// Whether a frame is the application's own. A frame with neither a crate nor a path is not.
     ///
     /// The settings decide first. Then the path decides, because it says where the code comes from.
     /// The crate decides last: a stripped build has no paths.
@@ -100,7 +100,7 @@ fn is_function(path: &str) -> bool {
     head(path).rsplit("::").next().is_some_and(|name| name.starts_with(char::is_lowercase))
 }
 
-/// What may stand before the path of a type: references, pointers, slices, arrays and tuples.
+/// The characters that may come before the path of a type: references, pointers, slices, arrays and tuples.
 const TYPE_SIGNS: [char; 5] = ['&', '*', '[', '(', ' '];
 
 /// Returns the name before its type parameters.
@@ -130,7 +130,7 @@ fn split_as(inside: &str) -> (&str, Option<&str>) {
     (inside, None)
 }
 
-/// Returns the crate of a function, as far as its name says it.
+/// Returns the crate of a function, if its name contains it.
 pub(super) fn krate(function: &str) -> Option<&str> {
     owner(function).map(first_segment)
 }
@@ -174,24 +174,24 @@ pub(super) fn is_unwinder(function: &str) -> bool {
     function.ends_with("rust_begin_unwind")
 }
 
-/// Whether the function polls a request or a job of ours: what is outside is the runtime.
+/// Whether the function is ours, and polls a request or a job. The frames outside it are the runtime's.
 pub(super) fn is_layer(function: &str) -> bool {
     owner(function).is_some_and(|owner| ["tower_sentry::incoming::", "tower_sentry::job::"].iter().any(|room| owner.starts_with(room)))
 }
 
-/// Whether the function starts a thread; it lies above the application on every thread.
+/// Whether the function starts a thread: it calls the application on every thread.
 pub(super) fn is_thread_start(function: &str) -> bool {
     function.starts_with("std::sys::backtrace::__rust_begin_short_backtrace") || function.starts_with("__rust_begin_short_backtrace")
 }
 
-/// Whether the function runs a request's or job's work: what is further out is not part of it.
+/// Whether the function runs the work of a request or job. The frames outside it are not part of the work.
 pub(super) fn is_around_work(function: &str) -> bool {
     const FUNCTIONS: [&str; 3] = ["axum::", "F as axum::", "tokio::runtime::"];
     let plain = function.trim_start_matches('<');
     is_layer(function) || FUNCTIONS.iter().any(|start| plain.starts_with(start))
 }
 
-/// Whether the function is the start of a program, also an asynchronous one.
+/// Whether the function is `main`, or the body of an asynchronous `main`.
 pub(super) fn is_main(function: &str) -> bool {
     let plain = function.split("::{").next().unwrap_or(function);
     plain == "main" || plain.ends_with("::main")

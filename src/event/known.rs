@@ -14,7 +14,7 @@ const KNOWN_LIMIT: usize = 16;
 /// At most this many places of one failure are remembered.
 const PLACES_LIMIT: usize = 4;
 
-/// What is around a report inside its request or job. Each list is from the outside in.
+/// The nested scopes and inner requests around a report. Each list begins with the outermost one.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
     /// The numbers of the nested scopes.
@@ -24,14 +24,14 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Whether one of two reports is inside the other's scope and request: failures in two nested
-    /// scopes or requests beside each other are two failures.
+    /// Whether one of two reports is inside the other's scope and request. Two reports in nested scopes or
+    /// inner requests that are beside each other are two failures.
     fn are_around(&self, other: &Self) -> bool {
         let is_start = |one: &[u32], other: &[u32]| one.iter().zip(other).all(|(one, other)| one == other);
         is_start(&self.nested, &other.nested) && is_start(&self.inner_requests, &other.inner_requests)
     }
 
-    /// Whether it is inside what is around another report, and not the same.
+    /// Whether it is deeper than the surroundings of another report.
     fn is_deeper(&self, other: &Self) -> bool {
         self.nested.len() > other.nested.len() || self.inner_requests.len() > other.inner_requests.len()
     }
@@ -95,7 +95,7 @@ impl KnownFailure {
         !self.identity.has_error()
     }
 
-    /// Whether a report from one of the same places is known.
+    /// Whether both were reported from the same place.
     fn shares_a_place(&self, other: &Self) -> bool {
         self.places.iter().flatten().any(|place| other.places.iter().flatten().any(|known| known == place))
     }
@@ -127,13 +127,14 @@ impl KnownFailure {
         }
         let is_echo = || self.panic.as_deref().is_some_and(|panic| same::is_echo(panic, exceptions, message));
         let proof = same::proof(&self.identity, &later.identity).or_else(|| is_echo().then_some(Proof::OfError));
-        // A function that calls itself logs an error in each of its spans. An error that leaves an inner
-        // request or a nested scope may be reported outside by the same function.
+        // Two reports from one place are two failures, with two exceptions. A function that calls itself logs
+        // an error in each of its spans. An error that leaves an inner request or a nested scope may be
+        // reported outside by the same function.
         let passes_on = || self.surroundings.is_deeper(&later.surroundings);
         proof.filter(|proof| *proof == Proof::LogAfterLog || !self.shares_a_place(later) || passes_on())
     }
 
-    /// Adds what a later report of this failure knows.
+    /// Adds the facts of a later report of this failure.
     fn join(&mut self, later: Self) {
         self.is_id_known |= later.is_id_known;
         self.is_capture |= later.is_capture;
@@ -152,7 +153,7 @@ impl KnownFailure {
 
     fn add_places(&mut self, places: impl IntoIterator<Item = Option<ReportPlace>>) {
         for place in places.into_iter().flatten() {
-            // The oldest place gives way.
+            // The new place replaces the oldest one.
             self.places.rotate_right(1);
             if let Some(first) = self.places.first_mut() {
                 *first = Some(place);
@@ -169,7 +170,7 @@ pub(crate) struct EarlierReport {
     pub(crate) is_log: bool,
     /// Whether the later report's id was handed out, and the earlier one's was not.
     pub(crate) takes_id: bool,
-    /// Whether the later report says more.
+    /// Whether the later report has the longer chain.
     pub(crate) is_shorter: bool,
     /// Logs of the same failure that become part of the event.
     pub(crate) absorbed: Vec<EventId>,
@@ -217,7 +218,7 @@ impl KnownFailures {
     ) -> Option<EarlierReport> {
         let mut event = None;
         let mut logs: Vec<&KnownFailure> = Vec::new();
-        // From the latest on: each turn of a loop is a failure of its own.
+        // Beginning with the latest: each turn of a loop is its own failure.
         for known in self.0.iter().rev() {
             if keeps_captures && known.is_capture && later.is_capture {
                 continue;
@@ -231,7 +232,7 @@ impl KnownFailures {
         let first = || logs.iter().find(|log| log.is_id_known).or_else(|| logs.last()).copied();
         let event = event.or_else(first)?;
         let takes_id = later.is_id_known && later.event_id != event.event_id;
-        // Two ids were handed out: both are those of an event.
+        // Both ids were handed out, so both must be ids of events.
         if takes_id && event.is_id_known {
             return None;
         }
@@ -245,13 +246,13 @@ impl KnownFailures {
         })
     }
 
-    /// The events of logs that show the error of `later`, if no id of theirs was handed out.
+    /// The events of logs that show the error of `later`, unless their id was handed out.
     pub(crate) fn logs_of(&self, later: &KnownFailure) -> Vec<EventId> {
         let is_log = |known: &&KnownFailure| !known.is_capture && !known.is_id_known && known.panic.is_none();
         self.0.iter().filter(is_log).filter(|known| known.is_same(later)).map(|known| known.event_id).collect()
     }
 
-    /// Adds what a later report of the same failure knows.
+    /// Adds the facts of a later report of the same failure.
     pub(crate) fn join(&mut self, earlier: &EarlierReport, later: KnownFailure) {
         let mut places = Vec::new();
         self.0.retain_mut(|known| {

@@ -1,4 +1,4 @@
-//! Shows a place in the source so that it is the same on every machine.
+//! Writes a place in the source so that it is the same on every machine.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub(crate) fn portable_path(file: &str) -> &str {
     below.or_else(|| crate_folder(file)).unwrap_or_else(|| file.rsplit(['/', '\\']).next().unwrap_or(file))
 }
 
-/// Splits a path behind a folder, whichever separator it has.
+/// Splits a path after a folder, whichever separator it has.
 fn split_after<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
     let is_here = |at: usize| {
         let here = path.as_bytes().get(at..at + folder.len());

@@ -1,4 +1,4 @@
-//! What a request or job reports: errors, panics and messages, captured once.
+//! Errors, panics and messages that a request or job reports. Each failure is captured once.
 //!
 //! A failure becomes a [`CapturedEvent`] when it is reported: the chain of types and messages, the
 //! addresses of its frames, and how it was caught. With a copy of its scope it is an

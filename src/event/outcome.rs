@@ -8,8 +8,8 @@ use super::capturable::{CapturableError, GivenError, Listed};
 /// The error of the `Result` is any [`CapturableError`]: a `std::error::Error`, `anyhow::Error`,
 /// `eyre::Report`, `Box<dyn Error>`, or a text.
 ///
-/// Convert other errors with `map_err`. Other types of results, such as numbers and options, go
-/// through [`run_infallible`](crate::job::TransactionBuilder::run_infallible).
+/// Convert other errors with `map_err`. For other types of results, such as numbers and options, call
+/// [`run_infallible`](crate::job::TransactionBuilder::run_infallible).
 ///
 /// The trait is sealed. The compiler infers `Kind`, the form of the error.
 #[diagnostic::on_unimplemented(

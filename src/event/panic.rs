@@ -1,4 +1,4 @@
-//! What a panic says: its payload, as far as it can be shown.
+//! Turns the payload of a panic into a chain of exceptions.
 
 use std::any::type_name;
 use std::error::Error;
@@ -18,7 +18,8 @@ const UNKNOWN: &str = "the panic's payload is of a type that cannot be shown";
 /// Where the payload is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadIn {
-    /// A panic of the user's `Display` ends the process here, so it runs on another thread.
+    /// In the panic hook. A panic of the user's `Display` would end the process, so `Display` runs on another
+    /// thread.
     Hook,
     /// After the hook.
     Watch,
@@ -62,7 +63,7 @@ fn errors(payload: &Payload, place: ReadIn) -> Option<Vec<Exception>> {
         return Some(read(error.as_ref(), None, place));
     }
     if let Some(error) = payload.downcast_ref::<Box<dyn Error + Send>>() {
-        // It cannot be lent to another thread.
+        // This box is not `Sync`, so another thread cannot read it.
         let unread = || vec![Exception { kind: Some("Box<dyn Error + Send>".to_owned()), ..Exception::default() }];
         return Some(if place == ReadIn::Hook { unread() } else { chain(&**error, None, &DebugOutput::default()).exceptions });
     }

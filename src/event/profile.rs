@@ -8,7 +8,7 @@ use super::symbols::SYMBOLS;
 use super::workspace;
 use crate::protocol::Frame;
 
-/// At most this many addresses of a profile get a name. Calls beyond them are left out of their stacks.
+/// At most this many addresses of a profile are resolved. Calls at other addresses are left out.
 const ADDRESSES_LIMIT: usize = 5_000;
 
 /// The stacks of a profile, each once, and the functions in them.
@@ -21,7 +21,7 @@ pub(crate) struct ProfileCalls {
     pub(crate) of_samples: Vec<usize>,
 }
 
-/// Resolves the addresses of stacks, innermost call first. An inlined call has a frame of its own.
+/// Resolves the addresses of stacks, innermost call first. An inlined call has its own frame.
 pub(crate) fn resolve_calls(stacks: &[&[usize]], settings: &FrameSettings) -> ProfileCalls {
     let mut calls = ProfileCalls::default();
     let (mut known, mut distinct) = (HashMap::new(), Vec::new());

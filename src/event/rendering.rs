@@ -3,16 +3,16 @@
 //! Stable Rust gives such a trace as text alone, and resolves its names under a lock of the process.
 //! Taking a trace needs that lock too: `anyhow` and `eyre` take one for each error, if
 //! `RUST_BACKTRACE` is set. The first rendering reads the program's debug information and holds the
-//! lock for up to half a second. The exporter therefore renders one when it starts. A request that waits
-//! nevertheless did not block its thread itself.
+//! lock for up to half a second, so the exporter renders a trace when it starts. The time that a request
+//! still waits for the lock does not count as blocking by the request.
 
 use crate::fork::Lock;
 use crate::record::{Moment, clock};
 
-/// The last rendering that took long: its begin and its end. While it runs, the end is unknown.
+/// The start and the end of the last long rendering. While it runs, the end is unknown.
 static LAST: Lock<Option<(Moment, Option<Moment>)>> = Lock::of_first(None);
 
-/// A rendering of less than this many nanoseconds is forgotten when a longer one is known.
+/// A rendering that takes less than this many nanoseconds does not replace an earlier one.
 const LONG: u64 = 20_000_000;
 
 /// Runs `render`, which may hold the lock for long.
@@ -50,7 +50,7 @@ pub(crate) fn warm_up() {
     render(|| drop(trace.to_string()));
 }
 
-/// Held by tests that render: there is one last rendering in the process.
+/// Held by tests that render, because the process has only one `LAST`.
 #[cfg(test)]
 pub(crate) static ALONE: Lock<()> = Lock::of_first(());
 

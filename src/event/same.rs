@@ -1,7 +1,7 @@
 //! Decides whether two reports are about the same failure and become one event.
 //!
-//! Only a proof counts. The guide's page on errors lists the proofs. Which events the server shows
-//! as one issue is decided in `grouping`.
+//! Only a proof counts. The guide's page on errors lists the proofs. `grouping` decides which events the
+//! server shows as one issue.
 
 use tracing::callsite::Identifier;
 
@@ -11,7 +11,7 @@ use crate::protocol::Exception;
 
 /// The place in the code of a report.
 ///
-/// One place reports a failure once: a second report from there, in a loop, is another failure.
+/// A place reports a failure once. A second report from the same place, in a loop, is another failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReportPlace {
     Call(CodeLocation),

@@ -6,13 +6,13 @@ use std::io::Read as _;
 use crate::protocol::{Frame, Stacktrace};
 use crate::record::without_cut_word;
 
-/// Number of lines before the frame's line, and after it.
+/// The number of lines before the frame's line, and of lines after it.
 const AROUND: usize = 5;
-/// Characters kept of each line; servers keep the same number.
+/// The maximum number of characters of a line. Servers keep the same number.
 const LINE_LIMIT: usize = 256;
-/// Larger files are skipped: they are not written by people.
+/// Larger files, in bytes, are skipped: they are generated.
 const FILE_LIMIT: u64 = 1 << 20;
-/// Frames that get their lines: servers accept fifty, but a few show what happened.
+/// The maximum number of frames with source lines. Servers accept fifty, but a few show what happened.
 const FRAMES_LIMIT: usize = 10;
 
 /// Adds source lines to the innermost in-app frames.
@@ -26,7 +26,7 @@ pub(crate) fn add(trace: &mut Stacktrace) {
 fn around(frame: &mut Frame) -> Option<()> {
     let place = usize::try_from(frame.lineno?).ok()?.checked_sub(1)?;
     let path = frame.abs_path.as_deref()?;
-    // Checked before opening: opening a pipe would block until a writer comes.
+    // Checked before opening, because opening a pipe blocks until it has a writer.
     std::fs::metadata(path).ok().filter(|data| data.is_file() && data.len() <= FILE_LIMIT)?;
     let file = File::open(path).ok()?;
     let mut text = String::new();

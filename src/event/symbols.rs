@@ -4,7 +4,7 @@
 //! process while it reads, for up to half a second. Walking a stack needs that lock too: a request
 //! that fails meanwhile would wait for it.
 //!
-//! What was read stays until the process had no failure and no profile for a minute.
+//! The debug information stays in memory until the process had no failure and no profile for a minute.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,18 +23,18 @@ const BINARIES_LIMIT: usize = 8;
 
 /// The frames of at most this many addresses of each binary are kept.
 const ADDRESSES_LIMIT: usize = 1000;
-/// Debug information is given back after this time without a failure. That of a large program takes 100 MiB and more.
+/// Debug information is freed after this time without a failure. For a large program it takes 100 MiB and more.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Each exporter of the process needs the same.
+/// Shared by all exporters of the process.
 pub(crate) static SYMBOLS: Symbols = Symbols::new();
 
 /// The debug information that was read.
 pub(crate) struct Symbols {
     read: Lock<Vec<Binary>>,
-    /// When it is given back, if there is any.
+    /// When the debug information is freed, if there is any.
     ///
-    /// The other lock is held for as long as the reading takes, and this one is not.
+    /// It has its own lock, because the other one is held while debug information is read.
     kept_until: Lock<Option<Instant>>,
 }
 
@@ -43,16 +43,16 @@ struct Binary {
     path: PathBuf,
     /// None if the file is gone, or has a format that is not known.
     loader: Option<Loader>,
-    /// What was found at addresses of the file: the same failures come again and again.
+    /// The frames of addresses in the file, because the same failures come again and again.
     found: HashMap<u64, Vec<Frame>>,
 }
 
 /// Where a loaded binary lies in memory.
 struct Image {
     path: PathBuf,
-    /// A file with its debug information, where the system keeps such files.
+    /// The file with its debug information in the system's folder for such files, if there is one.
     debug_path: Option<PathBuf>,
-    /// What to subtract from an address to get the one in the file.
+    /// The difference between an address in memory and the one in the file.
     bias: usize,
     ranges: Vec<(usize, usize)>,
 }
@@ -62,9 +62,9 @@ impl Symbols {
         Self { read: Lock::of_first(Vec::new()), kept_until: Lock::of_first(None) }
     }
 
-    /// Returns the frames of the addresses, innermost first: of an inlined call more than one.
+    /// Returns the frames of the addresses, innermost first. An address with inlined calls has several.
     ///
-    /// An address without a name becomes a frame with that address alone.
+    /// An address without a name becomes a frame with only that address.
     pub(crate) fn resolve(&self, addresses: &[usize], now: Instant) -> Vec<Frame> {
         self.resolve_each(addresses, now).concat()
     }
@@ -104,7 +104,7 @@ impl Symbols {
         *self.kept_until.lock()
     }
 
-    /// Gives the debug information back if no failure has needed it for a minute.
+    /// Frees the debug information if no failure has needed it for a minute.
     pub(crate) fn give_back(&self, now: Instant) {
         if self.give_back_at().is_some_and(|at| at <= now) {
             self.read.lock().clear();
@@ -158,7 +158,7 @@ impl Binary {
         }
         self.found.entry(probe).or_insert_with(|| {
             let mut frames = Vec::new();
-            // Debug information may be damaged.
+            // Damaged debug information may make the reader panic.
             let _ = unwind::catch(|| self.loader.as_ref().and_then(|loader| at(loader, probe, &mut frames)));
             frames
         })
@@ -182,7 +182,7 @@ fn at(loader: &Loader, probe: u64, frames: &mut Vec<Frame>) -> Option<()> {
         let (file, line, column) = frame.location.map_or((None, None, None), |place| (place.file, place.line, place.column));
         frames.push(named(name, file, line, column));
     }
-    // The symbol table knows the whole name of the outermost function; line tables alone do not.
+    // The symbol table has the full name of the outermost function. Line tables alone do not.
     let symbol = || loader.find_symbol(probe).map(|name| addr2line::demangle_auto(name.into(), None).into_owned());
     match frames.get_mut(before..)?.last_mut() {
         None => frames.extend(symbol().map(|name| named(Some(name), None, None, None))),
@@ -198,7 +198,7 @@ fn at(loader: &Loader, probe: u64, frames: &mut Vec<Frame>) -> Option<()> {
 
 /// Adds the frames at an address, as the system's library reads them from a PDB file.
 ///
-/// It holds the lock of the process meanwhile.
+/// Meanwhile it holds the lock of the process.
 #[cfg(windows)]
 fn by_system(address: usize, frames: &mut Vec<Frame>) {
     backtrace::resolve(address as *mut std::ffi::c_void, |symbol| {

@@ -22,7 +22,7 @@ pub(crate) fn trace(text: &str) -> Vec<Frame> {
 
 /// Parses a report of `eyre`: the trace at its end, or the location where the report was made.
 ///
-/// Everything before that is messages, which may contain any text. Only the last marker counts.
+/// The text before it consists of messages, which may contain any text. So only the last marker counts.
 #[cfg_attr(not(any(feature = "eyre", test)), expect(dead_code, reason = "only eyre gives a report"))]
 pub(crate) fn report(text: &str) -> Vec<Frame> {
     const TRACE: &str = "\n\nStack backtrace:\n";
@@ -56,7 +56,7 @@ fn named(address: Option<&str>, function: &str) -> Frame {
     frame
 }
 
-/// A printed address is the one that a call returns to. The byte before is still inside the call.
+/// A printed address is a return address. The byte before it is still inside the call.
 fn inside_the_call(printed: &str) -> Option<String> {
     let address = u64::from_str_radix(printed.strip_prefix("0x")?, 16).ok()?;
     Some(format!("{:#x}", address.saturating_sub(1)))
@@ -64,7 +64,7 @@ fn inside_the_call(printed: &str) -> Option<String> {
 
 /// Returns `std::backtrace::capture` for `std[e28293b1aa0f68bd]::backtrace::capture`.
 ///
-/// The form with addresses has the compiler's number of each crate.
+/// The format with addresses contains the compiler's number of each crate.
 fn without_disambiguators(function: &str) -> String {
     let mut plain = String::with_capacity(function.len());
     let mut rest = function;

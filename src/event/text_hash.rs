@@ -1,4 +1,4 @@
-//! Hashes of texts, to compare them after they are gone.
+//! Hashes of texts, to compare texts that are no longer in memory.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(super) fn of_all(texts: &[&str]) -> TextHash {
     texts.iter().fold(fnv::START, |hash, text| fnv::add(hash, text))
 }
 
-/// The hash of formatted output, which ends where enough is compared.
+/// The hash of formatted output, of at most [`COMPARED`] bytes.
 pub(super) fn of_output(output: fmt::Arguments<'_>) -> TextHash {
     let mut hasher = Hasher::default();
     // The writer returns an error only at the limit.
@@ -31,7 +31,7 @@ pub(super) fn of_output(output: fmt::Arguments<'_>) -> TextHash {
     hasher.finish()
 }
 
-/// Hashes what is written, and stops where enough is compared.
+/// Hashes the text that is written to it, and stops the writer after [`COMPARED`] bytes.
 pub(super) struct Hasher {
     hash: TextHash,
     room: usize,

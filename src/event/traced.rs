@@ -1,4 +1,4 @@
-//! The stack traces that `anyhow` and `eyre` keep inside their errors, and the literals they are made of.
+//! The stack traces that `anyhow` and `eyre` keep inside their errors, and the literals they are made from.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::protocol::Frame;
 #[cfg(any(feature = "anyhow", feature = "eyre"))]
 const TRACE_LIMIT: usize = 512 * 1024;
 
-/// The text of the program that an error was made of: `anyhow!("no stock")`, `.context("no stock")`.
+/// The literal of the program that an error was made from: `anyhow!("no stock")`, `.context("no stock")`.
 pub(super) fn literal(error: &dyn Any) -> Option<&'static str> {
     #[cfg(feature = "anyhow")]
     if let Some(error) = error.downcast_ref::<anyhow::Error>() {

@@ -28,7 +28,7 @@ pub(super) fn split(path: &str) -> (Option<&str>, String) {
     }
 }
 
-/// The names of the type that [`inside_io`] sees through.
+/// The names of the type inside which [`inside_io`] looks.
 pub(super) const IO: [&str; 2] = ["io::Error", "std::io::error::Error"];
 
 /// Returns the path of a type without the `Box`, `Arc` or reference around it. None if that is not known.
@@ -76,7 +76,7 @@ pub(super) fn add_wrapped(names: &mut Vec<String>, error: &(dyn Error + 'static)
     names.append(&mut debug.names);
 }
 
-/// Returns the leading identifier of the error's `Debug` output; the writer stops right after it.
+/// Returns the identifier at the start of the error's `Debug` output. The writer stops right after it.
 pub(super) fn of_debug(error: &(dyn Error + 'static)) -> String {
     in_debug(error).unwrap_or_else(|| UNKNOWN.to_owned())
 }
@@ -95,7 +95,7 @@ fn in_debug(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Returns the variant of an enum, as a derived `Debug` prints it. `name` is the name of the type.
 ///
-/// A text that an own `Debug` prints is not one: `no user jane`.
+/// The output of a `Debug` that the user wrote is not a variant: `no user jane`.
 pub(super) fn variant(error: &(dyn Error + 'static), name: &str) -> Option<String> {
     let mut debug = Derived { name: Identifier(String::new()), is_derived: true };
     let _ = unwind::catch(|| write!(debug, "{error:?}"));
@@ -121,8 +121,8 @@ impl fmt::Write for Derived {
     }
 }
 
-/// Collects the identifiers before each `(`, and the one before ` {`, `)` or `,`. One at the end stays in
-/// `name`.
+/// Collects the identifiers before each `(`. It stops at the first ` {`, `)` or `,`, after it has collected
+/// the identifier before that. An identifier at the end of the text stays in `name`.
 #[derive(Default)]
 struct Wrapped {
     names: Vec<String>,

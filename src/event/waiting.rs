@@ -6,7 +6,7 @@ use super::captured::{Backtrace, CapturedEvent, EventRecord};
 use crate::protocol::EventId;
 use crate::record::Record;
 
-/// An event that waits. Its data is that of the moment of its capture.
+/// An event that waits, with the data of the scope at its capture.
 #[derive(Debug)]
 pub(crate) struct WaitingEvent {
     event: Box<EventRecord>,
@@ -23,9 +23,9 @@ impl WaitingEvent {
         &self.event
     }
 
-    /// Merges a later report of the same failure, which says more if `is_shorter` is true.
+    /// Merges a later report of the same failure. If `is_shorter` is true, the later report has the longer chain.
     ///
-    /// Returns a value of the user's that is not kept: drop it while no lock is held.
+    /// Returns a value of the user that is not kept: drop it while no lock is held.
     pub(crate) fn merge(&mut self, other: CapturedEvent, is_shorter: bool) -> Option<Arc<dyn Backtrace>> {
         let EventRecord { captured, scope } = &mut *self.event;
         let lost = captured.merge(other, is_shorter);
@@ -46,7 +46,7 @@ impl WaitingEvent {
         self.event.captured.event_id = event_id;
     }
 
-    /// Adds the name, the status and the response, of the moment at which it is sent, of its request or inner request.
+    /// Adds the current name, status and response of its request or inner request.
     pub(crate) fn complete(mut self, record: &Record) -> Box<EventRecord> {
         let EventRecord { captured, scope } = &mut *self.event;
         if let Some(span) = captured.inner_request {
@@ -59,7 +59,7 @@ impl WaitingEvent {
         self.event
     }
 
-    /// Ends the wait before the head.
+    /// Ends the wait before the head, without the name and the status.
     pub(crate) fn into_event(self) -> Box<EventRecord> {
         self.event
     }

@@ -1,4 +1,4 @@
-//! The names of a frame's file: its path in the workspace, as rules for owners and links to a repository need it.
+//! Names the file of a frame by its path in the workspace. Owner rules and links to a repository need this path.
 
 use super::CodeLocation;
 use super::in_app;
@@ -8,17 +8,18 @@ use crate::protocol::Frame;
 
 /// The folder of the workspace that the program was built from, once it is known.
 ///
-/// Debug information has absolute paths, and none says where the workspace begins.
+/// Debug information has absolute paths, which do not show where the workspace begins.
 static ROOT: Lock<Option<String>> = Lock::of_first(None);
 
-/// Finds the folder of the workspace: the compiler names a place relative to it, debug information does not.
+/// Finds the folder of the workspace by comparing a place with the debug information: the compiler writes a place
+/// relative to the workspace, and debug information has its absolute path.
 pub(super) fn learn(frames: &[Frame], location: Option<&CodeLocation>) {
     let Some(location) = location else { return };
     let on_line = frames.iter().filter(|frame| frame.lineno == Some(location.line));
     let mut paths = on_line.filter_map(|frame| frame.abs_path.as_deref()).filter(|path| in_app::is_own_path(path));
     let Some(root) = paths.find_map(|path| above(path, &location.file)) else { return };
     let mut known = ROOT.lock();
-    // A file of the same name in a member of the workspace would give the folder of the member.
+    // A file with the same name in a member of the workspace would show the folder of that member.
     if known.as_deref().is_none_or(|known| below(known, root).is_some()) {
         *known = Some(root.to_owned());
     }
@@ -42,7 +43,7 @@ fn in_current_folder(path: &str) -> Option<String> {
     Some(std::env::current_dir().ok()?.join(rest).to_string_lossy().into_owned())
 }
 
-/// The path from the workspace on, or from the folder of its crate on.
+/// The path below the folder of the workspace, or beginning with the folder of its crate.
 fn name<'p>(path: &'p str, root: Option<&str>) -> &'p str {
     let path = path.trim_start_matches("./");
     root.and_then(|root| below(path, root)).unwrap_or_else(|| portable_path(path))

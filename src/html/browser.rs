@@ -6,11 +6,11 @@ use crate::error::Error;
 use crate::protocol::Dsn;
 use crate::sampling::rate_fault;
 
-/// How Sentry's browser SDK is set up in a page: the part that is the same in all pages.
+/// The settings of Sentry's browser SDK that are the same in all pages.
 ///
 /// Make it once, at the start, and pass it to [`Scope::page_snippet`](crate::Scope::page_snippet) in each
-/// page. What is not set here comes from the client of the request: the release, the environment, and
-/// the sample rate of traces.
+/// page. If the release, the environment or the sample rate of traces is not set here, it is that of the
+/// client of the request.
 ///
 /// # Examples
 ///
@@ -49,7 +49,8 @@ pub struct Browser {
 impl Browser {
     /// Begins with the DSN of the browser's project. It may be that of the server.
     ///
-    /// A legacy secret in it never gets into a page.
+    /// A legacy secret in it is never written into a page. An invalid DSN is an error of
+    /// [`build`](Self::build).
     pub fn new(dsn: impl AsRef<str>) -> Self {
         let parsed = dsn.as_ref().parse::<Dsn>().map_err(|invalid| Error::dsn(format!("dsn of the browser: {invalid}")));
         let (dsn, error) = match parsed {
@@ -93,7 +94,7 @@ impl Browser {
         self
     }
 
-    /// Sets the hash that the bundle must have (`sha384-…`), if it comes from another host.
+    /// Sets the hash that the bundle must have (`sha384-…`), if it comes from another host. Defaults to none.
     pub fn integrity(mut self, hash: impl Into<String>) -> Self {
         self.integrity = Some(hash.into());
         self
@@ -148,7 +149,7 @@ impl Browser {
         self
     }
 
-    /// Sets the URLs whose requests get the headers of the trace; a part of the URL is enough.
+    /// Sets the URLs to which the browser sends trace headers. A part of a URL is enough.
     ///
     /// Defaults to the SDK's default, which is the page's own origin.
     pub fn trace_propagation_targets<T: Into<String>>(mut self, targets: impl IntoIterator<Item = T>) -> Self {
@@ -156,13 +157,14 @@ impl Browser {
         self
     }
 
-    /// Adds a tag to everything that the browser reports.
+    /// Adds a tag to everything that the browser reports. Defaults to none.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self
     }
 
-    /// Reads `SENTRY_REPLAY_SESSION_SAMPLE_RATE`. What is set in the code wins, whatever the order.
+    /// Reads `SENTRY_REPLAY_SESSION_SAMPLE_RATE`. A rate that is set in the code wins, whatever the order of
+    /// the calls.
     pub fn from_env(mut self) -> Self {
         self.reads_environment = true;
         self

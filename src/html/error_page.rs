@@ -30,7 +30,7 @@ pub struct ErrorPage {
 }
 
 impl ErrorPage {
-    /// Creates the page for this event. Without an id (a nil one), the page does not name it.
+    /// Creates the page for this event. A nil id is not shown.
     pub fn new(event_id: EventId) -> Self {
         Self { event_id, title: "Something went wrong".to_owned(), feedback: None, snippet: None }
     }
@@ -41,8 +41,8 @@ impl ErrorPage {
         self
     }
 
-    /// Adds a form for feedback, with a screenshot. It is posted to this path, which
-    /// [`browser::routes`](crate::browser::routes) serves.
+    /// Adds a form for feedback, which takes a screenshot. The browser posts it to this path;
+    /// [`browser::routes`](crate::browser::routes) serves it. Defaults to no form.
     pub fn feedback(mut self, path: impl Into<String>) -> Self {
         self.feedback = Some(path.into());
         self

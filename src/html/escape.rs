@@ -21,7 +21,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A value as JavaScript that neither ends nor changes the script around it.
+/// A value as a JavaScript literal that can neither end nor change the script around it.
 #[cfg(feature = "browser")]
 pub(super) struct Literal<T>(pub(super) T);
 
@@ -30,8 +30,8 @@ impl<T: Serialize> fmt::Display for Literal<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let json = serde_json::to_string(&self.0).map_err(|_| fmt::Error)?;
         json.chars().try_for_each(|letter| match letter {
-            // Only texts have these, and there an escape means the same. `</script>` and `<!--` would
-            // end or change the element; the last two end a line in old browsers.
+            // Only texts contain these, and an escape means the same there. `</script>` and `<!--` would
+            // end or change the element, and the last two end a line in old browsers.
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => write!(f, "\\u{:04x}", u32::from(letter)),
             letter => f.write_char(letter),
         })

@@ -1,4 +1,4 @@
-//! What a page needs to be monitored together with the request that made it.
+//! HTML that connects the monitoring of a page with that of its request.
 //!
 //! [`trace_meta_tags`](crate::Scope::trace_meta_tags) are the `<meta>` tags from which Sentry's browser SDK
 //! continues the trace. With the feature `browser`, a `PageSnippet` also sets up the SDK with the

@@ -15,15 +15,14 @@ use crate::scope::Scope;
 impl Scope {
     /// Returns the HTML that sets up Sentry's browser SDK, for the `<head>` of a page.
     ///
-    /// It has the [trace](Self::trace_meta_tags) of this request, so that what happens in the browser is in
-    /// one trace with it. Do not put it into cached pages: all their visitors would share one trace and
-    /// one user.
+    /// It contains the [trace](Self::trace_meta_tags) of this request, so that the page load belongs to the
+    /// same trace. Do not put it into cached pages: all their visitors would share one trace and one user.
     ///
     /// `Display` writes HTML, in which each value is escaped for its place. Use `{{ snippet|safe }}` in
     /// askama and `(PreEscaped(snippet.to_string()))` in maud.
     ///
-    /// With an invalid DSN, the page gets no script, and a warning is logged at most once a minute. Check it
-    /// with [`Browser::build`] at the start.
+    /// If the DSN is invalid, the page gets no script, and a warning is logged at most once a minute. Check
+    /// the DSN with [`Browser::build`] at the start.
     ///
     /// # Examples
     ///
@@ -84,7 +83,7 @@ pub struct PageSnippet {
 }
 
 impl PageSnippet {
-    /// Sets the id of the user who gets the page.
+    /// Sets the id of the user who gets the page. It is readable in the page. Defaults to none.
     pub fn user_id(mut self, id: impl Into<String>) -> Self {
         if let Some(options) = &mut self.options {
             options.initial_scope.user = Some(PageUser { id: id.into() });
@@ -94,7 +93,7 @@ impl PageSnippet {
 
     /// Sets the nonce of the page's `Content-Security-Policy`.
     ///
-    /// Replays also need `worker-src blob:`.
+    /// Replays also need `worker-src blob:`. Defaults to no nonce.
     pub fn nonce(mut self, nonce: impl Into<String>) -> Self {
         self.nonce = Some(nonce.into());
         self
@@ -102,8 +101,8 @@ impl PageSnippet {
 
     /// Opens the SDK's dialog, which asks the user what happened before this event.
     ///
-    /// The dialog's code comes from the server of the DSN, past the tunnel. An
-    /// [`ErrorPage`](super::ErrorPage) has a form that needs neither. A nil id is ignored.
+    /// The browser loads the dialog's code from the server of the DSN, not through the tunnel. The form of an
+    /// [`ErrorPage`](super::ErrorPage) needs no script. A nil id is ignored.
     pub fn report_dialog(mut self, event_id: EventId) -> Self {
         self.report_dialog = Some(event_id).filter(|id| !id.is_nil());
         self
@@ -129,7 +128,7 @@ impl fmt::Display for PageSnippet {
         let Some(options) = options else { return Ok(()) };
         f.write_str("<script")?;
         attribute(f, "nonce", nonce.as_deref())?;
-        // A bundle may lack parts, and a blocker may keep the whole of it away.
+        // A bundle may lack parts, and a blocker may block all of it.
         write!(f, ">(function(S){{if(!S)return;var o={};o.integrations=[];", Literal(options))?;
         f.write_str("if(S.browserTracingIntegration)o.integrations.push(S.browserTracingIntegration());")?;
         if let Some(replay) = replay {

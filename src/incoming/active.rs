@@ -19,7 +19,7 @@ pub(super) enum ActiveRequest {
     /// route is ignored.
     #[default]
     Off,
-    /// Monitoring is off, but errors of failed responses are in the local log.
+    /// Monitoring is off, but errors of failed responses are written to the local log.
     Logged(Arc<Rules>),
     /// The route is not recorded: its events go to a scope that discards everything.
     Ignored(Ignored),
@@ -57,8 +57,8 @@ impl ActiveRequest {
         }
     }
 
-    /// Drops the work with its scope current, unless the request is over: then it is dropped with
-    /// its owner's fields.
+    /// Drops the work with its scope current. If the request is over, it does nothing: the work is dropped
+    /// with the fields of its owner.
     #[inline]
     pub(super) fn leave(&mut self, end: impl FnOnce()) {
         match self {
@@ -80,7 +80,7 @@ impl ActiveRequest {
     pub(super) fn into_body(self) -> Self {
         match self {
             Self::Off | Self::Logged(_) => Self::Off,
-            // Events from the body of an ignored request are dropped too.
+            // Events in the body of an ignored request are dropped too, so the scope stays.
             Self::Ignored(ignored) => Self::Ignored(ignored),
             Self::Recorded(exchange) if exchange.is_over() => Self::Off,
             Self::Recorded(exchange) => Self::Recorded(exchange),
@@ -128,7 +128,7 @@ fn without_response(error: &dyn fmt::Display) -> String {
 /// An exchange in a box that the thread's next request uses again; dropping it ends the exchange.
 ///
 /// Futures are moved several times, and a large one costs more. This saves 500 instructions per
-/// request, also if nothing is recorded.
+/// request, even if nothing is recorded.
 pub(super) struct PooledExchange {
     /// None only in `Drop`.
     exchange: Option<Box<Exchange>>,

@@ -52,7 +52,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// An empty body, for outer layers that answer themselves (tower-http's timeout and CORS layers).
+/// An empty body, for outer layers that answer the request themselves (tower-http's timeout and CORS layers).
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: EarlyDrop::new(B::default()), active: ActiveRequest::Off }

@@ -16,7 +16,7 @@ use crate::scope::current;
 
 /// Adds the first bytes of request and response bodies to the events of a request.
 ///
-/// Bodies often hold what is personal or secret, so this is opt-in: without a limit of your own, it does
+/// Bodies often hold personal or secret data, so recording them is opt-in: without a limit, this layer does
 /// nothing. Only error events and messages have the bodies, transactions never do. The handler and the
 /// client get the same bytes at the same time as without this layer.
 ///
@@ -32,10 +32,10 @@ use crate::scope::current;
 /// | any other | its size and media type |
 ///
 /// Bodies with the `content-encoding` `gzip` are read, up to the same limit; those with another encoding
-/// are not. All values are [redacted](crate::redaction) by name and by shape. What was cut ends with `…`.
+/// are not. All values are [redacted](crate::redaction) by name and by shape. A body that was cut ends with `…`.
 /// The request's body is `request.data` of the event, and holds what the handler had read by then. The
-/// response's headers, size and body are the context `response`; its body is there if its length is
-/// known before it is sent, so of no stream.
+/// response's headers, size and body are the context `response`. The body is included only if its length
+/// is known before it is sent: the body of a stream is not.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ pub struct BodyLayer {
     response: usize,
 }
 
-/// More of one body is never kept: an event of more than 1 MiB is refused by servers.
+/// At most this many bytes of one body are kept, because servers refuse events of more than 1 MiB.
 const MOST: usize = 256 * 1024;
 
 impl BodyLayer {
@@ -160,7 +160,7 @@ pin_project! {
         #[pin]
         inner: B,
         sample: Option<Arc<BodySample>>,
-        // What was read before it was asked for: a frame or the end.
+        // A frame, or the end, that was read before the server polled for it.
         early: Option<Option<Result<Frame<B::Data>, B::Error>>>,
     }
 }
@@ -170,8 +170,8 @@ impl<B: Body> SampledBody<B> {
         Self { inner, sample, early: None }
     }
 
-    /// Reads the first frame of a body that is kept: its length is known, so it is mostly there already, and
-    /// an event leaves with the head of the response.
+    /// Reads the first frame of a body that is kept. The event is sent with the response head, and a body
+    /// of known length is nearly always ready by then.
     fn look_ahead(&mut self, cx: &mut Context<'_>)
     where
         B: Unpin,
@@ -231,7 +231,7 @@ impl<B: Body> Body for SampledBody<B> {
     }
 }
 
-/// An empty body, for other layers that answer themselves.
+/// An empty body, for other layers that answer the request themselves.
 impl<B: Body + Default> Default for SampledBody<B> {
     fn default() -> Self {
         Self::new(B::default(), None)

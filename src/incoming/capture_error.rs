@@ -14,11 +14,11 @@ use crate::protocol::EventId;
 use crate::redaction::Redactor;
 use crate::scope::{AnnouncedId, call_stack, current, read_error};
 
-/// Whether a layer of the process writes errors to the local log. Without one, errors are not read while
+/// Whether a layer of the process writes errors to the local log. If not, errors are not read while
 /// monitoring is off.
 static LOGS: AtomicBool = AtomicBool::new(false);
 
-/// From now on, errors are read while monitoring is off as well.
+/// Makes `CaptureError` read errors from now on, even while monitoring is off.
 pub(super) fn log_from_now_on() {
     LOGS.store(true, Ordering::Relaxed);
 }
@@ -110,7 +110,7 @@ impl CaptureError {
         Self::read(|_| event::described(std::any::type_name::<E>(), &text()), || None)
     }
 
-    /// `detail` is what the type leaves open.
+    /// `detail` is the variant or the literal of the error, see [`GivenError::detail`](crate::event::GivenError::detail).
     #[track_caller]
     fn read(chain: impl FnOnce(&DebugOutput) -> ErrorChain, detail: impl FnOnce() -> Option<Cow<'static, str>>) -> Self {
         // While monitoring is off, nothing is read, unless a layer logs errors.
@@ -154,8 +154,8 @@ impl CaptureError {
 
     /// The id of the event that this error becomes, for example for a `problem+json` body.
     ///
-    /// The event is sent only if the response counts as failed. If the id was asked for and no event
-    /// has it, `Client::stats` counts an error as dropped (`EventProcessor`). The id is nil while
+    /// The event is sent only if the response counts as failed. If you call this method and no event gets
+    /// the id, `Client::stats` counts an error as dropped (`EventProcessor`). The id is nil while
     /// monitoring is off.
     pub fn event_id(&self) -> EventId {
         self.inner.id.hand_out()

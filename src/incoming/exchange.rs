@@ -19,13 +19,13 @@ use crate::scope::current;
 use crate::scope::{Active, BLOCKED_FROM, Ending, LiveScope, Served};
 use crate::status_codes::StatusCodes;
 
-/// A request that is being served, and what is known of its response so far.
+/// A request that is being served, and the known facts about its response.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of their combinations happen")]
 pub(super) struct Exchange {
     active: Active,
     served: Served,
-    /// Whether a layer of another client is around this one, which wants the error too.
+    /// Whether a layer of another client is around this one, and reports the error too.
     is_shared: bool,
     /// Whether the transaction was handed over before the end of the body.
     has_ended: bool,
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     poll_began: Moment,
     /// The span that adds the trace id to the log lines of other subscribers.
     log_span: Option<Box<Span>>,
-    /// What metrics need, if the layer sends them.
+    /// The data for metrics, if the layer sends them.
     measured: Option<MeasuredRequest>,
 }
 
@@ -307,7 +307,7 @@ impl Exchange {
     fn end_at(&mut self, status: SpanStatus, has_failed: bool, at: Moment) {
         // After a cut this does nothing: a scope ends its transaction once.
         let Some(scope) = self.active.take() else { return };
-        // It holds the scope too.
+        // Dropped before the transaction ends, because the span holds the scope too.
         self.log_span = None;
         let at = if self.measured.is_some() { self.measure(&scope, at) } else { at };
         match self.served {
@@ -338,8 +338,8 @@ impl Exchange {
         let place = match self.codes.http {
             None => "before_headers",
             Some(status) => {
-                // Servers poll a body as soon as they have it. If it is dropped unread, an outer layer
-                // answered with another one, or the response has none, as to a HEAD request.
+                // Servers poll a body as soon as they have it. A body that is dropped unread was replaced
+                // by an outer layer, or is not sent at all, as in the response to a HEAD request.
                 let is_unread = !self.was_polled && !self.codes.is_open();
                 if is_unread {
                     self.response.is_unread = self.expected.is_none() && !self.needs_no_body(status);

@@ -91,10 +91,10 @@ where
     }
 }
 
-/// The length that the client is promised, if it is known.
+/// The length of the body that the client expects, if it is known.
 ///
-/// It is that of the `Content-Length` header: a stream of known length (a file, a proxied response) has
-/// it only there, and if the body has another length, the server ends the connection.
+/// The `Content-Length` header comes first: a stream of known length (a file, a proxied response) has the
+/// length only there. If the body turns out to have another length, the server closes the connection.
 fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
     let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
     promised().or_else(|| response.body().size_hint().exact())

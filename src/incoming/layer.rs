@@ -26,8 +26,8 @@ use crate::status_codes::StatusCodes;
 ///
 /// Put it on a router, a route, or any tower service of HTTP requests.
 ///
-/// A layer of the same client inside another one records a span, and reports what fails there by its
-/// own name. See the guide's page on
+/// If two layers of one client are nested, the inner one records a span, and reports its failures under
+/// its own name. See the guide's page on
 /// [requests](crate::guide::requests#layers-inside-layers).
 ///
 /// The layer works at any position, with two differences:
@@ -140,9 +140,9 @@ impl<F> SentryLayer<F> {
     ///
     /// If the router's own template is known, it must equal this one. Otherwise the raw path is
     /// matched, and this template also becomes the transaction's name. An invalid template is
-    /// ignored with a warning.
+    /// ignored with a warning. Defaults to no options.
     ///
-    /// Operators can change rates without a new build by a [`RouteTable`](crate::incoming::RouteTable).
+    /// With a [`RouteTable`](crate::incoming::RouteTable), operators can change rates without a new build.
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         Arc::make_mut(&mut self.rules).routes.add(route.as_ref(), options);
         self
@@ -156,8 +156,9 @@ impl<F> SentryLayer<F> {
     /// request's method. The function runs in each such request, so it must be fast. A route that a
     /// `RouteNameLayer` finds later replaces the name.
     ///
-    /// At most 1,000 different names an hour are used; further ones become `<overflow>`. The server
-    /// keeps every name forever, so a name must not contain ids.
+    /// A client uses at most 1,000 different names an hour, including those of `set_name` and of gRPC
+    /// methods. Further ones become `<overflow>`. The server keeps every name forever, so a name must not
+    /// contain ids. If the function panics, it counts as `None`. Defaults to no function.
     ///
     /// # Examples
     ///
@@ -179,7 +180,7 @@ impl<F> SentryLayer<F> {
     ///
     /// Use it for callers who opt out of monitoring. The function runs in each request, so it must
     /// be fast. If it panics, the request is ignored. Inside a request that another layer of the
-    /// same client records, it only keeps this layer from adding a span.
+    /// same client records, it only keeps this layer from adding a span. Defaults to none.
     ///
     /// # Examples
     ///
@@ -201,7 +202,8 @@ impl<F> SentryLayer<F> {
     /// its place. Spans of `SpanLayer` and of tower-http's `TraceLayer` are skipped. A request
     /// without a span keeps the name of its route. Needs the [`TracingLayer`](crate::TracingLayer).
     ///
-    /// A handler of axum that is wrapped in `incoming::named` (feature `axum`) needs neither.
+    /// A handler of axum that is wrapped in `incoming::named` (feature `axum`) needs neither. Defaults to
+    /// the route.
     pub fn name_by_handler(mut self) -> Self {
         Arc::make_mut(&mut self.rules).names_by_handler = true;
         self
@@ -238,7 +240,7 @@ impl<F> SentryLayer<F> {
     /// these, the headers of the request count. It runs as each request begins. If it panics, the headers
     /// count as well.
     ///
-    /// Use it where a layer further out has begun a trace already. With `tracing-opentelemetry`, both then
+    /// Use it if an outer layer has begun a trace already. With `tracing-opentelemetry`, both then
     /// have one trace id, and the transaction is a child of the span of OpenTelemetry. Its sampling decision
     /// is followed like that of any caller, as [`trust_parent`](crate::ConfigBuilder::trust_parent) says:
     /// with `TrustParent::Never`, your own rate counts.
@@ -265,7 +267,7 @@ impl<F> SentryLayer<F> {
     ///
     /// Each request gets a `tracing` span `request` with the field `trace_id`.
     /// `tracing_subscriber::fmt` prints it before each line, as text or JSON. It is not a span of
-    /// the transaction, and costs as much as any `tracing` span.
+    /// the transaction, and costs as much as any `tracing` span. Defaults to no span.
     ///
     /// # Examples
     ///
@@ -285,8 +287,8 @@ impl<F> SentryLayer<F> {
     ///
     /// That is the error of a [`CaptureError`](crate::CaptureError). The line is a `tracing` event of level
     /// ERROR with the target `tower_sentry`, the messages of the error and its causes, its type, and its
-    /// place. It is redacted, and it is not a second event. Also while monitoring is off, as without a DSN.
-    /// Defaults to `false`.
+    /// place. It is redacted, and it is not a second event. It is written even while monitoring is off, for
+    /// example without a DSN. Defaults to `false`.
     ///
     /// # Examples
     ///
@@ -320,10 +322,10 @@ impl<F> SentryLayer<F> {
     /// `http.server.active_requests` counts the requests that this layer is serving, of all routes and methods, with the one
     /// that ends. Ignored requests are not counted. It has no `http.route`, because it is not a number of one route.
     ///
-    /// These are three entries for each request: ask your plan what they cost. Beyond
-    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name), 1,667 requests a second, they are dropped
-    /// and counted. Ignored and sensitive routes have no metrics. If two layers of one client are nested, only the outer
-    /// one sends them.
+    /// Each request sends three entries: check what your plan charges for them. Beyond
+    /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name) (by default 1,667 requests a second), they
+    /// are dropped and counted. Ignored and sensitive routes have no metrics. If two layers of one client are nested,
+    /// only the outer one sends them.
     ///
     /// # Examples
     ///
@@ -341,7 +343,8 @@ impl<F> SentryLayer<F> {
     /// Ignores routes: no transaction, no logs, and no count for release health.
     ///
     /// Panics and captured errors are still reported, unless [`ignore_errors`](Self::ignore_errors) is
-    /// set. A failed status alone is not. The same as [`RouteOptions::ignore`] for each route.
+    /// set. A failed status alone is not reported. It does the same as [`RouteOptions::ignore`] for each
+    /// route.
     pub fn ignore<I>(mut self, routes: I) -> Self
     where
         I: IntoIterator,
@@ -355,7 +358,8 @@ impl<F> SentryLayer<F> {
 
     /// Does not report errors and panics of the ignored routes either.
     ///
-    /// They are not counted as dropped. The same as [`RouteOptions::ignore_errors`] for all of them.
+    /// They are not counted as dropped. It does the same as [`RouteOptions::ignore_errors`] for each ignored
+    /// route.
     ///
     /// # Examples
     ///

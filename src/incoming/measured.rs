@@ -1,4 +1,4 @@
-//! What a layer measures of its requests for metrics.
+//! The measurements for a layer's metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -10,19 +10,19 @@
 //!   `RouteNameLayer` inside the router.
 //! - The result of the [`name`](SentryLayer::name) function.
 //! - For a gRPC call, its method: `/shop.Orders/Place`.
-//! - `GET <fallback>` for what a fallback of axum's router answered, else `GET <unmatched>`.
+//! - `GET <fallback>` if a fallback of axum's router answered, else `GET <unmatched>`.
 //!
 //! It is never a raw path.
 //!
 //! # Layers inside layers
 //!
 //! A request that is called inside the future of another one, through a layer of the same client, is
-//! a span of it. What fails there is reported with its own name. With a layer of another client, or
-//! in a task of its own, it is a transaction that continues the trace.
+//! a span of the outer request. Its failures are reported under its own name. With a layer of another
+//! client, or in its own task, it is a transaction that continues the trace.
 //!
 //! # When it ends
 //!
-//! When one of these happens:
+//! A transaction ends when one of these happens:
 //!
 //! - The response body ends, fails or is dropped.
 //! - The body goes on for longer than [`max_duration`](SentryLayer::max_duration).
@@ -36,10 +36,10 @@
 //!
 //! # What is recorded
 //!
-//! Of the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
-//! Of the response: status and size. Values of credential headers are never copied. Everything else
-//! is redacted before it is sent, see [`redaction`](crate::redaction). Of bodies nothing is recorded
-//! without a [`BodyLayer`].
+//! From the request: method, URL, query, protocol version and at most 50 headers of up to 1 KiB each.
+//! From the response: status and size. Values of credential headers are never copied. Everything else
+//! is redacted before it is sent, see [`redaction`](crate::redaction). Bodies are recorded only with a
+//! [`BodyLayer`].
 
 mod active;
 #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! What a request is called when it arrives.
+//! Names a request when it arrives.
 
 use http::Request;
 
@@ -14,7 +14,7 @@ pub(super) enum RequestName<'a> {
     Route(&'a str),
     /// The method of a gRPC service, such as `/shop.Orders/Place`.
     Rpc(&'a str),
-    /// What the user's function returned.
+    /// The name that the user's function returned.
     User(String),
     Unknown,
 }
@@ -23,7 +23,7 @@ impl<'a> RequestName<'a> {
     /// Names a request; `route` is the template that the router or the layer's table matched.
     pub(super) fn of<B>(request: &'a Request<B>, route: Option<&'a str>, rules: &Rules, client: &Client, now: Moment) -> Self {
         match route {
-            // Nearly always; the others are checked for gRPC.
+            // Nearly always. Other routes are checked for gRPC.
             Some(route) if !may_be_rpc(route, request.uri().path()) => Self::Route(route),
             _ => Self::without_own_route(request, route, rules, client, now),
         }

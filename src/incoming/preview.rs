@@ -1,4 +1,4 @@
-//! What would leave for a request.
+//! Shows what would be sent for a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::protocol::{EventId, forwarded};
 use crate::record::Record;
 use crate::redaction::{Explanation, Redactor};
 
-/// What would leave for a request, and what is hidden of it. Made by [`Config::explain_request`].
+/// What would be sent for a request, and what would be hidden. Made by [`Config::explain_request`].
 #[derive(Clone, Debug)]
 pub struct Preview {
     json: String,
@@ -25,7 +25,7 @@ impl Preview {
         &self.json
     }
 
-    /// What is hidden, by which rule, without the values.
+    /// The fields that are hidden, each with the rule that hides it, without the values.
     pub fn hidden(&self) -> &[Explanation] {
         &self.hidden
     }
@@ -40,10 +40,10 @@ impl fmt::Display for Preview {
 }
 
 impl Config {
-    /// Shows what would leave for a request with these settings, and which rules hide what.
+    /// Shows what would be sent for a request with these settings, and which rules hide what.
     ///
     /// Nothing is sent. The preview contains what is known of a request when it arrives. It does not
-    /// contain what your code adds, and hooks are not called.
+    /// contain the data that your code adds, and hooks are not called.
     ///
     /// # Examples
     ///

@@ -121,7 +121,7 @@ pub(super) fn original_uri<B>(request: &Request<B>) -> &Uri {
     request.uri()
 }
 
-/// Whether the layer is inside axum's router: what has no route there goes to a fallback.
+/// Whether the layer is inside axum's router: there, a request without a route goes to a fallback.
 #[cfg(feature = "axum")]
 pub(super) fn is_in_router<B>(request: &Request<B>) -> bool {
     request.extensions().get::<OriginalUri>().is_some()

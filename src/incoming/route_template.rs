@@ -5,12 +5,12 @@ use std::sync::Arc;
 /// The template of the route that matched a request, for routers other than axum's.
 ///
 /// A router or a middleware puts it into the extensions of the request. A
-/// [`SentryLayer`](crate::SentryLayer) that is called later names the transaction by it, as by axum's
-/// `MatchedPath`: `GET /users/:id`. Rows of [`SentryLayer::route`](crate::SentryLayer::route) apply if
-/// they have the same text.
+/// [`SentryLayer`](crate::SentryLayer) that is called later uses it like axum's `MatchedPath`: it names the
+/// transaction `GET /users/:id`. Rows of [`SentryLayer::route`](crate::SentryLayer::route) apply if they
+/// have the same text.
 ///
 /// Write the template as the router writes it, without values of the request. If the request also has a
-/// `MatchedPath`, that one counts.
+/// `MatchedPath`, the `MatchedPath` counts.
 ///
 /// # Examples
 ///

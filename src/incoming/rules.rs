@@ -36,9 +36,9 @@ pub(super) struct Rules {
     pub(super) log_span: bool,
     /// The requests that are being served, if the layer sends metrics.
     pub(super) active_requests: Option<ActiveRequests>,
-    /// Errors of failed responses are in the local log too.
+    /// Whether errors of failed responses are written to the local log too.
     pub(super) logs_errors: bool,
-    /// Errors of ignored routes are not reported.
+    /// Whether errors of ignored routes are ignored too.
     pub(super) ignores_errors: bool,
     pub(super) echo: Echo,
 }
@@ -68,7 +68,8 @@ impl fmt::Debug for Rules {
     }
 }
 
-/// The head of a request, for functions that name it.
+/// The head of a request, for functions such as those of [`SentryLayer::name`](crate::SentryLayer::name),
+/// [`ignore_if`](crate::SentryLayer::ignore_if) and [`trace_from`](crate::SentryLayer::trace_from).
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     method: &'a Method,
@@ -87,7 +88,7 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// The request target.
+    /// The request target. Inside a nested router, the prefix is removed.
     pub fn uri(&self) -> &'a Uri {
         self.uri
     }
@@ -129,7 +130,7 @@ impl Echo {
 
     /// Adds the ids to the response head.
     ///
-    /// `Server-Timing` is appended; any other header stays if it exists.
+    /// `Server-Timing` is appended. Any other header is kept if the application has set it.
     pub(super) fn write(&self, trace: TraceId, root: SpanId, sampled: bool, event: Option<EventId>, headers: &mut HeaderMap) {
         let mut put = |name: &HeaderName, text: String| {
             if let Ok(value) = HeaderValue::try_from(text) {

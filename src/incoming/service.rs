@@ -33,8 +33,8 @@ pub struct SentryService<S, F> {
     inner: S,
     client: Client,
     rules: Arc<Rules>,
-    /// Boxed, and only while there is something to know: the service is a part of futures that routers
-    /// put on the heap for each request.
+    /// `None` unless a request waits or has waited, and boxed: routers put the service on the heap for each
+    /// request, so it must be small.
     wait: Option<Box<ReadyWait>>,
     form: PhantomData<fn() -> F>,
 }
@@ -42,7 +42,7 @@ pub struct SentryService<S, F> {
 /// How long the next request has waited for the inner service to be ready.
 #[derive(Debug, Default)]
 struct ReadyWait {
-    /// Known while it waits.
+    /// When the wait began; unset while nothing waits.
     since: Moment,
     nanos: u64,
 }
@@ -101,7 +101,7 @@ impl<S, F> SentryService<S, F> {
         let Some(in_force) = self.client.in_force() else { return ActiveRequest::Off };
         let (options, template) = self.rules.routes.find(in_force.routes(), request.method(), matched, original_uri(request).path());
         if options.is_ignored || self.rules.ignores(request) {
-            // The layer is as if it were not there: the request around it is not ignored.
+            // The inner layer does nothing then: the request around it is not ignored.
             return ActiveRequest::Off;
         }
         let route = matched.or(template);
@@ -148,7 +148,7 @@ impl<S, F> SentryService<S, F> {
             let headers = request.headers();
             // Without `keep_failed`, headers are copied only after the decision, and the decision
             // needs the trace headers.
-            // They are not needed of most requests while the delivery is behind either.
+            // While the delivery is behind, most requests do not need their headers either.
             let copies_first = settings.sampling.keep_failed && self.client.halvings() == 0;
             let noticed =
                 if copies_first { copy_headers(headers, &settings.privacy.redaction, record) } else { Noticed::in_headers(headers) };
@@ -212,7 +212,7 @@ impl<S, F> SentryService<S, F> {
     }
 }
 
-/// What is current where a request with its own transaction begins.
+/// The scope that is current where a request with its own transaction begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Around {
     Nothing,
@@ -253,7 +253,7 @@ fn name_around<B>(scope: &LiveScope, request: &Request<B>, route: &str) {
 impl<S, F, RequestBody, Body> Service<Request<RequestBody>> for SentryService<S, F>
 where
     S: Service<Request<RequestBody>, Response = Response<Body>>,
-    // Of a failed request, what is known is reported.
+    // The text of the error is in the event of the failed request.
     S::Error: fmt::Display,
     F: BodyForm<Body>,
     Body: http_body::Body,

@@ -71,9 +71,8 @@ impl<L> SpanLayer<L> {
 
     /// Records only the middleware's own time, without that of the inner service.
     ///
-    /// The spans of the inner service are beside this span and not inside it. With this on each
-    /// middleware, a transaction is a flat list that shows what each of them costs. By default, spans
-    /// are nested.
+    /// The spans of the inner service are beside this span and not inside it. If each middleware uses
+    /// this, a transaction is a flat list that shows the cost of each. By default, spans are nested.
     ///
     /// The span is as long as the time before the inner call and the time after it together. It
     /// starts with the middleware, so a timeline shows the time after the inner call too early. The
@@ -110,7 +109,8 @@ impl<L> SpanLayer<L> {
 
     /// Records all of the time, beside the spans of the inner service and not around them.
     ///
-    /// It is one row with the sum, beside those of [`own_time`](Self::own_time).
+    /// Use it once, to show the sum beside the rows of [`own_time`](Self::own_time). By default, spans are
+    /// nested.
     pub fn total_time(mut self) -> Self {
         self.shape = Shape::Total;
         self
@@ -269,7 +269,7 @@ pin_project! {
     pub struct MarkedFuture<F> {
         #[pin]
         inner: EarlyDrop<F>,
-        // Over, if the inner service is inside the middleware's span.
+        // Over from the start if the inner service's spans are inside the middleware's span.
         beside: Active,
         span: Option<(Arc<LiveScope>, u32)>,
     }

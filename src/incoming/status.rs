@@ -36,7 +36,7 @@ const GRPC: [SpanStatus; 17] = [
     SpanStatus::Unauthenticated,
 ];
 
-/// What the response head and the trailers report.
+/// The status codes in the response head and the trailers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ResponseCodes {
     /// Whether the response is a gRPC response, whose HTTP status is always 200.

@@ -21,8 +21,8 @@ pub(super) struct ActiveJob {
     is_session: bool,
     reports: bool,
     mechanism: &'static str,
-    /// Where the code starts the work, if that is known. An error that it returns has no other
-    /// place.
+    /// The call that starts the work, if that is known. It is the only known place of an error that the
+    /// work returns.
     started_at: Option<&'static Location<'static>>,
 }
 
@@ -69,7 +69,7 @@ impl ActiveJob {
         }
     }
 
-    /// The work has ended with a result that says whether it failed.
+    /// Ends the work with a result that says whether it failed.
     pub(super) fn end<Kind>(&mut self, outcome: &impl Outcome<Kind>) {
         if let Some(scope) = self.active.scope()
             && let Some(error) = outcome.error()
@@ -87,13 +87,13 @@ impl ActiveJob {
         self.finish(if has_failed { SpanStatus::InternalError } else { SpanStatus::Ok }, has_failed);
     }
 
-    /// The work has ended, and it cannot fail.
+    /// Ends work that cannot fail.
     pub(super) fn succeed(&mut self) {
         self.finish(SpanStatus::Ok, false);
     }
 
     fn finish(&mut self, status: SpanStatus, has_failed: bool) {
-        // It holds the scope too.
+        // Dropped before the transaction ends, because the span holds the scope too.
         self.log_span = None;
         let is_session = self.is_session;
         self.active.finish(Ending { status, response: ResponseFacts::default(), at: Moment::default(), has_failed, is_session });

@@ -14,7 +14,7 @@ use crate::protocol::{CheckIn, CheckInContexts, CheckInStatus, EventId, Monitor}
 use crate::record::{Moment, clock};
 use crate::scope::current;
 
-/// Servers cut the slug of a monitor here, in characters.
+/// The longest slug of a monitor, in characters. Servers cut a longer one.
 const SLUG_LIMIT: usize = 50;
 
 impl Client {
@@ -24,8 +24,9 @@ impl Client {
     /// missed, takes too long or fails. The first run creates the monitor. To trace the run as
     /// well, put a [transaction](Self::transaction) around it.
     ///
-    /// Servers know a monitor by a slug of at most 50 of `a-z 0-9 _ -`: spaces become hyphens, capitals
-    /// small letters, and other characters are removed. A longer name is cut, with a warning.
+    /// Servers know a monitor by a slug of at most 50 characters of `a-z 0-9 _ -`. In a slug, spaces become
+    /// hyphens, capitals become small letters, and other characters are removed. A longer name is cut with
+    /// a warning.
     ///
     /// # Examples
     ///
@@ -44,7 +45,7 @@ impl Client {
     }
 }
 
-/// Makes a slug of a name as servers do: at most 50 of `a-z 0-9 _ -`.
+/// Makes a slug of a name as servers do: at most 50 characters of `a-z 0-9 _ -`.
 ///
 /// Spaces and hyphens in a row become one hyphen, and other characters are removed. The second value
 /// says whether the slug was cut.
@@ -81,7 +82,7 @@ fn warn_of_cut(client: &Client, slug: &str) {
 pub struct CheckInBuilder {
     client: Client,
     slug: String,
-    /// The slug is not the whole name.
+    /// Whether the slug is only a part of the name.
     is_cut: bool,
     schedule: Monitor,
 }

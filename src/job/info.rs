@@ -60,23 +60,26 @@ impl JobInfo {
         self
     }
 
-    /// Sets the queue the job came from (`messaging.destination.name`).
+    /// Sets the queue that the job came from (`messaging.destination.name`). Defaults to none.
     pub fn queue(self, name: impl Into<String>) -> Self {
         self.attribute("messaging.destination.name", name.into())
     }
 
-    /// Sets the job's id in the queue (`messaging.message.id`).
+    /// Sets the job's id in the queue (`messaging.message.id`). Defaults to none.
     #[expect(clippy::needless_pass_by_value, reason = "numbers and ids are handed over as they are")]
     pub fn id(self, id: impl ToString) -> Self {
         self.attribute("messaging.message.id", id.to_string())
     }
 
-    /// Sets the queue's system, such as `redis` (`messaging.system`).
+    /// Sets the queue's system, such as `redis` (`messaging.system`). Defaults to none.
     pub fn system(self, name: impl Into<String>) -> Self {
         self.attribute("messaging.system", name.into())
     }
 
     /// Sets the number of this attempt, counted from 1, and the maximum number of attempts.
+    ///
+    /// The number is recorded as the tag `job.attempt`. Without this call, each run counts as the last
+    /// attempt; see [`report_last_attempt_only`](crate::job::JobLayer::report_last_attempt_only).
     pub fn attempt(mut self, attempt: u32, of: u32) -> Self {
         self.attempt = Some((attempt, of));
         self
@@ -85,7 +88,7 @@ impl JobInfo {
     /// Sets the share of such transactions to send, from `0.0` to `1.0`.
     ///
     /// It replaces the client's rate, and the decision of a continued trace is ignored. A rate
-    /// outside the range is ignored with a warning.
+    /// outside the range is ignored with a warning. Defaults to the client's rate.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.sample_rate = Some(rate).filter(|rate| (0.0..=1.0).contains(rate));
         if self.sample_rate.is_none() {
@@ -96,7 +99,8 @@ impl JobInfo {
 
     /// Continues the trace of the sender, which is read from the job's headers.
     ///
-    /// The sender writes it with [`Scope::inject`](crate::Scope::inject).
+    /// The sender writes it with [`Scope::inject`](crate::Scope::inject). Without a trace in the headers, the
+    /// job belongs to the trace of the request or job that it runs in, or else begins a new trace.
     pub fn continue_trace(mut self, headers: &(impl Carrier + ?Sized)) -> Self {
         self.incoming = propagation::incoming_from(headers);
         self
@@ -104,25 +108,25 @@ impl JobInfo {
 
     /// Whether the job is a session, so that the health of the release counts it as it counts a request.
     ///
-    /// A panic makes it a crashed session, a returned or captured error an errored one. Sessions need a
-    /// release, and end with [`auto_session_tracking(false)`](crate::ConfigBuilder::auto_session_tracking).
+    /// A panic makes it a crashed session, and a returned or captured error an errored one. Sessions need a
+    /// release. [`auto_session_tracking(false)`](crate::ConfigBuilder::auto_session_tracking) turns them off.
     /// Defaults to `false`.
     pub fn session(mut self, counts: bool) -> Self {
         self.is_session = counts;
         self
     }
 
-    /// Sets the size of the message in bytes (`messaging.message.body.size`).
+    /// Sets the size of the message, in bytes (`messaging.message.body.size`).
     pub fn body_size(self, bytes: u64) -> Self {
         self.attribute("messaging.message.body.size", bytes)
     }
 
-    /// Sets the time in the queue (`messaging.message.receive.latency`, in milliseconds).
+    /// Sets how long the job waited in the queue (`messaging.message.receive.latency`, in milliseconds).
     pub fn latency(self, waited: Duration) -> Self {
         self.attribute("messaging.message.receive.latency", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Sets any other attribute. See [`AttributeValue`] for what may be a value.
+    /// Sets any other attribute. [`AttributeValue`] lists the types of values.
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn attribute<'v>(mut self, name: &'static str, value: impl Into<AttributeValue<'v>>) -> Self {
         self.attributes.push((name, value.into().into_owned()));

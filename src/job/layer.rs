@@ -79,8 +79,8 @@ impl<D, F> JobLayer<D, F> {
     /// Adds the trace id to the log lines of other subscribers.
     ///
     /// Each job gets a `tracing` span `job` with the field `trace_id`, which `tracing_subscriber::fmt` prints
-    /// before each line. It is not a span of the transaction. The same as
-    /// [`SentryLayer::log_span`](crate::SentryLayer::log_span) for requests.
+    /// before each line. It is not a span of the transaction.
+    /// [`SentryLayer::log_span`](crate::SentryLayer::log_span) does the same for requests.
     ///
     /// # Examples
     ///

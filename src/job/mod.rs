@@ -1,6 +1,6 @@
 //! Work that is not a request: queue jobs, cron runs, start-up.
 //!
-//! Each is a separate transaction, with a scope like that of a request.
+//! Each piece of work is its own transaction, with a scope like that of a request.
 //!
 //! - [`Client::transaction`](crate::Client::transaction) wraps any future.
 //! - [`JobLayer`] wraps any tower service of jobs.

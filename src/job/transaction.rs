@@ -53,7 +53,7 @@ impl TransactionBuilder {
     /// Sets the share of such transactions to send, from `0.0` to `1.0`.
     ///
     /// It replaces the client's rate, and the decision of a continued trace is ignored. A rate
-    /// outside the range is ignored with a warning.
+    /// outside the range is ignored with a warning. Defaults to the client's rate.
     pub fn sample_rate(mut self, rate: f64) -> Self {
         self.info = self.info.sample_rate(rate);
         self

@@ -31,7 +31,7 @@ use crate::propagation::Target;
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing until a service is wrapped in it"]
 pub struct OutgoingLayer {
-    /// `None` means the targets of the client whose request or job is current.
+    /// `None` means the targets of the client of the current request or job.
     targets: Option<Arc<[Target]>>,
 }
 

@@ -8,7 +8,7 @@ use super::span::Call;
 
 /// Records each request as a span, like [`send_traced`](super::SendTraced::send_traced).
 ///
-/// Placed after a middleware that retries, it records each attempt as a span.
+/// If you add it after a middleware that retries, each attempt is a span.
 ///
 /// # Examples
 ///

@@ -20,7 +20,7 @@ impl Call {
     ///
     /// The targets are `targets`, or else those of the current client.
     pub(super) fn begin(method: &Method, uri: &Uri, headers: &mut HeaderMap, targets: Option<&[Target]>) -> Self {
-        // Outside of requests and jobs there is neither a span nor a trace to pass on.
+        // Outside requests and jobs there is neither a span nor a trace to propagate.
         let Some(here) = Scope::entered() else { return Self::default() };
         let Some(settings) = here.settings() else { return Self::default() };
         // Recording the exporter's own requests would produce more of them.

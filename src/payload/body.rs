@@ -1,5 +1,5 @@
-//! The beginning of a body, in a form in which each value is judged by its name: JSON as text, which all
-//! receivers take.
+//! Writes the beginning of a body so that the redactor judges each value by its name: as a JSON text, which
+//! all servers accept.
 
 use std::io::Read as _;
 
@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::record::{BodySample, CUT_MARK, without_cut_word};
 
-/// Returns what is sent of a body: JSON by name, a text, or what was left out. `None` if it was empty or is
-/// not read yet.
+/// Returns the text that is sent for a body: JSON, the text itself, or a note that it was left out. `None` if
+/// the body is empty or not read yet.
 pub(super) fn data(sample: &BodySample) -> Option<String> {
     sample.read(|bytes, passed, is_whole| {
         if bytes.is_empty() {
@@ -41,7 +41,7 @@ fn shown(media_type: &str) -> &str {
     if media_type.is_empty() { "an unknown type" } else { media_type }
 }
 
-/// At most this many bytes come out of a packed body.
+/// At most this many bytes of a compressed body are unpacked.
 const UNPACKED_LIMIT: u64 = 256 * 1024;
 
 /// Unpacks the beginning of a gzip stream. The second value says whether it was read to its end.
@@ -72,7 +72,7 @@ impl Text {
     }
 }
 
-/// The values of a form by name; those of one name become a list.
+/// The values of a form by name. Several values of one name become a list.
 fn form(text: &Text) -> String {
     let mut fields = Map::new();
     for pair in text.text.split('&').filter(|pair| !pair.is_empty()) {
@@ -94,7 +94,7 @@ fn add(fields: &mut Map<String, Value>, name: String, value: Value) {
     }
 }
 
-/// Says in a map that more followed.
+/// Marks in a map that the body was longer.
 fn ended(mut fields: Map<String, Value>, text: &Text) -> String {
     if !text.is_whole {
         fields.insert(CUT_MARK.to_owned(), CUT_MARK.into());

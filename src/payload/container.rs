@@ -11,7 +11,7 @@ use super::trusted::Constant;
 use crate::protocol::SdkInfo;
 use crate::record::{FieldValue, Suppressed};
 
-/// The entries of one envelope: written directly, or as a hook has left them.
+/// The entries of one envelope: written directly, or as a hook returned them.
 pub(crate) struct ContainerPayload<'a, T> {
     pub(crate) items: &'a [T],
 }
@@ -26,7 +26,7 @@ impl<T: Serialize> Serialize for ContainerPayload<'_, T> {
     }
 }
 
-/// Writes the attributes of the application with their types. Those of ours follow.
+/// Writes the attributes of the application with their types. Ours follow.
 pub(super) fn typed_entries<'a, M: SerializeMap>(mut map: M, given: &'a [(&'a str, FieldValue<'a>)]) -> Result<Entries<'a, M>, M::Error> {
     for (name, value) in given {
         match value {
@@ -48,7 +48,7 @@ impl<M: SerializeMap> Entries<'_, M> {
         text.map_or(Ok(()), |text| self.add_typed(name, FieldValue::Text(text)))
     }
 
-    /// Adds what every entry has.
+    /// Adds the attributes that every entry has.
     pub(super) fn add_facts(&mut self, facts: &Facts, user: Option<&str>) -> Result<(), M::Error> {
         self.add_text("sentry.environment", Some(&facts.environment))?;
         self.add_text("sentry.sdk.name", Some(SdkInfo::NAME))?;
@@ -58,7 +58,7 @@ impl<M: SerializeMap> Entries<'_, M> {
         self.add_text("user.id", user)
     }
 
-    /// Adds how many others are not sent.
+    /// Adds how many similar entries were not sent, and when.
     pub(super) fn add_suppressed(&mut self, suppressed: Option<Suppressed>) -> Result<(), M::Error> {
         let Some(Suppressed { count, from, to }) = suppressed else { return Ok(()) };
         self.add_typed("tower_sentry.suppressed", FieldValue::U64(count))?;

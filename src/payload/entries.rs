@@ -1,4 +1,4 @@
-//! Attributes of ours, beside those of the application.
+//! Writes our own attributes beside those of the application.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq as _};

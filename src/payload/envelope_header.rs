@@ -12,14 +12,14 @@ use crate::record::Record;
 
 /// The header of an envelope with an event or transaction from `record`.
 pub(crate) struct HeaderPayload<'a> {
-    /// None for spans, whose server needs the context of their trace instead.
+    /// None for streamed spans: for these, servers need the context of the trace instead.
     pub(crate) event_id: Option<EventId>,
     pub(crate) record: &'a Record,
     /// The transaction's name.
     pub(crate) name: &'a str,
     pub(crate) facts: &'a Facts,
-    /// A hook panicked that may have been meant to remove names, or the route is sensitive. Only `name` is
-    /// sent.
+    /// Whether the transaction's name in the propagated context is left out: the route is sensitive, or a hook
+    /// panicked that may have been meant to remove names. `name` is always safe to send.
     pub(crate) is_bare: bool,
 }
 
@@ -48,7 +48,7 @@ impl Serialize for HeaderPayload<'_> {
 enum TraceHeader {
     /// No context.
     ///
-    /// Only the service that started a trace may define its context. There is also none if the
+    /// Only the service that began a trace may define its context. There is also none if the
     /// public key is invalid.
     Unknown,
     /// The context that came in, or that went out first. It does not change after that.
@@ -77,8 +77,8 @@ impl TraceHeader {
     }
 }
 
-/// The least that a server needs to take spans. Only the header has it, and never an outgoing request: another
-/// service may have started the trace.
+/// The minimum that a server needs to accept spans. It is only in the header, and never in an outgoing request:
+/// another service may have begun the trace.
 struct Ids<'a> {
     record: &'a Record,
     facts: &'a Facts,

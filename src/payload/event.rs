@@ -19,7 +19,7 @@ use crate::record::{BreadcrumbRecord, BreadcrumbSource, FieldReader, LogRecord, 
 
 pub(crate) struct EventPayload<'a> {
     pub(crate) event: &'a EventRecord,
-    /// The name of its transaction.
+    /// The name of the transaction.
     pub(crate) name: &'a str,
     /// Innermost cause first, with mechanisms and frames.
     pub(crate) exceptions: &'a [Exception],
@@ -171,7 +171,7 @@ pub(crate) fn breadcrumb(at: Timestamp, metadata: &'static Metadata<'static>, fi
 struct StepPayload<'a> {
     at: Timestamp,
     metadata: &'static Metadata<'static>,
-    /// Encoded.
+    /// In the encoding of the record.
     fields: &'a [u8],
 }
 

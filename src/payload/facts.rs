@@ -1,4 +1,4 @@
-//! What is the same in every payload of a process.
+//! The values that are the same in every payload of a process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which names of span fields have a meaning, and which meaning.
+//! The meaning of span fields with well-known names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ impl<'a> Understood<'a> {
         self.attributes.clear();
         *self = Self { attributes: std::mem::take(&mut self.attributes), ..Self::default() };
         let is_span = metadata.is_some_and(Metadata::is_span);
-        // Each has the last value of its field, whenever that was recorded.
+        // Each variable has the last value of its field, whenever that was recorded.
         let (mut sentry_name, mut otel_name, mut message) = (None, None, None);
         let (mut sentry_status, mut otel) = (None, None);
         let mut has_meaning = false;
@@ -72,7 +72,7 @@ impl<'a> Understood<'a> {
                         otel_name = Some(text());
                         continue;
                     }
-                    // `message` of a callsite is the text behind its fields, and not an attribute.
+                    // `message` of a callsite is the text after its fields, not an attribute.
                     "message" if is_span && matches!(key, Key::Index(_)) => {
                         message = Some(text());
                         continue;
@@ -101,7 +101,7 @@ impl<'a> Understood<'a> {
                 let place = *places.entry(name).or_insert(next);
                 (place < next).then_some(place)
             };
-            // JSON must not repeat a key, so a value that is recorded again replaces the first.
+            // JSON must not repeat a key, so a later value replaces the earlier one.
             match place.and_then(|place| attributes.get_mut(place)) {
                 Some(slot) => slot.1 = value,
                 None => attributes.push((name, value)),

@@ -1,4 +1,4 @@
-//! What holds for any query, and for any body.
+//! Properties that hold for any query and any body.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -7,7 +7,7 @@ use super::body;
 use super::sql::{Dialect, without_values};
 use crate::record::BodySample;
 
-/// Any text of a query: without its values it is not longer, and it has no more of them.
+/// Checks any text of a query: without its values it is not longer, and no value is left.
 pub(crate) fn sql(data: &[u8]) {
     let query = String::from_utf8_lossy(data.get(..8192).unwrap_or(data));
     for dialect in [Dialect::Unknown, Dialect::of("mysql"), Dialect::of("postgresql"), Dialect::of("sqlite"), Dialect::of("mssql")] {

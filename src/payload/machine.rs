@@ -1,4 +1,4 @@
-//! Where the process runs: the contexts `os`, `device`, `runtime` and `app`.
+//! The contexts that describe the process and its machine: `os`, `device`, `runtime` and `app`.
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -17,7 +17,7 @@ pub(crate) fn note_start() {
     let _first_one_stays = *STARTED_AT;
 }
 
-/// What the standard library does not know of the operating system.
+/// Facts about the operating system that the standard library does not have.
 struct System {
     /// `6.1.0-13-amd64`
     kernel: Option<String>,
@@ -29,7 +29,7 @@ struct System {
 
 impl System {
     fn ask() -> Self {
-        // Both places, as the file's manual says.
+        // The manual of `os-release` lists both places.
         let file = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
         let [distribution, distribution_version] = ["ID", "VERSION_ID"].map(|name| entry(file.as_deref(), name));
         #[cfg(unix)]

@@ -42,7 +42,7 @@ struct MetricAttributes<'a>(&'a MetricPayload<'a>);
 impl Serialize for MetricAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let MetricPayload { metric, facts } = self.0;
-        // Each value that was cut is followed by a count of its own. The one of the whole metric stands below.
+        // A count follows each value that was cut. They are left out: the total is written below.
         let fields = FieldReader::new(&metric.sample.fields).filter_map(|(key, value)| Some((key.name(None)?, value)));
         let given = latest(fields.filter(|(name, _)| *name != TRUNCATED));
         let mut entries = typed_entries(serializer.serialize_map(None)?, &given)?;

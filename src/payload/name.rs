@@ -8,7 +8,7 @@ use crate::record::Record;
 
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
-/// Stands for the route of a request that no route matched.
+/// The name of a request that no route matched, after its method.
 pub(crate) const UNMATCHED: &str = "<unmatched>";
 
 /// Returns `GET /users/{id}` for a request that is named by its route, else the given name alone.
@@ -45,8 +45,8 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Shows the route of a request, also if the application has named the transaction: that name may
-/// hold an id. Without a route it is the name.
+/// Writes the route of a request, even if the application has named the transaction: that name may
+/// contain an id. Without a route it writes the name.
 pub(crate) struct RouteName<'a>(pub(crate) &'a Record);
 
 impl fmt::Display for RouteName<'_> {
@@ -64,8 +64,8 @@ pub(crate) fn request_name(method: &str, route: Option<&str>) -> String {
     Name::Route(method.into(), route.map(Into::into)).to_string()
 }
 
-/// Returns the method, or `_OTHER` as in OpenTelemetry: a client can invent methods, but the number of
-/// names must stay small.
+/// Returns the method, or `_OTHER` (OpenTelemetry's word) for an unknown one: clients can invent methods, but
+/// the number of names must stay small.
 pub(crate) fn known_method(method: &str) -> &str {
     if METHODS.contains(&method) { method } else { "_OTHER" }
 }

@@ -1,4 +1,4 @@
-//! Where a span or a log comes from in the code.
+//! The place in the code that a span or a log comes from.
 
 use serde::{Serialize, Serializer};
 use tracing::Metadata;

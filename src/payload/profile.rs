@@ -23,7 +23,7 @@ pub(crate) struct ProfilePayload<'a> {
 }
 
 impl ProfilePayload<'_> {
-    /// By this one, a server knows that names are those of Rust. Events are `native`, because there servers do not know it.
+    /// It shows a server that the names are those of Rust. Events are `native`: for them, servers do not accept `rust`.
     pub(crate) const PLATFORM: &'static str = "rust";
 }
 
@@ -41,7 +41,7 @@ impl Serialize for ProfilePayload<'_> {
         out.serialize_field("timestamp", &readable(samples.began_at))?;
         out.serialize_field("device", &Device)?;
         out.serialize_field("os", &OsVersion)?;
-        // One without a version makes the profile invalid.
+        // A runtime without a version makes the profile invalid.
         if Runtime::VERSION.is_some() {
             out.serialize_field("runtime", &Runtime)?;
         }
@@ -106,7 +106,7 @@ impl Serialize for OfTransaction<'_> {
         out.serialize_field("id", &Id(self.0.transaction))?;
         out.serialize_field("name", self.0.name)?;
         out.serialize_field("trace_id", &Id(self.0.trace_id))?;
-        // The one that was there first.
+        // The first of the threads that polled the transaction.
         out.serialize_field("active_thread_id", &Constant("1"))?;
         out.end()
     }

@@ -41,8 +41,8 @@ impl Serialize for RequestPayload<'_> {
     }
 }
 
-/// The request for a hook that runs inside it: without cookies, which only the exporter judges. Of a sensitive
-/// route it has the method alone.
+/// The request, for a hook that runs inside it. It has no cookies, because only the exporter judges these. On a
+/// sensitive route it has only the method.
 pub(crate) fn shown(record: &Record, facts: &Facts) -> Option<Request> {
     if !record.has_request {
         return None;

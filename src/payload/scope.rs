@@ -1,4 +1,4 @@
-//! What every payload has from the process and from its scope: contexts, tags and the user.
+//! The fields that every payload gets from the process and its scope: contexts, tags and the user.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use crate::protocol::ProfileContext;
 use crate::protocol::User;
 use crate::record::{BodySample, Record, Suppressed};
 
-/// Writes the fields that events and transactions have from the process and from the scope.
+/// Writes the fields that events and transactions get from the process and from the scope.
 ///
 /// `path` is that of the request, with secret parameters hidden. Only events have bodies.
 pub(super) fn common_fields<S: SerializeStruct>(
@@ -50,10 +50,10 @@ pub(super) fn common_fields<S: SerializeStruct>(
     Ok(())
 }
 
-/// What is missing in a payload, and beside it.
+/// The context `tower_sentry`: counts of what is missing in a payload, and of similar events that were not sent.
 struct Missing<'a> {
     record: &'a Record,
-    /// Only events have breadcrumbs, and others like them that are not sent.
+    /// The event, if the payload is one. Only events have breadcrumbs, and a count of similar events.
     event: Option<&'a CapturedEvent>,
 }
 

@@ -39,8 +39,8 @@ impl Serialize for SpanPayload<'_> {
         // clock went back, would make the server drop everything.
         let end = span.end.or(record.end).max(span.start);
         let Understood { op, derived_op, name, query: statement, status, derived_status, attributes } = understood;
-        // A span may outlive the request, as that of a layer around ours does. It then ends with
-        // the request, and is cancelled if the request is.
+        // A span may outlive the request, such as the span of an outer layer. It then ends with the request,
+        // and is cancelled if the request is.
         let is_cut = !span.end.is_known() && (record.response.cancelled.is_some() || record.status == Some(SpanStatus::Cancelled));
         let unmarked = if is_cut { SpanStatus::Cancelled } else { SpanStatus::Ok };
         // An inner request may have failed after its response head, whose code is a field.
@@ -88,7 +88,7 @@ impl Serialize for SpanPayload<'_> {
     }
 }
 
-/// Whether an `op` is one of the program's. That of a field may hold data.
+/// Whether an `op` is a constant of the program. The `op` of a field may contain data.
 pub(crate) fn is_constant_op(record: &Record, op: &str) -> bool {
     op == FUNCTION || op == record.op || DERIVED_OPS.contains(&op) || record.own_spans.iter().any(|own| own.op == op)
 }
@@ -120,9 +120,9 @@ fn is_general(name: &str) -> bool {
     name.len() <= "from_request_parts".len() && GENERAL.binary_search(&name).is_ok()
 }
 
-/// The database system that a query's own fields or the nearest span around it name.
+/// The database system of the nearest span around a query, if the query's own fields do not name one.
 ///
-/// The events of sqlx do not say which database was asked.
+/// The events of sqlx do not name the database.
 fn database_around<'a>(record: &'a Record, mut around: Parent, attributes: &[(&str, FieldValue<'_>)]) -> Option<FieldValue<'a>> {
     if attributes.iter().any(|(name, _)| is_database(name)) {
         return None;
@@ -144,7 +144,7 @@ fn is_database(name: &str) -> bool {
     matches!(name, "db.system" | "db.system.name")
 }
 
-/// Writes where a span is in the code, unless its own fields say it.
+/// Writes the place of a span in the code, unless its own fields contain it.
 pub(super) fn place_of<M: SerializeMap>(metadata: &'static Metadata<'static>, data: &mut Entries<'_, M>) -> Result<(), M::Error> {
     if !["code.namespace", "code.file.path", "code.line.number"].iter().all(|name| data.is_free(name)) {
         return Ok(());
@@ -165,7 +165,7 @@ struct SpanAttributes<'a> {
     fields: &'a [(&'a str, FieldValue<'a>)],
     /// The query in the description, with and without its values.
     ///
-    /// Nearly always the same query is an attribute too. To clean it once saves 4 % of a transaction
+    /// Nearly always the same query is an attribute too. Cleaning it only once saves 4 % of a transaction
     /// with queries.
     query: Option<(&'a str, &'a str)>,
     /// Nanoseconds that a middleware took before and after its inner service.
@@ -173,7 +173,7 @@ struct SpanAttributes<'a> {
     /// The span is a query that took at least `Facts::slow_query`.
     is_slow: bool,
     polls: Option<Polls>,
-    /// The database system of the span around a query that does not say it itself.
+    /// The database system of the span around a query, if the query does not name one.
     database: Option<FieldValue<'a>>,
     /// The duration of the span in nanoseconds.
     took: u64,

@@ -117,9 +117,9 @@ impl Dialect {
 struct Cleaned {
     text: String,
     dialect: Dialect,
-    /// The second bound of a `BETWEEN` follows `AND`.
+    /// Whether the query is inside a `BETWEEN`, whose second bound follows `AND`.
     is_between: bool,
-    /// Text in double quotes is a value here, as `MySQL` and `SQLite` read it.
+    /// Whether text in double quotes is a value here, as in `MySQL` and `SQLite`.
     takes_values: bool,
 }
 
@@ -169,8 +169,8 @@ impl Cleaned {
 
 /// Returns the length of a string, including the closing quote. Two quotes in a row stand for one.
 ///
-/// Databases disagree on whether a backslash before a quote continues the string, so the whole rest
-/// counts as the value.
+/// Databases disagree on whether a backslash before a quote continues the string. After such a backslash, the
+/// whole rest counts as the value.
 fn quoted(rest: &str) -> usize {
     let mut letters = rest.char_indices().skip(1).peekable();
     while let Some((at, letter)) = letters.next() {
@@ -214,7 +214,7 @@ fn dollar_quoted(rest: &str) -> Option<usize> {
     let tag = rest
         .get(..end)
         .filter(|tag| tag.ends_with('$') && !tag.get(1..).is_some_and(|name| name.starts_with(|first: char| first.is_ascii_digit())))?;
-    // Looked for only behind a tag: after each `$1`, this would read the rest again.
+    // The search runs only after a complete tag. Otherwise each `$1` would read the rest of the query again.
     let close = rest.get(end..)?.find(tag);
     Some(close.map_or(rest.len(), |at| end + at + tag.len()))
 }

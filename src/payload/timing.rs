@@ -6,9 +6,9 @@ use super::fields::Understood;
 use super::time::millis;
 use crate::record::{Moment, Record, SpanName};
 
-/// Kinds of work in a header; further ones are left out.
+/// The maximum number of kinds of work in a header. Further ones are left out.
 const KINDS_LIMIT: usize = 12;
-/// Longer kinds are left out.
+/// The longest name of a kind, in bytes. Longer ones are left out.
 const KIND_LIMIT: usize = 32;
 
 /// Kinds that the field `sentry.op` may name. Others may be data of the request.
@@ -35,7 +35,7 @@ const KINDS: [&str; 16] = [
 struct Kind<'a> {
     name: &'a str,
     nanos: u64,
-    /// The end of what is counted, so that work at the same time counts once.
+    /// The end of the time that is counted already, so that concurrent work counts once.
     until: Moment,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn server_timing(record: &Record, now: Moment) -> String {
 
 fn kinds(record: &Record, now: Moment) -> Vec<Kind<'_>> {
     let mut rows: Vec<usize> = (0..record.spans.len()).collect();
-    // A query that was reported at its end began before the rows above it.
+    // A query is reported at its end, so its row may follow rows that began later.
     rows.sort_by_key(|row| record.spans.get(*row).map(|span| span.start));
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     let mut understood = Understood::default();
@@ -88,7 +88,7 @@ fn first_part(op: &str) -> &str {
     op.split('.').next().unwrap_or(op)
 }
 
-/// Whether a kind may stand in the header as it is: the name of a metric is a token.
+/// Whether a kind may be written to the header unchanged: a name there must be a token.
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.len() <= KIND_LIMIT && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

@@ -101,18 +101,18 @@ impl Serialize for RootSpan<'_> {
 struct RootAttributes<'a> {
     record: &'a Record,
     path: &'a str,
-    /// Those of the application.
+    /// The attributes of the application.
     attributes: &'a [(&'a str, FieldValue<'a>)],
 }
 
-/// Servers compute with this one, so the application does not replace it.
+/// Servers compute with this attribute, so the application cannot replace it.
 const SAMPLE_RATE: &str = "sentry.sample_rate";
 
 impl Serialize for RootAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, path, attributes } = *self;
         let mut data = serializer.serialize_map(None)?;
-        // The same as in the envelope's header: one that is kept stands for itself.
+        // The same as in the envelope's header: a kept transaction stands for itself alone.
         let sample_rate = if record.kept.is_some() { 1.0 } else { record.trace.sample_rate };
         data.serialize_entry(&Constant(SAMPLE_RATE), &sample_rate)?;
         let mut data = Entries { map: data, given: attributes };
@@ -180,7 +180,7 @@ impl Serialize for RootAttributes<'_> {
     }
 }
 
-/// Writes what is known about the response.
+/// Writes the known facts about the response.
 fn response<M: SerializeMap>(data: &mut Entries<'_, M>, record: &Record) -> Result<(), M::Error> {
     let response = &record.response;
     if let Some(status) = response.status {

@@ -61,7 +61,7 @@ impl Serialize for Attribute<'_> {
 
 /// Serialises the pairs from an iterator as a map.
 ///
-/// Each serialisation creates the iterator anew, so this must be cheap.
+/// Each serialisation creates the iterator anew, so creating it must be cheap.
 pub(super) struct Pairs<F>(pub(super) F);
 
 impl<F, I, K, V> Serialize for Pairs<F>

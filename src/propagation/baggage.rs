@@ -6,25 +6,24 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::protocol::DynamicSamplingContext;
 
-/// The total size that W3C Baggage allows, in bytes; the first line that exceeds it ends the
-/// reading.
+/// The total size that W3C Baggage allows, in bytes. Reading ends before the first line that exceeds it.
 pub(super) const BYTES_LIMIT: usize = 8192;
 pub(super) const MEMBERS_LIMIT: usize = 64;
 /// The characters to escape in a value: all except the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Sentry's members of a baggage.
+/// Sentry's members of a `baggage`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sentrys {
     pub(super) members: String,
-    /// The baggage exceeds W3C's limits, and what exceeds them was not read.
+    /// The baggage exceeds W3C's limits, and its rest was not read.
     pub(super) is_cut: bool,
 }
 
 /// Joins Sentry's members of all lines, unchanged, into one text.
 ///
 /// One text is one allocation, whatever the caller sends. Members of other vendors are dropped:
-/// they must not travel on with our requests.
+/// they must not be propagated with our requests.
 #[expect(single_use_lifetimes, reason = "an anonymous lifetime in `impl Trait` is unstable")]
 pub(super) fn sentrys<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Sentrys {
     let mut kept = String::new();

@@ -26,18 +26,18 @@ pub(crate) use self::settings::PropagationSettings;
 pub(crate) use self::target::{Target, is_target};
 use crate::protocol::{SpanId, SpanLink, TraceId};
 
-/// What an incoming request says about its trace.
+/// The trace of an incoming request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Incoming {
     pub(crate) trace_id: TraceId,
     pub(crate) parent: SpanId,
     /// The parent's decision; `None` means the parent left it to us.
     pub(crate) sampled: Option<bool>,
-    /// Sentry's members of the baggage, unchanged; the service that began the trace froze them.
+    /// Sentry's members of the baggage, as the service that began the trace froze them.
     pub(crate) baggage: String,
     /// The baggage was too long to be read whole.
     pub(crate) is_baggage_cut: bool,
-    /// The trace comes from this process, so it cannot be forged.
+    /// Whether the trace comes from this process, and so cannot be forged.
     pub(crate) is_own: bool,
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn incoming_from(carrier: &(impl Carrier + ?Sized)) -> Option<Incomin
 impl SpanLink {
     /// A link to the sender of a request, a message or a job, by its `sentry-trace` or `traceparent`.
     ///
-    /// Returns `None` if neither is there, or both are invalid.
+    /// Returns `None` if neither header is valid.
     pub fn from_headers(headers: &(impl Carrier + ?Sized)) -> Option<Self> {
         let Incoming { trace_id, parent, sampled, .. } = incoming_from(headers)?;
         Some(Self { sampled, ..Self::new(trace_id, parent) })

@@ -1,4 +1,4 @@
-//! What an outgoing request says about its trace.
+//! The trace of an outgoing request.
 
 use super::baggage::{BYTES_LIMIT, MEMBERS_LIMIT};
 use super::carrier::Carrier;
@@ -14,7 +14,7 @@ pub(crate) struct Outgoing {
     /// The span that becomes the parent of the next service's work.
     pub(crate) span: SpanId,
     pub(crate) sampled: bool,
-    /// Our members of `baggage`, frozen by the service that began the trace; empty if it sent none.
+    /// Sentry's members of `baggage`, as the service that began the trace froze them. Empty if it sent none.
     pub(crate) baggage: String,
 }
 
@@ -31,11 +31,11 @@ impl Outgoing {
 
     /// Writes the trace into a carrier.
     ///
-    /// Members of other vendors in `baggage` stay. A `sentry-trace` that is already there stays
-    /// too, because the application set it; then nothing is written. There are two exceptions:
+    /// Members of other vendors in `baggage` stay. If there is a `sentry-trace` already, the application
+    /// has set it, and nothing is written. There are two exceptions:
     ///
     /// - `replaces` is set.
-    /// - It is the header of the incoming request: a proxy passes it on with all other headers.
+    /// - It is the header of the incoming request, which a proxy copies together with all other headers.
     ///
     /// Returns `false` if our members of the baggage had to be left out, because W3C's limits would be
     /// exceeded.
@@ -60,7 +60,7 @@ impl Outgoing {
     }
 }
 
-/// What a `baggage` header becomes.
+/// A merged `baggage` header.
 #[derive(Debug, PartialEq, Eq)]
 struct Merged {
     /// `None` if nothing changes.
@@ -69,7 +69,7 @@ struct Merged {
     has_ours: bool,
 }
 
-/// Joins the other vendors' members with ours behind them.
+/// Joins the members of other vendors and ours, in this order.
 ///
 /// If W3C's limits would be exceeded, ours are left out.
 fn merge(present: &str, ours: Option<&str>) -> Merged {

@@ -11,8 +11,8 @@ pub(super) struct SentryTrace {
 
 /// Parses the header; a value that does not match the grammar counts as absent.
 ///
-/// A proxy joins repeated headers with a comma: the first value that can be read counts. An empty flag
-/// leaves the decision open, as a missing one does.
+/// A proxy joins repeated headers with a comma, so the first valid value counts. An empty flag leaves the
+/// decision open, like a missing one.
 pub(super) fn parse(header: &str) -> Option<SentryTrace> {
     header.split(',').take(VALUES_LIMIT).find_map(parse_one)
 }

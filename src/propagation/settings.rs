@@ -1,4 +1,4 @@
-//! Which requests to other services carry the trace.
+//! The settings for outgoing traces.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use http::Uri;
 /// A host or URL that receives trace headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    Everybody,
+    AnyHost,
     /// This host, on any port.
     Host(String),
     /// All hosts below this one, but not the host itself.
@@ -24,7 +24,7 @@ impl Target {
     fn is(&self, uri: &Uri) -> bool {
         let host = || uri.host().unwrap_or_default();
         match self {
-            Self::Everybody => true,
+            Self::AnyHost => true,
             Self::Host(name) => host().eq_ignore_ascii_case(name),
             Self::Subdomains(name) => {
                 let host = host();
@@ -75,7 +75,7 @@ impl FromStr for Target {
             is_bare_v6 || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')))
         };
         if text == "*" {
-            return Ok(Self::Everybody);
+            return Ok(Self::AnyHost);
         }
         if text.contains("://") {
             let uri: Uri = text.parse().map_err(drop)?;
@@ -93,7 +93,7 @@ impl FromStr for Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Everybody => f.write_str("*"),
+            Self::AnyHost => f.write_str("*"),
             Self::Host(text) => f.write_str(text),
             Self::Prefix { origin: Origin { is_secure, host, port }, path } => {
                 write!(f, "{}://{host}:{port}{path}", if *is_secure { "https" } else { "http" })

@@ -9,8 +9,8 @@ use serde_json::{Number, Value};
 /// You rarely name this type: numbers, `bool`, `&str`, `String`, and vectors, slices and arrays of
 /// these become one. A value of another type becomes a text with `to_string()`.
 ///
-/// A list inside a list is sent as a text. Numbers that JSON does not have are texts as well, such as
-/// `NaN`.
+/// A list inside a list is sent as a text. Numbers that JSON does not have, such as `NaN`, are sent as texts
+/// too.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ pub enum AttributeValue<'a> {
 }
 
 impl AttributeValue<'_> {
-    /// The same value, with texts of its own.
+    /// Copies borrowed texts, so that the value lives as long as needed.
     pub fn into_owned(self) -> AttributeValue<'static> {
         match self {
             Self::Bool(value) => AttributeValue::Bool(value),

@@ -55,7 +55,7 @@ impl Breadcrumb {
         Self { timestamp: Timestamp::now(), message: Some(message.into()), level: Level::Info, ..Self::default() }
     }
 
-    /// Sets the source.
+    /// Sets the source, as a dotted name such as `payment`.
     #[must_use]
     pub fn category(mut self, category: impl Into<String>) -> Self {
         self.category = Some(category.into());
@@ -69,7 +69,7 @@ impl Breadcrumb {
         self
     }
 
-    /// Adds a field. What is nested more than 32 levels deep is left out.
+    /// Adds a field. Lists and maps below 32 levels are replaced with `[nested too deep]`.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.data.insert(name.into(), bounded(value.into()));

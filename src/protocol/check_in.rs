@@ -164,35 +164,35 @@ impl Monitor {
         Self { schedule, checkin_margin: None, max_runtime: None, timezone: None, failure_issue_threshold: None, recovery_threshold: None }
     }
 
-    /// Sets how many minutes late a run may start before it counts as missed.
+    /// Sets how many minutes late a run may start before it counts as missed. Defaults to the server's value.
     #[must_use]
     pub fn checkin_margin(mut self, minutes: u32) -> Self {
         self.checkin_margin = Some(minutes);
         self
     }
 
-    /// Sets how many minutes a run may take before it counts as failed.
+    /// Sets how many minutes a run may take before it counts as failed. Defaults to the server's value.
     #[must_use]
     pub fn max_runtime(mut self, minutes: u32) -> Self {
         self.max_runtime = Some(minutes);
         self
     }
 
-    /// Sets the time zone of the schedule, such as `Europe/Berlin`.
+    /// Sets the time zone of the schedule, such as `Europe/Berlin`. Defaults to UTC.
     #[must_use]
     pub fn timezone(mut self, zone: impl Into<String>) -> Self {
         self.timezone = Some(zone.into());
         self
     }
 
-    /// Sets the number of consecutive failures that creates an issue.
+    /// Sets the number of consecutive failures that creates an issue. Defaults to 1.
     #[must_use]
     pub fn failure_issue_threshold(mut self, failures: u32) -> Self {
         self.failure_issue_threshold = Some(failures);
         self
     }
 
-    /// Sets the number of consecutive successes that resolves the issue.
+    /// Sets the number of consecutive successes that resolves the issue. Defaults to 1.
     #[must_use]
     pub fn recovery_threshold(mut self, successes: u32) -> Self {
         self.recovery_threshold = Some(successes);

@@ -89,8 +89,8 @@ impl Category {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// There were too many of the same issue, of the same place in the code or of the same metric, a budget was
-    /// used up, or the delivery was behind.
+    /// A limit was reached: there were too many events of one issue, logs of one place in the code or values of
+    /// one metric, a budget was used up, or the delivery was behind.
     ///
     /// See [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue),
     /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite),
@@ -115,7 +115,7 @@ pub enum DiscardReason {
     /// A user rule ignores the error; see
     /// [`ignore_error_types`](crate::ConfigBuilder::ignore_error_types) and the methods below it.
     ///
-    /// Also counts the id of a [`CaptureError`](crate::CaptureError) that was asked for, if its
+    /// Also counts an id that [`CaptureError::event_id`](crate::CaptureError::event_id) returned, if the
     /// response did not fail, and the logs of an attempt whose error is not reported.
     EventProcessor,
     /// A profile with fewer than two samples: its transaction hardly used the processor.
@@ -126,7 +126,8 @@ pub enum DiscardReason {
     Invalid,
     /// The server could not be reached, or did not answer, until the retries or the process ended.
     ///
-    /// Also counts what has no receiver: there is no DSN, and an OpenTelemetry collector gets spans alone.
+    /// Also counts items without a receiver: if there is an OpenTelemetry collector and no DSN, only spans
+    /// have one.
     NetworkError,
     /// The queue to the exporter was full.
     QueueOverflow,

@@ -23,7 +23,7 @@ pub struct Contexts {
     pub other: Map<String, Value>,
 }
 
-/// Contexts as they are read. A group called `profile` may be the application's own.
+/// Contexts as they are parsed. A group called `profile` may belong to the application.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct AnyContexts {
@@ -50,7 +50,7 @@ pub struct ProfileContext {
     /// The id of the transaction's profile, which is in the same envelope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_id: Option<EventId>,
-    /// The id of the session's profile that ran.
+    /// The id of the session's profile that was running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profiler_id: Option<EventId>,
 }

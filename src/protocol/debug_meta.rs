@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The binaries that contain the stack frames.
 ///
-/// A server that has their debug files uses them to symbolicate frames of stripped binaries.
+/// A server that has their debug files uses them to resolve the frames of stripped binaries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

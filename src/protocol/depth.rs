@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-/// Lists and maps in a value that a user sets are kept to this depth: each level takes stack where it is written.
+/// The maximum depth of lists and maps in a value that a user sets. Writing each level takes stack.
 const DEPTH_LIMIT: usize = 32;
-/// Stands for what was deeper.
+/// Replaces a list or a map that is deeper.
 const TOO_DEEP: &str = "[nested too deep]";
 
 /// Returns a value whose lists and maps are at most 32 deep.
@@ -24,7 +24,7 @@ pub(crate) fn bounded(mut value: Value) -> Value {
     value
 }
 
-/// Drops a value level by level: its own `drop` calls itself for each.
+/// Drops a value without recursion: `drop` of a deep value would overflow the stack.
 fn drop_flat(value: Value) {
     let mut left = vec![value];
     while let Some(value) = left.pop() {

@@ -27,7 +27,7 @@ impl Dsn {
         &self.envelope_url
     }
 
-    /// The DSN in its one normal form, without a legacy secret. It contains the key: for web pages, which need it.
+    /// The DSN in its normal form, without a legacy secret. It contains the key, so use it only for web pages, which need it.
     #[cfg(feature = "browser")]
     pub(crate) fn to_public_text(&self) -> String {
         let Self { envelope_url: url, public_key, project_id, .. } = self;
@@ -104,7 +104,7 @@ impl fmt::Debug for Dsn {
 /// The error never contains the text, because that contains a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvalidDsn {
-    /// It is the address to which events are sent.
+    /// It is the URL of an endpoint, not a DSN.
     Endpoint,
     /// There is no host.
     Host,

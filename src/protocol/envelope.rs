@@ -77,7 +77,7 @@ pub(crate) enum ItemType {
 }
 
 impl ItemType {
-    /// The number of bytes that Sentry's servers accept. They refuse the whole envelope of a larger item.
+    /// The largest payload that Sentry's servers accept, in bytes. They refuse the whole envelope of a larger item.
     pub(crate) const fn size_limit(self) -> usize {
         match self {
             Self::Event | Self::Feedback | Self::Transaction => 1024 * 1024,
@@ -247,7 +247,7 @@ mod tests {
                 };
                 payloads += 1;
                 let given: Value = serde_json::from_slice(item.payload).unwrap();
-                // What this crate does not send may be lost; what it sends must read back as it was.
+                // Types that this crate does not send may be lost. Types that it sends must read back unchanged.
                 for (name, value) in written.as_object().unwrap() {
                     let known = given.get(name).is_some_and(|given| covers(given, value));
                     let filled = matches!(name.as_str(), "level" | "contexts");

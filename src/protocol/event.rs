@@ -21,7 +21,7 @@ pub struct Event {
     /// The severity.
     #[serde(default)]
     pub level: Level,
-    /// The logger, as a dotted or double-colon path.
+    /// The logger: a path such as `shop::orders` or `shop.orders`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logger: Option<String>,
     /// The name of the transaction it happened in.
@@ -80,7 +80,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of this moment with a new id, for [`capture_event`](crate::capture_event).
+    /// Creates an event with the current time and a new id, for [`capture_event`](crate::capture_event).
     ///
     /// # Examples
     ///

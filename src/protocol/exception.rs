@@ -54,7 +54,8 @@ pub struct Exception {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mechanism {
-    /// `generic` for explicit captures, `auto.http.tower`, `panic` or `chained`.
+    /// `generic` for explicit captures, `tracing` for logs, `panic`, `chained` for causes, or the integration,
+    /// such as `auto.http.tower`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether the application handled the error and continued.
@@ -83,8 +84,8 @@ pub struct Mechanism {
 pub struct Stacktrace {
     /// The frames.
     pub frames: Vec<Frame>,
-    /// Whether a server subtracts from the addresses to find the calls that return to them: `auto` (if
-    /// missing), `all`, `all_but_first` or `none`.
+    /// From which addresses a server subtracts one instruction, because they are return addresses: `auto`
+    /// (the default), `all`, `all_but_first` or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction_addr_adjustment: Option<String>,
 }
@@ -100,7 +101,7 @@ pub struct Frame {
     /// The path of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// The path of the file in its workspace, or from the folder of its crate on.
+    /// The path of the file in its workspace. For files outside, it begins with the folder of the crate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
     /// The absolute path of the file.

@@ -19,7 +19,8 @@ use super::{Attachment, EventId, SdkInfo, SpanId, Timestamp, TraceId};
 pub struct Feedback {
     /// The text.
     ///
-    /// Servers reject more than 4,096 characters, so [`new`](Self::new) cuts it there.
+    /// Servers reject more than 4,096 characters, so [`new`](Self::new) cuts a longer text. A text that was
+    /// cut ends with `…`.
     pub message: String,
     /// The user's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +42,7 @@ pub struct Feedback {
 impl Feedback {
     /// The maximum length that servers accept, in characters.
     const MESSAGE_LIMIT: usize = 4096;
-    /// The longest word that goes with the cut: half a token would not be recognised as a secret.
+    /// The longest word that is removed at a cut: half a token would not be recognised as a secret.
     const WORD_LIMIT: usize = 256;
     /// The maximum number of files.
     const FILES_LIMIT: usize = 10;
@@ -94,7 +95,7 @@ impl Feedback {
 
     /// Attaches a file, such as a screenshot.
     ///
-    /// At most ten files are sent, with 4 MiB together; further ones are dropped with a warning and
+    /// At most ten files are sent, with 4 MiB in total. Further files are dropped with a warning and
     /// counted. Bytes that are not UTF-8 are sent unchanged.
     ///
     /// # Examples

@@ -1,4 +1,4 @@
-//! What proxies say about the client of a request.
+//! Reads what proxies report about the client of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 /// The scheme that the client used, as the outermost of our own proxies saw it.
 ///
-/// Proxies append to `Forwarded`. Nearly all overwrite `X-Forwarded-Proto`, so one entry there is that
-/// of a proxy of ours, however many there are.
+/// Each proxy appends an entry to `Forwarded`. Nearly all proxies overwrite `X-Forwarded-Proto`, so a single
+/// entry there comes from one of our proxies, whatever `hops` is.
 pub(crate) fn scheme(headers: &HeaderMap, hops: usize) -> Option<&'static str> {
     let entries = |name: &str| -> Vec<&[u8]> {
         let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);

@@ -160,7 +160,7 @@ impl FromStr for SpanId {
 
 /// The text is not an id.
 ///
-/// Its length is wrong, it is not hex, or it is the id of a trace or span and all zero.
+/// Its length is wrong, it is not hex, or it is all zero and not the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 
@@ -251,7 +251,7 @@ fn random() -> u64 {
     draw(|(first, _)| first.u64(..))
 }
 
-/// Makes the calling thread of a forked child draw other ids than the thread of its parent.
+/// Seeds the calling thread of a forked child anew: otherwise it would draw the same ids as its parent.
 pub(crate) fn reseed() {
     let _ = GENERATORS.try_with(|pair| *pair.borrow_mut() = (seeded(), seeded()));
 }
@@ -269,8 +269,8 @@ fn draw<R>(draw: impl Fn(&mut (fastrand::Rng, fastrand::Rng)) -> R) -> R {
 
 /// Seeds from the standard library's hasher.
 ///
-/// Its keys come from the operating system's entropy and differ at each call. They are the same in a
-/// forked child, so the process and the time count too.
+/// Its keys come from the operating system's entropy and differ at each call. In a forked child they are
+/// the same as in its parent, so the process id and the time are part of the seed.
 fn seeded() -> fastrand::Rng {
     let seed = (std::process::id(), std::time::SystemTime::now());
     fastrand::Rng::with_seed(std::hash::RandomState::new().hash_one(seed))

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{AttributeValue, SpanId, TraceId};
 
-/// A link from a span to another one that is not its parent, also in another trace.
+/// A link from a span to another one that is not its parent. The other span may be in another trace.
 ///
-/// Use it where work has several causes: a batch of messages links to the sender of each.
+/// Use it if work has several causes: a batch of messages links to the sender of each message.
 ///
 /// # Examples
 ///
@@ -45,12 +45,12 @@ pub struct SpanLink {
 }
 
 impl SpanLink {
-    /// A link to a span.
+    /// Creates a link to a span, without attributes.
     pub fn new(trace_id: TraceId, span_id: SpanId) -> Self {
         Self { trace_id, span_id, sampled: None, attributes: Map::new() }
     }
 
-    /// Adds an attribute. All attributes of a link may have 4 KiB together, or they are left out.
+    /// Adds an attribute. If the attributes of a link exceed 4 KiB in total, they are left out.
     #[must_use]
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn attribute<'v>(mut self, name: impl Into<String>, value: impl Into<AttributeValue<'v>>) -> Self {

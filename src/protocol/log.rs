@@ -20,12 +20,12 @@ pub struct Log {
     pub span_id: Option<SpanId>,
     /// The severity.
     pub level: LogLevel,
-    /// The severity as a number of OpenTelemetry, from 1 to 24.
+    /// The severity as OpenTelemetry's number, from 1 to 24.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity_number: Option<u8>,
     /// The message.
     pub body: String,
-    /// Its fields, and what every log has, such as `sentry.environment` and `logger.name`.
+    /// Its fields, and the attributes of every log, such as `sentry.environment` and `logger.name`.
     #[serde(default)]
     pub attributes: BTreeMap<String, LogAttribute>,
 }
@@ -72,7 +72,7 @@ pub struct LogAttribute {
 }
 
 impl LogAttribute {
-    /// A value with its type. Numbers that a server cannot read become texts.
+    /// Creates a value with its type. Numbers that a server cannot read become texts.
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn new<'v>(value: impl Into<AttributeValue<'v>>) -> Self {
         let value = value.into();
@@ -88,7 +88,7 @@ impl LogAttribute {
         Self { kind: kind.to_owned(), value: bounded(value.into()), unit: None }
     }
 
-    /// Whether a value of JSON becomes a text of JSON.
+    /// Whether [`of_json`](Self::of_json) turns a JSON value into a text.
     pub(crate) fn is_text_of_json(value: &Value) -> bool {
         match value {
             Value::Object(_) => true,
@@ -97,9 +97,9 @@ impl LogAttribute {
         }
     }
 
-    /// A value of JSON with its type. None if it says nothing: such attributes are not sent.
+    /// A JSON value with its type. `None` for a value that is empty: such attributes are not sent.
     ///
-    /// A list of different types, and what is not flat, becomes a text of JSON.
+    /// An object, a list with different types and a nested list become a JSON text.
     pub(crate) fn of_json(value: Value) -> Option<Self> {
         let kind = match &value {
             Value::Null => return None,
@@ -117,7 +117,7 @@ impl LogAttribute {
     }
 }
 
-/// Whether all are texts, or all are flags, or all are numbers.
+/// Whether all values are texts, or all are flags, or all are numbers.
 fn is_of_one_kind(values: &[Value]) -> bool {
     [Value::is_string, Value::is_boolean, Value::is_number].iter().any(|is_kind| values.iter().all(is_kind))
 }

@@ -22,7 +22,7 @@ pub struct Metric {
     ///
     /// Servers replace characters other than `a-z A-Z 0-9 _ .` with `_`.
     pub name: String,
-    /// What the value means.
+    /// How the server combines the values of this name.
     #[serde(rename = "type")]
     pub kind: MetricType,
     /// The value. It must be finite.
@@ -48,16 +48,16 @@ impl Metric {
 /// A longer name is not cut: half a token would not be recognised as a secret.
 const NAME_LIMIT: usize = 255;
 
-/// What the value of a metric means.
+/// The type of a metric, which says how the server combines its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MetricType {
-    /// An amount to add. The server shows the sum.
+    /// An amount that is added. The server shows the sum.
     Counter,
     /// One of many values. The server shows percentiles.
     Distribution,
-    /// A value at a moment, which goes up and down.
+    /// A value at one moment, which may rise and fall.
     Gauge,
 }
 
@@ -72,13 +72,13 @@ impl MetricType {
     }
 }
 
-/// A number that was measured. The redactor never takes it for the number of a card.
+/// A measured number. The redactor never takes it for a card number.
 #[derive(Serialize)]
 #[serde(rename = "$tower_sentry::Measured")]
 pub(crate) struct Measured(pub(crate) f64);
 
 impl Measured {
-    /// The name by which the redactor knows it.
+    /// The name of the struct, by which the redactor recognises it.
     pub(crate) const NAME: &str = "$tower_sentry::Measured";
 }
 

@@ -7,24 +7,24 @@ use serde::{Serialize, Serializer};
 
 /// Names and versions of packages.
 ///
-/// They come from a lock file, which is part of the program, so they are not searched for secrets: a package may be
-/// called `password-hash`. [`from_lock_file`](Self::from_lock_file) takes only letters that such names consist of.
+/// They come from a lock file that is compiled into the program, so they are not searched for secrets: a package may
+/// be called `password-hash`. [`from_lock_file`](Self::from_lock_file) accepts only the characters of such names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Modules(Arc<[(String, String)]>);
 
-/// What was read of a lock file.
+/// The result of reading a lock file.
 #[derive(Debug)]
 pub(crate) struct LockFile {
     pub(crate) modules: Modules,
-    /// The packages without room.
+    /// The number of packages that do not fit.
     pub(crate) left_out: usize,
 }
 
 impl Modules {
-    /// The bytes of names and versions that an event may have. A protocol limit: servers cut longer lists.
+    /// The maximum size of all names and versions, in bytes of JSON. Servers cut longer lists.
     const MAX_BYTES: usize = 8_000;
 
-    /// What JSON adds to a name and a version.
+    /// The bytes that JSON adds to a name and a version.
     const JSON_BYTES: usize = r#""":"","#.len();
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -37,7 +37,8 @@ impl Modules {
 
     /// Reads the packages of a `Cargo.lock`. None if the text is not one.
     ///
-    /// If there are too many, the direct dependencies of the workspace come first, in the order of the alphabet.
+    /// If there are too many, the direct dependencies of the workspace come first. Both groups are in
+    /// alphabetical order.
     pub(crate) fn from_lock_file(text: &str) -> Option<LockFile> {
         let mut versions = BTreeMap::<&str, Vec<&str>>::new();
         let mut direct = BTreeSet::new();

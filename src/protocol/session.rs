@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Sessions of a release, counted by minute.
 ///
-/// In a server, each request is one session.
+/// In a service, each request is one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionAggregates {
     /// One row per minute.

@@ -10,7 +10,7 @@ use super::{
     TransactionInfo, TransactionSource, User,
 };
 
-/// A span in a container.
+/// A span that is sent on its own, in a container with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StreamedSpan {
     pub(crate) trace_id: TraceId,
@@ -19,7 +19,7 @@ pub(crate) struct StreamedSpan {
     pub(crate) parent_span_id: Option<SpanId>,
     pub(crate) name: SpanText,
     pub(crate) status: StreamedStatus,
-    /// Whether it is the request or job itself.
+    /// Whether it is the span of the request or job itself.
     pub(crate) is_segment: bool,
     pub(crate) start_timestamp: Timestamp,
     pub(crate) end_timestamp: Timestamp,
@@ -33,7 +33,7 @@ pub(crate) struct StreamedSpan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum SpanText {
-    /// That of a request or job: the redactor never makes one of two.
+    /// That of a request or job. The redactor keeps digests in it, so that different names stay different.
     Segment(SegmentName),
     Span(String),
 }
@@ -56,7 +56,7 @@ impl SegmentName {
     pub(crate) const NAME: &str = "$tower_sentry::SegmentName";
 }
 
-/// How a span ended. The attribute `sentry.status` has more.
+/// How a span ended. The attribute `sentry.status` has the exact status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StreamedStatus {
@@ -81,7 +81,7 @@ pub(crate) struct StreamedLink {
     attributes: TypedAttributes,
 }
 
-/// Attributes with their types, where the redactor does not see that by their place.
+/// Attributes with their types, at a place that does not show the redactor that they have types.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "$tower_sentry::TypedAttributes")]
 pub(crate) struct TypedAttributes(BTreeMap<String, LogAttribute>);
@@ -147,7 +147,7 @@ impl StreamedSpan {
     }
 }
 
-/// The attributes that a transaction has elsewhere, or that say only that the span was streamed.
+/// Attributes that a transaction has in another place, or that exist only because the span was streamed.
 const OF_FORM: [&str; 12] = [
     "sentry.environment",
     "sentry.op",
@@ -168,10 +168,10 @@ fn untyped(attributes: BTreeMap<String, LogAttribute>) -> Map<String, Value> {
     own.map(|(name, attribute)| (name, attribute.value)).collect()
 }
 
-/// Puts spans together to transactions, in the order in which their first spans came.
+/// Builds transactions from spans, in the order in which their first spans came.
 ///
-/// One whose own span is not among them has the name that its spans know, and is as long as they are. Tags and contexts of
-/// the application stay attributes of the root.
+/// If the span of a request or job itself is missing, the transaction has the name and the times that its other spans
+/// show. Tags and contexts of the application stay attributes of the root.
 pub(crate) fn put_together(spans: Vec<StreamedSpan>) -> Vec<Transaction> {
     let mut transactions: Vec<(SpanId, Transaction, bool)> = Vec::new();
     for span in spans {
@@ -199,7 +199,7 @@ pub(crate) fn put_together(spans: Vec<StreamedSpan>) -> Vec<Transaction> {
     transactions
 }
 
-/// A transaction of which only a span is known.
+/// A transaction of which only one span is known.
 fn unknown(span: &StreamedSpan, segment: SpanId) -> Transaction {
     let trace = TraceContext {
         trace_id: span.trace_id,

@@ -1,4 +1,4 @@
-//! The form in which spans leave.
+//! The form in which requests and jobs are sent.
 
 use std::fmt;
 
@@ -16,10 +16,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TraceLifecycle {
-    /// One transaction, which is sent at its end. All servers store it.
+    /// Each request or job is one transaction, which is sent at its end. All servers that store traces accept
+    /// it. This is the default.
     #[default]
     Static,
-    /// Spans, which may be sent while the request or job still runs. sentry.io stores them.
+    /// Each request or job is sent as spans. Those of a long one are sent while it runs. sentry.io stores them.
     Stream,
 }
 

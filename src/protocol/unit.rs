@@ -8,8 +8,8 @@ macro_rules! units {
     ($($(#[$doc:meta])* $unit:ident: $name:literal $(| $symbol:literal)*,)*) => {
         /// The unit of a metric.
         ///
-        /// Servers know the units that are listed here. A text becomes one of them by its name or its symbol, such as
-        /// `ms`; another text is [`Other`](Self::Other), which servers may ignore.
+        /// Servers know the units that are listed here. A text that is the name or the symbol of such a unit, such as
+        /// `ms`, becomes that unit. Any other text is [`Other`](Self::Other), which servers may ignore.
         ///
         /// # Examples
         ///
@@ -25,7 +25,7 @@ macro_rules! units {
         #[non_exhaustive]
         pub enum Unit {
             $($(#[$doc])* $unit,)*
-            /// A unit of your own.
+            /// Your own unit.
             #[serde(untagged)]
             Other(Cow<'static, str>),
         }

@@ -49,7 +49,7 @@ impl User {
         Self { id: Some(id.to_string()), ..Self::default() }
     }
 
-    /// Adds a custom field. What is nested more than 32 levels deep is left out.
+    /// Adds a custom field. Lists and maps below 32 levels are replaced with `[nested too deep]`.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.data.insert(name.into(), bounded(value.into()));

@@ -1,4 +1,4 @@
-//! `user:password@` in addresses, with a scheme or without.
+//! Finds `user:password@` in addresses, with a scheme or without.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::finding::{Replacement, Rule, Secret};
 use super::value_class::{self, ValueClass, is_nothing};
 use super::webhook::webhook;
 
-/// Finds what is secret in a URL whose authority begins at `start`.
+/// Finds the secret in a URL whose authority begins at `start`.
 pub(super) fn url(scan: &Scan<'_>, start: usize) -> Option<Secret> {
     user_info(scan.text, start).or_else(|| webhook(scan.text, start))
 }
@@ -18,7 +18,7 @@ pub(super) fn user_info(text: &str, start: usize) -> Option<Secret> {
     let end =
         rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '<' | '>' | '\\')).unwrap_or(rest.len());
     let mut whole = rest.get(..end)?;
-    // `<user>:<password>@host` and `***:***@host` have signs in their places.
+    // In `<user>:<password>@host`, a placeholder in angle brackets ended the text above.
     if end == 0 || rest.get(end..)?.starts_with('<') {
         let at = rest.find('@')?;
         let host_end = rest.get(..at)?.find(char::is_whitespace);
@@ -30,14 +30,14 @@ pub(super) fn user_info(text: &str, start: usize) -> Option<Secret> {
     secret_info(text, start, info)
 }
 
-/// The text in which a user and a password may stand.
+/// The part of the text that may contain a user and a password: at most 1 KiB.
 fn window(text: &str, start: usize) -> Option<&str> {
     const LIMIT: usize = 1024;
     let end = (start..=text.len().min(start.saturating_add(LIMIT))).rev().find(|at| text.is_char_boundary(*at))?;
     text.get(start..end)
 }
 
-/// Finds the `@` behind a `/`, `?` or `#` that is part of the password: what stands before it is not a port.
+/// Finds the `@` after a `/`, `?` or `#` that is part of the password: the text before the sign is not a port.
 fn at_behind_sign(whole: &str, authority: usize) -> Option<usize> {
     let (_, port) = whole.get(..authority)?.rsplit_once(':')?;
     if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() {
@@ -60,7 +60,7 @@ fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
     }
     let range = start..start + info.len();
     let Some((user, password)) = info.split_once(':') else {
-        // To a web server, a user alone is a token.
+        // In the URL of a web server, a user without a password is a token.
         let is_web = ["http://", "https://", "ws://", "wss://"]
             .iter()
             .any(|scheme| text.get(..start).is_some_and(|before| before.ends_with(scheme)));
@@ -73,12 +73,12 @@ fn secret_info(text: &str, start: usize, info: &str) -> Option<Secret> {
     (!is_none).then_some(Secret { range, replacement: Replacement::UserInfo, rule: Rule::UserInfo })
 }
 
-/// Whether a placeholder stands in the place of a password.
+/// Whether the text of a placeholder is a sign, such as `***`, and not a word.
 fn is_sign(password: &str) -> bool {
     password.bytes().any(|byte| !byte.is_ascii_alphanumeric())
 }
 
-/// Finds `user:password` in `//user:password@host`, where no scheme stands before.
+/// Finds `user:password` in `//user:password@host`, without a scheme.
 pub(super) fn bare(text: &str, start: usize) -> Option<Secret> {
     let rest = window(text, start)?;
     let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '"' | '\'')).unwrap_or(rest.len());
@@ -91,9 +91,9 @@ const LABELS: [&str; 18] = [
     "acct", "xmpp",
 ];
 
-/// Finds the password in `user:password@host`, where nothing stands before.
+/// Finds the password in `user:password@host`, without a scheme and slashes.
 ///
-/// `at` is where the `@` is.
+/// `at` is the place of the `@`.
 pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
     const LIMIT: usize = 192;
     let bytes = text.as_bytes();
@@ -150,7 +150,7 @@ pub(super) fn without_scheme(text: &str, at: usize) -> Option<Secret> {
 
 /// Finds the password in a line of `.pgpass`: `host:5432:database:user:password`.
 ///
-/// `colon` is the one behind the port, which is the run.
+/// `colon` is the colon after the port, which is the run.
 pub(super) fn password_file(text: &str, run: &Range<usize>, colon: usize) -> Option<Secret> {
     let port = text.get(run.clone())?;
     // Nearly every colon ends here.

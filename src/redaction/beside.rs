@@ -1,4 +1,4 @@
-//! Values whose name stands beside them: `name: "api_key", value: "…"`, and the same in forms and XML.
+//! Finds values whose name is in another field: `name: "api_key", value: "…"`, and the same in forms and XML.
 
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ pub(super) fn beside(scan: &Scan<'_>, name: &str, rest: &str, start: usize) -> O
 
 /// Finds the value beside a name that is itself a value: `name: "api_key", value: "…"`.
 ///
-/// The same form has a part of a multipart body, and an element of XML.
+/// Parts of a multipart body and XML elements have the same form.
 pub(super) fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<Secret> {
     let Extent { range, is_quoted, is_wrapped } = value(rest, Form::Value)?;
     let name = rest.get(range.clone())?;
@@ -50,7 +50,7 @@ pub(super) fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<
     let name = if is_list || name.starts_with('/') { last()? } else { name };
     let verdict = judge(name);
     let level = verdict.field.max(judge(&name.to_ascii_lowercase()).header);
-    // In YAML, a name without quotes is on a line of its own, or before a comma.
+    // In YAML, a name without quotes ends at the end of its line, or at a comma.
     let is_line = || rest.get(range.end..).is_some_and(|after| after.trim_start_matches('\r').starts_with(['\n', ',']));
     if name.len() > 64 || level < Level::IfRandom || !(is_quoted || is_list || is_line()) {
         return None;
@@ -84,7 +84,7 @@ pub(super) fn value_beside(scan: &Scan<'_>, rest: &str, start: usize) -> Option<
     is_hidden.then(|| Secret::value(start + at + held.start..start + at + held.end, Rule::Name))
 }
 
-/// The body of a part of a form, behind the headers that follow its name.
+/// The body of a part of a form, after the headers that follow its name.
 fn part_body(behind: &str) -> Option<&str> {
     let mut rest = behind;
     for _ in 0..2 {
@@ -97,7 +97,7 @@ fn part_body(behind: &str) -> Option<&str> {
     None
 }
 
-/// The value among the next fields of an object, and where the text begins that it is in.
+/// Returns the value among the next fields of an object, and the start of the text in which the value is.
 fn field_value(behind: &str) -> Option<(Range<usize>, usize)> {
     let mut start = 0;
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! The columns and the values of a row that a database reports: `Key (tenant, token)=(4, …) already exists`.
+//! Finds values in a row that a database reports with its columns: `Key (tenant, token)=(4, …) already exists`.
 
 use super::cursor::{FAR, Scan, last, near};
 use super::finding::{Rule, Secret};
@@ -6,10 +6,10 @@ use super::names;
 use super::value_class;
 use super::verdict::judge;
 
-/// So long may be the list of names, in bytes.
+/// The maximum length of the list of names, in bytes.
 const NAMES: usize = 256;
 
-/// Adds the values of columns with a secret name. `open` is the parenthesis that the values begin with.
+/// Adds the values of columns with a secret name. `open` is the parenthesis before the values.
 pub(super) fn values(scan: &mut Scan<'_>, open: usize) {
     for secret in found(scan, open).unwrap_or_default() {
         scan.add(secret);
@@ -32,7 +32,7 @@ fn found(scan: &Scan<'_>, open: usize) -> Option<Vec<Secret>> {
     let held = line.get(..line.rfind(')').unwrap_or(line.len()))?;
     let values: Vec<_> = held.split(", ").collect();
     if values.len() != names.len() {
-        // A value has commas, so which is whose is not known.
+        // A value contains commas, so it is not known which value belongs to which column.
         let is_any_hidden = names.iter().any(|name| is_hidden(name, held));
         return is_any_hidden.then(|| vec![Secret::near(text, open + 1, open + 1..open + 1 + held.len(), Rule::Statement)]);
     }

@@ -1,4 +1,5 @@
-//! Options of command lines: `--password …`, `-u user:…`, and the short ones of tools that take a password.
+//! Finds passwords in command lines: `--password …`, `-u user:…`, and the short options of tools that take a
+//! password.
 
 use std::ops::Range;
 
@@ -12,9 +13,9 @@ use super::verdict::judge;
 /// What a short option holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// A password, behind the letter or in the next word.
+    /// A password, directly after the letter or in the next word.
     Any,
-    /// A password behind the letter only; alone, the tool asks.
+    /// A password directly after the letter. For the letter alone, the tool asks the user.
     Glued,
     /// A password in the next word.
     Next,
@@ -24,7 +25,7 @@ enum Holds {
     Percent,
 }
 
-/// Options and the tools that take a password with them; the tool stands before the option.
+/// Options, and the tools that take a password with them. The tool comes before the option.
 const OPTIONS: [(char, Holds, &[&str]); 13] = [
     ('p', Holds::Glued, &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"]),
     ('p', Holds::Any, &["sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "7z", "htpasswd"]),
@@ -49,7 +50,7 @@ const OPTIONS: [(char, Holds, &[&str]); 13] = [
     ('c', Holds::Next, &["snmpwalk", "snmpget", "snmpset", "snmpbulkwalk", "snmptrap"]),
 ];
 
-/// How far before an option its tool may stand.
+/// The maximum distance between a tool and its option, in bytes.
 const TOOL_LIMIT: usize = 512;
 
 /// Finds the secret of an option that is the run.
@@ -101,7 +102,7 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
         ["', '", "\", \"", "','", "\",\""].iter().find(|gap| is_alone && text.get(run.end..).is_some_and(|after| after.starts_with(**gap)));
     let start = in_list.map_or(start, |gap| run.end + gap.len() - 1);
     let rest = text.get(start..)?;
-    // A value begins there, and not the next option.
+    // The next word is an option or missing, and not a value.
     if rest.starts_with(['-', ' ']) {
         return None;
     }
@@ -116,7 +117,7 @@ pub(super) fn option(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     (!is_nothing(secret)).then(|| Secret::value(start + held.start + offset..start + held.end, Rule::Command))
 }
 
-/// Whether a tool stands in a command, as a word of its own.
+/// Whether a command contains a tool as a separate word.
 fn has_tool(before: &str, tool: &str) -> bool {
     before.match_indices(tool).any(|(at, _)| {
         let is_free = |letter: Option<char>| letter.is_none_or(|letter| !(letter.is_alphanumeric() || letter == '-' || letter == '_'));
@@ -139,7 +140,7 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
     let level = judge(name).field;
     let is_own = scan.redactor.is_hidden_by_user(name);
     let rest = text.get(end..)?.strip_prefix(' ').filter(|_| level >= Level::IfRandom || is_own)?;
-    // The next option, or a file whose contents go in.
+    // The next option, or a file from which the tool reads.
     if rest.starts_with(['-', '<']) && !rest.starts_with("-----BEGIN") {
         return None;
     }
@@ -156,9 +157,9 @@ fn long(scan: &Scan<'_>, name: &str, end: usize) -> Option<Secret> {
     is_hidden.then(|| Secret::value(end + 1 + held.range.start..end + 1 + held.range.end, Rule::Command))
 }
 
-/// Finds the value behind the name of a variable: `ENV DB_PASSWORD …`, `setx API_KEY "…"`.
+/// Finds the value after the name of a variable: `ENV DB_PASSWORD …`, `setx API_KEY "…"`.
 ///
-/// In a sentence such a name is followed by a word, so only what is opaque is hidden.
+/// In a sentence, a word follows such a name, so only opaque values are hidden.
 pub(super) fn variable(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let rest = text.get(run.end..)?.strip_prefix(' ')?;
@@ -175,7 +176,7 @@ pub(super) fn variable(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     is_secret.then(|| Secret::value(run.end + 1 + held.start..run.end + 1 + held.end, Rule::Command))
 }
 
-/// Finds the word of a command that is a password by its place: `htpasswd -b FILE USER PASSWORD`.
+/// Finds the word of a command that is a password because of its position: `htpasswd -b FILE USER PASSWORD`.
 pub(super) fn word(text: &str, run: Range<usize>) -> Option<Secret> {
     let skipped = match text.get(run.clone())? {
         "htpasswd" if text.get(run.end..)?.starts_with(" -") => 3,

@@ -56,7 +56,7 @@ fn is_hidden(redactor: &Redactor, name: &str, value: &str) -> bool {
         return true;
     }
     let class = value_class::class(&value);
-    // Nearly all are one of these.
+    // Nearly all cookies are decided here.
     match class {
         ValueClass::Random => return true,
         ValueClass::Nothing => return false,
@@ -71,7 +71,7 @@ fn is_hidden(redactor: &Redactor, name: &str, value: &str) -> bool {
         return true;
     }
     let verdict = judge(name);
-    // Analytics and logins name persons.
+    // The names of analytics and login cookies show that they identify a person.
     let is_personal = || words(name).any(|word| is_listed_word(PERSONAL, word));
     verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || (!redactor.send_pii && is_personal())
 }

@@ -66,9 +66,9 @@ pub(super) fn is_run(byte: u8) -> bool {
 pub(super) enum Reading {
     /// Any text.
     Text,
-    /// A name that an application gives: digests in it stay, because two names must not become one.
+    /// A name that the application chose. Digests in it stay, so that different names stay different.
     Name,
-    /// The name of something in the program, or of a release: only what is surely a secret is hidden.
+    /// The name of something in the program, or of a release. Only text that is certainly a secret is hidden.
     Identifier,
 }
 
@@ -89,21 +89,21 @@ pub(super) struct Scan<'t> {
     /// How often it was decoded.
     pub(super) depth: u8,
     pub(super) found: Found,
-    /// Percent-encoded words up to here were decoded and judged.
+    /// Percent-encoded words before this byte are already decoded and judged.
     pub(super) decoded_to: usize,
     /// Bytes that rules may still read ahead.
     left: Cell<usize>,
 }
 
-/// Where the scan goes on.
+/// Where the scan continues.
 pub(super) enum Step {
-    /// A secret; the scan goes on behind it.
+    /// A secret. The scan continues after it.
     Secret(Secret),
-    /// No secret up to this byte, whatever it looks like.
+    /// The text up to this byte is not a secret, although it may look like one.
     Skip(usize),
 }
 
-/// A text of this many bytes may be read this many times over, and `FREE` bytes more.
+/// The rules may read ahead this many times the length of a text, plus `FREE` bytes.
 const READINGS: usize = 16;
 const FREE: usize = 64 * 1024;
 
@@ -113,8 +113,8 @@ impl<'t> Scan<'t> {
         Self { redactor, text, reading, depth, found: Found::default(), decoded_to: 0, left }
     }
 
-    /// The text from `at` on, at most this many bytes: a rule that looks further for each word would
-    /// take a time that grows with the square of the text.
+    /// The text from `at` on, at most this many bytes. Without the limit, the time of a rule that looks ahead
+    /// at each word would grow with the square of the text's length.
     pub(super) fn ahead(&self, at: usize, bytes: usize) -> &'t str {
         near(self.text.get(at..).unwrap_or_default(), bytes)
     }
@@ -129,8 +129,8 @@ impl<'t> Scan<'t> {
         self.found.secrets.push(secret);
     }
 
-    /// Counts bytes that a rule reads ahead. Returns `false` if the text made the rules read too much:
-    /// the rest of it is hidden then, so that a hostile text costs no more than others of its length.
+    /// Counts bytes that a rule reads ahead. Returns `false` if the text made the rules read too much. The
+    /// caller then hides the rest of the text, so that a hostile text costs no more than others of its length.
     pub(super) fn may_read(&self, bytes: usize) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(bytes));

@@ -1,4 +1,4 @@
-//! Percent-encoded texts inside a text: they are decoded a few times and judged, and keep their form.
+//! Decodes percent-encoded words inside a text, so that they can be judged. The text that is sent keeps its encoding.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> Option<u8> {
 /// A word without its encoding.
 pub(super) struct Decoded {
     pub(super) text: String,
-    /// Where each byte came from, in the word.
+    /// The place of each byte in the encoded word.
     pub(super) places: Vec<usize>,
     /// The word.
     pub(super) range: Range<usize>,
@@ -42,7 +42,7 @@ pub(super) fn word(scan: &mut Scan<'_>, at: usize) -> Option<Decoded> {
     Some(Decoded { text: String::from_utf8(decoded).ok()?, places, range: start..end })
 }
 
-/// Decodes a word, and says where each byte came from.
+/// Decodes a word, and returns the place of each byte in it.
 fn decode(word: &str) -> (Vec<u8>, Vec<usize>) {
     let bytes = word.as_bytes();
     let (mut out, mut places) = (Vec::with_capacity(bytes.len()), Vec::with_capacity(bytes.len()));

@@ -10,8 +10,8 @@ use super::place::ValuePlace;
 use super::{Redactor, scan, serializer};
 use crate::protocol::{Attachment, ItemType, Timestamp};
 
-/// Bytes or text from a `Redactor`; nothing else can create this type. Envelopes that come back from
-/// the spool had it before.
+/// Bytes or text from a `Redactor`. Nothing else can create this type, except the spool: it restores envelopes
+/// that were redacted before.
 #[derive(Clone, Debug)]
 pub(crate) struct Redacted<T>(T);
 
@@ -47,7 +47,7 @@ impl Redacted<SealedEnvelope> {
         &self.0.bytes
     }
 
-    /// What its items have lost to fit.
+    /// What its items lost so that servers accept their size.
     pub(crate) fn reduction(&self) -> Reduction {
         self.0.reduction
     }
@@ -71,7 +71,7 @@ impl Redacted<Vec<u8>> {
     }
 }
 
-/// Other forms of data that is redacted. Each is made by a plain function, which brings no data of its own.
+/// Conversions of redacted data. Each takes a plain function, which cannot bring data of its own.
 #[cfg(feature = "otlp")]
 impl<T> Redacted<T> {
     pub(crate) fn get(&self) -> &T {
@@ -105,7 +105,7 @@ impl<T> Redacted<Option<T>> {
     }
 }
 
-/// Nothing has nothing to redact.
+/// Empty bytes need no redaction.
 #[cfg(feature = "otlp")]
 impl Default for Redacted<Vec<u8>> {
     fn default() -> Self {
@@ -189,7 +189,7 @@ impl ItemHeaderLine<'_> {
 pub(crate) struct OpenEnvelope<'a> {
     redactor: &'a Redactor,
     bytes: Vec<u8>,
-    /// What its items have lost to fit.
+    /// What its items lost so that servers accept their size.
     reduction: Reduction,
 }
 
@@ -215,7 +215,7 @@ impl OpenEnvelope<'_> {
         self.add(header, |redactor, bytes| serializer::write(redactor, payload, ValuePlace::Open, bytes))
     }
 
-    /// Adds a file: JSON is judged by names and shapes, text by shapes; other bytes stay.
+    /// Adds a file: JSON is judged by names and shapes, and text by shapes. Other bytes stay as they are.
     pub(crate) fn attachment(&mut self, file: &Attachment) -> serde_json::Result<()> {
         let Attachment { filename, content_type, bytes: content } = file;
         let filename = scan::scrub(self.redactor, filename);
@@ -251,7 +251,7 @@ impl OpenEnvelope<'_> {
         match written {
             Ok(mut header) => {
                 header.push(b'\n');
-                // The header needs the payload's length, so the payload moves behind it, in one
+                // The header needs the payload's length, so the payload moves after the header, in one
                 // piece. `splice` goes byte by byte and takes 600 more instructions.
                 let end = self.bytes.len();
                 self.bytes.extend_from_slice(&header);
@@ -268,7 +268,7 @@ impl OpenEnvelope<'_> {
         }
     }
 
-    /// Makes the payload that was written from `start` on fit.
+    /// Reduces the payload that was written from `start` on, so that servers accept its size.
     #[cold]
     fn reduce(&mut self, start: usize, header: &mut ItemHeaderLine<'_>) -> serde_json::Result<()> {
         let written = self.bytes.get(start..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Says which rule hides what, without the value.
+//! Explains which rule hides which part of a text or event, without the value.
 
 use std::fmt;
 use std::ops::Range;
@@ -46,13 +46,13 @@ impl Explanation {
         }
     }
 
-    /// The field of the payload, as in `request.headers.authorization`. Empty for a text alone.
+    /// The path of the field in the payload, such as `request.headers.authorization`. Empty for
+    /// [`Redaction::explain`], which takes a text.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// The bytes of the text that are replaced: of the field's value, or of its name if that is the
-    /// secret.
+    /// The bytes that are replaced: in the value of the field, or in its name if the name is the secret.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
@@ -134,9 +134,9 @@ impl Explanation {
 }
 
 impl Redactor {
-    /// Serialises a payload, and explains what is hidden of it.
+    /// Serialises a payload, and explains which parts are hidden.
     ///
-    /// The redactor notes nothing while it writes: what it wrote is compared with the whole payload.
+    /// The redactor does not record what it hides, so its output is compared with the original payload.
     pub(crate) fn explained(&self, payload: &impl Serialize) -> serde_json::Result<(Vec<u8>, Vec<Explanation>)> {
         let whole = serde_json::to_value(payload)?;
         let mut json = Vec::new();

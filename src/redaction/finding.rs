@@ -46,7 +46,7 @@ impl Secret {
         Self { range, replacement: Replacement::Value, rule }
     }
 
-    /// A value that a rule looked for [near](near) `from`. If it is still open there, all that follows is hidden.
+    /// A value that a rule looked for [near](near) `from`. If it does not end there, all following text is hidden.
     pub(super) fn near(text: &str, from: usize, range: Range<usize>, rule: Rule) -> Self {
         let seen = from + near(text.get(from..).unwrap_or_default(), FAR).len();
         let end = if range.end < seen { range.end } else { text.len() };

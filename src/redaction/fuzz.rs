@@ -1,4 +1,4 @@
-//! What holds for any text that is redacted.
+//! Properties that hold for any text that is redacted.
 
 use std::sync::Arc;
 

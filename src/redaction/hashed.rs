@@ -1,19 +1,19 @@
 //! Hashes of passwords, by the form in which servers store them: `$2b$12$…`, `$argon2id$…`, `{SSHA}…`.
 //!
-//! Unlike the digest of a file, such a hash is meant to stay where it is: it can be searched for the password.
+//! Unlike the digest of a file, such a hash is secret: an attacker can search for the password that fits.
 
 use std::ops::Range;
 
 /// Names of functions between two `$`.
 const FUNCTIONS: [&str; 12] =
     ["2a", "2b", "2x", "2y", "argon2id", "argon2i", "argon2d", "scrypt", "apr1", "pbkdf2-sha256", "pbkdf2-sha512", "pbkdf2"];
-/// The same of one letter: MD5, SHA-256, SHA-512, scrypt and yescrypt.
+/// The same with one character: MD5, SHA-256, SHA-512, scrypt and yescrypt.
 const LETTERS: [&str; 5] = ["$1$", "$5$", "$6$", "$7$", "$y$"];
-/// Those that begin a hash, with `$` behind them: of Django, and of `PostgreSQL` in any case.
+/// Names that begin a hash, with `$` after them: those of Django, and that of `PostgreSQL` in upper and lower case.
 const BEGINNINGS: [&str; 5] = ["pbkdf2_sha256", "pbkdf2_sha1", "scrypt", "SCRAM-SHA-256", "scram-sha-256"];
 /// LDAP's, in braces.
 const BRACED: [&str; 6] = ["SSHA", "SSHA256", "SSHA512", "SHA", "SMD5", "CRYPT"];
-/// A hash has at least this many characters behind the name of its function.
+/// A hash has at least this many characters after the name of its function.
 const LEAST: usize = 24;
 
 /// Returns the hash that begins at a run, or before it.

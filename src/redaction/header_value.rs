@@ -1,4 +1,4 @@
-//! What a header may hold whose name is not known.
+//! Judges the value of a header with an unknown name.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use super::finding::{Rule, Secret};
 use super::scan::{find, without};
 use super::{Redactor, value_class};
 
-/// Hides what a header that is not on the list may hold: secrets by shape, and, while PII is off, addresses.
+/// Hides secrets with a known shape in the value of an unknown header, and addresses while PII is off.
 pub(super) fn unknown<'a>(redactor: &Redactor, value: &'a str) -> Cow<'a, str> {
     let mut secrets = find(redactor, value, Reading::Text).secrets;
     let mut at = 0;
@@ -31,7 +31,7 @@ fn is_token(text: &str) -> bool {
     text.len() >= 32 && value_class::is_mixed(text) && !value_class::is_digest(text)
 }
 
-/// Whether a part is an address of a computer or of a person, with a label before it or not: `src:192.0.2.7`.
+/// Whether a part is an IP or e-mail address, with or without a label before it: `src:192.0.2.7`.
 fn is_person(text: &str) -> bool {
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphabetic());
     let labelled = text.split_once(':').filter(|(label, _)| is_label(label));

@@ -2,7 +2,7 @@
 
 use super::name_words::{is_listed_word, words};
 
-/// Headers whose values say nothing about anybody, and which hold no secret unless by its shape.
+/// Headers with harmless values: they identify nobody, and contain a secret only if it has a known shape.
 const HARMLESS: &str = "accept accept-charset accept-encoding accept-language accept-datetime accept-patch accept-ranges access-control-request-headers \
     access-control-request-method age allow alt-used apollo-require-preflight b3 cache-control cdn-loop cf-ipcountry cf-ray cf-visitor \
     cloudfront-viewer-country connection content-disposition content-encoding content-language content-length content-md5 content-range content-type date \
@@ -43,11 +43,11 @@ const PERSONAL: [&str; 22] = [
     "customer-id",
 ];
 
-/// Words of such names.
+/// Words of the names of such headers.
 const PERSONAL_WORDS: &str =
     "ip ipv4 ipv6 principal subject username login dn address clientcert latitude longitude city postal geo identity phone mail account";
 
-/// Whether a header holds nothing about anybody.
+/// Whether a header is on the list of harmless ones.
 pub(super) fn is_harmless(name: &str) -> bool {
     HARMLESS.split_ascii_whitespace().any(|known| known == name)
 }

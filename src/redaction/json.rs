@@ -107,7 +107,7 @@ impl Json<'_> {
         if escape::is_plain(text) { self.plain(text) } else { escape::write(text, self.out) }
     }
 
-    /// What the text that was written from `start` on says as a name.
+    /// The verdict on the text that was written from `start` on, as a name.
     pub(super) fn name_written(&self, start: usize) -> Option<Verdict> {
         let written = self.out.get(start..)?;
         let untyped = written.strip_prefix(TYPED_TEXT).and_then(|written| written.strip_suffix(b"}"));
@@ -115,7 +115,7 @@ impl Json<'_> {
         std::str::from_utf8(text).ok().filter(|name| name.len() <= 64 && !name.contains(' ')).map(judge)
     }
 
-    /// Begins a list or a map. One that is too deep is written as a mark, and what is in it is left out.
+    /// Begins a list or a map. If it is too deep, a mark is written, and its contents are left out.
     #[inline]
     pub(super) fn enter(&mut self, open: u8) -> bool {
         self.depth += 1;
@@ -158,14 +158,14 @@ impl Json<'_> {
     }
 }
 
-/// Lists and maps of the user are written to this depth; parsers refuse 128 levels, and each level takes stack.
+/// The maximum depth of lists and maps. Parsers refuse 128 levels, and each level takes stack.
 const DEPTH_LIMIT: usize = 32;
 const TOO_DEEP: &str = "[nested too deep]";
 
-/// What stands before a text that has its type beside it.
+/// The JSON before a text that has its type beside it.
 const TYPED_TEXT: &[u8] = br#"{"type":"string","value":"#;
 
-/// Whether a text without white space is a request target or a URL: a path stands before its question mark.
+/// Whether a text without white space is a request target or a URL.
 fn is_url(text: &str) -> bool {
     text.starts_with('/') || text.split_once('?').is_some_and(|(before, _)| before.contains("://"))
 }

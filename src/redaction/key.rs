@@ -24,13 +24,13 @@ pub(super) struct KeyWriter<'a, 'r> {
     pub(super) place: ValuePlace,
 }
 
-/// What a key says about its value.
+/// How the value of a written key is judged.
 #[derive(Clone, Copy)]
 pub(super) struct WrittenKey {
     pub(super) value_place: ValuePlace,
-    /// The value is hidden, whatever it is.
+    /// Whether the value is hidden, whatever it is.
     pub(super) hides_value: bool,
-    /// The value is hidden if it is secret itself.
+    /// The secret name, if the value itself decides whether it is hidden.
     pub(super) secret_name: Option<SecretName>,
     pub(super) names_a_name: bool,
     pub(super) names_a_value: bool,
@@ -43,7 +43,7 @@ impl WrittenKey {
     }
 }
 
-/// What is known about a key, whatever the user's rules are.
+/// The judgement of a key by the built-in rules.
 #[derive(Clone, Copy)]
 struct JudgedKey {
     verdict: Verdict,
@@ -51,7 +51,7 @@ struct JudgedKey {
     is_plain: bool,
 }
 
-/// The rules without those of the user.
+/// The built-in rules.
 static BUILT_IN: Lazy<Redactor> = Lazy::new(|| Redactor::new(Arc::default(), true));
 
 /// The name of the header that an attribute holds.
@@ -84,11 +84,11 @@ impl KeyWriter<'_, '_> {
         let redactor = self.json.redactor;
         let (hides_value, level, value_place) = match self.place {
             ValuePlace::Headers => {
-                // The application wants to see persons.
+                // With PII on, the values of personal headers are sent.
                 let place = if verdict.personal_header && redactor.send_pii { ValuePlace::Open } else { verdict.header_place };
                 (redactor.hides_header(key, verdict), verdict.header, place)
             }
-            // A group's name says what it is about.
+            // The name of a group is its topic, so a secret word in it hides nothing.
             ValuePlace::Groups => (
                 redactor.is_hidden_by_user(key),
                 if verdict.field == Level::Sure { Level::Sure } else { Level::Harmless },
@@ -104,7 +104,7 @@ impl KeyWriter<'_, '_> {
                     (redactor.hides_header(header, verdict) || redactor.is_hidden_by_user(key), verdict.header, place)
                 }
                 (None, Some(field)) => {
-                    // So the conventions name the login name. A dot begins what is inside of a field.
+                    // `user.name` is the login name by the conventions. The text after a dot is inside the field.
                     let known = if field == "name" { "username" } else { field.split('.').next().unwrap_or(field) };
                     let hides = redactor.is_hidden_by_user(field) || redactor.rules.hides_user_field(known);
                     (hides || redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place)
@@ -160,7 +160,7 @@ impl Serializer for KeyWriter<'_, '_> {
 
     /// Writes one of our names.
     ///
-    /// Only a user's rule can hide it, and the conventions define the place of its value.
+    /// Only a rule of the user can hide it. The conventions define the place of its value.
     #[expect(clippy::inline_always, reason = "with its name a constant it is a copy of a known length")]
     #[inline(always)]
     fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<WrittenKey> {

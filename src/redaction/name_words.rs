@@ -7,7 +7,7 @@ pub(super) fn squash(name: &str) -> String {
     name.chars().filter(|letter| !is_separator(*letter)).flat_map(char::to_lowercase).collect()
 }
 
-/// Returns the part of a name that is judged: a client may send one of many kilobytes.
+/// Returns the part of a name that is judged, because a client may send a name of many kilobytes.
 pub(super) fn cut(name: &str) -> &str {
     const JUDGED: usize = 256;
     name.get(..JUDGED.min(name.len())).unwrap_or(name)

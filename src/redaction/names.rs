@@ -1,4 +1,4 @@
-//! Decides what a name says about its value, in every place.
+//! Decides how likely a value is a secret, from its name.
 //!
 //! Case, `-`, `_`, `.` and camel case do not matter, except in the closed list of
 //! `is_credential_header`: values that are not even copied from the request.
@@ -6,18 +6,18 @@
 use super::name_words::{WordSet, cut, is_listed_word, squash, words};
 use crate::fork::Lazy;
 
-/// How surely a name means a secret. The value decides as well: see `value_class`.
+/// How likely a name means a secret. The value decides as well: see `value_class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// The name says nothing.
+    /// The name does not mean a secret.
     Harmless,
     /// Secret if the value is long and random: `storage_key`, `token_type`.
     IfRandom,
     /// Secret unless the value is words or a small number: a name that contains one of Sentry's words.
     IfOpaque,
-    /// Secret unless the value says that there is none: `token`, `session`.
+    /// Secret unless the value shows that there is no secret: `token`, `session`.
     Likely,
-    /// The same, even in prose: `password`.
+    /// Like `Likely`, even in prose: `password`.
     Sure,
 }
 
@@ -79,13 +79,13 @@ const WORDS: &str = "token tokens pwd auth jwt bearer cookie cookies session sid
 /// Words that make a name secret only as its last word: `pass_rate` and `signature_algorithm` are not.
 const LAST: &str = "pass pw assertion verifier mfa oauth signature";
 
-/// Words that say less if another word is behind them: `sessionAffinity`, `token_cache_hit_ratio`.
+/// Words that mean less if another word follows: `sessionAffinity`, `token_cache_hit_ratio`.
 const SOFT: &str = "session token tokens auth cookie cookies salt";
 
-/// Numbers under these are secret from three digits on.
+/// Under these names, numbers with three digits or more are secret.
 const NUMERIC: &str = "pin otp totp hotp cvv cvc cvv2 cvc2 ssn passcode pincode";
 
-/// The name is about a secret without being one, if it ends with one of these: `token_count`.
+/// A name that ends with one of these is about a secret, but its value is not secret: `token_count`.
 const ABOUT: &str = "ref refs count counts length len type types kind expires expiry expired expiration limit limits size duration age status state method \
     methods version versions name names policy provider providers engine algorithm alg endpoint issuer store storage scheme domain field fields \
     attempts attempt retries level index present enabled disabled required valid validity at in time date created updated rotated started \
@@ -94,15 +94,15 @@ const ABOUT: &str = "ref refs count counts length len type types kind expires ex
     rotation usage header headers parameter param column table label title locked checks failures errors error message reason \
     role roles group groups scope scopes";
 
-/// The same, if it begins with one of these: `max_tokens`, `has_password`.
+/// The same for a name that begins with one of these: `max_tokens`, `has_password`.
 const ASIDE: &str = "has is use uses using max min num number total prompt completion requires require needs allow allows enable remember last next \
     public publishable no without forgot reset show hide stop eos bos pad unk mask";
 
-/// Words before `key` that make it a name or a place, whatever its value is.
+/// Words before `key` that make it the key of a table or a cache, and not a secret.
 const NO_KEYS: &str = "public publishable primary foreign sort partition routing translation object cache lookup dedup group unique message \
     config hot press pub";
 
-/// Words that contain a secret's name by chance.
+/// Words that contain the name of a secret by chance.
 const ALIKE: &str = "secretar secretion secretsmanager secretmanager passwordless credentialed csrfexempt pgpassfile passwordfile";
 
 static CONTAINED_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(CONTAINED.split_whitespace()));
@@ -110,10 +110,10 @@ static ALIKE_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(ALIKE.split_whitespa
 static HEADERS_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(SPECIFIED.iter().chain(&["cookie", "signature", "hmac", "oidc"]).copied()));
 static COOKIES_SET: Lazy<WordSet> = Lazy::new(|| WordSet::new(COOKIES));
 
-/// What a name says about a field: span fields, tags, contexts, breadcrumbs, JSON, pairs in texts.
+/// The level of a field's name: span fields, tags, contexts, breadcrumbs, JSON, pairs in texts.
 pub(super) fn of_field(name: &str) -> Level {
     let name = cut(name);
-    // It says how to authenticate, or pins a public key.
+    // Such a header says how to authenticate, or pins a public key.
     if name.len() >= 10 {
         let lower = name.to_ascii_lowercase();
         if lower.ends_with("-authenticate") || lower.starts_with("pin-sha256") {
@@ -150,7 +150,7 @@ pub(super) fn of_field(name: &str) -> Level {
         && is_listed_word(SOFT, first)
         && !is_listed_word(WORDS, last)
         && !is_listed_word("id key value string header data", last);
-    // `reset_token` and `remember_token` are tokens; `reset_password` says what to do.
+    // `reset_token` and `remember_token` are tokens, but `reset_password` is an action.
     let is_of_reset = count > 1 && is_listed_word("reset remember forgot", first) && is_listed_word("token code key secret otp pin", last);
     let is_about = count > 1 && !is_of_reset && (is_listed_word(ABOUT, last) || is_listed_word(ASIDE, first));
     // `x-token-id` names one; `session_id` and `access_key_id` are one.
@@ -163,7 +163,7 @@ pub(super) fn of_field(name: &str) -> Level {
     }
 }
 
-/// Whether a header's name is that of a key which is a place: `cache-key`.
+/// Whether a header's name is that of a key that is not secret: `cache-key`.
 fn is_public_key(name: &str) -> bool {
     let mut before = "";
     let mut last = "";
@@ -178,7 +178,7 @@ fn is_only_alike(name: &str) -> bool {
     ALIKE_SET.are_in(name)
 }
 
-/// What a name says about a header.
+/// The level of a header's name.
 pub(super) fn of_header(name: &str) -> Level {
     if is_credential_header(name) {
         return Level::Sure;
@@ -190,7 +190,7 @@ pub(super) fn of_header(name: &str) -> Level {
     if HEADERS_SET.are_in(name) || words(name).any(|word| word.eq_ignore_ascii_case("sid")) { Level::IfOpaque } else { field }
 }
 
-/// What a name says about a parameter of a query or a form.
+/// The level of the name of a parameter in a query or a form.
 pub(super) fn of_parameter(name: &str) -> Level {
     if ["code", "sign", "signed", "sig", "s", "assertion", "ticket"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
         return if name.len() > 1 { Level::Likely } else { Level::IfRandom };
@@ -206,7 +206,7 @@ pub(super) fn of_parameter(name: &str) -> Level {
     }
 }
 
-/// What a name says about a cookie.
+/// The level of a cookie's name.
 pub(super) fn of_cookie(name: &str) -> Level {
     let level = of_header(name).max(of_parameter(name));
     let is_prefixed = name.starts_with("__Host-") || name.starts_with("__Secure-");
@@ -218,7 +218,7 @@ pub(super) fn is_numeric(name: &str) -> bool {
     words(name).last().is_some_and(|last| is_listed_word(NUMERIC, last)) || of_field(name) == Level::Sure
 }
 
-/// Whether the name's secret word counts many: a number is their count.
+/// Whether the secret word of the name is a plural: then a number is a count.
 pub(super) fn is_plural(name: &str) -> bool {
     words(name).last().is_some_and(|last| last.len() > 3 && last.ends_with('s') && !last.ends_with("ss"))
 }
@@ -236,7 +236,7 @@ pub(super) fn names_a_name(name: &str) -> bool {
         .any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Whether a field reports a value that something else names: `{"loc": ["password"], "input": "…"}`.
+/// Whether a field reports a value whose name is elsewhere: `{"loc": ["password"], "input": "…"}`.
 pub(super) fn reports_a_value(name: &str) -> bool {
     const REPORTS: [&str; 17] = [
         "value",
@@ -257,7 +257,7 @@ pub(super) fn reports_a_value(name: &str) -> bool {
         "args",
         "params",
     ];
-    // Asked for each pair whose name says nothing.
+    // Called for each pair with a harmless name, so the length comes first.
     name.len() <= 14 && REPORTS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 

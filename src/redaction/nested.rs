@@ -1,4 +1,4 @@
-//! Hides what is secret in objects, before they become flat: the names above a value are known only until then.
+//! Hides secrets in objects before they become flat attributes: afterwards, the names above a value are not known.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ impl Redactor {
         self.object(fields, ValuePlace::Open)
     }
 
-    /// Hides the secrets of those values that become texts of JSON. The others are judged when they are sent.
+    /// Hides the secrets of those values that become JSON texts. The other values are judged when they are sent.
     pub(crate) fn hide_in_nested(&self, attributes: &mut Map<String, Value>) {
         let is_nested = |value: &Value| LogAttribute::is_text_of_json(value);
         if attributes.values().any(is_nested) {
@@ -33,7 +33,8 @@ impl Redactor {
         }
     }
 
-    /// An object as it is sent in `place`. It is empty if it cannot be written as JSON, which each value of ours can.
+    /// An object as it is sent in `place`. It would be empty if it could not be written as JSON, but all our values
+    /// can.
     fn object(&self, object: &impl Serialize, place: ValuePlace) -> Map<String, Value> {
         let mut json = Vec::new();
         serializer::write(self, object, place, &mut json).and_then(|()| serde_json::from_slice(&json)).unwrap_or_default()

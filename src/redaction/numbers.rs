@@ -1,4 +1,5 @@
-//! Numbers that are secret by their form and their check digits: cards, accounts, US social security numbers.
+//! Finds numbers that are secret because of their form and check digits: cards, accounts, US social security
+//! numbers.
 
 use std::ops::Range;
 
@@ -19,7 +20,7 @@ pub(super) fn number(text: &str, run: Range<usize>) -> Option<Secret> {
     card(text, run.start).map(|range| Secret::value(range, Rule::Card))
 }
 
-/// Issuers: the first digits, from and to, and the lengths of their numbers.
+/// The issuers of cards: a range of first digits, and the lengths of their numbers.
 const ISSUERS: [(u32, u32, &[usize]); 33] = [
     // Visa
     (4, 4, &[13, 16, 19]),

@@ -1,12 +1,12 @@
-//! Makes an item fit that is larger than servers accept.
+//! Reduces an item that is larger than servers accept.
 //!
 //! Servers refuse an envelope with everything in it if one item is too large. Such an item loses as
 //! little as possible, in this order:
 //!
 //! 1. The longest texts are shortened, all to the same length, at least [`TEXT_FLOOR`] bytes.
-//! 2. Of a transaction, the shortest spans without children are removed.
+//! 2. The shortest spans without children are removed from a transaction.
 //! 3. Long lists and maps are shortened.
-//! 4. What the user set is removed, one group after the other.
+//! 4. Data that the user set is removed, one group after the other.
 //!
 //! It works on JSON that passed the redactor, so no secret is cut in half before it is recognised.
 
@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 /// No text is shortened below this many bytes of JSON.
 const TEXT_FLOOR: usize = 128;
-/// Room for the marks that say what is missing.
+/// The bytes that are reserved for the marks that say what is missing.
 const MARKS_RESERVE: usize = 512;
 
 /// What an item has lost to fit.
@@ -39,7 +39,7 @@ impl Reduction {
     }
 }
 
-/// Returns the same item in at most `limit` bytes, with marks of what is missing.
+/// Returns the item in at most `limit` bytes, with marks that say what is missing.
 ///
 /// Returns `None` if the item cannot be made to fit.
 #[cold]
@@ -60,7 +60,7 @@ pub(super) fn reduced(payload: &[u8], limit: usize) -> Option<(Vec<u8>, Reductio
     (json.len() <= limit).then_some((json, lost))
 }
 
-/// Removes what the user set until enough is gone, and counts each group as one value.
+/// Removes data that the user set until enough is gone, and counts each group as one value.
 fn remove_groups(item: &mut Value, excess: usize, lost: &mut Reduction) {
     const GROUPS: [&str; 6] = ["extra", "breadcrumbs", "contexts", "request", "tags", "user"];
     let mut freed = 0;
@@ -76,7 +76,7 @@ fn remove_groups(item: &mut Value, excess: usize, lost: &mut Reduction) {
     }
 }
 
-/// Says in the item what it has lost, where the other limits say it.
+/// Marks in the item what it has lost, in the same fields as other limits.
 fn mark(item: &mut Value, lost: Reduction) {
     let Some(contexts) = item.get_mut("contexts").and_then(Value::as_object_mut) else { return };
     if lost.values > 0 {

@@ -1,4 +1,4 @@
-//! Names and their values in a text: `name=value`, `"name": "value"`, `name: …, value: …`.
+//! Finds names and their values in a text: `name=value`, `"name": "value"`, `name: …, value: …`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -73,7 +73,7 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
         }
         return beside::beside(scan, &decoded, rest, sign_end);
     }
-    // PuTTY's keys: the lines behind their number.
+    // A key of PuTTY: its lines follow their number.
     if decoded == "Private-Lines" {
         let line = rest.find('\n')? + 1;
         let len = rest.get(line..)?.find("\nPrivate-MAC").unwrap_or(rest.len() - line);
@@ -84,7 +84,7 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if !scan.may_read(range.end) {
         return Some(Step::Secret(Secret::value(sign_end..text.len(), Rule::Name)));
     }
-    // `token: String = "…"`: what stands behind the name is the type of the value.
+    // In `token: String = "…"`, the type of the value follows the name.
     if !is_quoted
         && let Some(after) = rest.get(range.end..).and_then(|after| after.strip_prefix(" = "))
         && let Some(typed) = value(after, form)
@@ -118,7 +118,7 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     if is_prose && is_phrase(held, rest.get(range.end..)?, level) {
         return None;
     }
-    // `session:list`, `token:refresh`: the name of something, in a namespace.
+    // `session:list` and `token:refresh` are names in a namespace.
     if bytes.get(sign) == Some(&b':') && range.start == 0 && !is_quoted && level < Level::Sure && value_class::is_common(held) {
         return None;
     }
@@ -135,7 +135,7 @@ pub(super) fn named_value(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> O
     Some(Step::Secret(secret))
 }
 
-/// Whether a value is long and random, and public: the id of a key or an answer, the modulus of a JSON Web Key.
+/// Whether a long and random value is public: the id of a key or an answer, the modulus of a JSON Web Key.
 fn is_public_value(name: &str, text: &str, at: usize) -> bool {
     match name.len() {
         1 => matches!(name, "n" | "x" | "y") && is_in_web_key(text, at),
@@ -144,7 +144,7 @@ fn is_public_value(name: &str, text: &str, at: usize) -> bool {
     }
 }
 
-/// The level of a pair by what stands around its name.
+/// The level of a pair, from the text around its name.
 fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bool) -> Level {
     let before = text.get(..name.start).unwrap_or_default();
     let word = text.get(name.clone()).unwrap_or_default();
@@ -187,14 +187,14 @@ fn level_around(text: &str, name: &Range<usize>, gap: &[u8], is_beyond_ascii: bo
     Level::Harmless
 }
 
-/// Whether a field is one of a JSON Web Key, whose type stands near.
+/// Whether a field belongs to a JSON Web Key: the type of the key is near.
 fn is_in_web_key(text: &str, at: usize) -> bool {
     const NEAR: usize = 600;
     let from = at.saturating_sub(NEAR);
     text.as_bytes().get(from..(at + NEAR).min(text.len())).is_some_and(|near| near.windows(4).any(|four| four == b"\"kty"))
 }
 
-/// The level of the name that a placeholder stands beside: `password=$1`.
+/// The level of the name that a numbered placeholder belongs to: `password=$1`.
 fn bound(before: &str, number: &str) -> Level {
     let from = (before.len().saturating_sub(4096)..=before.len()).find(|at| before.is_char_boundary(*at)).unwrap_or_default();
     let before = before.get(from..).unwrap_or_default();
@@ -206,7 +206,7 @@ fn bound(before: &str, number: &str) -> Level {
     })
 }
 
-/// Finds the value behind a sign of full width, as in Chinese and Japanese: `密码：…`.
+/// Finds the value after a full-width sign, as in Chinese and Japanese: `密码：…`.
 pub(super) fn wide(scan: &Scan<'_>, run: &Range<usize>, sign: usize) -> Option<Step> {
     let rest = scan.text.get(sign..)?.strip_prefix(['：', '＝'])?;
     let behind_letters = sign..sign;
@@ -244,13 +244,13 @@ fn escaped_name(scan: &Scan<'_>, sign: usize) -> Option<Step> {
     (is_hidden || scan.redactor.is_hidden_by_user(name)).then(|| Step::Secret(Secret::value(start..start + len, Rule::Name)))
 }
 
-/// Whether a scheme has a placeholder behind it, or a cookie is taken back.
+/// Whether a scheme is followed by a placeholder, or a cookie is deleted.
 fn says_nothing(held: &str) -> bool {
     let is_cleared = held.contains(';') && held.split(';').next().is_some_and(|first| first.ends_with('='));
     is_cleared || held.split_once(' ').is_some_and(|(_, given)| value_class::is_nothing(given.trim_end_matches(['"', '\''])))
 }
 
-/// Whether a value is one word of a sentence: a capital, and small letters behind it.
+/// Whether a value is one word of a sentence: a capital, followed by small letters.
 fn is_progress(held: &str) -> bool {
     let word = held.trim_end_matches('.');
     let mut letters = word.bytes();
@@ -324,7 +324,7 @@ pub(super) fn whole_name(text: &str, run: &Range<usize>) -> Range<usize> {
     let bytes = text.as_bytes();
     let before = bytes.get(run.start.saturating_sub(NAME_LIMIT)..run.start).unwrap_or_default();
     let dotted = before.iter().rev().take_while(|byte| matches!(**byte, b'.' | b'%' | 0x80..) || is_run(**byte)).count();
-    // `%3Ftoken=`: the name begins behind the sign that was encoded.
+    // In `%3Ftoken=`, the name begins after the encoded sign.
     let mut start = run.start - dotted;
     let name = text.get(start..run.end).unwrap_or_default();
     if !name.contains('%') {
@@ -384,7 +384,7 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
     level
 }
 
-/// What the value of a name looks like.
+/// The form that the value of a name has.
 fn form(name: &str, is_parameter: bool) -> Form {
     let lower = name.to_ascii_lowercase();
     if is_parameter {

@@ -1,4 +1,4 @@
-//! Segments of paths that are tokens: after words such as `reset`, and by their form.
+//! Finds segments of paths that are tokens: after words such as `reset`, or by their form.
 
 use std::ops::Range;
 
@@ -12,14 +12,14 @@ const WORDS: &str = "reset confirm verify invite invites invitation invitations 
     unsubscribe password passwords reset-password password-reset resetpassword verify-email confirm-email auth sso callback hook hooks webhook webhooks build_hooks \
     login signin verification confirmation otp session sessions key keys apikey unlock join s bot integration accept approve recover recovery download-token device";
 
-/// Words that a token follows even if other words are beside them: `accept-invite`, `verify_email`, `sharedLinks`.
+/// Words that a token follows even if they are a part of a segment: `accept-invite`, `verify_email`, `sharedLinks`.
 const PARTS: &str = "reset forgot confirm verify invite invitation token secret share shared magic activate activation unsubscribe verification \
     confirmation unlock recover recovery signup";
 
-/// Words that even an id is a token after.
+/// After these words, even an id is a token.
 const SURE: &str = "reset reset-password password-reset resetpassword token secret magic magic-link magiclink confirm activate unsubscribe verify-email confirm-email webhook hook";
 
-/// Finds the token behind a path's word, at the slash that ends the word.
+/// Finds the token after a word of a path, at the slash that ends the word.
 ///
 /// `run` is the word.
 pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Option<Secret> {
@@ -28,7 +28,7 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
         return None;
     }
     let rest = text.get(slash + 1..)?;
-    // What stands for a token may have more of it behind.
+    // A placeholder may be followed by a rest of the token.
     let mark = if rest.starts_with('[') { near(rest, 64).find(']').map_or(0, |close| close + 1) } else { 0 };
     let slash = slash + mark;
     let rest = rest.get(mark..)?;
@@ -43,21 +43,21 @@ pub(super) fn segment(scan: &Scan<'_>, run: &Range<usize>, slash: usize) -> Opti
     }
     // Nearly every segment ends here.
     if segment.len() < 10 || !segment.bytes().any(|byte| byte.is_ascii_digit()) {
-        // `/reset/MQ/…`: an id, or a time, stands before the token.
+        // `/reset/MQ/…`: an id or a time comes before the token.
         let later = if rest.as_bytes().get(end) == Some(&b'/') { later_segment(text, slash + 1 + end) } else { None };
         let is_announced = |word: &str| is_listed_word(SURE, word) || is_listed_word("verify verification invite invitation", word);
         return later.filter(|_| text.get(run.clone()).is_some_and(is_announced));
     }
     let word = text.get(run.clone()).filter(|word| is_listed_word(WORDS, word) || words(word).any(|part| is_listed_word(PARTS, part)))?;
     let mut len = segment.len();
-    // Rocket.Chat's have two.
+    // Webhooks of Rocket.Chat have a token in two segments.
     if matches!(word, "hooks" | "hook" | "webhook" | "webhooks")
         && let Some(next) = rest.get(len..).and_then(|after| after.strip_prefix('/'))
     {
         let next = next.get(..next.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(next.len()))?;
         len += if next.len() >= 16 && value_class::is_mixed(next) { 1 + next.len() } else { 0 };
     }
-    // A device's token is as long as a digest.
+    // The token of a device has the length of a digest.
     if word == "device" && !(segment.len() == 64 && value_class::is_digest(segment)) {
         return None;
     }
@@ -118,7 +118,7 @@ fn has_extension(segment: &str) -> bool {
     })
 }
 
-/// Whether a segment is a token by its form: long, and of capitals, small letters and digits, unlike slugs, ids and digests.
+/// Whether a segment is a token by its form: long, with capitals, small letters and digits, unlike slugs, ids and digests.
 pub(super) fn is_token(segment: &str) -> bool {
     let has = |test: fn(&u8) -> bool| segment.bytes().any(|byte| test(&byte));
     segment.len() >= 32

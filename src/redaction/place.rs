@@ -1,17 +1,17 @@
-//! The place of a value in a payload, where that says more than its type.
+//! The place of a value in a payload, which decides how the value is redacted.
 
 use super::{headers, names};
 
 /// The place of a value, from the names of our own fields above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValuePlace {
-    /// Anything: texts are scrubbed, keys of maps are judged.
+    /// Any value: texts are searched for secrets, and keys of maps are judged.
     Open,
     /// A number as text.
     Digits,
     /// An id: only hexadecimal digits.
     Id,
-    /// An id of a span, as far as it is one: 16 hexadecimal digits.
+    /// A text that should be the id of a span: it is trusted if it has 16 hexadecimal digits.
     IdText,
     /// Only our own text.
     Own,
@@ -36,7 +36,7 @@ pub(super) enum ValuePlace {
     Cookies,
     /// The value of a header that is not known to be harmless.
     UnknownHeader,
-    /// The name of a transaction, a fingerprint or a digest: two of them must not become one.
+    /// The name of a transaction, a fingerprint or a digest. Different ones must stay different.
     Name,
     /// A name of the program, or a release.
     Identifier,
@@ -84,7 +84,7 @@ impl ValuePlace {
             (Self::Header, "trace") => Self::Sampling,
             (Self::Sampling, "transaction") => Self::Name,
             (Self::Sampling, "release" | "environment") => Self::Identifier,
-            // Of a request, or of a response.
+            // The headers of a request or a response.
             (_, "headers") => Self::Headers,
             (Self::Request, "query_string") => Self::Query,
             (Self::Request, "url") => Self::Url,

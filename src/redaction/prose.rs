@@ -7,7 +7,7 @@ use super::finding::{Rule, Secret};
 use super::value_class::{self, ValueClass};
 use super::{providers, shape};
 
-/// Words that a secret follows in a sentence, and how plain it may be.
+/// Words that a secret follows in a sentence, and the form of that secret.
 pub(super) const NOUNS: [(&str, Noun); 45] = [
     ("password", Noun::Password),
     ("passwd", Noun::Password),
@@ -48,7 +48,7 @@ pub(super) const NOUNS: [(&str, Noun); 45] = [
     ("lozinka", Noun::Password),
     ("adgangskode", Noun::Password),
     ("passe", Noun::Password),
-    // The letters up to the first beyond ASCII, or behind it: `contraseña`, `hasło`, `lösenord`, `código`.
+    // The ASCII letters before or after the first other letter: `contraseña`, `hasło`, `lösenord`, `código`.
     ("contrase", Noun::Password),
     ("has", Noun::Password),
     ("senord", Noun::Password),
@@ -57,28 +57,28 @@ pub(super) const NOUNS: [(&str, Noun); 45] = [
     ("unseal", Noun::Opaque),
 ];
 
-/// The endings of those words whose first letters are a word of their own.
+/// The endings of the words above that are listed by their first letters.
 const ENDINGS: [(&str, &str); 2] = [("contrase", "ña"), ("has", "ło")];
-/// The beginnings of those whose last letters are.
+/// The beginnings of the words above that are listed by their last letters.
 const BEGINNINGS: [(&str, &str); 4] = [("passe", "mot de "), ("senord", "lö"), ("digo", "có"), ("digo", "Có")];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noun {
-    /// A word that people chose: it has digits, signs or capitals.
+    /// A chosen password: it has digits, signs or capitals.
     Password,
     /// It is long and random, or in quotes.
     Opaque,
     /// Three to eight digits.
     Digits,
-    /// The same, if a word before says which code it is.
+    /// The same, if another word shows that the code is secret.
     Code,
     /// Nine digits.
     Number,
     /// As `Opaque`, unless it is an id.
     Session,
-    /// An account's or a passport's, which a word before says.
+    /// The number of an account or a passport, if a word before says so.
     Numbered,
-    /// A router's: behind `snmp-server`.
+    /// A router's community, after `snmp-server`.
     Community,
 }
 
@@ -90,7 +90,7 @@ const CODES: &str = "verification login security 2fa mfa sms time one-time acces
 pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let bytes = text.as_bytes();
-    // A sentence goes on with a blank, or the word with a letter beyond ASCII. Nearly every word ends here.
+    // In a sentence, a blank follows, or a letter of the word that is not ASCII. Nearly every word ends here.
     if !(3..=11).contains(&run.len()) || !matches!(bytes.get(run.end), Some(b' ' | 0x80..)) {
         return None;
     }
@@ -107,7 +107,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     if beginnings.peek().is_some() && !beginnings.any(|beginning| before.ends_with(beginning)) {
         return None;
     }
-    // A sentence goes on with a blank, a path or a type does not; `password: …` is a pair.
+    // In a sentence, a blank follows the word. A path or a type has none, and `password: …` is a pair.
     if bytes.get(run.end) != Some(&b' ') {
         return None;
     }
@@ -122,7 +122,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         // A pair.
         return None;
     }
-    let mut is_told = false;
+    let mut is_stated = false;
     if *noun == Noun::Numbered && !is_numbered(before) {
         return None;
     }
@@ -131,9 +131,9 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
     }
     // `the password of the database is …`, in any language.
     if *noun == Noun::Password
-        && let Some(told) = told(text.get(start..)?, ending.is_some())
+        && let Some(verb_end) = after_verb(text.get(start..)?, ending.is_some())
     {
-        let secret = candidate(scan, *noun, start + told, true);
+        let secret = candidate(scan, *noun, start + verb_end, true);
         if secret.is_some() {
             return secret;
         }
@@ -151,7 +151,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         && matches!(rest.as_bytes().get(1), Some(b' ' | b':'))
     {
         start += 2;
-        is_told = true;
+        is_stated = true;
     }
     // Words between: `is`, `was`, `provided:`.
     for _ in 0..3 {
@@ -179,9 +179,9 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         ];
         let Some(filler) = fillers.iter().find(|filler| rest.starts_with(**filler)) else { break };
         let ends = filler.trim_end().len();
-        // `password of jane: …` is left to the pair.
+        // `password of jane: …` is found as a pair.
         start += ends;
-        is_told = true;
+        is_stated = true;
         if !matches!(text.as_bytes().get(start), Some(b' ' | b':')) {
             return None;
         }
@@ -190,7 +190,7 @@ pub(super) fn after(scan: &Scan<'_>, run: Range<usize>) -> Option<Secret> {
         }
     }
     let is_code = || *known == "token" && is_of_factor(before);
-    candidate(scan, *noun, start, is_told).or_else(|| if is_code() { candidate(scan, Noun::Digits, start, is_told) } else { None })
+    candidate(scan, *noun, start, is_stated).or_else(|| if is_code() { candidate(scan, Noun::Digits, start, is_stated) } else { None })
 }
 
 /// `MFA token …`: a code.
@@ -199,7 +199,7 @@ fn is_of_factor(before: &str) -> bool {
     super::name_words::is_listed_word("mfa 2fa otp totp sms factor", word)
 }
 
-/// The length of the words behind `code` that say which code it is; 0 if the words before say it. `None` if the code is
+/// The length of the words after `code` that say which code it is, or 0 if the words before say it. `None` if the code is
 /// not secret.
 fn kind_of_code(before: &str, rest: &str) -> Option<usize> {
     code_of(rest).or_else(|| (is_secret_code(before) || is_to_sign_in(rest)).then_some(0))
@@ -214,8 +214,8 @@ fn grouped(text: &str) -> Option<usize> {
     (is_code && !goes_on).then_some(7)
 }
 
-/// The place of the secret behind the verb of a sentence that says what a password is.
-fn told(rest: &str, is_polish: bool) -> Option<usize> {
+/// The place of the secret after the verb of a sentence that states a password.
+fn after_verb(rest: &str, is_polish: bool) -> Option<usize> {
     const VERBS: [&str; 13] =
         [" is: ", " is ", " was ", " ist ", " lautet ", " est ", " es ", " é ", " è ", " jest ", " är ", " er ", ": "];
     let rest = near(rest, 256);
@@ -228,7 +228,7 @@ fn told(rest: &str, is_polish: bool) -> Option<usize> {
     (at <= 60 && is_chosen).then_some(at + verb.trim_end().len())
 }
 
-/// The length of what says which code it is, in languages that say so behind it: ` de vérification`.
+/// The length of the words after `code` that say which code it is, as in Romance languages: ` de vérification`.
 fn code_of(rest: &str) -> Option<usize> {
     const KINDS: &str = "vérification sécurité accès connexion validation confirmation verificación seguridad acceso confirmación verificação \
         segurança acesso verifica sicurezza accesso";
@@ -237,19 +237,19 @@ fn code_of(rest: &str) -> Option<usize> {
     super::name_words::is_listed_word(KINDS, kind).then_some(link.len() + kind.len())
 }
 
-/// `gpg: using RSA key …`, `host key …`: no key that is secret.
+/// Whether the key is not secret: `gpg: using RSA key …`, `host key …`.
 fn is_public(before: &str) -> bool {
     let word = before.trim_end().rsplit([' ', '\n', '"', '(']).next().unwrap_or_default();
     super::name_words::is_listed_word("rsa dsa ecdsa eddsa ed25519 public host gpg: pgp cache primary foreign partition routing", word)
 }
 
-/// Whether another word of the sentence stands before the secret.
+/// Whether another word of the sentence comes before the secret.
 fn next_is_filler(rest: &str) -> bool {
     [" provided", " given", ": ", " =", " value"].iter().any(|filler| rest.starts_with(filler))
 }
 
-/// Finds the secret that begins at `start`, behind blanks and colons.
-fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option<Secret> {
+/// Finds the secret that begins at `start`, after blanks and colons.
+fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_stated: bool) -> Option<Secret> {
     let text = scan.text;
     let rest = text.get(start..)?;
     let blank = rest.len() - rest.trim_start_matches([' ', ':']).len();
@@ -284,7 +284,7 @@ fn candidate(scan: &Scan<'_>, noun: Noun, start: usize, is_told: bool) -> Option
         Noun::Password => held.len() >= 5 && (is_chosen(held) || digits == held.len() && held.len() <= 8),
         Noun::Opaque if providers::key(text, start..start + end).is_some() => return None,
         Noun::Opaque | Noun::Session => {
-            let is_long = held.len() >= if is_told { 8 } else { 12 };
+            let is_long = held.len() >= if is_stated { 8 } else { 12 };
             let is_text = !held.contains(['(', '/', '=']) || is_base64(held);
             is_long && is_text && value_class::is_mixed(held) && digits > 0 && !(noun == Noun::Session && value_class::is_digest(held))
         }
@@ -361,9 +361,9 @@ fn is_secret_code(before: &str) -> bool {
     super::name_words::is_listed_word(CODES, word)
 }
 
-/// Finds a code that stands before its word: `123456 is your login code`.
+/// Finds a code that comes before its word: `123456 is your login code`.
 pub(super) fn code_before(text: &str, run: Range<usize>) -> Option<Secret> {
-    // Google's begin with `G-`.
+    // Google's codes begin with `G-`.
     let run = if text.get(run.clone())?.starts_with("G-") { run.start + 2..run.end } else { run };
     let word = text.get(run.clone())?;
     if !(4..=8).contains(&run.len()) || !(word.bytes().all(|byte| byte.is_ascii_digit()) || grouped(word).is_some()) {

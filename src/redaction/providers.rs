@@ -1,4 +1,4 @@
-//! Keys that services issue, by the table in `providers.tsv`.
+//! Finds keys that services issue, by the table in `providers.tsv`.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ struct Row {
     least: usize,
 }
 
-/// The characters of a key behind its prefix.
+/// The characters of a key after its prefix.
 #[derive(Clone, Copy)]
 enum Alphabet {
     /// `a`: letters and digits.
@@ -120,7 +120,7 @@ pub(super) fn key(text: &str, run: Range<usize>) -> Option<usize> {
             }
         }
     }
-    // Nearly every run is shorter, or nothing of these follows it.
+    // Nearly every run is shorter, and none of these signs follows it.
     let may_be_inner = run.len() >= 36 || (run.len() >= 5 && matches!(text.as_bytes().get(run.end), Some(b'~' | b':' | b'.')));
     if may_be_inner { inner(text, run) } else { None }
 }
@@ -132,7 +132,7 @@ fn is_random(body: &str) -> bool {
     kinds.iter().filter(|kind| **kind).count() >= 2 && !value_class::is_words(body)
 }
 
-/// Finds keys whose mark is not at their start.
+/// Finds keys that are not recognised by a prefix.
 fn inner(text: &str, run: Range<usize>) -> Option<usize> {
     let bytes = text.as_bytes();
     let word = text.get(run.clone())?;

@@ -1,4 +1,4 @@
-//! Names and values in quotes, calls and elements: `("name", "value")`, `name("value")`, `<name>value</name>`.
+//! Finds names and values in quotes, calls and elements: `("name", "value")`, `name("value")`, `<name>value</name>`.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::verdict::judge;
 /// Only the last bytes of a longer name are judged.
 const NAME_LIMIT: usize = 128;
 
-/// Finds the value behind a name in quotes, or in the quotes that begin behind a name.
+/// Finds the value after a name in quotes, or in the quotes that begin after a name.
 ///
 /// `quote` is the place of a quote.
 pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
@@ -54,7 +54,7 @@ pub(super) fn pair(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<
     }
     let range = blank + held.range.start..blank + held.range.end;
     let secret = rest.get(range.clone())?;
-    // In a list of names, the next one is not a value; so is the list of columns in a statement: `INTO t ("token", "user_id")`.
+    // In a list of names, the next name is not a value. A statement has such a list: `INTO t ("token", "user_id")`.
     let call = outside.trim_end_matches('\\').strip_suffix('(');
     let is_of_columns = |before: &str| {
         before
@@ -111,9 +111,9 @@ fn binary(scan: &Scan<'_>, run: &Range<usize>, quote: usize) -> Option<Secret> {
         .then(|| Secret::near(text, quote + 1, quote + 1..quote + 1 + held.len(), Rule::Name))
 }
 
-/// Finds what a call with a secret name is given: `SetPassword("…")`, `Token("…")`.
+/// Finds the argument of a call with a secret name: `SetPassword("…")`, `Token("…")`.
 ///
-/// The name of a function says less than that of a field: only what is opaque is hidden.
+/// The name of a function means less than that of a field, so only opaque arguments are hidden.
 pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<Secret> {
     let text = scan.text;
     let rest = text.get(open + 1..)?;
@@ -162,7 +162,7 @@ pub(super) fn call(scan: &Scan<'_>, run: &Range<usize>, open: usize) -> Option<S
     is_secret.then(|| Secret::near(text, start, start..start + held.len(), Rule::Name))
 }
 
-/// A token in brackets behind its name: `token[…]`, `AccessToken{value=…}`.
+/// A token in brackets after its name: `token[…]`, `AccessToken{value=…}`.
 fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
     let rest = scan.text.get(start..)?;
     let sign = rest.find(|letter: char| !letter.is_ascii_alphabetic())?;
@@ -171,7 +171,7 @@ fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
     let skipped = field.map_or(0, |field| field.len() + 1);
     let held = rest.get(skipped..)?;
     let held = held.get(..until(held, &[',', ')', ']', '}', ' ', '\n', '"', '(', '=', ':'])?)?;
-    // Nearly every name is that of a function.
+    // Nearly every name is that of a function, so only random values count.
     let is_secret = held.len() >= 16 && value_class::is_random(held) && !value_class::is_digest(held) && judge(name).field >= Level::Likely;
     let start = start + skipped;
     is_secret.then(|| Secret::near(scan.text, start, start..start + held.len(), Rule::Name))
@@ -181,7 +181,7 @@ fn bare(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
 fn last_literal(text: &str, start: usize) -> Option<Secret> {
     let rest = text.get(start..)?;
     let Some(end) = near(rest, FAR).find(')') else {
-        // Where its last text begins is not seen.
+        // The last text begins beyond the limit, so the rest is hidden.
         return (rest.len() > FAR).then(|| Secret::value(start..text.len(), Rule::Statement));
     };
     let inner = rest.get(..end)?.strip_suffix('\'')?;
@@ -199,7 +199,7 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     let rest = text.get(begin..)?;
     let near = near(rest, FAR);
     let end = if raw > 0 { near.find("]]>") } else { near.find('<') };
-    // Still open. Words behind `<password>` are no value: in the text of a manual, it is a placeholder.
+    // The element does not end near. If words follow `<password>`, it is a placeholder in the text of a manual.
     let is_open = end.is_none() && near.len() < rest.len() && !near.contains(' ');
     let end = if is_open { near.len() } else { end.filter(|end| *end > 0)? };
     if raw == 0 && !is_open && !rest.get(end..)?.starts_with("</") {
@@ -219,7 +219,7 @@ pub(super) fn element(scan: &Scan<'_>, close: usize) -> Option<Secret> {
     next_element(held, rest.get(end..)?).map(|range| Secret::value(begin + end + range.start..begin + end + range.end, Rule::Name))
 }
 
-/// The text of the element behind one that names it: `<dt>Password</dt><dd>…</dd>`, `<key>Token</key><string>…</string>`.
+/// The text of the element after one that names it: `<dt>Password</dt><dd>…</dd>`, `<key>Token</key><string>…</string>`.
 fn next_element(name: &str, after: &str) -> Option<Range<usize>> {
     let level = if name.len() <= 40 { judge(name.trim().trim_end_matches(':')).field } else { Level::Harmless };
     if level < Level::Likely {

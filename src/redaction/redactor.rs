@@ -23,7 +23,8 @@ impl Redactor {
         &self.rules.placeholder
     }
 
-    /// Whether a header's value is replaced, whatever it is: a credential, a rule of the user's, or personal data while PII is off.
+    /// Whether a header's value is replaced, whatever it is: it is a credential, a rule of the user hides it, or it is
+    /// personal data while PII is off.
     pub(super) fn hides_header(&self, name: &str, verdict: Verdict) -> bool {
         self.hides_person(name, verdict) || self.rules.withholds(name) || self.is_hidden_by_user(name)
     }

@@ -1,4 +1,4 @@
-//! Values that a message reports beside a secret name: `invalid value '…' for '--password'`,
+//! Finds values that a message reports beside a secret name: `invalid value '…' for '--password'`,
 //! `Duplicate entry '…' for key 'sessions.token'`, `{"loc": ["password"], "input": "…"}`.
 
 use std::ops::Range;
@@ -12,10 +12,10 @@ use super::verdict::judge;
 /// Words that the reported value follows.
 pub(super) const WORDS: [&str; 9] = ["value", "string", "entry", "Data", "Received", "received", "credentials", "valid", "echo"];
 
-/// So far from a value its name may stand, in bytes.
+/// The maximum distance between a value and its name, in bytes.
 const NEAR: usize = 160;
 
-/// Finds the value behind one of the words, which is the run.
+/// Finds the value after one of the words, which is the run.
 pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
     let text = scan.text;
     let word = text.get(run.clone())?;
@@ -45,7 +45,7 @@ pub(super) fn after(scan: &Scan<'_>, run: &Range<usize>) -> Option<Secret> {
     judged(scan, start..start + len)
 }
 
-/// Judges a reported value: it is opaque, and the name of a secret stands near.
+/// Hides a reported value if it is opaque, and the name of a secret is near.
 pub(super) fn judged(scan: &Scan<'_>, range: Range<usize>) -> Option<Secret> {
     let held = scan.text.get(range.clone())?;
     // Nearly every value ends here.
@@ -54,12 +54,12 @@ pub(super) fn judged(scan: &Scan<'_>, range: Range<usize>) -> Option<Secret> {
     }
     let is_opaque =
         value_class::class(held) >= ValueClass::Opaque && !held.contains("://") && held.bytes().any(|byte| byte.is_ascii_alphabetic());
-    // Of one that is still open, the name behind it is not seen.
+    // If the value does not end near, a name after it cannot be seen, so the value is hidden.
     let is_open = held.len() == scan.ahead(range.start, FAR).len() && range.end < scan.text.len();
     (is_opaque && (is_open || has_name_near(scan, &range))).then(|| Secret::near(scan.text, range.start, range, Rule::Name))
 }
 
-/// Whether the name of a secret stands near: one that is sure, or that has several words.
+/// Whether the name of a secret is near: one of the level `Sure`, or one with several words.
 fn has_name_near(scan: &Scan<'_>, range: &Range<usize>) -> bool {
     let text = scan.text;
     let from = (range.start.saturating_sub(NEAR)..=range.start).find(|at| text.is_char_boundary(*at)).unwrap_or(range.start);
@@ -86,7 +86,7 @@ fn refused(scan: &Scan<'_>, start: usize) -> Option<Secret> {
     if let Some((_, held)) = near.rsplit_once(quote) {
         return judged(scan, inner.len() - held.len()..inner.len());
     }
-    // It began before all that was seen.
+    // The quote begins before the text that was searched.
     let is_open = near.len() < inner.len();
     judged(scan, inner.len() - near.len()..inner.len()).filter(|_| is_open).map(|secret| Secret::value(0..inner.len(), secret.rule))
 }
@@ -112,14 +112,14 @@ fn pair_in_parentheses(text: &str, start: usize, is_open: bool) -> Option<Secret
     is_secret.then(|| Secret::near(text, start, start + inner.len() - held.len()..start + inner.len(), Rule::Sentence))
 }
 
-/// Finds the first password among what a call that signs in is given; see [`arguments`].
+/// Finds the first password among the arguments of a call that signs in; see [`arguments`].
 pub(super) fn argument(scan: &Scan<'_>, name: &str, start: usize) -> Option<Secret> {
     arguments(scan, name, start).into_iter().next()
 }
 
-/// Finds the passwords among what a call that signs in is given: `connect('db', 'root', '…')`, `login: ("me", "…")`.
+/// Finds the passwords among the arguments of a call that signs in: `connect('db', 'root', '…')`, `login: ("me", "…")`.
 ///
-/// `start` is behind the parenthesis.
+/// `start` is the place after the parenthesis.
 pub(super) fn arguments(scan: &Scan<'_>, name: &str, start: usize) -> Vec<Secret> {
     const SIGNS_IN: [&str; 10] =
         ["login", "signin", "sign_in", "authenticate", "connect", "__construct", "credentials", "logon", "basic_auth", "basicauth"];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{name_words, names};
 
-/// Which personal and secret data leaves the process.
+/// The settings that decide which personal and secret data is sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Privacy {
     pub(crate) redaction: Arc<Redaction>,
@@ -55,37 +55,42 @@ impl Default for Redaction {
 }
 
 impl Redaction {
-    /// Hides all values whose names contain `name`; case and separators (`-`, `_`) do not matter.
+    /// Hides all values whose names contain `name`. Case and separators (`-`, `_`) do not matter.
     #[must_use]
     pub fn field(mut self, name: impl AsRef<str>) -> Self {
         self.fields.push(name_words::squash(name.as_ref()));
         self
     }
 
-    /// Hides the values of a header, which are not even copied into the record.
+    /// Hides the values of a header. They are not even copied into memory.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>) -> Self {
         self.headers.push(name.as_ref().to_ascii_lowercase());
         self
     }
 
-    /// Sets the text that replaces a value; defaults to `[Filtered]`. A blank text is an error of `build`.
+    /// Sets the text that replaces a value. Defaults to `[Filtered]`.
+    ///
+    /// A blank text is an error of [`build`](crate::ConfigBuilder::build).
     #[must_use]
     pub fn placeholder(mut self, text: impl Into<String>) -> Self {
         self.placeholder = text.into();
         self
     }
 
-    /// Sets the text that replaces a token inside a text; defaults to `[REDACTED_TOKEN]`. A blank text is an error of `build`.
+    /// Sets the text that replaces a long token inside a text. Defaults to `[REDACTED_TOKEN]`.
+    ///
+    /// A blank text is an error of [`build`](crate::ConfigBuilder::build).
     #[must_use]
     pub fn token_placeholder(mut self, text: impl Into<String>) -> Self {
         self.token_placeholder = text.into();
         self
     }
 
-    /// Sets the minimum length of a token; defaults to 64, and less than 16 is an error of `build`.
+    /// Sets the minimum length of a token, in characters. Defaults to 64.
     ///
-    /// A token is a run of ASCII letters, digits, `_`, `-` and `+`, with any `=` after it.
+    /// A token is a run of ASCII letters, digits, `_`, `-` and `+`, with any `=` after it. A length below 16 is
+    /// an error of [`build`](crate::ConfigBuilder::build).
     #[must_use]
     pub fn token_length(mut self, characters: usize) -> Self {
         self.token_length = characters;
@@ -102,11 +107,11 @@ impl Redaction {
         self
     }
 
-    /// Hides personal data in texts as well: addresses of e-mail, IP addresses, telephone numbers
-    /// with their country, and the names of users in paths (`/home/jane`).
+    /// Hides personal data in texts as well: e-mail addresses, IP addresses, telephone numbers
+    /// with their country code, and the names of users in paths (`/home/jane`).
     ///
-    /// Names of persons, and telephone numbers without a country, are not found. Identifiers of the
-    /// program (modules, releases) are not searched.
+    /// Names of persons, and telephone numbers without a country code, are not found. Identifiers of the
+    /// program (modules, releases) are not searched. Defaults to off.
     ///
     /// # Examples
     ///
@@ -122,7 +127,7 @@ impl Redaction {
         self
     }
 
-    /// Sends only these further fields of a [`User`](crate::User); the values of others are hidden.
+    /// Sends only these further fields of a [`User`](crate::User). The values of other fields are hidden.
     ///
     /// The id, the e-mail address, the login name and the IP address are not further fields: they
     /// are sent if your code sets them. Defaults to every field that your code sets.
@@ -138,7 +143,7 @@ impl Redaction {
         !is_known && self.user_fields.as_ref().is_some_and(|names| !names.iter().any(|known| known == name))
     }
 
-    /// Says which rule is invalid.
+    /// Returns which rule is invalid, and why.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.token_length < 16 {
             return Some(format!("expected a token_length of at least 16, found {}", self.token_length));
@@ -166,7 +171,7 @@ impl Redaction {
         false
     }
 
-    /// What stands for a value that was not copied; `None` if its field is removed.
+    /// The text that replaces a value that was not copied. `None` if its field is removed.
     pub(crate) fn withheld(&self) -> Option<&str> {
         (!self.removes_fields).then_some(&*self.placeholder)
     }

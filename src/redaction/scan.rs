@@ -1,7 +1,7 @@
-//! Looks for secrets in a text: one pass over its bytes, without backtracking.
+//! Searches a text for secrets in one pass over its bytes, without backtracking.
 //!
-//! The pass stops where a secret may begin: at the end of a run of letters and digits, and at the
-//! signs that stand between a name and its value or in an address. The rules look from there.
+//! The pass stops where a secret may begin: at the end of a run of letters and digits, and at signs
+//! that separate a name from its value or belong to an address. There it applies the rules.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,9 +15,9 @@ use super::{
     table,
 };
 
-/// Whether a text is too short for any shape, names no value and needs no escape, like most words.
+/// Whether a text is too short for any shape, contains no pair of name and value, and needs no escape.
 ///
-/// Such a text is not looked up in the cache, which saves 1.3 % of an envelope.
+/// Most words are like this. They skip the lookup in the cache, which saves 1.3 % of an envelope.
 pub(super) fn is_harmless_word(text: &str) -> bool {
     // The shortest shape is a telephone's code beside its word; a value needs a sign before it.
     text.len() < 9 && text.bytes().all(|byte| matches!(class(byte), OTHER | TOKEN | SLASH | QUOTE | PARENTHESIS))
@@ -42,7 +42,7 @@ fn find_decoded(redactor: &Redactor, text: &str, reading: Reading, depth: u8) ->
     found
 }
 
-/// Sorts the secrets, and joins those that overlap.
+/// Sorts the secrets, and merges those that overlap.
 fn merge(secrets: &mut Vec<Secret>) {
     secrets.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
     secrets.dedup_by(|next, kept| {
@@ -121,7 +121,7 @@ static ANNOUNCING: [u16; 32] = {
     lengths
 };
 
-/// Whether a word has several words in it, as the names of variables do: `DB_PASSWORD`, `npmAuthToken`, `XSRF-TOKEN`.
+/// Whether a name consists of several words, like the names of variables: `DB_PASSWORD`, `npmAuthToken`, `XSRF-TOKEN`.
 fn is_compound(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.iter().skip(1).any(|byte| matches!(byte, b'_' | b'-'))
@@ -142,7 +142,7 @@ impl Scan<'_> {
                 && let Some(step) = self.at_run(start..at)
             {
                 let end = self.take(step, start);
-                // A secret may stand before the word that reveals it.
+                // The secret may be before the word that reveals it.
                 start = if end > start { end } else { at };
                 last_run = start..start;
                 continue;
@@ -210,7 +210,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Finds a secret that a slash begins, or that the word before it announces.
+    /// Finds a secret that begins with a slash, or that the word before the slash announces.
     fn at_slash(&self, run: &Range<usize>, at: usize) -> Option<Secret> {
         let is_double = self.text.as_bytes().get(at + 1) == Some(&b'/');
         if run.len() == 1
@@ -224,7 +224,7 @@ impl Scan<'_> {
             .or_else(|| if is_double { authority::bare(self.text, at + 2) } else { None })
     }
 
-    /// Judges the encoded word around a `%`, once for each word. What is found keeps its form.
+    /// Judges the encoded word around a `%`, once for each word. A secret is replaced in the encoded text.
     fn at_percent(&mut self, at: usize) {
         // The track of a card: `%B…^`.
         if let Some(rest) = self.text.get(at..).and_then(|rest| rest.strip_prefix("%B"))

@@ -2,7 +2,7 @@
 //!
 //! One serde `Serializer` judges each value by its place and its name while it writes.
 //!
-//! Structs are our own: their field names are kept, and say the place of what is below them. Keys of
+//! Structs are our own: their field names are kept, and decide the place of the values below them. Keys of
 //! maps come from the user and are judged by name. Every text is scanned for secret shapes, unless
 //! its place contains only our own text. Unit variants are words of the protocol or texts of the
 //! program; they are written as they are.
@@ -32,7 +32,7 @@ use super::verdict::SecretName;
 use crate::protocol::{Measured, SegmentName, TypedAttributes};
 
 impl Json<'_> {
-    /// Writes a value under a name that may be secret. If any of it is, `hide` writes the replacement of all of it.
+    /// Writes a value under a name that may be secret. If a part of it is secret, `hide` replaces all of it.
     fn by_value<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
@@ -48,7 +48,7 @@ impl Json<'_> {
             self.out.truncate(start);
             hide(self);
         }
-        // A value above with a secret name is hidden as well.
+        // An outer value under a secret name is then hidden as well.
         self.hid &= is_inside;
         Ok(())
     }
@@ -63,7 +63,7 @@ pub(super) fn write(redactor: &Redactor, value: &impl Serialize, place: ValuePla
 pub(super) struct ValueWriter<'a, 'r> {
     json: &'a mut Json<'r>,
     place: ValuePlace,
-    /// The secret name above, if the value decides whether it is hidden.
+    /// The secret name of the value, if the value decides whether it is hidden.
     secret: Option<SecretName>,
 }
 
@@ -89,7 +89,7 @@ macro_rules! number {
         fn $method(mut self, value: $type) -> Result<()> {
             let start = self.json.out.len();
             serde_json::to_writer(&mut *self.json.out, &value)?;
-            // A card's number has at least 13 digits, and begins with one of these; a time begins with 1.
+            // A card number has at least 13 digits, and begins with one of these. A time begins with 1.
             let may_be_card =
                 self.json.out.len() - start >= 13 && self.json.out.get(start).is_some_and(|first| matches!(first, b'2'..=b'6' | b'8' | b'9'));
             if self.secret.is_some() || may_be_card && self.place != ValuePlace::Own {
@@ -170,7 +170,7 @@ impl<'a, 'r> Serializer for ValueWriter<'a, 'r> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
         let place = match name {
-            // As a text, the value of a metric would be dropped by the server.
+            // A server drops a metric whose value is a text, so the value is never replaced.
             Measured::NAME => ValuePlace::Own,
             SegmentName::NAME => ValuePlace::Name,
             TypedAttributes::NAME => ValuePlace::Typed,
@@ -272,11 +272,11 @@ impl SerializeStruct for StructWriter<'_, '_> {
 pub(super) struct MapWriter<'a, 'r> {
     json: &'a mut Json<'r>,
     place: ValuePlace,
-    /// It is not too deep.
+    /// Whether it is written: it is not too deep.
     is_open: bool,
     /// The current key.
     key: WrittenKey,
-    /// The secret name that a value before is, as in `{"name": "password", "value": "…"}`.
+    /// The secret name that an earlier value contains, as in `{"name": "password", "value": "…"}`.
     beside: Option<SecretName>,
     secret: Option<SecretName>,
     is_first: bool,
@@ -329,7 +329,7 @@ impl MapWriter<'_, '_> {
         Ok(())
     }
 
-    /// Remembers the secret name that the value is, which was written from `start` on.
+    /// Remembers the value that was written from `start` on, if it is a secret name.
     #[cold]
     fn note_name(&mut self, start: usize) {
         let beside = self.json.name_written(start).and_then(|verdict| {
@@ -337,7 +337,7 @@ impl MapWriter<'_, '_> {
                 .at(verdict.field.max(verdict.header).max(Level::IfOpaque).min(Level::Sure))
                 .filter(|_| verdict.field.max(verdict.header) > Level::Harmless)
         });
-        // Attributes come from several sources: another one's `path` may stand between `name` and `value`.
+        // Attributes come from several sources: a `path` of another source may be between `name` and `value`.
         self.beside = beside.or_else(|| self.beside.filter(|_| self.place == ValuePlace::Typed));
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets that a run of letters and digits begins: keys of providers, JWTs, long tokens, private keys.
+//! Finds secrets that begin with a run of letters and digits: keys of providers, JWTs, long tokens, private keys.
 
 use std::ops::Range;
 
@@ -48,8 +48,8 @@ pub(super) fn of_run(scan: &Scan<'_>, run: Range<usize>) -> Option<Step> {
     long_token(scan, run)
 }
 
-/// A value that a sentence names, as in `Failed to authenticate with key: …`. A long token has the
-/// mark of one, as it has without the name.
+/// A value that a sentence names, as in `Failed to authenticate with key: …`. A long token gets the
+/// placeholder for tokens, with or without a name.
 pub(super) fn secret_in_sentence(scan: &Scan<'_>, range: Range<usize>, rule: Rule) -> Secret {
     let held = scan.text.get(range.clone()).unwrap_or_default();
     let is_long = held.len() >= scan.redactor.rules.token_length && held.bytes().all(|byte| is_run(byte) || matches!(byte, b'/' | b'='));
@@ -95,7 +95,7 @@ fn is_base64_text(text: &str) -> bool {
     parts().next().is_some() && words * 4 <= text.len()
 }
 
-/// Whether a long run is words with `-` or `_` between them, one letter again and again, or without any digit.
+/// Whether a long run is not a token: words with `-` or `_` between them, one repeated letter, or no digits.
 fn is_made_of_words(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let first = word.as_bytes().first();
@@ -104,7 +104,7 @@ fn is_made_of_words(word: &str) -> bool {
         || (word.contains(['-', '_']) && value_class::is_words(word))
 }
 
-/// Whether a long run is the ids of a trace: `b3` has those of the trace, the span and the span above, and a flag.
+/// Whether a long run consists of trace ids: `b3` has the ids of the trace, the span and its parent, and a flag.
 fn is_trace(word: &str) -> bool {
     let is_hex = |part: &str, lengths: &[usize]| lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut parts = word.split('-');
@@ -154,7 +154,7 @@ fn is_digest(text: &str, start: usize, word: &str) -> bool {
     if !is_hex(word) {
         return false;
     }
-    // In a path, it is the id of what is there.
+    // In a path, a digest is the id of a resource.
     if text.get(..start).is_some_and(|before| before.ends_with('/')) {
         return true;
     }
@@ -181,7 +181,7 @@ fn follows_digest(text: &str, start: usize) -> bool {
     runs.take(3).any(is_hex)
 }
 
-/// Whether a word that compares digests stands before, in the same line.
+/// Whether a word that compares digests comes before, in the same line.
 fn follows_word(text: &str, start: usize) -> bool {
     let from = (start.saturating_sub(80)..=start).find(|at| text.is_char_boundary(*at)).unwrap_or(start);
     let line = text.get(from..start).unwrap_or_default().rsplit('\n').next().unwrap_or_default().to_ascii_lowercase();
@@ -192,7 +192,7 @@ fn is_hex(word: &str) -> bool {
     word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether the type of a public key stands before it: `ssh-ed25519 AAAA…`.
+/// Whether the type of a public key comes before it: `ssh-ed25519 AAAA…`.
 fn follows_key_type(text: &str, start: usize) -> bool {
     let before = text.get(..start).unwrap_or_default().trim_end_matches(' ');
     ["ssh-ed25519", "ssh-rsa", "ssh-dss", "nistp256", "nistp384", "nistp521", "@openssh.com"].iter().any(|known| before.ends_with(known))
@@ -216,14 +216,14 @@ pub(super) fn data_url(text: &str, run: &Range<usize>, colon: usize) -> Option<S
     Some(Step::Skip(base64_end(text, colon + 2 + comma)))
 }
 
-/// Finds what follows `Bearer` and other schemes.
+/// Finds the credentials after `Bearer` and other schemes.
 fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
     const SCHEMES: [&str; 9] = ["basic", "bearer", "negotiate", "ntlm", "apikey", "geniekey", "token", "hawk", "digest"];
     if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(word)) {
         return None;
     }
     let rest = text.get(run.end..)?;
-    // What is computed from the secret is among the parameters.
+    // In these schemes, a parameter contains the value that is computed from the secret.
     let parameter = match word.len() {
         4 if word.eq_ignore_ascii_case("hawk") => Some("mac=\""),
         6 if word.eq_ignore_ascii_case("digest") => Some("response=\""),
@@ -248,7 +248,7 @@ fn scheme(text: &str, word: &str, run: Range<usize>) -> Option<Secret> {
         .unwrap_or(rest.len());
     let token = rest.get(..end)?.trim_end_matches(['.', ':', '!']);
     let end = token.len();
-    // `[Filtered]` stands for the token, unless something follows it.
+    // `[Filtered]` is a placeholder of the token, unless other text follows it.
     let stands_for_one =
         token.starts_with(['$', '{']) || token.starts_with('[') && token.find(']').is_none_or(|end| end + 1 == token.len());
     // `Bearer realm=…`, `type=Bearer scope=…`: the next pair.
@@ -289,14 +289,14 @@ pub(super) fn private_key(text: &str, start: usize) -> Option<(usize, bool)> {
         Some(end) => end,
         // A sentence about such a block: `expected -----BEGIN PRIVATE KEY----- but …`.
         None if is_sentence(rest) => 11 + label.len(),
-        // Cut off: all of the rest is the key.
+        // The end is missing, so the whole rest is the key.
         None if is_private => rest.len(),
         None => 11 + label.len(),
     };
     Some((start + end, is_private && end > 11 + label.len()))
 }
 
-/// Whether words follow the line that begins a block, and no line of a key.
+/// Whether words, and no line of a key, follow the line that begins a block.
 fn is_sentence(block: &str) -> bool {
     let rest = block.trim_start_matches('-').split_once("-----").map_or("", |(_, rest)| rest);
     let Some(rest) = rest.trim_start_matches(['"', '\'', '`', ',']).strip_prefix(' ') else { return false };

@@ -1,4 +1,4 @@
-//! Secrets in statements to databases that stand in a text: `VALUES ('…')`, `IDENTIFIED BY '…'`, `AUTH …`.
+//! Finds secrets in database statements inside a text: `VALUES ('…')`, `IDENTIFIED BY '…'`, `AUTH …`.
 
 use std::ops::Range;
 
@@ -83,7 +83,7 @@ fn values(scan: &mut Scan<'_>, start: usize) -> Option<Secret> {
     found
 }
 
-/// `token IN ('…')`: each literal in the list behind a secret name.
+/// `token IN ('…')`: each literal in the list after a secret name.
 fn list(scan: &mut Scan<'_>, run: Range<usize>) -> Option<Secret> {
     let before = scan.text.get(..run.start)?.trim_end_matches([' ', '"', '`', ']']);
     let name = before.get(before.rfind(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).map_or(0, |at| at + 1)..)?;
@@ -125,7 +125,7 @@ fn output(text: &str, start: usize) -> Option<Secret> {
     is_secret.then(|| Secret::near(text, from, start..start + held.len(), Rule::Statement))
 }
 
-/// The length of a list in parentheses, without those in quotes.
+/// The place of the parenthesis that ends a list. Parentheses in quotes do not count.
 fn close(text: &str) -> usize {
     let mut is_quoted = false;
     for (at, byte) in text.bytes().enumerate() {
@@ -138,7 +138,7 @@ fn close(text: &str) -> usize {
     text.len()
 }
 
-/// `Failing row contains (4, jane, …)`: all values, because none has its name.
+/// `Failing row contains (4, jane, …)`: hides all values, because their names are not known.
 fn row(text: &str, run: Range<usize>) -> Option<Secret> {
     let rest =
         text.get(run.end..)?.strip_prefix(" (").filter(|_| text.get(..run.start).is_some_and(|before| before.ends_with("Failing row ")))?;
@@ -182,7 +182,7 @@ fn column(text: &str, run: Range<usize>) -> Option<Secret> {
     let after = text.get(run.end..)?.strip_prefix(' ')?;
     let name = after.get(..after.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(after.len()))?;
     let from = before.len() - last(before, FAR).len();
-    // Or it began before all that was seen.
+    // Or the literal begins before the text that was searched.
     let start = before.get(from..)?.rfind('\'').map(|at| from + at + 1).or_else(|| (from > 0).then_some(0))?;
     let is_secret = judge(name).field >= Level::Likely && !is_nothing(before.get(start..)?);
     is_secret.then(|| Secret::value(start..before.len(), Rule::Statement))

@@ -1,11 +1,11 @@
-//! Personal data in texts, which only [`Redaction::strict`](super::Redaction::strict) hides.
+//! Finds personal data in texts, which only [`Redaction::strict`](super::Redaction::strict) hides.
 
 use std::net::IpAddr;
 use std::ops::Range;
 
 use super::finding::{Rule, Secret};
 
-/// Finds addresses of e-mail and of networks, telephone numbers, and users' names in paths.
+/// Finds e-mail addresses, IP addresses, telephone numbers, and users' names in paths.
 pub(super) fn find(text: &str) -> Vec<Secret> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -30,7 +30,7 @@ fn personal(text: &str, word: &str, range: Range<usize>) -> Option<Secret> {
     telephone(text, range).map(|range| Secret::value(range, Rule::Personal))
 }
 
-/// `jane@example.org`, also behind `mailto:` and as a part of a URL.
+/// `jane@example.org`, also after `mailto:` and inside a URL.
 fn email(word: &str) -> Option<(usize, usize)> {
     let at = word.find('@')?;
     let is_local = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '+' | '-' | '%');
@@ -47,7 +47,7 @@ fn first_len(text: &str) -> usize {
     text.chars().next().map_or(0, char::len_utf8)
 }
 
-/// An address of the Internet, with a port or not.
+/// An IP address, with or without a port.
 fn address(word: &str) -> Option<(usize, usize)> {
     let scheme = word.find("://").map_or(0, |at| at + 3);
     let rest = word.get(scheme..)?;
@@ -64,7 +64,7 @@ fn address(word: &str) -> Option<(usize, usize)> {
     (port.bytes().all(|byte| byte.is_ascii_digit()) && is_address(host)).then_some((start, host.len()))
 }
 
-/// The name of a user in the path of a home.
+/// The name of a user in the path of a home folder.
 fn home(word: &str) -> Option<(usize, usize)> {
     let (at, mark) = ["/home/", "/Users/", "\\Users\\"].iter().find_map(|mark| Some((word.find(mark)?, *mark)))?;
     let start = at + mark.len();
@@ -72,7 +72,7 @@ fn home(word: &str) -> Option<(usize, usize)> {
     (!name.is_empty() && !matches!(name, "app" | "user" | "Shared" | "Public" | "runner")).then_some((start, name.len()))
 }
 
-/// A telephone number with its country: `+49 30 1234567`.
+/// A telephone number with its country code: `+49 30 1234567`.
 fn telephone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let rest = text.get(range.start..)?.strip_prefix('+')?;
     let len =

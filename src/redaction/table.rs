@@ -1,4 +1,4 @@
-//! Tables in a text: a row `password | …`, a column under `PASSWORD`, and the rows of `COPY`.
+//! Finds secrets in tables: a row `password | …`, a column under `PASSWORD`, and the rows of `COPY`.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ use super::names::{self, Level};
 use super::value_class::{self, ValueClass};
 use super::verdict::judge;
 
-/// At most this many rows below a head are read.
+/// The maximum number of rows that are read below a head.
 const ROWS: usize = 100;
-/// A line of a table has at most this many bytes.
+/// The maximum length of a line of a table, in bytes.
 const LINE: usize = 4096;
-/// A list of columns has at most this many bytes before a column, and behind it.
+/// The maximum length of a list of columns before and after a column, in bytes.
 const LIST: usize = 1024;
 
-/// Finds the cells of a column or a row that has this name, which is the run.
+/// Finds the cells of the column or row that has the run as its name.
 pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
     let text = scan.text;
     let bytes = text.as_bytes();
@@ -55,10 +55,10 @@ pub(super) fn cells(scan: &mut Scan<'_>, run: &Range<usize>) {
     }
     let is_first = line.split(separator).take(column).all(|cell| cell.trim().is_empty());
     let own = start..start + line.len();
-    // Netscape's file of cookies has the name before the last cell.
+    // In Netscape's format for cookie files, the last cell is the value, and the cell before it the name.
     let is_cookie = separator == '\t' && column >= 4 && line.matches(separator).count() == column + 1;
     if is_first || is_cookie {
-        // `password | …`: what stands beside it is no other name.
+        // `password | …`: the next cell must not be another name.
         let beside = line.split(separator).nth(column + 1).unwrap_or_default().trim();
         if value_class::class(beside) >= ValueClass::Opaque || beside == scan.redactor.placeholder() {
             add(scan, &own, column + 1, separator, |_| true);
@@ -96,7 +96,7 @@ fn add(scan: &mut Scan<'_>, line: &Range<usize>, column: usize, separator: char,
     scan.add(Secret::value(offset..offset + held.len(), Rule::Name));
 }
 
-/// `COPY users (id, password) FROM stdin;`, and the rows behind it.
+/// `COPY users (id, password) FROM stdin;`, and the rows after it.
 fn copied(scan: &mut Scan<'_>, run: &Range<usize>) {
     let text = scan.text;
     let Some(close) = scan.ahead(run.end, LIST).find(") FROM stdin;\n") else { return };

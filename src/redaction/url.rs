@@ -1,4 +1,4 @@
-//! URLs and queries: parameters are judged by name and value, user-info is always hidden.
+//! Redacts URLs and queries: parameters are judged by name and value, and user-info is always hidden.
 
 use std::borrow::Cow;
 

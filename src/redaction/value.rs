@@ -9,16 +9,16 @@ use super::cursor::near;
 pub(super) struct Extent {
     pub(super) range: Range<usize>,
     pub(super) is_quoted: bool,
-    /// A list, a map, or a value with a type around it: `Some("…")`.
+    /// Whether it is a list, a map, or a value inside a type: `Some("…")`.
     pub(super) is_wrapped: bool,
 }
 
-/// What may follow a name.
+/// The form of the value after a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// One value.
     Value,
-    /// A scheme and what belongs to it, or several cookies.
+    /// A scheme with its token and parameters, or several cookies.
     Credential,
     /// Several words or numbers with commas between them.
     List,
@@ -38,7 +38,7 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     if let Some(tag) = text.get(start..)?.strip_prefix("!!") {
         start = text.len() - tag.get(tag.find(' ').filter(|len| *len <= 16)? + 1..)?.len();
     }
-    // In `Debug` output, a value may be on a line of its own; in a file, the next line is another name's.
+    // In `Debug` output, a value may be on its own line. In a file, the next line belongs to another name.
     if let Some(block) = block(text.get(start..)?) {
         return Some(Extent { range: start + block.start..start + block.end, is_quoted: false, is_wrapped: false });
     }
@@ -86,12 +86,12 @@ pub(super) fn value(text: &str, form: Form) -> Option<Extent> {
     (len > 0).then_some(Extent { range: start..start + len, is_quoted: quote.is_some(), is_wrapped })
 }
 
-/// Whether a value goes on behind the sign that closes a bracket: `[Filtered]hunter2`, `[Filtered]-hunter2`.
+/// Whether a value continues after the sign that closes a bracket: `[Filtered]hunter2`, `[Filtered]-hunter2`.
 fn goes_on(after: &str) -> bool {
     after.trim_start_matches(['-', '_', '+', '/', '*', '!', '~', '.', ',', '@', '$', '#', '%', '[']).starts_with(char::is_alphanumeric)
 }
 
-/// What is behind more quotes than one, as in a cell of CSV or a text of Python: `""hunter2""`, `"""hunter2"""`.
+/// The text after two or three quotes, as in CSV cells and Python strings: `""hunter2""`, `"""hunter2"""`.
 fn doubled(rest: &str) -> Option<&str> {
     let inner = rest.strip_prefix("\"\"").or_else(|| rest.strip_prefix('"'))?;
     inner.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '+' | '/' | '$' | '!' | '#')).then_some(inner)
@@ -104,7 +104,7 @@ fn dumped(text: &str) -> Option<usize> {
     Some(text.len() - line.len() + quote)
 }
 
-/// A block of YAML: `|` or `>`, and the lines behind it that are indented.
+/// A block of YAML: `|` or `>`, and the indented lines after it.
 fn block(text: &str) -> Option<Range<usize>> {
     // Nearly every value ends here: its line may be long.
     if !text.starts_with(['|', '>']) {
@@ -138,7 +138,7 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Whether a quote and another one behind it have letters on both sides.
+/// Whether a quote and the quote after it have letters on both sides.
 fn is_pair_in_word(text: &str, at: usize, quote: char) -> bool {
     let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
     before.ends_with(char::is_alphanumeric)
@@ -209,7 +209,7 @@ fn credential(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a word says that there is no credential.
+/// Whether a word is a state that shows that there is no credential.
 fn is_known_state(word: &str) -> bool {
     ["none", "ok", "null", "nil", "off", "on", "enabled", "disabled", "missing", "valid", "invalid"].contains(&word)
 }
@@ -272,7 +272,7 @@ fn bare(text: &str) -> (usize, bool) {
         let after = text.get(end..).unwrap_or_default();
         let token = after.trim_start_matches(' ');
         let word = end_of_word(token);
-        // Else the word is one of a sentence.
+        // Otherwise it is a word of a sentence.
         let word_text = token.get(..word).unwrap_or_default();
         let is_token = super::value_class::is_mixed(word_text) || word >= 3 && !super::value_class::is_common(word_text);
         if is_token && !word_text.contains('=') {

@@ -1,14 +1,14 @@
-//! What a value says about itself: nothing, words, something opaque, or something random.
+//! Classifies a value without its name: no secret at all, words, opaque or random.
 
 use std::collections::HashSet;
 
 use super::names::Level;
 use crate::fork::Lazy;
 
-/// What a value is, whatever its name is.
+/// The class of a value, whatever its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ValueClass {
-    /// It says that there is none: `None`, `true`, `<password>`, `$1`, `***`, `expired`.
+    /// It shows that there is no secret: `None`, `true`, `<password>`, `$1`, `***`, `expired`.
     Nothing,
     /// A number with this many digits.
     Number(usize),
@@ -16,20 +16,20 @@ pub(super) enum ValueClass {
     Words,
     /// Anything else.
     Opaque,
-    /// Long, with letters and digits in no order.
+    /// Long, with letters and digits mixed at random.
     Random,
 }
 
 /// Whether a value under a name of this level is hidden.
 ///
-/// `is_numeric`: the name is one of numbers, as `pin` is.
+/// `is_numeric` means that the name is one of numbers, such as `pin`.
 pub(super) fn is_hidden(level: Level, value: &str, is_numeric: bool, is_plural: bool) -> bool {
     level > Level::Harmless
         && is_hidden_class(level, class(value), is_numeric, is_plural)
         && !(level == Level::IfRandom && is_cache_key(value))
 }
 
-/// Whether a value is words with the id of something behind or between them: `Linux-cargo-9f86d081…`, `shop:cart:0b7f7a0e-…`.
+/// Whether a value consists of words with an id after or between them: `Linux-cargo-9f86d081…`, `shop:cart:0b7f7a0e-…`.
 fn is_cache_key(value: &str) -> bool {
     let is_behind_words = value.rsplit_once('-').is_some_and(|(words, digest)| words.contains('-') && is_digest(digest) && is_words(words));
     let is_word = |part: &str| is_words(part) && part.bytes().any(|byte| byte.is_ascii_alphabetic());
@@ -52,21 +52,21 @@ pub(super) fn is_hidden_class(level: Level, class: ValueClass, is_numeric: bool,
     }
 }
 
-/// Words that say what a value is instead of being one: states, methods, providers, types.
+/// Words that describe a value and are not secret: states, methods, providers, types.
 static PLAIN: Lazy<HashSet<&str>> = Lazy::new(|| include_str!("plain_words.txt").lines().flat_map(str::split_whitespace).collect());
 
-/// Words of which sentences are made.
+/// Words that sentences consist of.
 static COMMON: Lazy<HashSet<&str>> = Lazy::new(|| include_str!("common_words.txt").lines().flat_map(str::split_whitespace).collect());
 
-/// Whether a word, in lower case, is one that sentences are made of.
+/// Whether a lower-case word is one that sentences consist of.
 pub(super) fn is_common(word: &str) -> bool {
     COMMON.contains(word) || PLAIN.contains(word)
 }
 
-/// Returns what a value is.
+/// Returns the class of a value.
 pub(super) fn class(value: &str) -> ValueClass {
     let value = value.trim();
-    // The most frequent secret: digits and letters, which no word and no placeholder is made of.
+    // The most frequent secret: letters and digits in a mixture that no word and no placeholder has.
     if value.len() >= 16 && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_mixed(value) {
         return ValueClass::Random;
     }
@@ -83,7 +83,7 @@ pub(super) fn class(value: &str) -> ValueClass {
     if is_random(value) { ValueClass::Random } else { ValueClass::Opaque }
 }
 
-/// Whether a value says that there is none, or where it comes from.
+/// Whether a value shows that there is no secret, or only where the secret comes from.
 pub(super) fn is_nothing(value: &str) -> bool {
     if value.is_empty() {
         return true;
@@ -99,7 +99,7 @@ pub(super) fn is_nothing(value: &str) -> bool {
         || is_sentence(&lower)
 }
 
-/// `***`, `xxxx`, `[REDACTED]`, `<hidden>`, `(none)`: the whole value stands for another.
+/// `***`, `xxxx`, `[REDACTED]`, `<hidden>`, `(none)`: the whole value is a placeholder.
 fn is_mask(value: &str) -> bool {
     let mut letters = value.chars();
     let first = letters.next().unwrap_or(' ');
@@ -117,7 +117,7 @@ fn is_mask(value: &str) -> bool {
 fn is_bracketed_word(value: &str) -> bool {
     let stripped = |open: char, close: char| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     if let Some(word) = stripped('(', ')').or_else(|| stripped('{', '}')) {
-        // What else is in parentheses may be the value itself: `Key (token)=(…)`.
+        // Other text in parentheses may be the value itself: `Key (token)=(…)`.
         return word.is_empty()
             || matches!(word, "sensitive value" | "known after apply" | "sensitive")
             || PLAIN.contains(word.to_ascii_lowercase().as_str());
@@ -186,7 +186,7 @@ fn is_placeholder(value: &str) -> bool {
         .any(|start| value.starts_with(start))
 }
 
-/// The place of a file that holds the value: `/run/secrets/db`.
+/// The path of a file that contains the value: `/run/secrets/db`.
 fn is_file(value: &str) -> bool {
     value.strip_prefix('/').is_some_and(|path| {
         let part = |part: &str| is_words(part) && part.bytes().any(|byte| byte.is_ascii_alphabetic());
@@ -287,7 +287,7 @@ fn is_number_chain(value: &str, parts: usize) -> bool {
     parts > 1 && digits >= 12 && !value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// A word, a small number, or one with the other behind: `orders`, `2026`, `v2`, `eu1`, `sha256`.
+/// A word, a small number, or a word with a small number: `orders`, `2026`, `v2`, `eu1`, `sha256`.
 fn is_word(part: &str) -> bool {
     let letters = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
     let digits = part.len() - letters.len();
@@ -320,12 +320,12 @@ pub(super) fn is_cased(letters: &str) -> bool {
         || !is_choppy && changes * 5 <= letters.len() && (capitals <= changes + 1 || capitals * 4 <= letters.len())
 }
 
-/// Whether a value is long, with letters and digits in no order, unlike an id that is only a number of things.
+/// Whether a value is long, and has letters and digits mixed at random.
 pub(super) fn is_random(value: &str) -> bool {
     value.len() >= 16 && is_mixed(value)
 }
 
-/// Whether a value has letters and digits, or capitals, in no order.
+/// Whether a value has letters and digits, or capitals, mixed at random.
 pub(super) fn is_mixed(value: &str) -> bool {
     if value.contains(char::is_whitespace) || is_words(value) {
         return false;

@@ -12,7 +12,7 @@ use super::{headers, value_class};
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer of a rule of its own")]
 pub(super) struct Verdict {
-    /// Anywhere: span fields, tags, contexts, breadcrumbs, JSON.
+    /// As a field: span fields, tags, contexts, breadcrumbs, JSON.
     pub(super) field: Level,
     /// As a header.
     pub(super) header: Level,
@@ -21,11 +21,11 @@ pub(super) struct Verdict {
     pub(super) cookie: Level,
     /// Hidden as a header while PII is off.
     pub(super) personal_header: bool,
-    /// The value is the name of the one beside it.
+    /// Whether the value may be a name, whose value is in another field.
     pub(super) names_a_name: bool,
-    /// The value is that of the name beside it.
+    /// Whether the value belongs to a name in another field.
     pub(super) names_a_value: bool,
-    /// Numbers under it.
+    /// Whether the name is one of numbers, such as `pin`.
     pub(super) is_numeric: bool,
     pub(super) is_plural: bool,
     /// The place of its value as an attribute.
@@ -34,7 +34,7 @@ pub(super) struct Verdict {
     pub(super) header_place: ValuePlace,
 }
 
-/// A name that may have a secret value, which its value decides.
+/// A name whose value may be secret. The value decides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SecretName {
     pub(super) level: Level,
@@ -84,7 +84,7 @@ impl Verdict {
 
 /// Judges a name, or returns the cached verdict of this thread.
 ///
-/// A service uses few names. A lookup takes 150 instructions, and judging a name takes many thousand.
+/// A service uses few names. A lookup takes 150 instructions, and judging a name takes many thousands.
 pub(super) fn judge(name: &str) -> Verdict {
     thread_local! {
         static VERDICTS: RefCell<NameCache<Verdict>> = RefCell::default();

@@ -8,7 +8,7 @@ use crate::fork::Lazy;
 struct Row {
     host: &'static str,
     path: &'static str,
-    /// The secret is one segment, and what follows is none: Telegram's method.
+    /// Whether the secret is only one segment. In a URL of Telegram, a method follows it.
     is_segment: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn webhook(text: &str, start: usize) -> Option<Secret> {
         let above = host.len().checked_sub(known.len()).and_then(|at| host.split_at_checked(at));
         above.is_some_and(|(above, tail)| tail.eq_ignore_ascii_case(known) && (above.is_empty() || above.ends_with('.')))
     };
-    // The first letter of the path is another one than that of nearly every row.
+    // The first letter of the path rules out nearly every row.
     let letter = rest.as_bytes().get(path + 1);
     let may_match = |row: &&Row| matches!(row.path.as_bytes().get(1), Some(b'*') | None) || row.path.as_bytes().get(1) == letter;
     let (row, begin) = ROWS
@@ -44,12 +44,12 @@ pub(super) fn webhook(text: &str, start: usize) -> Option<Secret> {
     let ends = |letter: char| {
         letter.is_whitespace() || matches!(letter, '"' | '\'' | '`' | '?' | '#' | '<' | '>' | ')' | ']' | '}' | ',' | ';' | '\\')
     };
-    // What stands for the secret may have more of it behind.
+    // A placeholder may be followed by a rest of the secret.
     let mark = if secret.starts_with('[') { near(secret, 64).find(']').map_or(0, |close| close + 1) } else { 0 };
     let behind = secret.get(mark..)?;
     let end = behind.find(|letter| ends(letter) || (row.is_segment && letter == '/')).unwrap_or(behind.len());
     let end = if end > 0 { mark + end } else { 0 };
-    // A page about it, and no address of its own.
+    // A short word without digits belongs to a page about webhooks.
     let is_secret = secret.get(..end)?.bytes().any(|byte| byte.is_ascii_digit()) || end >= 16;
     (end > 0 && is_secret).then(|| Secret::value(start + begin..start + begin + end, Rule::Webhook))
 }

@@ -1,9 +1,9 @@
-//! How far rules look in a text.
+//! Limits how far rules look in a text.
 
-/// So far a rule looks for the end of a line or of a value, in bytes.
+/// The maximum distance at which a rule looks for the end of a line or of a value, in bytes.
 ///
-/// A value that is still open there is judged by what was seen, and hidden with all that
-/// follows or stands before it.
+/// A longer value is judged by its visible part. If it is secret, all text that follows it (or, for rules
+/// that look back, precedes it) is hidden too.
 pub(super) const FAR: usize = 4096;
 
 /// The beginning of a text, at most this many bytes.
@@ -18,9 +18,10 @@ pub(super) fn last(text: &str, bytes: usize) -> &str {
     text.get(start.unwrap_or_default()..).unwrap_or_default()
 }
 
-/// The length of a value up to the first of its ends. One that has none near is as long as what was seen.
+/// The length of a value up to the first of these end signs. If there is none near, the length is that of the
+/// searched part.
 ///
-/// `None` if the text is over before the value is.
+/// `None` if the text ends before the value does.
 pub(super) fn until(text: &str, ends: &[char]) -> Option<usize> {
     let near = near(text, FAR);
     near.find(ends).or_else(|| (near.len() < text.len()).then_some(near.len()))

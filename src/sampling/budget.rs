@@ -1,4 +1,4 @@
-//! How many errors, or transactions, a service may send: a second, a day, a month.
+//! Limits of the errors and transactions that a process may send in a second, a day and a month.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,8 +10,8 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// A limit on the number of errors, or of transactions, that a client sends.
 ///
-/// Pass it to [`ConfigBuilder::budget`](crate::ConfigBuilder::budget), which says what happens at the
-/// limits. A limit that is not set does not apply.
+/// Pass it to [`ConfigBuilder::budget`](crate::ConfigBuilder::budget), whose docs describe what happens at
+/// the limits. A limit that is not set does not apply.
 ///
 /// # Examples
 ///
@@ -52,27 +52,28 @@ impl Budget {
         Self { kind, per_second: None, per_day: None, per_month: None, soft_mark: 0.8, spreads: false }
     }
 
-    /// The most that are sent in a second, and at once.
+    /// Sets the maximum number of items in a second, which is also the maximum at once.
     ///
-    /// This is a token bucket: in any `n` seconds, at most `n + 1` times as many are sent. It has no marks.
+    /// This is a token bucket: in any `n` seconds, at most `(n + 1) * count` items are sent. This limit has no
+    /// soft mark, and does not call [`on_budget`](crate::ConfigBuilder::on_budget). Defaults to no limit.
     pub fn per_second(mut self, count: u32) -> Self {
         self.per_second = Some(count);
         self
     }
 
-    /// The most that are sent in a day of the calendar, in UTC.
+    /// Sets the maximum number of items in a calendar day, in UTC. Defaults to no limit.
     pub fn per_day(mut self, count: u64) -> Self {
         self.per_day = Some(count);
         self
     }
 
-    /// The most that are sent in a month of the calendar, in UTC.
+    /// Sets the maximum number of items in a calendar month, in UTC. Defaults to no limit.
     pub fn per_month(mut self, count: u64) -> Self {
         self.per_month = Some(count);
         self
     }
 
-    /// The share of a day's and a month's limit at which a warning is logged.
+    /// Sets the share of a day's and a month's limit at which a warning is logged.
     ///
     /// It must be above `0.0` and at most `1.0`. Defaults to `0.8`.
     pub fn soft_mark(mut self, share: f64) -> Self {
@@ -80,11 +81,11 @@ impl Budget {
         self
     }
 
-    /// Whether what is left at the soft mark is spread evenly over the rest of the day or month.
+    /// Sets whether the rest at the soft mark is spread evenly over the rest of the day or month.
     ///
-    /// So a month that began badly is thin at its end, and not dark. What exceeds the even share is dropped
-    /// and counted. Use it for transactions; of errors, each may be the first of its kind. Defaults to
-    /// `false`: all are sent until the limit is reached.
+    /// If a month uses up its budget early, some transactions are then still sent at its end. Items above the
+    /// even share are dropped and counted. Use it for transactions, not for errors: each error may be the
+    /// first of its kind. Defaults to `false`: all items are sent until the limit is reached.
     pub fn spread_rest(mut self, spread: bool) -> Self {
         self.spreads = spread;
         self
@@ -139,7 +140,7 @@ impl fmt::Display for BudgetKind {
     }
 }
 
-/// A period of the calendar, in UTC, at whose end a [`Budget`] is whole again.
+/// A calendar period, in UTC. A [`Budget`] starts again from zero when the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -151,7 +152,7 @@ pub enum BudgetPeriod {
 }
 
 impl BudgetPeriod {
-    /// The period that a time is in, from its first second to the first second of the next one. Times are
+    /// The period that contains a time, from its first second to the first second of the next one. Times are
     /// in seconds since the epoch.
     pub(super) fn around(self, time: u64) -> Range<u64> {
         match self {
@@ -177,7 +178,7 @@ impl fmt::Display for BudgetPeriod {
     }
 }
 
-/// The first second of the month that a time is in. A time after the year 9999 begins a month of its own.
+/// The first second of the month that contains a time. A time after the year 9999 is its own month.
 fn first_of_month(time: u64) -> u64 {
     let first = || {
         let mut text = String::new();
@@ -196,7 +197,7 @@ fn at(seconds: u64) -> Option<SystemTime> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetLevel {
-    /// All is used, and the first item was dropped.
+    /// The budget is used up, and the first item was dropped.
     Hard,
     /// The [soft mark](Budget::soft_mark) is reached.
     Soft,
@@ -204,19 +205,19 @@ pub enum BudgetLevel {
 
 /// A [`Budget`] has reached a mark, as an [`on_budget`](crate::ConfigBuilder::on_budget) hook sees it.
 ///
-/// Its text is the warning that is logged.
+/// `Display` writes the warning that is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BudgetMark {
-    /// What is counted.
+    /// What the budget counts.
     pub kind: BudgetKind,
-    /// Which limit it is about.
+    /// The period of the limit.
     pub period: BudgetPeriod,
     /// Which mark was reached.
     pub level: BudgetLevel,
-    /// How many were sent in this period.
+    /// The number of items that count in this period.
     pub used: u64,
-    /// How many may be sent in this period.
+    /// The number of items that may be sent in this period.
     pub limit: u64,
     /// When the next period begins.
     pub resets_at: SystemTime,

@@ -8,11 +8,11 @@ use crate::error::Error;
 /// The settings that may change while the process runs: by [`Client::update`](crate::Client::update), or
 /// by a [settings file](crate::ConfigBuilder::settings_file).
 ///
-/// The methods of [`ConfigBuilder`](crate::ConfigBuilder) with the same names explain them. They also
-/// set the values at the start.
+/// The methods of [`ConfigBuilder`](crate::ConfigBuilder) with the same names explain them, and set their
+/// values at the start.
 ///
-/// In a settings file it is a JSON object. A key that is missing keeps its value. `null` means no limit
-/// for a number with a budget or a maximum, and `routes` is a [table](crate::incoming::RouteTable):
+/// A settings file is a JSON object. A missing key has the value of the configuration. For a budget or a
+/// maximum, `null` means no limit. `routes` is a [table](crate::incoming::RouteTable):
 ///
 /// ```json
 /// {
@@ -46,25 +46,25 @@ pub struct LiveSettings {
     pub traces_sample_rate: f64,
     /// The share of events to send. See [`error_sample_rate`](crate::ConfigBuilder::error_sample_rate).
     pub error_sample_rate: f64,
-    /// Failed transactions a second that are kept. See
+    /// The number of failed transactions a second that are kept. See
     /// [`keep_failed_budget`](crate::ConfigBuilder::keep_failed_budget).
     pub keep_failed_budget: f64,
-    /// Slow transactions a second that are kept. See
+    /// The number of slow transactions a second that are kept. See
     /// [`keep_slow_budget`](crate::ConfigBuilder::keep_slow_budget).
     pub keep_slow_budget: f64,
-    /// Events a second that say only that a response failed. See
+    /// The number of events a second for failed responses without an error. See
     /// [`failure_budget`](crate::ConfigBuilder::failure_budget).
     pub failure_budget: f64,
-    /// Transactions a second that callers may add. See
+    /// The number of transactions a second that callers may add to your own rate. See
     /// [`parent_budget`](crate::ConfigBuilder::parent_budget).
     pub parent_budget: f64,
-    /// Events of one issue in a minute. See
+    /// The maximum number of events of one issue in a minute. See
     /// [`max_events_per_issue`](crate::ConfigBuilder::max_events_per_issue).
     pub max_events_per_issue: u32,
-    /// Logs of one place in a minute. See
+    /// The maximum number of logs of one place in the code in a minute. See
     /// [`max_logs_per_callsite`](crate::ConfigBuilder::max_logs_per_callsite).
     pub max_logs_per_callsite: u32,
-    /// Metrics of one name in a minute. See
+    /// The maximum number of metrics of one name in a minute. See
     /// [`max_metrics_per_name`](crate::ConfigBuilder::max_metrics_per_name).
     pub max_metrics_per_name: u32,
     /// Options per route. See [`routes`](crate::ConfigBuilder::routes).
@@ -88,7 +88,7 @@ impl Default for LiveSettings {
     }
 }
 
-/// A setting, by what it may be.
+/// A setting, by its type.
 enum Field<'a> {
     Rate(&'a mut f64),
     PerSecond(&'a mut f64),
@@ -118,7 +118,7 @@ impl LiveSettings {
         fault.map_or(Ok(()), |(name, fault)| Err(Error::setting(format!("{name}: {fault}"))))
     }
 
-    /// These settings with those of a file, and the names of the latter.
+    /// Returns these settings with those of a file added, and the names of the settings in the file.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Field<'_> {
     }
 }
 
-/// A value for a message. Texts may be secrets in the wrong place.
+/// A value for a message, without texts: a text may be a secret in the wrong place.
 fn kind(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

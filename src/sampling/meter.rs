@@ -1,4 +1,4 @@
-//! Counts what a budget allows.
+//! Counts the items of a budget.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::TokenBucket;
 use super::budget::{Budget, BudgetKind, BudgetLevel, BudgetMark, BudgetPeriod};
 
-/// A clock that goes back by at most this many seconds stays in its period. Else a correction at midnight
-/// would open the day before again.
+/// If the clock goes back by at most this many seconds, the period stays. Otherwise a correction at midnight
+/// would return to the day before.
 const BACK: u64 = 60 * 60;
 
-/// What was used of a period, as it is kept over a restart.
+/// The number of items that were sent in a period, as it is kept over a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeriodCount {
     pub(crate) period: BudgetPeriod,
@@ -30,17 +30,18 @@ pub(crate) struct Meter {
     marks: Vec<BudgetMark>,
 }
 
-/// What a meter has to say since the last time.
+/// What a meter reports: the marks since the last report, and its counts.
 #[derive(Debug)]
 pub(crate) struct BudgetNews {
     pub(crate) marks: Vec<BudgetMark>,
-    /// How many the limit per second has refused so far.
+    /// The number of items that the limit per second has refused since the start.
     pub(crate) refused_in_second: u64,
 }
 
 impl Meter {
     pub(crate) fn new(budget: &Budget) -> Self {
-        // It holds nearly one more than it grants at once. Else a part of the next one would be lost each time.
+        // The bucket holds nearly one more than it grants at once. Otherwise it would lose a fraction of the
+        // next token whenever it is full.
         let bucket = |count| TokenBucket { per_second: count, burst: count + 0.999, left: count, at: 0 };
         let second = budget.per_second.map(f64::from).map(bucket);
         let tally = |(period, limit, soft)| Tally {
@@ -58,7 +59,7 @@ impl Meter {
         Self { second, tallies: budget.limits().map(tally).collect(), ..Self::default() }
     }
 
-    /// Takes one, if all limits allow it. `time` is in seconds since the epoch, `nanos` is monotonic.
+    /// Spends one item, if all limits allow it. `time` is in seconds since the epoch, `nanos` is monotonic.
     pub(crate) fn spend(&mut self, time: u64, nanos: u64) -> bool {
         let Self { second, tallies, marks, .. } = self;
         let mut is_allowed = true;
@@ -82,14 +83,15 @@ impl Meter {
         is_allowed
     }
 
-    /// Takes back one that is not sent, if it was certainly taken in the current period: it began in it.
+    /// Gives back an item that is not sent. Only a period in which it began gets it back: another one may
+    /// not have counted it.
     pub(crate) fn give_back(&mut self, began: u64) {
         for tally in self.tallies.iter_mut().filter(|tally| tally.span.contains(&began)) {
             tally.used = tally.used.saturating_sub(1);
         }
     }
 
-    /// How many were refused so far.
+    /// The number of items that were refused.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
@@ -99,21 +101,21 @@ impl Meter {
         !self.marks.is_empty()
     }
 
-    /// Takes what there is to say.
+    /// Takes the marks, and returns them with the counts.
     pub(crate) fn take_news(&mut self) -> BudgetNews {
         BudgetNews { marks: std::mem::take(&mut self.marks), refused_in_second: self.refused_in_second }
     }
 
-    /// The counts, to be kept.
+    /// The counts, for the budget file.
     pub(crate) fn counts(&self) -> Vec<PeriodCount> {
         self.tallies.iter().map(|tally| PeriodCount { period: tally.period, start: tally.span.start, used: tally.used }).collect()
     }
 
-    /// Adds counts that were kept, as far as their periods are not over.
+    /// Adds the counts of the budget file whose periods are not over.
     pub(crate) fn resume(&mut self, counts: &[PeriodCount], time: u64) {
         for tally in &mut self.tallies {
             tally.roll(time);
-            // One of the future is of a clock that was wrong. It counts, so that nothing is sent twice.
+            // A count of a later period comes from a wrong clock. It counts, so that the limit holds.
             let kept = counts.iter().find(|count| count.period == tally.period && count.start >= tally.span.start);
             tally.used = tally.used.saturating_add(kept.map_or(0, |kept| kept.used));
             tally.is_soft_said = tally.used >= tally.soft;
@@ -135,7 +137,7 @@ struct Tally {
     is_soft_said: bool,
     is_hard_said: bool,
     spreads: bool,
-    /// When the rest began to be spread, and how many were used then.
+    /// When the rest began to be spread, and the number of items used by then.
     spread_from: Option<(u64, u64)>,
 }
 
@@ -147,12 +149,12 @@ impl Tally {
         } else if time.saturating_add(BACK) >= self.span.start {
             return;
         }
-        // A clock that goes far back keeps the count.
+        // The count stays even if the clock goes far back.
         self.span = self.period.around(time);
         self.spread_from = self.spread_from.map(|_| (time, self.used));
     }
 
-    /// How many may be used until this time.
+    /// The number of items that may be used until this time.
     fn share(&self, time: u64) -> u64 {
         let Some((from, used)) = self.spread_from else { return self.limit };
         let rest = u128::from(self.span.end.saturating_sub(from)).max(1);

@@ -24,13 +24,13 @@ pub struct RouteOptions {
     pub(super) origin: RowOrigin,
 }
 
-/// Where a row comes from.
+/// When a row of options was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum RowOrigin {
-    /// A layer, or the configuration.
+    /// By a layer, or by the configuration.
     #[default]
     Configured,
-    /// It was given while the process runs, and wins over an equal row of a layer.
+    /// While the process runs. It wins over an equal row of a layer.
     Live,
 }
 
@@ -42,9 +42,9 @@ impl RouteOptions {
 
     /// Sets the share of this route's transactions to send, from `0.0` to `1.0`.
     ///
-    /// A parent's sampling decision does not matter.
+    /// It replaces a parent's sampling decision.
     ///
-    /// With `0.0` no transaction is sent, even if the request fails; its errors still are. A number
+    /// With `0.0` no transaction is sent, even if the request fails. Errors are still sent. A number
     /// outside the range is ignored, with a warning from
     /// [`SentryLayer::route`](crate::SentryLayer::route). Defaults to the client's rate.
     pub fn sample_rate(mut self, rate: f64) -> Self {
@@ -63,7 +63,7 @@ impl RouteOptions {
     /// use tower_sentry::incoming::StatusCodes;
     /// use tower_sentry::incoming::RouteOptions;
     ///
-    /// // Only our own links lead to this route, so a 404 is a failure of ours.
+    /// // Only our own links lead to this route, so a 404 is our failure.
     /// let strict = RouteOptions::new().failed_status_codes(StatusCodes::from(500..=599).with(404));
     /// ```
     pub fn failed_status_codes(mut self, codes: impl Into<StatusCodes>) -> Self {
@@ -74,7 +74,7 @@ impl RouteOptions {
     /// Records no transaction for this route, sends no logs, and does not count it for release health.
     ///
     /// Panics and captured errors are still reported, with the method, the route and the URL. A failed
-    /// status alone is not. See [`ignore_errors`](Self::ignore_errors).
+    /// status alone is not reported. See [`ignore_errors`](Self::ignore_errors).
     pub fn ignore(mut self) -> Self {
         self.is_ignored = true;
         self
@@ -96,16 +96,21 @@ impl RouteOptions {
         self
     }
 
-    /// Sends nothing of this route's requests but what the program's code says: the method, the route and
-    /// the status, ids and times, the types, frames and places of errors, the kinds of spans.
-    ///
-    /// URL, query, headers, address, user, tags, contexts, breadcrumbs, attachments, and all texts and
-    /// fields of spans and errors stay in the process, even from `before_send`. Logs of such a request are
-    /// not sent, and not counted; the [security log](crate::ConfigBuilder::security_log) has them. A request
-    /// that such a request is part of is as sensitive. Feedback is still sent. If spans are
-    /// [streamed](crate::ConfigBuilder::trace_lifecycle), what a long outer request has sent before cannot be called back.
+    /// Sends only values of this route's requests that come from the program's code.
     ///
     /// Use it where each value is a secret or about a person, whatever its name: `/patients/{id}`.
+    ///
+    /// These are sent: the method, the route and the status, ids and times, the types, frames and places of
+    /// errors, and the kinds of spans. URL, query, headers, address, user, tags, contexts, breadcrumbs,
+    /// attachments, and all texts and fields of spans and errors stay in the process. `before_send` does not
+    /// see them either.
+    ///
+    /// Logs of such a request are neither sent nor counted. The
+    /// [security log](crate::ConfigBuilder::security_log) has them. Feedback is still sent.
+    ///
+    /// A request is sensitive too if a request inside it is. If spans are
+    /// [streamed](crate::ConfigBuilder::trace_lifecycle), this does not apply to the parts of the outer request
+    /// that were sent before.
     ///
     /// # Examples
     ///
@@ -119,8 +124,7 @@ impl RouteOptions {
         self
     }
 
-    /// These options, beside those of a less specific row, which do not count. Only a sensitive route stays
-    /// one.
+    /// These options, if a less specific row applies too. Of the other row, only `sensitive` counts.
     pub(super) fn before(&self, other: &Self) -> Self {
         Self { is_sensitive: self.is_sensitive || other.is_sensitive, ..self.clone() }
     }

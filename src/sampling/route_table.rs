@@ -11,23 +11,23 @@ use super::routes::Routes;
 use crate::error::Error;
 use crate::status_codes::StatusCodes;
 
-/// Options per route that do not belong to a layer: they come from a variable, a file or code, and can
-/// change while the process runs.
+/// Options per route that do not belong to a layer. They come from an environment variable, a file or code,
+/// and can change while the process runs.
 ///
-/// All layers of a client use its table, beside their own [rows](crate::SentryLayer::route). The most
-/// specific row counts, wherever it is. Of two rows for the same route and method, flags add up
-/// (`ignore`, `ignore_errors`, `sensitive`), and a value comes from the first of these that has one:
+/// All layers of a client use its table in addition to their own [rows](crate::SentryLayer::route). The
+/// most specific row counts, wherever it is. If two rows have the same route and method, their flags add up
+/// (`ignore`, `ignore_errors`, `sensitive`). Each other option comes from the first of these rows that has it:
 ///
 /// 1. a row given while the process runs: by [`Client::update`](crate::Client::update) or the
 ///    [settings file](crate::ConfigBuilder::settings_file);
 /// 2. a row of the layer;
-/// 3. a row of [`ConfigBuilder::routes`](crate::ConfigBuilder::routes), else of `SENTRY_ROUTES`.
+/// 3. a row of [`ConfigBuilder::routes`](crate::ConfigBuilder::routes), or else of `SENTRY_ROUTES`.
 ///
-/// No row of a table makes a route less sensitive than the layer says.
+/// A row of a table cannot make a route less sensitive than a row of the layer makes it.
 ///
-/// As JSON it is an object of routes:
+/// As JSON, a table is an object of routes. The value of each route is an object with these keys:
 ///
-/// | key | value | is |
+/// | key | value | option |
 /// |---|---|---|
 /// | `sample_rate` | a number from 0 to 1 | [`RouteOptions::sample_rate`] |
 /// | `ignore` | `true` or `false` | [`RouteOptions::ignore`] |
@@ -57,7 +57,7 @@ use crate::status_codes::StatusCodes;
 #[derive(Clone, Default)]
 pub struct RouteTable {
     routes: Arc<Routes>,
-    /// The first row that is wrong.
+    /// The fault of the first row that is invalid.
     fault: Option<String>,
 }
 
@@ -103,8 +103,12 @@ impl RouteTable {
     /// Adds a row, or replaces that of the same route and method.
     ///
     /// `route` is a template such as `/users/{id}` or `/assets/{*rest}`, and a method may precede it, as
-    /// for [`SentryLayer::route`](crate::SentryLayer::route). An invalid row is an error of
-    /// [`build`](crate::ConfigBuilder::build) or [`update`](crate::Client::update).
+    /// for [`SentryLayer::route`](crate::SentryLayer::route).
+    ///
+    /// # Errors
+    ///
+    /// If the row is invalid, [`build`](crate::ConfigBuilder::build) or [`update`](crate::Client::update)
+    /// returns an error.
     #[must_use]
     pub fn route(mut self, route: impl AsRef<str>, options: RouteOptions) -> Self {
         self.set_route(route, options);
@@ -162,7 +166,7 @@ impl RouteTable {
         self.fault.as_deref()
     }
 
-    /// This table, which was given before the process runs: a layer's own rows win over equal ones of it.
+    /// Marks this table as given at the start: a layer's own rows win over equal rows of the table.
     pub(crate) fn configured(mut self) -> Self {
         Arc::make_mut(&mut self.routes).options_mut().for_each(|options| options.origin = RowOrigin::Configured);
         self

@@ -25,7 +25,7 @@ struct Row {
 }
 
 impl Routes {
-    /// Adds a row of a layer. What cannot be used is left out, with a warning.
+    /// Adds a row of a layer. An invalid part of it is left out with a warning.
     pub(crate) fn add(&mut self, route: &str, mut options: RouteOptions) {
         if options.sample_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             diagnostics::warn(&format!("the sample rate of route '{route}' is left out: expected a number from 0.0 to 1.0"));
@@ -112,8 +112,8 @@ impl Routes {
     fn row_of(&self, matched: Option<&str>, path: &str) -> Option<&Row> {
         let by_path = || self.by_path.at(path).ok().map(|found| *found.value);
         let place = match matched {
-            // What is below a template with a wildcard may have a row of its own: a method of a gRPC
-            // service, or a file. The row of another route does not count.
+            // A path below a template with a wildcard may have its own row: a method of a gRPC service,
+            // or a file. Rows of other routes do not count.
             Some(template) => {
                 let below = template.split_once("{*").and_then(|(start, _)| by_path().filter(|place| self.is_below(*place, start)));
                 below.or_else(|| self.by_template.get(template).copied())
@@ -132,11 +132,11 @@ impl Routes {
         Some(Found { template: &row.template, options: of_method.or(row.any.as_ref()), has_method: of_method.is_some() })
     }
 
-    /// The options of a request by the rows of a layer and those of the client's table, and the template
-    /// of the row they come from.
+    /// Returns the options of a request from the rows of a layer and of the client's table, and the
+    /// template of their row.
     ///
-    /// The most specific row counts. Of two equal ones, that of the table counts if it was given while
-    /// the process runs.
+    /// The most specific row counts. If two rows are equal, the table's row wins if it was given while the
+    /// process runs, and otherwise the layer's.
     #[inline]
     pub(crate) fn find<'a>(
         &'a self,
@@ -177,7 +177,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// Puts the row of a layer and that of a table together.
+    /// Combines the row of a layer with that of a table.
     fn with(self, of_table: Self) -> (RouteOptions, Option<&'a str>) {
         let (Some(layers), Some(tables)) = (self.options, of_table.options) else {
             let (options, template) = match of_table.options {

@@ -1,4 +1,4 @@
-//! A function of the user's that chooses the rate of a request or job.
+//! The user's function that chooses the rate of a request or job.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ pub enum Rate {
     ///
     /// `0.0` is final: a failed request is not kept either.
     Fixed(f64),
-    /// What the caller has decided, as far as [`trust_parent`](crate::ConfigBuilder::trust_parent)
-    /// follows it. This share, if there is no decision to follow.
+    /// The caller's decision, as far as [`trust_parent`](crate::ConfigBuilder::trust_parent) follows it.
+    /// Without such a decision, this share, from `0.0` to `1.0`.
     Inherited(f64),
-    /// As without the function.
+    /// The same as without the function.
     Unchanged,
 }
 
@@ -63,7 +63,7 @@ impl<T: Into<Self>> From<Option<T>> for Rate {
     }
 }
 
-/// What is known when a transaction begins, for a
+/// The facts that are known when a transaction begins, for a
 /// [`traces_sampler`](crate::ConfigBuilder::traces_sampler).
 ///
 /// # Examples
@@ -159,7 +159,7 @@ impl<'a> SamplerContext<'a> {
         }
     }
 
-    /// What the caller has decided. None if it has not, or is not
+    /// The caller's sampling decision. None if it made none, or is not
     /// [trusted](crate::ConfigBuilder::trust_parent).
     pub fn parent(&self) -> Option<bool> {
         self.parent
@@ -177,7 +177,7 @@ impl TracesSampler {
         Self(Arc::new(move |context| choose(context).into()))
     }
 
-    /// Asks the function. If it panics, or returns no rate, it is as if there were none.
+    /// Calls the function. If it panics, or returns an invalid rate, the result is `Unchanged`.
     pub(crate) fn rate(&self, context: &SamplerContext<'_>) -> Rate {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
         match unwind::catch(|| (self.0)(context)) {

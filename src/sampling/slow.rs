@@ -1,4 +1,4 @@
-//! Which requests are slow: by a fixed time, or beside the others of their route.
+//! Which requests are slow: by a fixed time, or compared with the others of their route.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::fnv;
 
-/// At most this many routes have a median. Requests of others are not slow beside it.
+/// At most this many routes have a median. Requests of other routes never count as slow by it.
 const ROUTES_LIMIT: usize = 1000;
-/// The median is that of the latest requests that were measured, this many.
+/// The median is taken over this many of the latest measured requests.
 const MEASURED: usize = 31;
 /// A route with fewer measured requests has no median.
 const FEWEST: usize = 5;
@@ -31,18 +31,19 @@ const FEWEST: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Slow {
-    /// Those that take at least this long.
+    /// Requests that take at least this long are slow.
     From(Duration),
-    /// None.
+    /// No request is slow.
     Never,
-    /// Those that take this many times as long as the median of their route, and at least `at_least`.
+    /// Requests that take `times` as long as the median of their route, and at least `at_least`, are slow.
     ///
-    /// The median is that of the route's latest 31 requests that were measured: all that are sampled,
-    /// and one in 16 of the others. There is none before the fifth. At most 1,000 routes have one.
+    /// The median is taken over the latest 31 measured requests of the route. All sampled requests are
+    /// measured, and one in 16 of the others. There is no median before the fifth. At most 1,000 routes
+    /// have one.
     TimesMedian {
-        /// How many times the median.
+        /// The factor, at least 1.
         times: f64,
-        /// A shorter request is not slow.
+        /// The shortest duration that is slow.
         at_least: Duration,
     },
 }

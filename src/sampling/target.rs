@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::SampledWork;
 use crate::fnv;
 
-/// How many transactions a process sends, whatever its traffic, for
+/// The number of transactions that a process sends, whatever its traffic is, for
 /// [`traces_target`](crate::ConfigBuilder::traces_target).
 ///
 /// # Examples
@@ -26,12 +26,12 @@ pub struct TracesTarget {
 }
 
 impl TracesTarget {
-    /// So many transactions a second, on the average. More than 0.
+    /// Sends this many transactions a second on average. It must be more than 0.
     pub const fn per_second(transactions: f64) -> Self {
         Self { per_second: transactions }
     }
 
-    /// So many transactions in a month of 31 days, evenly. At least 1.
+    /// Sends this many transactions in 31 days, spread evenly. It must be at least 1.
     #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 transactions")]
     pub const fn per_month(transactions: u64) -> Self {
         Self { per_second: transactions as f64 / (31.0 * 24.0 * 3600.0) }
@@ -50,23 +50,24 @@ impl fmt::Display for TracesTarget {
     }
 }
 
-/// The number of routes with a rate of their own; a power of two. Beyond it, several share one.
+/// The number of routes with their own rate; a power of two. Further routes share the rates.
 const ROUTES: usize = 2048;
-/// So many places are tried for a route.
+/// The number of places that are tried for a route.
 const TRIES: usize = 32;
-/// In nanoseconds: the rates are computed anew after this time.
+/// The rates are computed anew after this time, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
-/// A route that was not sampled for so many seconds is sampled by its next request, if that takes at most
-/// half of the target. With more routes, it takes longer.
+/// If a route was not sampled for this many seconds, its next request is sampled. This takes at most half of
+/// the target, so the time is longer if there are many routes.
 const EACH_SECONDS: f64 = 50.0;
 /// The weight of the last second in the traffic of a route.
 const WEIGHT: f64 = 0.2;
-/// If too few or too many were sampled, this is made up within about so many seconds.
+/// A surplus or a deficit of transactions is corrected within about this many seconds.
 const REPAY_SECONDS: f64 = 2.0;
-/// Beyond so many seconds' worth, it is forgotten.
+/// A deficit beyond this many seconds of the target is forgotten.
 const TOO_FEW_SECONDS: f64 = 10.0;
+/// A surplus beyond this many seconds of the target is forgotten.
 const TOO_MANY_SECONDS: f64 = 60.0;
-/// Within a second, all rates fall once so many times its share was sampled.
+/// Once this many times the target of a second was sampled within it, all rates fall.
 const AHEAD: f64 = 1.5;
 /// The rates fall at most to this part. A transaction stands for `1 / rate` requests, and one with a tiny rate
 /// would spoil the estimate.
@@ -74,24 +75,25 @@ const LEAST: f64 = 0.01;
 
 /// Chooses a rate for each request, so that the target is met and rare routes are seen.
 ///
-/// A route gets as many transactions as the square root of its traffic says: of two routes, the one with a
+/// The number of transactions of a route is proportional to the square root of its traffic: a route with a
 /// hundred times the requests gets ten times the transactions. Equal numbers would make estimates of the whole
-/// bad, and equal rates would hide rare routes. The level that meets the target is computed once a second by a
-/// request, from counts that all requests add to. Nothing locks or allocates.
+/// bad, and equal rates would hide rare routes. Once a second, a request computes the level that meets the
+/// target, from counts that all requests add to. Nothing locks or allocates.
 pub(crate) struct TargetSampler {
     target: TracesTarget,
     routes: Box<[RouteTraffic]>,
     /// When the rates are due, in nanoseconds; 0 before the first request.
     due: AtomicU64,
-    /// The bits of the rate of a route with one request a second. That of others is less by the root of their traffic.
+    /// The bits of the rate of a route with one request a second. Other rates are this one, divided by the
+    /// square root of their traffic.
     level: AtomicU64,
-    /// After how many nanoseconds a route is sampled for its own sake.
+    /// The nanoseconds after which a route is sampled because it was not seen.
     each: AtomicU64,
-    /// The bits of the number that all may send in this second.
+    /// The bits of the number of transactions that all routes together should send in this second.
     aim: AtomicU64,
-    /// How many were sampled since the level was computed.
+    /// The number of transactions that were sampled since the level was computed.
     sampled: AtomicU32,
-    /// The bits of how many more should have been sampled so far.
+    /// The bits of the deficit: how many more transactions should have been sampled.
     owed: AtomicU64,
 }
 
@@ -130,7 +132,8 @@ impl TargetSampler {
 
     /// The rate of a request or job. `now` is in nanoseconds.
     ///
-    /// `decides` is false if a caller has decided already: then its route is not sampled for its own sake.
+    /// `decides` is false if a caller has decided already. A route that was not seen is then not sampled for
+    /// that reason.
     pub(crate) fn rate(&self, work: &SampledWork<'_>, decides: bool, now: u64) -> TargetRate {
         let now = now.max(1);
         self.adapt(now);
@@ -139,7 +142,7 @@ impl TargetSampler {
         let seen = route.seen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let last = route.sampled_at.load(Ordering::Relaxed);
         let is_due = decides && (last == 0 || now.saturating_sub(last) >= self.each.load(Ordering::Relaxed)) && self.has_room();
-        // Only one of several requests at once.
+        // If several requests arrive at once, only one of them.
         if is_due && route.sampled_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             return TargetRate { rate: 1.0, route: place };
         }
@@ -148,7 +151,7 @@ impl TargetSampler {
         TargetRate { rate: self.rate_of(traffic), route: place }
     }
 
-    /// Notes what was decided by this rate.
+    /// Notes the decision that was made with this rate.
     pub(crate) fn note(&self, rate: TargetRate, is_sampled: bool, now: u64) {
         if is_sampled {
             self.sampled.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +161,7 @@ impl TargetSampler {
         }
     }
 
-    /// Whether this second has room for a route that is sampled for its own sake: many may be new at once.
+    /// Whether this second has room for a route that was not seen: many routes may be new at once.
     fn has_room(&self) -> bool {
         f64::from(self.sampled.load(Ordering::Relaxed)) < f64::from_bits(self.aim.load(Ordering::Relaxed)) * AHEAD
     }
@@ -171,7 +174,7 @@ impl TargetSampler {
         (level / traffic.sqrt()).min(1.0) * (aim * AHEAD / sampled).min(1.0).powi(4).max(LEAST)
     }
 
-    /// Computes the level anew, if it is time.
+    /// Computes the level anew, if a second has passed.
     fn adapt(&self, now: u64) {
         let due = self.due.load(Ordering::Relaxed);
         if now < due || self.due.compare_exchange(due, now + SECOND, Ordering::Relaxed, Ordering::Relaxed).is_err() {
@@ -210,7 +213,7 @@ impl TargetSampler {
 
     /// The place of a route. A new one takes a free place, or shares one.
     fn place(&self, key: u64) -> usize {
-        // Names alike have hashes alike; one multiplication spreads them.
+        // Similar names have similar hashes; one multiplication spreads them.
         let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ROUTES.trailing_zeros());
         let first = usize::try_from(spread).unwrap_or_default();
         let places = (0..TRIES).map(|step| (first + step) & (ROUTES - 1));
@@ -249,12 +252,12 @@ fn key(work: &SampledWork<'_>) -> u64 {
 /// The rate of a route with one request a second, so that all routes send `aim` together.
 fn level_of(traffic: &[f64], aim: f64) -> f64 {
     if traffic.iter().sum::<f64>() <= aim {
-        // All may be sent, and one may have it all.
+        // All requests may be sent, even if they all are of one route.
         return aim.sqrt();
     }
     let mut level = 0.0;
     loop {
-        // Of routes with little traffic, all are sent.
+        // Routes with little traffic send all their transactions.
         let (whole, others) = traffic.iter().fold((0.0, 0.0), |(whole, others), traffic| {
             if traffic.sqrt() <= level { (whole + traffic, others) } else { (whole, others + traffic.sqrt()) }
         });

@@ -1,4 +1,4 @@
-//! The guard of a request, a job or a span of ours while its code runs.
+//! The guard of a request, a job or one of our spans while its code runs.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::unwind::{self, Unwinding};
 pub(crate) struct Active {
     /// None after the end, and where nothing is recorded.
     scope: Option<Arc<LiveScope>>,
-    /// The span of ours that the work is; none for a whole request or job.
+    /// Our span, if the work is a span; none for a whole request or job.
     span: Option<Parent>,
     /// True while the work's code runs; still true when it is dropped after that code panicked.
     is_inside: bool,
@@ -42,8 +42,10 @@ impl Active {
         self.scope.is_none()
     }
 
-    /// Runs a part of the work with its scope current. After the end, the part just runs: some
-    /// layers poll a body again after its end.
+    /// Runs a part of the work with its scope current.
+    ///
+    /// After the end of the work it runs the part without a scope: some layers poll a body again
+    /// after its end.
     pub(crate) fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
         if self.scope.is_none() {
             return work();

@@ -29,7 +29,7 @@ impl AnnouncedId {
         Self::new(EventId::new(), &default_client(), false)
     }
 
-    /// An id that is nil, while monitoring is off.
+    /// The nil id, which means that monitoring is off.
     pub(crate) fn nil() -> Arc<Self> {
         Self::new(EventId::nil(), &Client::off(), true)
     }

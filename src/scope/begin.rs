@@ -13,9 +13,9 @@ use crate::sampling::{self, Decision, Rate, SampledWork, SamplerContext, Samplin
 pub(crate) struct Work<'a> {
     pub(crate) name: &'a str,
     pub(crate) op: &'static str,
-    /// The `op` by which a sampler decides, where the work's own fields name another one.
+    /// The `op` that a sampler sees, if the work's own fields set one. The default is `op`.
     pub(crate) own_op: Option<&'a str>,
-    /// What has recorded it.
+    /// The integration that recorded it, such as `auto.function.tracing`.
     pub(crate) origin: &'static str,
     pub(crate) incoming: Option<Incoming>,
     pub(crate) sample_rate: Option<f64>,
@@ -42,8 +42,8 @@ pub(crate) fn begin_work(client: &Client, work: Work<'_>, describe: impl FnOnce(
 
 /// Continues the incoming trace or begins a new one, and decides whether it is sampled.
 ///
-/// `own_rate` is that of the route or job. Without one, the user's function may choose it by `work`;
-/// `rate` is the client's.
+/// `own_rate` is the rate of the route or job. Without one, the user's sampler may choose a rate for
+/// `work`. `rate` is the client's rate.
 pub(crate) fn continue_or_begin(
     client: &Client,
     incoming: Option<Incoming>,
@@ -97,7 +97,7 @@ pub(crate) fn continue_or_begin(
     let rewritten = trusted.and_then(|trusted| new_baggage(trusted, decision, own_rate.is_some()));
     let parent = incoming.as_ref().map(|incoming| incoming.parent);
     let is_cut = trusted.is_some_and(|trusted| trusted.is_baggage_cut);
-    // Of an untrusted trace, only the ids are kept.
+    // Only the ids of an untrusted trace are kept.
     let came_in = incoming.filter(|_| is_trusted).map(|incoming| incoming.baggage).unwrap_or_default();
     record.trace = TraceFacts {
         trace_id,
@@ -120,7 +120,7 @@ pub(crate) fn continue_or_begin(
 /// A Sentry server discards a transaction whose baggage says that the trace is not sampled.
 fn new_baggage(trusted: &Incoming, decision: Decision, is_ours: bool) -> Option<String> {
     let says = propagation::member(&trusted.baggage, "sampled");
-    // Without a decision of the caller, ours belongs in it: servers extrapolate by the rate.
+    // If the caller left the decision to us, the baggage needs ours: servers extrapolate from its rate.
     let agrees = match says {
         Some(says) => says == if decision.sampled { "true" } else { "false" },
         None => trusted.sampled.is_some(),

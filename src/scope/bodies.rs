@@ -1,4 +1,4 @@
-//! What is kept of the bodies of a request.
+//! Keeps samples of the request and response bodies for events.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::record::BodySample;
 const HEADERS_LIMIT: usize = 50;
 
 impl LiveScope {
-    /// Keeps what `prepare` returns of the request's body, unless a body is kept already.
+    /// Keeps the sample of the request's body that `prepare` returns, unless there is one already.
     pub(crate) fn keep_request_body(&self, prepare: impl FnOnce() -> BodySample) -> Option<Arc<BodySample>> {
         self.keeps_bodies().then_some(())?;
         let sample = Arc::new(prepare());
@@ -24,7 +24,9 @@ impl LiveScope {
         Some(sample)
     }
 
-    /// The same for the response; the latest one is that of the outermost layer. `prepare` may keep no body.
+    /// Keeps the headers of the response, and the sample of its body if `prepare` returns one.
+    ///
+    /// The last call wins: it is that of the outermost layer.
     pub(crate) fn keep_response(&self, headers: &HeaderMap, prepare: impl FnOnce() -> Option<BodySample>) -> Option<Arc<BodySample>> {
         self.keeps_bodies().then_some(())?;
         let sample = prepare().map(Arc::new);
@@ -33,7 +35,7 @@ impl LiveScope {
         sample
     }
 
-    /// Whether this is a request that is reported, whose texts may leave.
+    /// Whether this is a recorded request, and its route is not sensitive.
     fn keeps_bodies(&self) -> bool {
         self.client.is_enabled() && {
             let state = self.lock();

@@ -1,4 +1,4 @@
-//! What user code and the panic hook call to capture something, inside a request or not.
+//! The functions with which user code and the panic hook capture something, inside a request or not.
 
 use super::current;
 use super::handle::Scope;
@@ -56,7 +56,7 @@ pub fn capture_anyhow(error: &anyhow::Error) -> EventId {
     capture_error(error)
 }
 
-/// Captures an `eyre` report: [`capture_error`] with a name of its own.
+/// Captures an `eyre` report. It does the same as [`capture_error`].
 ///
 /// # Examples
 ///
@@ -70,7 +70,14 @@ pub fn capture_eyre(report: &eyre::Report) -> EventId {
     capture_error(report)
 }
 
-/// Captures a message.
+/// Captures a message: an event with a text and a level, and without an error.
+///
+/// Texts of more than 8 KiB are cut. Messages of level error and fatal mark the request or job as failed.
+/// Each place in the code that captures messages is one issue, whatever the text is; see
+/// [`default_fingerprint`](crate::ConfigBuilder::default_fingerprint). Outside a request, the message has the
+/// process-wide tags.
+///
+/// Returns the id of the event, which is nil while monitoring is off.
 ///
 /// # Examples
 ///
@@ -84,17 +91,20 @@ pub fn capture_message(level: Level, message: impl Into<String>) -> EventId {
     Scope::current().capture_message(level, message)
 }
 
-/// Captures an event that you have built, for what no other capture can say: an event of another program, or
-/// one with frames of your own.
+/// Captures an event that you have built: an event of another program, for example, or one with your own frames.
 ///
-/// It gets the request, the user, the tags, the contexts and the breadcrumbs of the current scope. What you
-/// have set stands in place of that; contexts, tags and further data are merged by name, breadcrumbs
-/// follow those of the scope, and a level that was set on the scope wins. Hooks, limits, sampling and
-/// redaction apply as to any event; on a [sensitive](crate::incoming::RouteOptions::sensitive) route nothing
-/// of it leaves but its id and its level. It is sent under the id it has, which is returned; the id is nil while monitoring
-/// is off. `release`, `environment` and the sampling of the trace in the envelope stay those of the client.
+/// For errors use [`capture_error`], which reads the chain and the place.
 ///
-/// Errors are better captured with [`capture_error`]: it reads the chain and the place.
+/// The current scope adds its request, user, tags, contexts and breadcrumbs to the event:
+///
+/// - A value that you have set replaces that of the scope. The exception is a level that was set on the scope.
+/// - Contexts, tags and further data are merged by name. Your breadcrumbs follow those of the scope.
+/// - `release`, `environment` and the sampling of the trace in the envelope are those of the client.
+///
+/// Hooks, limits, sampling and redaction apply as to any event. On a
+/// [sensitive](crate::incoming::RouteOptions::sensitive) route, only the id and the level of the event are sent.
+///
+/// Returns the id of `event`, under which it is sent. The id is nil while monitoring is off.
 ///
 /// # Examples
 ///

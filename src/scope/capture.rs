@@ -16,8 +16,8 @@ use crate::unwind::Payload;
 
 /// At most this many errors of a request or job wait; the oldest one is then sent.
 const PARKED_LIMIT: usize = 8;
-/// At most this many errors of a request have an id before their capture; the oldest ones then get
-/// another id if they are captured.
+/// At most this many ids of a request wait for the capture of their error. Beyond that, the oldest id is
+/// forgotten: its error gets another id when it is captured.
 const ANNOUNCED_LIMIT: usize = 8;
 
 impl LiveScope {
@@ -131,7 +131,8 @@ impl LiveScope {
 
     /// Captures a panic that leaves the work, and that the panic hook did not see.
     ///
-    /// A panic of a bound task was reported there, and may go on here: `resume_unwind`.
+    /// A panic of a bound task is already reported in that task, and `resume_unwind` may continue it
+    /// here.
     pub(crate) fn capture_resumed_panic(&self, payload: &Payload, span: Parent) {
         if !self.client.settings().is_some_and(|settings| settings.panic_hook) {
             return;
@@ -174,7 +175,7 @@ impl LiveScope {
 }
 
 impl ScopeState {
-    /// Whether a rule of the user ignores the event, or `error_sample_rate` leaves it out. That is noted.
+    /// Returns whether a rule of the user ignores the event or `error_sample_rate` leaves it out, and notes it.
     fn note_unsent(&mut self, captured: &CapturedEvent, client: &Client) -> bool {
         let is_ignored = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
         let is_unsent = is_ignored || !client.samples_event(captured.event_id);
@@ -184,7 +185,7 @@ impl ScopeState {
         is_unsent
     }
 
-    /// Notes the first error. One that is not sent gives way to a later one.
+    /// Notes the first error. A later error replaces one that is not sent.
     fn note_first_error(&mut self, event_id: EventId, is_unsent: bool) {
         let is_known = self.first_error.is_some_and(|first| is_unsent || !self.unsent.contains(&first));
         if !is_known {
@@ -234,7 +235,7 @@ impl ScopeState {
         }
     }
 
-    /// What is around a report in `span`.
+    /// The nested scopes and inner requests around a report in `span`.
     fn surroundings(&self, nested: Option<&Nested>, span: Parent) -> Surroundings {
         let mut inner_requests: Vec<_> = self.transaction.record.inner_requests_around(span).collect();
         inner_requests.reverse();
@@ -259,8 +260,8 @@ impl ScopeState {
         }
     }
 
-    /// Takes the parked errors, with the request's name and status of now. Later errors are not
-    /// parked.
+    /// Takes the parked errors, and gives them the current name and status of the request. Later errors
+    /// no longer wait for the head.
     #[inline]
     pub(super) fn take_parked(&mut self, client: &Client) -> Option<Vec<Item>> {
         if self.phase == Phase::BeforeHead {

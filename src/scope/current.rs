@@ -62,7 +62,8 @@ pub(crate) fn note_use() {
     }
 }
 
-/// Where the scope of a poll will be current: a span of ours is wherever its poll is.
+/// Where the scope of a poll will be current. A whole request or job is inside its own future; one of our
+/// spans is wherever the code that polls it is.
 #[inline]
 fn place(own: Option<Parent>) -> Place {
     if own.is_none() { Place::Inside } else { THREAD.with(Thread::place) }
@@ -99,7 +100,7 @@ impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {
-            // A guard of a span of another request, held over an await.
+            // The poll has left a span of another request entered: a guard held over an await.
             if thread.has_loans_of_poll() {
                 thread.end_loans();
             }
@@ -233,8 +234,8 @@ impl Entered<'_> {
         (found.unwrap_or_else(|| self.own.map_or(Parent::Root, |own| own.span)), self.scope.lock())
     }
 
-    /// Remembers a `tracing` span that is not recorded, if it begins directly inside a span of ours:
-    /// the Registry does not know that one.
+    /// Remembers a `tracing` span that is not recorded, if it begins directly inside one of our spans:
+    /// the Registry does not know our spans.
     pub(crate) fn note_unrecorded(self, id: u64) {
         if let Some(Own { span: Parent::Span(row), seen }) = self.own
             && seen == THREAD.with(Thread::innermost)
@@ -257,7 +258,7 @@ impl Entered<'_> {
         })
     }
 
-    /// The first of these spans that is recorded, or began directly inside a recorded one of ours.
+    /// The first of these spans that is recorded, or began directly inside a recorded span of this crate.
     fn climb<'a, S: LookupSpan<'a> + 'a>(self, mut spans: Around<'a, S>) -> Option<Parent> {
         spans.find_map(|span| self.scope.lock().transaction.row_around(span.id().into_u64()).map(Parent::Span))
     }

@@ -7,10 +7,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A future or a body that its owner's `Drop` drops inside the scope.
+    /// A future or a body that its owner drops inside the scope.
     ///
     /// Code that cleans up, such as the `Drop` of a value in a cancelled handler, may log or capture.
-    /// The fields of an owner are dropped after its own `Drop`, when nothing is current any more.
+    /// The owner's fields are dropped after its own `Drop`, when the scope is no longer current.
     #[derive(Debug)]
     pub(crate) struct EarlyDrop<T> {
         // None after the drop.

@@ -47,7 +47,7 @@ impl ScopeState {
         let was_recording = self.transaction.is_recording;
         self.transaction.record.response = ending.response;
         self.transaction.end(ending.status, ending.at);
-        // What is not recorded says nothing about the service.
+        // Ignored requests must not change the durations that alert rules see.
         if !is_ignored {
             client.show_duration(&self.transaction.record);
         }
@@ -74,13 +74,13 @@ impl ScopeState {
         })
     }
 
-    /// Whether the transaction is kept, whatever chance has decided.
+    /// Whether the transaction is kept, whatever the sampling decision is.
     ///
-    /// This is noted in a sampled one too: it stands for itself alone then, and not for others that were
-    /// not sampled. Servers estimate the number of requests by that.
+    /// A sampled transaction is marked as kept as well. It then stands for itself alone, and not for
+    /// requests that were not sampled: servers estimate the number of requests from the rates.
     fn keep(&mut self, client: &Client, has_failed: bool) -> bool {
         let Some(settings) = client.settings() else { return false };
-        // What was sent of it already stands for others that were not sampled.
+        // The parts that were sent already stand for requests that were not sampled.
         if !settings.sampling.keep_failed || self.decision.is_final || self.transaction.record.is_streamed() {
             return false;
         }
@@ -97,12 +97,12 @@ impl ScopeState {
         kept.is_some()
     }
 
-    /// Whether the work was slow. Some of the others become part of the median of their route.
+    /// Whether the work was slow. Sampled work, and a share of the rest, is added to the median of its route.
     fn judge_time(&self, client: &Client, slow: Slow) -> Option<Kept> {
         let record = &self.transaction.record;
         let nanos = record.end.nanos_since(record.start);
         let may_be_slow = nanos >= slow.shortest();
-        // Chance: requests of all kinds alike. Measuring each would cost each 400 instructions.
+        // A random share, so that all kinds of requests count. Measuring a request takes 400 instructions.
         let is_measured = matches!(slow, Slow::TimesMedian { .. })
             && (self.decision.sampled || record.trace.trace_id.to_u128().is_multiple_of(MEASURED_OF));
         if !may_be_slow && !is_measured {
@@ -139,7 +139,7 @@ impl ScopeState {
         inner.map_or_else(|| payload::name(record), Cow::into_owned)
     }
 
-    /// A failed status counts like an error, also if no event was captured for it.
+    /// A failed status counts like an error, even if no event was captured for it.
     fn session(&self, has_failed: bool) -> SessionEnd {
         match (self.has_crashed, self.has_failed || has_failed) {
             (true, _) => SessionEnd::Crashed,
@@ -149,7 +149,7 @@ impl ScopeState {
     }
 }
 
-/// What to report about a transaction that has ended, once no lock is held.
+/// The facts to report about a transaction that has ended, once no lock is held.
 struct Ended {
     is_sent: bool,
     /// The transaction is not counted as dropped.
@@ -215,10 +215,10 @@ impl LiveScope {
         Self::put_aside(self);
     }
 
-    /// Ends work of which nothing says how it went, except what was captured in it.
+    /// Ends work that has no result: it failed if an error was captured in it.
     ///
     /// `unwinds` is whether a panic ends it.
-    pub(crate) fn finish_untold(self: Arc<Self>, unwinds: bool) {
+    pub(crate) fn finish_without_result(self: Arc<Self>, unwinds: bool) {
         if unwinds {
             self.mark_crashed();
         }
@@ -263,7 +263,7 @@ impl LiveScope {
 
     /// Logs which request blocked its thread for `nanos` in one poll. At most once a minute.
     ///
-    /// The time that a request inside it has blocked is not its own.
+    /// It does not include the time that a request inside this one blocked the thread.
     pub(crate) fn warn_of_blocking(&self, served: Served, nanos: u64) {
         static TROUBLE: diagnostics::Quiet = diagnostics::Quiet::new();
         let mut state = self.lock();

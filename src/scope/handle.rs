@@ -22,9 +22,11 @@ use crate::unwind::{self, Unwinding};
 /// transaction and to every event of the same request. This holds across `.await`, in middleware
 /// and in a streaming body.
 ///
-/// All data set in one request may have 256 KiB together. A value without room is replaced with
+/// # Limits
+///
+/// The data set in one request is limited to 256 KiB in total. A value that does not fit is replaced with
 /// `[left out: 300000 bytes]`, and counted in
-/// [`Stats::truncated`](crate::Stats::truncated). Attachments have a limit of their own, see
+/// [`Stats::truncated`](crate::Stats::truncated). Attachments have their own limit, see
 /// [`add_attachment`](Self::add_attachment).
 ///
 /// # Outside requests
@@ -108,7 +110,7 @@ impl Scope {
         Self { shared: Some(shared), span, nested }
     }
 
-    /// The id of the trace this scope belongs to, for log lines or an error page.
+    /// The id of the trace that this scope belongs to, for log lines or an error page.
     ///
     /// None while monitoring is off.
     pub fn trace_id(&self) -> Option<TraceId> {
@@ -157,8 +159,8 @@ impl Scope {
 
     /// The id of the latest event that was captured in this request or job: by a call, a log or a panic.
     ///
-    /// Nested scopes share it. Events that `error_sample_rate` or a rule of yours leaves out do not count. What is
-    /// decided later, by a hook or by the status of the response, may still drop the event.
+    /// Nested scopes share it. Events that `error_sample_rate` or one of your rules leaves out do not
+    /// count. A hook, or the status of the response, may still drop the event later.
     ///
     /// # Examples
     ///
@@ -174,7 +176,10 @@ impl Scope {
         self.shared.as_ref()?.lock().last_event
     }
 
-    /// Makes this scope current while `work` runs, for closures in `spawn_blocking` and elsewhere.
+    /// Makes this scope current while `work` runs.
+    ///
+    /// Use it for a callback that runs on another thread. For `spawn_blocking`,
+    /// [`bind_sync`](Self::bind_sync) does the same, and for futures there is [`bind`](Self::bind).
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.shared {
             Some(shared) => {
@@ -251,7 +256,7 @@ impl Scope {
         current::with(here).flatten().unwrap_or(self.span)
     }
 
-    /// Leaves the current request out: it has no transaction and no session, and its status is no error.
+    /// Leaves the current request out: it has no transaction and no session, and its status is not reported.
     #[cfg(feature = "browser")]
     pub(crate) fn leave_out_current() {
         if let Some(shared) = current::scope() {

@@ -1,6 +1,6 @@
 //! Hooks that run where something is recorded, on the thread of the application.
 //!
-//! What such a hook records itself does not run it again.
+//! Such a hook does not run for what it records itself.
 
 use std::error::Error;
 
@@ -26,14 +26,14 @@ pub(crate) fn read_error(client: &Client, error: &GivenError<'_>, debug: &DebugO
         chain.seen_through = event::seen_through(error, &chain.exceptions);
     }
     if let Some(hook) = &settings.hooks.before_capture {
-        // It can only add something, so its error is sent as it is if it panics.
+        // The hook can only add data: if it panics, the error is sent without that data.
         let after = ["its error is sent without it", "errors are sent without it"];
         chain.notes = notes(client, Some(error), "a before_capture hook", after, |hint| hook.run(|hook| hook(hint)));
     }
     chain
 }
 
-/// What a mapper notes about a `tracing` event.
+/// Returns what a mapper adds to the Sentry event of a `tracing` event.
 pub(crate) fn map_event(client: &Client, mapper: &EventMapper, event: &Event<'_>) -> ErrorNotes {
     let after = ["its event is sent without it", "events are sent without it"];
     notes(client, None, "an event mapper", after, |hint| mapper.run(|mapper| mapper(event, hint)))
@@ -59,7 +59,7 @@ fn notes(
 }
 
 impl LiveScope {
-    /// Adds a breadcrumb of the user, as the hook leaves it.
+    /// Adds a breadcrumb of the user, with the changes of the hook.
     pub(super) fn add_own_breadcrumb(&self, breadcrumb: Breadcrumb) {
         let kept = if self.edits_breadcrumbs { self.edited(breadcrumb) } else { Some(breadcrumb) };
         if let Some(breadcrumb) = kept {
@@ -67,7 +67,7 @@ impl LiveScope {
         }
     }
 
-    /// Adds the breadcrumb of a `tracing` event, as the hook leaves it.
+    /// Adds the breadcrumb of a `tracing` event, with the changes of the hook.
     #[cold]
     pub(crate) fn add_edited_breadcrumb(&self, metadata: &'static Metadata<'static>, fields: &[u8]) {
         let Some(shown) = payload::breadcrumb(Timestamp::from_nanos(clock::wall()), metadata, fields) else {
@@ -96,7 +96,7 @@ impl LiveScope {
         self.client.count_truncated(truncated.into());
     }
 
-    /// What the hook leaves of a breadcrumb. What it drops is counted.
+    /// Returns the breadcrumb as the hook returned it. A breadcrumb that the hook drops is counted.
     fn edited(&self, breadcrumb: Breadcrumb) -> Option<Breadcrumb> {
         let hook = self.client.settings()?.hooks.before_breadcrumb.as_ref()?;
         let result = if is_in_hook() { Err(NoResult::Off) } else { hook.run(|hook| hook(breadcrumb)) };

@@ -35,7 +35,7 @@ impl Served {
 }
 
 impl LiveScope {
-    /// Whether the scope's request or job is one of `client`, also if it is ignored.
+    /// Whether the scope's request or job belongs to `client`, even if it is ignored.
     pub(crate) fn is_of(&self, client: &Client) -> bool {
         self.client.is_same(client) || self.ignored_by.is_same(client)
     }
@@ -60,7 +60,7 @@ impl LiveScope {
         Served::Inner(row)
     }
 
-    /// Keeps the texts of the whole request in the process, because a request inside it is sensitive.
+    /// Makes the whole request sensitive, because a request inside it is.
     pub(crate) fn make_sensitive(&self) {
         self.lock().transaction.record.request.is_sensitive = true;
     }
@@ -76,7 +76,7 @@ impl LiveScope {
         }
     }
 
-    /// A fallback has answered: this is the name of the request, if it has no other.
+    /// Names the request after the fallback that answered it, if it has no other name.
     pub(crate) fn name_by_fallback(&self, served: Served) {
         let record = &mut self.lock().transaction.record;
         match served {
@@ -110,13 +110,13 @@ impl LiveScope {
 
     /// Captures a failed response for which no error was captured.
     ///
-    /// The rest beyond `max_events_per_issue` and `failure_budget` is counted as dropped.
+    /// Beyond `max_events_per_issue` and `failure_budget`, the event is dropped and counted.
     pub(crate) fn capture_failure(&self, served: Served, what: impl FnOnce() -> String) {
         if self.first_error(served).is_some() || self.is_left_out() {
             return;
         }
         let captured = CapturedEvent::failed_response(what());
-        // First: many failures of one route must not spend the budget of the others.
+        // Checked before the budget: many failures of one route must not spend that of the others.
         if self.is_suppressed(served, &captured) {
             return;
         }
@@ -142,8 +142,8 @@ impl LiveScope {
         }
     }
 
-    /// The trace id, the span of the work here, the decision, and the first error of the work, whose
-    /// id is then known outside.
+    /// Returns the trace id, the span of the work, the sampling decision, and the id of the work's first
+    /// error. That id counts as handed out.
     pub(crate) fn ids_of(&self, served: Served) -> (TraceId, SpanId, bool, Option<EventId>) {
         let event_id = self.first_error(served);
         let mut state = self.lock();

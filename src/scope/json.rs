@@ -1,8 +1,8 @@
-//! Turns what users set into JSON. Nothing is refused: what JSON cannot say becomes a text.
+//! Turns the values that users set into JSON. A value that JSON cannot express becomes a text.
 //!
 //! `serde_json::to_value` returns an error for numbers beyond 64 bits and for keys that are not
-//! text, and a whole context would be lost to one value. It turns NaN into `null`, and has no limit
-//! of depth, so a list of itself would overflow the stack of the request.
+//! text, so one value would lose the whole context. It turns NaN into `null`. It has no limit of
+//! depth, so a value that contains itself would overflow the stack of the request.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ const DEPTH_LIMIT: usize = 32;
 
 /// Serializes any value.
 ///
-/// The code of the user may return an error of its own; its text then stands for the value.
+/// If the user's `Serialize` returns an error, the text of the error replaces the value.
 pub(super) fn to_json(value: impl Serialize) -> Value {
     value.serialize(JsonValue { depth: 0 }).unwrap_or_else(|error| Value::String(format!("[not serializable: {error}]")))
 }
@@ -43,8 +43,8 @@ impl JsonValue {
     }
 }
 
-/// A list, or a map whose next value has this key. Variants of enums with data are objects of one
-/// entry, as serde's data model has it.
+/// A list, or a map whose next value has this key. An enum variant with data becomes an object with one
+/// entry, as in serde's data model.
 struct Group<Entries> {
     json: JsonValue,
     variant: Option<&'static str>,
@@ -76,7 +76,7 @@ impl Group<Map<String, Value>> {
     }
 }
 
-/// A number that JSON has, or its text.
+/// The methods for types that JSON has.
 macro_rules! number {
     ($($method:ident: $type:ty),*) => {$(
         fn $method(self, value: $type) -> Result<Value, Error> {

@@ -12,14 +12,14 @@ use crate::record::{Parent, Sample, clock};
 
 /// Captures a metric in the current scope, or outside any request.
 ///
-/// Of an ignored or a sensitive request nothing is sent.
+/// Ignored and sensitive requests send no metrics.
 pub(crate) fn capture_metric(sample: Sample) {
     if let Some(place) = MetricPlace::here() {
         place.capture(sample, clock::wall());
     }
 }
 
-/// The client that sends what is measured here, and the trace that it belongs to.
+/// The client that sends the metrics of this place, and the trace that they belong to.
 pub(crate) struct MetricPlace {
     client: Client,
     place: TracePlace,
@@ -45,7 +45,7 @@ impl MetricPlace {
         submit(&self.client, &self.place, sample, at);
     }
 
-    /// Counts a metric that is dropped: the recorder has no room for its last value.
+    /// Drops and counts a metric, because the recorder has no room for its last value.
     #[cfg(feature = "metrics")]
     pub(crate) fn lose(&self, sample: Sample, at: u64) {
         self.client.discard_item(Item::Metric(Box::new(self.place.metric(sample, at))), DiscardReason::BufferOverflow);
@@ -74,7 +74,7 @@ fn sends_metrics(client: &Client) -> bool {
     client.settings().is_some_and(|settings| settings.delivery.enable_metrics)
 }
 
-/// What is measured of a request once it is over.
+/// The measurements of a request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServedRequest {
     /// From its start to the end of the body, in nanoseconds.
@@ -123,7 +123,7 @@ impl LiveScope {
         let samples = [
             by_route(sample(MetricType::Distribution, "http.server.request.duration", duration as f64 / 1e9, Some(Unit::Second))),
             by_route(sample(MetricType::Distribution, "http.server.response.body.size", body_bytes as f64, Some(Unit::Byte))),
-            // It counts the requests of all routes.
+            // It counts the requests of all routes, so it has no route.
             sample(MetricType::Gauge, "http.server.active_requests", active as f64, None),
         ];
         let at = clock::wall();

@@ -45,7 +45,7 @@ thread_local! {
     static NESTED: RefCell<Option<Arc<Nested>>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with `nested` as the innermost scope, or with the request's own scope if it is none.
+/// Runs `work` with `nested` as the innermost scope, or with the request's own scope if `nested` is `None`.
 ///
 /// Restores the previous nested scope, also after a panic.
 pub(super) fn enter<R>(nested: Option<Arc<Nested>>, work: impl FnOnce() -> R) -> R {

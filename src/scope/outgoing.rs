@@ -42,8 +42,8 @@ impl Scope {
         self.write_trace(carrier, true);
     }
 
-    /// Writes the trace into a carrier; see [`Outgoing::write`]. Members of the baggage that had no room
-    /// are marked and counted.
+    /// Writes the trace into a carrier; see [`Outgoing::write`]. If our members of the baggage do not fit,
+    /// this is marked and counted.
     pub(crate) fn write_trace(&self, carrier: &mut (impl Carrier + ?Sized), replaces: bool) {
         let (Some((outgoing, with_traceparent)), Some(shared)) = (self.outgoing(), &self.shared) else { return };
         if !outgoing.write(carrier, with_traceparent, replaces) {
@@ -54,7 +54,7 @@ impl Scope {
     /// The trace of this request or job, for a transaction that begins inside it.
     ///
     /// None inside the transaction of a span: such a span may be open as long as the process, and its
-    /// decision would be that of all work inside it.
+    /// sampling decision must not apply to all work inside it.
     pub(crate) fn as_incoming(&self) -> Option<Incoming> {
         if self.shared.as_ref()?.is_of_span() {
             return None;

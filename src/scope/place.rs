@@ -13,16 +13,16 @@ pub(crate) struct TracePlace {
     trace_id: TraceId,
     span: Option<SpanId>,
     user: Option<String>,
-    /// What is captured here stays in the process.
+    /// Logs and metrics of this place are not sent.
     pub(crate) is_sensitive: bool,
 }
 
 impl LiveScope {
-    /// The place of what is captured inside `span`.
+    /// The place of a log or a metric inside `span`.
     pub(crate) fn trace_place(&self, state: &mut ScopeState, span: Parent) -> TracePlace {
         let of = |set: &ScopeData| set.user.as_ref().and_then(|user| user.id.clone());
         let user = nested::of(self).map_or_else(|| of(&state.transaction.record.set), |nested| of(&nested.lock()));
-        // What is sent contains the span's id, so the span's slot must not be reused at the span limit.
+        // A log or metric contains the span's id, so the span's slot must not be reused at the span limit.
         state.transaction.record.hold(span);
         let span = Some(state.transaction.span_id(span));
         let record = &state.transaction.record;
@@ -31,7 +31,7 @@ impl LiveScope {
 }
 
 impl TracePlace {
-    /// The place of what is captured outside any request.
+    /// The place of a log or a metric outside any request.
     ///
     /// Servers reject a log or a metric without a trace, so all of these share one trace per process.
     pub(crate) fn outside() -> Self {

@@ -1,4 +1,4 @@
-//! Captures the error of a result, and goes on with the result.
+//! Captures the error of a result, and returns the result.
 
 use std::panic::Location;
 

@@ -17,7 +17,7 @@ use crate::record::{ScopeData, json_size};
 use crate::unwind::Contained;
 
 impl Scope {
-    /// Sets the user for whom the request is served.
+    /// Sets the user who makes the request.
     ///
     /// If the data set in this request exceeds 256 KiB, only id, e-mail, name and address are kept,
     /// at most 1 KiB of each.
@@ -35,10 +35,10 @@ impl Scope {
         self.change(ScopeData::clear_user)
     }
 
-    /// Sets a tag, a fact to search by.
+    /// Sets a tag: a short text that the server can search and filter by.
     ///
-    /// The name has at most 200 of `a-z A-Z 0-9 _ . : -`, and the value at most 200 characters. The
-    /// server truncates a longer one.
+    /// The name has at most 200 characters of `a-z A-Z 0-9 _ . : -`, and the value at most 200 characters.
+    /// The server truncates a longer value.
     pub fn set_tag(&self, name: impl Into<Cow<'static, str>>, value: impl fmt::Display) -> &Self {
         if self.shared.is_none() {
             return self;
@@ -53,10 +53,19 @@ impl Scope {
         self.change(|set| set.remove_tag(name.as_ref()))
     }
 
-    /// Sets a context, a named group of facts.
+    /// Sets a context: a named group of facts, which is shown with the event and cannot be searched.
     ///
-    /// A value that is not an object is stored under the key `value`. Numbers that JSON does not
-    /// have become text, as do keys of maps. At most 32 levels of lists and maps are kept.
+    /// A value that is not an object is stored under the key `value`. Numbers and keys that JSON does not
+    /// have become texts. At most 32 levels of lists and maps are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// #[derive(serde::Serialize)]
+    /// struct Order { id: u64, items: Vec<&'static str> }
+    ///
+    /// tower_sentry::Scope::current().set_context("order", Order { id: 7, items: vec!["tea"] });
+    /// ```
     pub fn set_context(&self, name: impl Into<String>, facts: impl Serialize) -> &Self {
         let Some((facts, size)) = self.json(facts) else { return self };
         let facts = if facts.is_object() { facts } else { serde_json::json!({ "value": facts }) };
@@ -70,8 +79,8 @@ impl Scope {
 
     /// Sets a single fact of events, shown under "Additional Data".
     ///
-    /// Such facts cannot be searched; a [context](Self::set_context) groups them, and says which
-    /// values are kept.
+    /// Such facts cannot be searched. Use a [context](Self::set_context) for several facts that belong
+    /// together. The same rules for values apply.
     pub fn set_extra(&self, name: impl Into<String>, value: impl Serialize) -> &Self {
         let Some((value, size)) = self.json(value) else { return self };
         self.change(|set| set.set_extra(name.into(), value, size))
@@ -82,9 +91,10 @@ impl Scope {
         self.change(|set| set.set_level(level.into()))
     }
 
-    /// Sets the fingerprint by which the server groups the events of this scope.
+    /// Sets the fingerprint by which the server groups the events of this scope into issues.
     ///
-    /// It replaces the server's own rules. The part `{{ default }}` stands for them.
+    /// It replaces the fingerprint of this crate. The part `{{ default }}` stands for the server's own
+    /// rules.
     ///
     /// # Examples
     ///
@@ -106,10 +116,10 @@ impl Scope {
 
     /// Sends the transaction even if it is not sampled.
     ///
-    /// What a request turns out to be is often known only inside it: a large order, a customer who
+    /// Use it for requests that turn out to be interesting while they run: a large order, a customer who
     /// complains, a fallback that was used. [`keep_failed_budget`](crate::ConfigBuilder::keep_failed_budget)
-    /// limits how many are kept. At a rate of `0.0`, and with
-    /// [`keep_failed(false)`](crate::ConfigBuilder::keep_failed), nothing is.
+    /// limits how many are kept. Nothing is kept at a rate of `0.0`, or with
+    /// [`keep_failed(false)`](crate::ConfigBuilder::keep_failed).
     ///
     /// # Examples
     ///
@@ -132,7 +142,7 @@ impl Scope {
 
     /// Names the transaction, and the events captured from now on.
     ///
-    /// Short for [`transaction().set_name(name)`](super::SpanHandle::set_name), which says more.
+    /// Short for [`transaction().set_name(name)`](super::SpanHandle::set_name), whose docs list the limits.
     pub fn set_transaction_name(&self, name: impl AsRef<str>) -> &Self {
         self.transaction().set_name(name);
         self
@@ -140,7 +150,8 @@ impl Scope {
 
     /// Adds a breadcrumb: a step that led to the next event.
     ///
-    /// Beyond the configured number, the oldest one is dropped.
+    /// At most [`max_breadcrumbs`](crate::ConfigBuilder::max_breadcrumbs) are kept (100 by default). Beyond
+    /// that, the oldest one is dropped.
     pub fn add_breadcrumb(&self, breadcrumb: Breadcrumb) -> &Self {
         if let Some(shared) = &self.shared {
             shared.add_own_breadcrumb(breadcrumb);
@@ -150,7 +161,7 @@ impl Scope {
 
     /// Attaches a file to the events of this scope that are captured from now on.
     ///
-    /// At most ten files are kept. Further files, and files larger than
+    /// A scope keeps at most ten files. Further files, and files larger than
     /// [`max_attachment_size`](crate::ConfigBuilder::max_attachment_size), are dropped with a
     /// warning and counted.
     ///
@@ -191,8 +202,8 @@ impl Scope {
     ///
     /// It may change an event, or drop it by returning `None`. It runs on the exporter's thread, before the
     /// processors of the client and `before_send`; see the guide's page on
-    /// [errors](crate::guide::errors#hooks). At most 16 are kept; a further one is not used, with a
-    /// warning.
+    /// [errors](crate::guide::errors#hooks). A scope keeps at most 16 hooks. A further one is ignored with
+    /// a warning.
     ///
     /// # Examples
     ///

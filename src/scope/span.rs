@@ -15,7 +15,7 @@ use crate::diagnostics;
 use crate::protocol::{AttributeValue, SpanStatus};
 use crate::record::{FieldWriter, Key, Parent};
 
-/// An open span of ours.
+/// An open span of this crate, which `tracing` does not know.
 ///
 /// If it is dropped without [`end`](Self::end), its status is `cancelled`, or `internal_error`
 /// after a panic.
@@ -25,7 +25,7 @@ pub(crate) struct OwnSpan {
 }
 
 impl OwnSpan {
-    /// Begins below the active span. None outside a recorded request.
+    /// Starts a span below the active one. None outside a recorded request.
     pub(crate) fn start(op: &'static str, origin: &'static str, description: &str) -> Option<Self> {
         let handle = Scope::entered()?;
         let parent = handle.span;
@@ -96,8 +96,8 @@ impl fmt::Debug for OwnSpan {
 ///
 /// `op` is the kind of work as Sentry names it (`db.query`, `cache.get`, `http.client`, …).
 /// `description` says what is done. The span begins with the first poll and ends with the work. If
-/// it is dropped earlier, it is `cancelled`. Outside a recorded request the work just runs.
-/// For a closure there is [`span_sync`].
+/// the future is dropped earlier, the span is `cancelled`. Outside a recorded request the work runs
+/// without a span. For closures, use [`span_sync`].
 ///
 /// # Examples
 ///
@@ -113,7 +113,7 @@ pub fn span<F: SpanWork>(op: &'static str, description: impl Into<Cow<'static, s
 
 /// Records a closure as a span of the current transaction; [`span`] is the same for futures.
 ///
-/// The span is `ok` once the closure returns. Outside a recorded request the closure just runs.
+/// The span is `ok` once the closure returns. Outside a recorded request the closure runs without a span.
 ///
 /// # Examples
 ///
@@ -186,7 +186,7 @@ pin_project! {
 impl<F> Spanned<F> {
     /// Adds an attribute to the span, such as `messaging.destination.name` for a `queue.publish`.
     ///
-    /// See [`AttributeValue`] for what may be a value. Attributes that are known later are set with
+    /// [`AttributeValue`] lists the types of values. Set attributes that are known later with
     /// [`Scope::span`].
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn attribute<'v>(mut self, name: &'static str, value: impl Into<AttributeValue<'v>>) -> Self {

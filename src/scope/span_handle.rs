@@ -16,13 +16,17 @@ use crate::record::{FieldWriter, Key, Parent, RareFacts, clock};
 ///
 /// # When a change counts
 ///
-/// A change counts until the request or job ends, also if the span itself has ended. After that, and
-/// where nothing is recorded, a call does nothing; it neither allocates nor formats. A handle does not keep
+/// A change counts until the request or job ends, even if the span itself has ended. After that, and
+/// if nothing is recorded, a call has no effect; it neither allocates nor formats. A handle does not keep
 /// its request open.
 ///
-/// What is set last counts, whether it is set here, in the macro of the span or with `Span::record`.
-/// All attributes and texts of a request may have 1 MiB together, and a text or a list 8 KiB. What is
-/// beyond is cut or left out, marked, and counted in [`Stats::truncated`](crate::Stats::truncated).
+/// The last value counts, whether it is set here, in the macro of the span or with `Span::record`.
+///
+/// # Limits
+///
+/// The attributes and texts of a request are limited to 1 MiB in total, and each text or list to 8 KiB.
+/// Beyond a limit, a value is cut or left out. This is marked in what is sent, and counted in
+/// [`Stats::truncated`](crate::Stats::truncated).
 ///
 /// # Examples
 ///
@@ -106,7 +110,7 @@ impl Scope {
 impl SpanHandle {
     /// The id of the span. None outside any request or job, and while monitoring is off.
     ///
-    /// Of a request without recorded spans it is the id of the request.
+    /// If the spans of a request are not recorded, it is the id of the request itself.
     pub fn id(&self) -> Option<SpanId> {
         self.ids.map(|(_, span_id)| span_id)
     }
@@ -118,7 +122,7 @@ impl SpanHandle {
 
     /// Sets an attribute. The value keeps its type: a number arrives as a number, a list as a list.
     ///
-    /// See [`AttributeValue`] for what may be a value. The names that describe a span, such as
+    /// [`AttributeValue`] lists the types of values. The names that describe a span, such as
     /// `sentry.op` and `otel.name`, mean the same here as in a macro.
     #[expect(single_use_lifetimes, reason = "an elided one is unstable here")]
     pub fn set_attribute<'v>(&self, name: impl AsRef<str>, value: impl Into<AttributeValue<'v>>) -> &Self {
@@ -136,13 +140,16 @@ impl SpanHandle {
         self
     }
 
-    /// Sets what the span does. The handle of the transaction renames the transaction, and the events
-    /// that are captured from now on.
+    /// Sets the description of the span.
     ///
-    /// The name of a transaction takes precedence over those of the route and the handler. At most
-    /// 1,000 different ones an hour are used; further ones become `<overflow>`. The server keeps every
-    /// name forever, so it must not contain ids. Outside any request or job, it names what is captured
-    /// with the same scope.
+    /// On the handle of the transaction, it sets the name of the transaction, and of the events that are
+    /// captured from now on.
+    ///
+    /// The name of a transaction takes precedence over those of the route and the handler. A client uses
+    /// at most 1,000 different names an hour, including those of
+    /// [`SentryLayer::name`](crate::SentryLayer::name) and of gRPC methods. Further ones become
+    /// `<overflow>`. The server keeps every name forever, so a name must not contain ids. Outside any
+    /// request or job, it names the events that are captured with the same scope.
     pub fn set_name(&self, name: impl AsRef<str>) -> &Self {
         let name = name.as_ref();
         match (self.span, &self.scope) {
@@ -157,8 +164,8 @@ impl SpanHandle {
 
     /// Sets the status. It is the one that is sent, however the span ends.
     ///
-    /// It does not decide whether a transaction is sent, nor whether its request has failed:
-    /// [`Scope::keep`] and captured errors do.
+    /// It changes neither whether the transaction is sent nor whether its request counts as failed: use
+    /// [`Scope::keep`], or capture an error.
     pub fn set_status(&self, status: SpanStatus) -> &Self {
         self.write(false, |writer| writer.text(Key::Name("sentry.status"), status.as_str()));
         self
@@ -191,7 +198,7 @@ impl SpanHandle {
     }
 
     /// Sets a number of the transaction with its unit, such as `byte`, `millisecond`, `percent`, `none`
-    /// or one of your own. It belongs to the transaction, whichever span the handle is of.
+    /// or your own. It belongs to the transaction, even if the handle is that of a span.
     ///
     /// A name consists of `a-z 0-9 . _`, names and units have at most 64 bytes, and a transaction has at
     /// most 32 measurements. Others are left out and counted in

@@ -21,7 +21,8 @@ pub(crate) struct LiveScope {
     pub(super) ignored_by: Client,
     /// Only errors are reported: there is no transaction and no session, and logs are not sent.
     pub(crate) is_ignored: bool,
-    /// It turned out to be our own work, which is not recorded.
+    /// A route of this crate answered the request, such as the browser's tunnel. Such requests are not
+    /// recorded.
     left_out: AtomicBool,
     /// When the transaction began.
     pub(crate) start: Moment,
@@ -33,7 +34,7 @@ pub(crate) struct LiveScope {
     pub(crate) edits_breadcrumbs: bool,
     #[cfg(profiles)]
     pub(super) profile: Option<Arc<TransactionProfile>>,
-    /// What keeps the profile of the session going, until its end.
+    /// Keeps the profile of the session running until the transaction ends.
     #[cfg(profiles)]
     pub(super) session: Option<SessionRoot>,
     pub(super) state: Lock<ScopeState>,
@@ -119,7 +120,7 @@ impl Extent {
     }
 }
 
-/// The profile of a transaction that begins. Only a sampled one has one: of the others it is not known whether they are sent.
+/// Begins the profile of a transaction. Only sampled transactions have one: it is not known whether the others are sent.
 #[cfg(profiles)]
 fn profile_of(decision: Decision, extent: Extent, settings: &Settings) -> Option<Arc<TransactionProfile>> {
     let rate = settings.profiling.profiles_sample_rate.filter(|rate| decision.sampled && extent == Extent::Spans && *rate > 0.0);
@@ -272,8 +273,8 @@ impl LiveScope {
         });
     }
 
-    /// Whether a panic of its work was captured, or passed through it. With a text, the latest one
-    /// must have that text.
+    /// Whether a panic of its work was captured, or passed through it. If `text` is given, the latest
+    /// panic must have that text.
     pub(crate) fn has_crashed_with(&self, text: Option<&str>) -> bool {
         let state = self.lock();
         let is_latest = state.panic.as_deref().zip(text).is_none_or(|(panic, text)| panic == text);
@@ -327,7 +328,7 @@ impl LiveScope {
         self.recording.load(Ordering::Relaxed)
     }
 
-    /// Leaves the work out from now on: it has no transaction and no session, and its status is no error.
+    /// Leaves the work out from now on: it has no transaction and no session, and its status is not reported.
     #[cfg(feature = "browser")]
     pub(super) fn leave_out(&self) {
         self.left_out.store(true, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use crate::exporter::Item;
 use crate::protocol::TraceLifecycle;
 use crate::record::Record;
 
-/// What a finished request or job is sent as.
+/// The item that a finished request or job is sent as.
 pub(super) fn finished(client: &Client, record: Box<Record>) -> Item {
     if is_streamed(client) { Item::Spans(record) } else { Item::Transaction(record) }
 }
@@ -19,7 +19,7 @@ pub(super) fn is_streamed(client: &Client) -> bool {
 }
 
 impl LiveScope {
-    /// Sends the spans that have ended, if it is time. To be called when one has.
+    /// Sends the spans that have ended, if a part is due. Each code that ends a span calls it.
     #[inline]
     pub(crate) fn stream(&self, state: MutexGuard<'_, ScopeState>) {
         if state.transaction.streams {
@@ -33,10 +33,10 @@ impl LiveScope {
         if !state.transaction.is_part_due() {
             return;
         }
-        // All parts have the same context.
+        // All parts must have the same sampling context.
         state.freeze(settings);
         let part = state.transaction.take_part();
-        // What the exporter does with it may log, so no lock is held.
+        // The exporter may log while it takes the part, and a log locks the state.
         drop(state);
         if let Some(part) = part {
             self.client.submit(Item::Spans(part));

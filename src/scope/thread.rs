@@ -10,7 +10,7 @@ use crate::record::Parent;
 
 /// A span of `tracing` that was entered where its own scope was not current, and so lends it.
 ///
-/// The rest is what was current before, and is again after the loan.
+/// The other fields hold the state before the loan, which is restored after it.
 struct Loan {
     span: u64,
     /// The span may be entered again inside (`in_current_span`): only the last exit ends the loan.
@@ -23,7 +23,7 @@ struct Loan {
     borrower: Option<task::Id>,
 }
 
-/// An active span of ours, not of `tracing`.
+/// An active span of this crate, not of `tracing`.
 #[derive(Clone, Copy)]
 pub(super) struct Own {
     pub(super) span: Parent,
@@ -115,8 +115,8 @@ thread_local! {
 
 /// Records that a `tracing` span was entered.
 ///
-/// `home` is the address of its scope, or 0 if it has none. Returns whether that scope is current
-/// already, or there is none: else the caller lends it.
+/// `home` is the address of its scope, or 0 if it has none. Returns `false` if that scope is not current:
+/// the caller then lends it.
 #[inline]
 pub(crate) fn span_entered(span: u64, home: usize) -> bool {
     THREAD.with(|thread| {
@@ -177,7 +177,7 @@ impl Thread {
         self.how.set(if swapped.is_ok() { how } else { How::Not });
     }
 
-    /// A poll begins: the loans so far are not its own. Returns the number that
+    /// Notes that a poll begins. Earlier loans do not belong to it. Returns the number that
     /// [`poll_ended`](Self::poll_ended) takes.
     #[inline]
     pub(super) fn poll_began(&self) -> usize {
@@ -190,7 +190,7 @@ impl Thread {
         self.loans.get() > self.floor.get()
     }
 
-    /// A poll has ended, and what was current before is current again.
+    /// Notes that a poll has ended, after the previous scope was restored.
     #[inline]
     pub(super) fn poll_ended(&self, floor: usize) {
         self.floor.set(floor);
@@ -207,8 +207,8 @@ impl Thread {
         }
     }
 
-    /// The spans of `tracing` that are entered, innermost first. None is one that only the Registry
-    /// knows.
+    /// The spans of `tracing` that are entered, innermost first. `None` stands for a span that only the
+    /// Registry knows.
     pub(super) fn entered(&self) -> impl Iterator<Item = Option<u64>> {
         let depth = self.depth.get();
         let deep = (depth > DEPTH).then_some(None);
@@ -251,7 +251,7 @@ impl Thread {
             let inner = loans.get_mut(place);
             let is_innermost = inner.is_none();
             if let Some(inner) = inner {
-                // What the ended loan made current was current before the inner one.
+                // When the inner loan ends, it now restores the state from before the ended loan.
                 std::mem::swap(&mut inner.scope, &mut ended.scope);
                 (inner.how, inner.own, inner.borrower) = (ended.how, ended.own, ended.borrower);
             }

@@ -48,10 +48,10 @@ pub(super) fn capture(
     Some(captured)
 }
 
-/// Whether the panic that a layer caught, and logs in this message, is an event, or will be one.
+/// Whether the panic that `CatchPanicLayer` logs in this message is reported elsewhere.
 ///
-/// Outside the scope, the panic has passed our layer, which reports it. Inside, a log with the text of
-/// another panic than the last one is captured: it may be about a panic that no hook saw.
+/// Outside a scope, the panic has passed our layer, which reports it. Inside a scope, it is known if the
+/// latest captured panic has the same text. Another text may be that of a panic that no hook saw.
 fn is_panic_known(message: &str) -> bool {
     let text = message.strip_prefix("Service panicked: ");
     current::with(|entered| entered.scope.has_crashed_with(text)).unwrap_or(true)
@@ -93,7 +93,7 @@ impl Visit for Found<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // A text may equal an error's by chance, unless the field is one for errors.
+        // The text of another field may equal that of an error by chance.
         if field.name() == "message" || event::is_error_field(field.name()) {
             self.add_text(field);
         }

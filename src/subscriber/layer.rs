@@ -54,9 +54,9 @@ use crate::scope::{EventMapper, current};
 /// ```
 pub struct TracingLayer {
     rules: Rules,
-    /// The least severe levels of which events may become anything, and Sentry events. They are those of
-    /// `rules`, for a check that costs one comparison.
+    /// The least severe level of events that may become anything; copied from `rules` for a cheap check.
     widest: LevelFilter,
+    /// The same, of events that may become Sentry events.
     reported: LevelFilter,
     mapper: Option<EventMapper>,
     is_exclusive: bool,
@@ -66,7 +66,7 @@ pub struct TracingLayer {
     index: Index,
     /// The subscriber that the layer belongs to.
     dispatch: OnceLock<WeakDispatch>,
-    /// Set if the subscriber has another layer of this crate further out: whether both have one client.
+    /// Set if the subscriber has an outer layer of this crate; true if both have the same client.
     other: OnceLock<bool>,
     /// Weak: a subscriber lives as long as the process, but dropping the last handle must deliver.
     client: WeakClient,
@@ -148,8 +148,8 @@ impl TracingLayer {
 
     /// Sets a function that decides which spans are recorded. It replaces the level of spans.
     ///
-    /// It sees a callsite: target, name, level, names of fields, file. It runs inside the request, each time
-    /// a span begins, so it must be quick. If it panics, the level decides; after ten panics it is off.
+    /// It sees a callsite: target, name, level, names of fields, file. It runs inside the request each time
+    /// a span begins, so it must be quick. If it panics, the level decides. After ten panics it is turned off.
     ///
     /// # Examples
     ///
@@ -171,9 +171,9 @@ impl TracingLayer {
     /// Sets a function that decides what becomes of `tracing` events. It replaces the levels of breadcrumbs,
     /// Sentry events and logs.
     ///
-    /// It sees a callsite, as that of [`span_filter`](Self::span_filter) does, and runs each time an event is
-    /// recorded inside a request, or may become a Sentry event or a log. Queries that database crates
-    /// report are spans, whatever it returns.
+    /// Like [`span_filter`](Self::span_filter), it sees a callsite and must be quick. It runs for each event
+    /// inside a request, and outside for each event that may become a Sentry event or a log. Queries that
+    /// database crates report are spans, whatever it returns.
     ///
     /// # Examples
     ///
@@ -196,11 +196,11 @@ impl TracingLayer {
         self.with_rules(|rules| rules.set_event_filter(filter))
     }
 
-    /// Sets a function that adds to the Sentry events that `tracing` events become, or drops them.
+    /// Sets a function that adds data to the Sentry event of a `tracing` event, or drops it.
     ///
-    /// It sees the event with its fields, and sets tags and more on a [`Hint`]. It runs inside the request,
-    /// after [`before_capture`](crate::ConfigBuilder::before_capture) if a field is an error. If it panics,
-    /// the event is sent without what it set; after ten panics it is off.
+    /// It sees the `tracing` event with its fields, and sets tags and other data on a [`Hint`]. It runs inside
+    /// the request, after [`before_capture`](crate::ConfigBuilder::before_capture) if a field is an error. If it
+    /// panics, the event is sent without this data. After ten panics it is turned off.
     ///
     /// # Examples
     ///
@@ -248,12 +248,12 @@ impl TracingLayer {
     /// Declares that no other layer of the subscriber needs spans, so that unrecorded spans are not
     /// created at all.
     ///
-    /// The spans of an unrecorded request then cost about a tenth, because most of their cost is
-    /// the Registry's. In return, **no layer sees** spans below the level, outside requests (but with
-    /// [`root_transactions`](Self::root_transactions)), or in requests that are not recorded. For example, the lines of a `fmt` layer lack them, and a task
-    /// that such a request spawns with `in_current_span()` does not carry the request: bind its future
-    /// with [`Scope::bind`](crate::Scope::bind). Events are not affected. Defaults to off: this layer
-    /// does not affect other layers.
+    /// The spans of an unrecorded request then cost about a tenth, because most of their cost is that of the
+    /// Registry. In return, **no layer sees** spans below the level, in requests that are not recorded, or
+    /// outside requests (unless [`root_transactions`](Self::root_transactions) is on). For example, the lines
+    /// of a `fmt` layer lack them. A task that such a request spawns with `in_current_span()` does not carry
+    /// the request: bind its future with [`Scope::bind`](crate::Scope::bind). Events are not affected.
+    /// Defaults to off: this layer does not affect other layers.
     ///
     /// # Examples
     ///
@@ -277,7 +277,7 @@ impl TracingLayer {
         *metadata.level() <= self.widest && !is_own(metadata)
     }
 
-    /// Whether another layer further out records what belongs to a request.
+    /// Whether an outer layer records everything that belongs to a request.
     #[inline]
     fn is_second(&self) -> bool {
         self.other.get().is_some()
@@ -299,7 +299,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // A second subscriber would be another one's layer.
+        // The layer belongs to the first subscriber that it is added to.
         let _first_one_stays = self.dispatch.set(dispatch.downgrade());
         if let Some(other) = dispatch.downcast_ref::<Self>().filter(|outermost| !std::ptr::eq(*outermost, self)) {
             self.stand_back(other);

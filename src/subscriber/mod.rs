@@ -10,14 +10,16 @@
 //! # When it ends
 //!
 //! A span ends when `tracing` closes it. Spans that are still open at the end of the request end
-//! with it. What `follows_from` records is a link of the span. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
+//! with it. Their status is `ok`, or `cancelled` if the request was cancelled. `tracing` does not say
 //! whether the work of a span finished or was dropped; see the guide's page on
 //! [spans](crate::guide::spans#how-a-span-ends).
 //!
+//! `follows_from` records a link of the span.
+//!
 //! # Which request it belongs to
 //!
-//! A span belongs to the request of its explicit parent, or else to the one that is current where it
-//! is created. Inside the span, that request is current, wherever the span is entered.
+//! A span belongs to the request of its explicit parent. Without one, it belongs to the request that is
+//! current where it is created. Inside the span, that request is current, wherever the span is entered.
 //!
 //! # Which events are captured
 //!
@@ -25,14 +27,14 @@
 //! [`TracingLayer::events_from`] and [`TracingLayer::event_filter`] change that. The Sentry
 //! event contains the error chain of a field that is recorded as an error, such as
 //! `error = &error as &dyn Error`, or else the message. If the same failure is logged, captured and
-//! returned, it is one event, under its first id. The guide's page on errors says when that is
-//! proven.
+//! returned, it is one event, under its first id. The guide's page on errors lists the proofs for
+//! that.
 //!
 //! Errors that tower-http's `TraceLayer` and `CatchPanicLayer` log are only breadcrumbs: our layer
 //! sees the response itself, and the panic hook sees the panic.
 //!
-//! Outside any request, an event carries the process-wide tags.
-//! [`error_events(false)`](TracingLayer::error_events) turns these captures off.
+//! Outside any request, a Sentry event has the process-wide tags.
+//! [`error_events(false)`](TracingLayer::error_events) turns all captures of `tracing` events off.
 //!
 //! # How this layer affects other layers
 //!
@@ -41,7 +43,7 @@
 //! [`exclusive`](TracingLayer::exclusive) changes this, for spans.
 //!
 //! Two layers of this crate in one subscriber would record everything twice. So only the outer one records
-//! inside requests, and a warning says so. If the inner one has another client, it still captures what happens
+//! inside requests, and a warning says so. If the inner one has another client, it still captures events
 //! outside any request.
 //!
 //! Other layers can affect this one. For example, a global `EnvFilter` that allows only warnings

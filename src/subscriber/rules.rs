@@ -1,4 +1,4 @@
-//! What a layer makes of each span and event.
+//! Decides what each span and event becomes.
 
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
@@ -133,7 +133,7 @@ impl Rules {
         }
     }
 
-    /// What to make of events of this callsite. The crate's own messages are ignored.
+    /// What events of this callsite become. The crate's own messages are ignored.
     pub(super) fn of_event(&self, metadata: &Metadata<'_>) -> EventFilter {
         if is_own(metadata) {
             return EventFilter::IGNORE;

@@ -15,7 +15,7 @@ use crate::scope::current;
 /// Runs `encode` with a thread-local buffer, then `use_it` with the encoded bytes.
 ///
 /// `encode` runs the user's `Debug` and `Display`, which may log and so call this function again.
-/// No lock of ours is held then.
+/// None of our locks is held then.
 pub(super) fn encoded(encode: impl FnOnce(&mut Fields<'_>), use_it: impl FnOnce(&[u8])) {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -14,8 +14,8 @@ use super::{Captured, client_with, subscribe};
 use crate::client::{Client, Config, ConfigBuilder};
 use crate::protocol::TraceId;
 
-/// Proves that your service sends no secret: puts random secrets into requests, and searches every
-/// byte that would leave for them.
+/// Proves that your service sends no secret: it puts random secrets into requests, and searches every
+/// byte that would be sent.
 ///
 /// Write [`SECRET`](Self::SECRET) where a client sends a secret: in a path, a query, a form or a
 /// JSON text. Each request is sent in six [encodings](Encoding) of the secrets. It also has a
@@ -112,15 +112,15 @@ impl LeakCheck {
         self
     }
 
-    /// Sends the requests to the router that `app` makes, and searches what would leave. Needs
-    /// feature `axum`.
+    /// Sends the requests to the router that `app` makes, and searches the bytes that would be sent. Needs
+    /// the feature `axum`.
     ///
     /// A request that is answered with 404, 405, 415 or 422 did not reach your code. It is listed in
     /// the result, and [`Leaks::assert_none`] fails.
     ///
     /// # Panics
     ///
-    /// As [`run_with`](Self::run_with).
+    /// It panics in the same cases as [`run_with`](Self::run_with).
     #[cfg(feature = "axum")]
     pub async fn run<S, R>(self, app: impl FnOnce(&Client) -> S) -> Leaks
     where
@@ -130,7 +130,7 @@ impl LeakCheck {
         self.run_with(app).await
     }
 
-    /// The same for any service, whose request body is made of a text.
+    /// Like `run`, for any service. The body of its requests is made from a `String`.
     ///
     /// A request that is answered with 404, 405, 415 or 422 did not reach your code. It is listed in
     /// the result, and [`Leaks::assert_none`] fails.
@@ -217,14 +217,14 @@ fn fill(text: &str, mut secret: impl FnMut() -> String) -> String {
     filled
 }
 
-/// Escapes what a URL does not take as it is. A `%` is part of the encoding already.
+/// Escapes characters that a URL must not contain. A `%` stays: it is part of the encoding.
 fn in_url(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'%');
     utf8_percent_encode(text, KEPT).to_string()
 }
 
 fn in_json(text: &str) -> String {
-    // What is escaped for JSON already stays: the application sees the letters.
+    // Escapes of the encoding stay: the application sees the decoded letters.
     text.replace('"', "\\\"")
 }
 

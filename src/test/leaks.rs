@@ -1,4 +1,4 @@
-//! What a [`LeakCheck`](super::LeakCheck) found.
+//! The result of a [`LeakCheck`](super::LeakCheck).
 
 use std::fmt;
 
@@ -76,7 +76,7 @@ impl Planted {
         self.encoding.write(&self.secret)
     }
 
-    /// The forms in which it might leave, in halves: what is cut in two leaks as well.
+    /// The forms in which it might be sent, in halves: half a secret is a leak too.
     fn forms(&self) -> Vec<String> {
         let (first, second) = self.secret.split_at_checked(self.secret.len() / 2).unwrap_or((&self.secret, ""));
         let mut forms = Vec::new();
@@ -194,7 +194,7 @@ impl Leaks {
                     });
                 }
             }
-            // What no field contains stands in a header or across two fields.
+            // A secret that no field contains is in a header or across two fields.
             let is_located = |secret: &String| places.iter().any(|leak| leak.secret == *secret);
             let rest: Vec<_> = left.iter().filter(|secret| !is_located(secret)).cloned().collect();
             found.extend(places);
@@ -265,7 +265,7 @@ fn line_of(value: &Value) -> Option<String> {
     Some(format!("{}:{line}", file.as_str()?))
 }
 
-/// Base64 of some bytes that stand behind `shift` others, without the digits that depend on what is around.
+/// Base64 of bytes that follow `shift` other bytes, without the digits that depend on their neighbours.
 fn base64(bytes: &[u8], shift: usize) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits: Vec<u8> =

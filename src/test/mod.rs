@@ -1,4 +1,4 @@
-//! A test kit: records what your service would send, without a network or waiting. Needs feature
+//! A test kit: records what your service would send, without a network or waiting. Needs the feature
 //! `test`.
 //!
 //! [`client`] gives each test its own client. [`subscribe`] records `#[instrument]` functions as

@@ -8,7 +8,8 @@ use super::SentryLayer;
 impl<F> SentryLayer<F> {
     /// Returns the trace id to the caller in a response header of this name, such as `x-trace-id`.
     ///
-    /// A header of this name that the application has set stays.
+    /// A header of this name that the application has set stays. An invalid name is ignored with a warning.
+    /// Defaults to no header.
     pub fn trace_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.trace = Echo::header(name.as_ref());
         self
@@ -17,13 +18,15 @@ impl<F> SentryLayer<F> {
     /// Returns the id of the request's first error to the caller in a response header of this name.
     ///
     /// Users can quote it (`x-error-id`, for example) when they report a problem. A header of this
-    /// name that the application has set stays.
+    /// name that the application has set stays. An invalid name is ignored with a warning. Defaults to no
+    /// header.
     pub fn event_header(mut self, name: impl AsRef<str>) -> Self {
         Arc::make_mut(&mut self.rules).echo.event = Echo::header(name.as_ref());
         self
     }
 
-    /// Adds the trace to a `Server-Timing` header, from which Sentry's JavaScript SDK continues it.
+    /// Adds the trace to a `Server-Timing` header, from which Sentry's JavaScript SDK continues it. Defaults
+    /// to no header.
     pub fn server_timing(mut self) -> Self {
         Arc::make_mut(&mut self.rules).echo.server_timing = true;
         self
@@ -36,10 +39,12 @@ impl<F> SentryLayer<F> {
     /// `handler` is the time in `#[instrument]` functions without an `op`. Work at the same time counts
     /// once. A [`SpanLayer`](crate::SpanLayer) counts with its own time.
     ///
-    /// The header has at most twelve kinds. A field `sentry.op` may contain data, so only well-known
-    /// kinds of it are used. If two layers of one client are nested, only the outer one adds durations.
-    /// Defaults to no durations: every caller can read them, and durations may say more about a check
-    /// than its answer does. [`server_timing`](Self::server_timing) adds the trace.
+    /// The header has at most twelve kinds. A field `sentry.op` may contain data, so only its well-known
+    /// kinds are used. If two layers of one client are nested, only the outer one adds durations.
+    /// [`server_timing`](Self::server_timing) adds the trace.
+    ///
+    /// Durations are off by default, because every caller can read them: the duration of a check may reveal
+    /// more than its answer.
     ///
     /// # Examples
     ///

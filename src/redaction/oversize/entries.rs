@@ -7,7 +7,7 @@ use super::{Reduction, size};
 /// The steps by which lists and maps are shortened. No object of the protocol has more fields than
 /// the last.
 const LIMITS: [usize; 4] = [1000, 250, 60, 20];
-/// Entries of maps that others rely on.
+/// Entries of maps that are never removed, because servers or our own marks need them.
 const KEPT: [&str; 3] = ["feedback", "tower_sentry", "trace"];
 
 /// Shortens lists and maps until `excess` bytes are gone, or all are short.
@@ -29,9 +29,9 @@ pub(super) fn shorten(item: &mut Value, excess: usize, lost: &mut Reduction) {
     }
 }
 
-/// Shortens a value's lists and maps to `limit` entries, and returns how many went.
+/// Shortens a value's lists and maps to `limit` entries, and returns the number of removed entries.
 ///
-/// `keeps_last` is for breadcrumbs and frames, whose last are the newest.
+/// `keeps_last` is for breadcrumbs and frames: their last entries are the newest.
 fn to(value: &mut Value, limit: usize, keeps_last: bool) -> u64 {
     match value {
         Value::Array(list) => {

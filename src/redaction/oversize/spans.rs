@@ -9,7 +9,7 @@ use super::{Reduction, size};
 
 /// Removes spans until `excess` bytes are gone. A span is removed after all its children.
 ///
-/// If all spans together are less than that, they are not what is too large, and stay.
+/// If all spans together take fewer bytes than that, something else is too large, and the spans stay.
 pub(super) fn remove_short(item: &mut Value, excess: usize, lost: &mut Reduction) {
     let Some(spans) = item.get_mut("spans").filter(|spans| size(spans) > excess).and_then(Value::as_array_mut) else { return };
     let text = |span: &Value, name: &str| span.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -27,7 +27,7 @@ pub(super) fn remove_short(item: &mut Value, excess: usize, lost: &mut Reduction
         children.iter().enumerate().filter(|(_, count)| **count == 0).map(|(place, _)| Reverse((duration(place), place))).collect();
     let (mut freed, mut removed) = (0, HashSet::new());
     while let Some(Reverse((_, place))) = leaves.pop().filter(|_| freed < excess) {
-        // The comma behind it goes too.
+        // The comma after the span is removed too.
         freed += spans.get(place).map_or(0, size) + 1;
         removed.insert(place);
         let parent = parents.get(place).copied().flatten();

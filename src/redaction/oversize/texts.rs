@@ -40,7 +40,7 @@ pub(super) fn shorten(item: &mut Value, excess: usize, lost: &mut Reduction) {
     }
 }
 
-/// Runs `visit` on each text, with the length to which it may be shortened at most.
+/// Runs `visit` on each text, with the shortest length to which it may be cut.
 fn each_text(value: &mut Value, floor: usize, depth: usize, visit: &mut impl FnMut(&mut String, usize)) {
     match value {
         Value::String(text) => visit(text, if depth == 1 { NAME_FLOOR } else { floor }),
@@ -55,7 +55,7 @@ fn each_text(value: &mut Value, floor: usize, depth: usize, visit: &mut impl FnM
     }
 }
 
-/// The largest length such that texts of at most this length are shorter by `excess` together.
+/// The largest common length that makes the texts shorter by at least `excess` in total.
 ///
 /// `lengths` has the length of each text and its own lowest limit.
 fn common_limit(lengths: &[(usize, usize)], excess: usize) -> usize {

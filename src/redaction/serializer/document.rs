@@ -1,7 +1,7 @@
 //! Writes payloads of other SDKs, whose shape is only known at run time.
 //!
 //! A name of the protocol is treated like a field of our own structs, but only at the path where the
-//! protocol has it. All other names are judged, as those of a user's map.
+//! protocol has it. All other names are judged, like those of a user's map.
 
 use serde::Serialize as _;
 use serde::ser::{SerializeMap as _, Serializer as _};
@@ -33,7 +33,7 @@ enum Shape {
 }
 
 impl Shape {
-    /// The name and the shape of a field, if the protocol has one of this name here and its place matters.
+    /// The name and the shape of a field, if the protocol has a field of this name here and its place matters.
     fn field(self, name: &str) -> Option<(&'static str, Self)> {
         use ValuePlace::{Cookies, Groups, Headers, Identifier, Name, Query, Url, User};
 
@@ -99,7 +99,7 @@ fn write(json: &mut Json<'_>, value: &Value, shape: Shape) -> Result<()> {
     }
 }
 
-/// The place of a value, unless it has another form than the protocol says.
+/// The place of a value. A value with another form than the protocol requires is judged like any value.
 fn fitting(place: ValuePlace, value: &Value) -> ValuePlace {
     match (place, value) {
         // A map of cookies, or a query as a map or as pairs: their names are judged.

@@ -14,9 +14,9 @@ use super::ValueWriter;
 pub(in crate::redaction) struct ListWriter<'a, 'r> {
     pub(super) json: &'a mut Json<'r>,
     pub(super) place: ValuePlace,
-    /// It is not too deep.
+    /// Whether it is written: it is not too deep.
     pub(super) is_open: bool,
-    /// It has two values: the first may be the name of the second.
+    /// Whether it has two values: the first may be the name of the second.
     pub(super) is_pair: bool,
     pub(super) beside: Option<SecretName>,
     pub(super) secret: Option<SecretName>,

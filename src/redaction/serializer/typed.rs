@@ -30,7 +30,7 @@ pub(super) fn correct(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// A list that has both texts and others, as a list of texts.
+/// Turns a list with texts and other values into a list of texts.
 fn mixed(list: &[u8]) -> Option<Vec<u8>> {
     if !list.contains(&b'"') {
         return None;

@@ -1,4 +1,4 @@
-//! What the layer makes of events: breadcrumbs, errors, queries and logs.
+//! Turns events into breadcrumbs, errors, queries and logs.
 
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -14,18 +14,19 @@ use crate::record::BreadcrumbSource;
 use crate::scope::current::{self, Entered};
 use crate::scope::{TracePlace, capture_outside};
 
-/// An error that passes through more instrumented functions may be logged as two.
+/// At most this many spans around an error's log are noted. An error that passes through more
+/// instrumented functions may become two events.
 const SPANS_AROUND: usize = 32;
 
 impl TracingLayer {
-    /// Takes an event: nearly always a breadcrumb, or nothing.
+    /// Takes an event. Nearly always, it becomes a breadcrumb or nothing.
     #[inline]
     pub(super) fn take<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         if is_own_warning(event) || self.is_second() && self.leaves(event) {
-            // Our own warning, which came back through the `log` crate; or another layer takes it.
+            // It is our own warning, which came back through the `log` crate, or the outer layer takes it.
         } else if current::is_set() && self.takes(event.metadata()) {
             self.note(event, context);
         } else if *event.metadata().level() <= self.reported || are_logs_wanted() || current::is_set() {

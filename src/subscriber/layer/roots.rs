@@ -27,14 +27,13 @@ impl TracingLayer {
     /// The transaction ends when the span closes. It has failed if an event of level ERROR was captured in it,
     /// if a panic closes it, or if `sentry.status` or `otel.status_code` says so.
     ///
-    /// A request or a job inside such a span has a transaction and a trace of its own, and what happens in it
-    /// belongs to it, whichever spans it enters. In a subscriber with two of these layers, the setting of the
-    /// outer one counts.
+    /// A request or a job inside such a span has its own transaction and trace. Its work belongs to it, whichever
+    /// spans it enters. In a subscriber with two of these layers, the setting of the outer one counts.
     ///
     /// Leave out two kinds of span with [`span_filter`](Self::span_filter):
     ///
-    /// - one that is open as long as the process. Nothing of it is sent before its end, and it records no more
-    ///   spans than a request;
+    /// - one that is open as long as the process: it is sent at its end, and records no more spans than a
+    ///   request;
     /// - the span of a layer outside the [`SentryLayer`](crate::SentryLayer), such as tower-http's `TraceLayer`.
     ///   It would be a second transaction of each request.
     ///
@@ -81,8 +80,7 @@ impl TracingLayer {
     #[cold]
     pub(super) fn start_outside(&self, attributes: &Attributes<'_>, id: u64) {
         let metadata = attributes.metadata();
-        // A function of the user that decides about a transaction may have spans too. They would be
-        // transactions, and ask it again.
+        // The user's sampler may open spans itself. As transactions, they would call the sampler again.
         if !self.rules.takes_span(metadata) || is_exporter() || is_catching() {
             return;
         }
@@ -117,8 +115,8 @@ impl TracingLayer {
             scope.note_failure();
         }
         if !self.index.insert(id, &scope) {
-            // Its end would not be seen.
-            scope.finish_untold(false);
+            // A span that is not in the index does not end its transaction.
+            scope.finish_without_result(false);
         }
     }
 
@@ -153,7 +151,7 @@ const fn is_failure(status: SpanStatus) -> bool {
     matches!(status, DataLoss | DeadlineExceeded | InternalError | Unavailable | Unimplemented | Unknown)
 }
 
-/// What the fields of a span say about its transaction.
+/// The fields of a span that describe its transaction.
 #[derive(Default)]
 struct RootFacts<'a> {
     sentry_name: Option<&'a str>,
@@ -195,11 +193,11 @@ impl Carrier for SentryTrace<'_> {
 }
 
 impl Drop for TracingLayer {
-    /// Ends the transactions of open spans, whose ends nobody will see: the layer was replaced.
+    /// Ends the transactions of open spans: the layer was replaced, so it does not see the spans close.
     fn drop(&mut self) {
         for scope in self.index.take_all() {
             if scope.is_of_span() {
-                scope.finish_untold(false);
+                scope.finish_without_result(false);
             }
         }
     }

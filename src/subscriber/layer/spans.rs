@@ -1,4 +1,4 @@
-//! What the layer makes of spans: rows of the record they belong to, and scopes that follow them.
+//! Turns spans into rows of their record, and lends their scopes to other tasks.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -129,13 +129,13 @@ impl TracingLayer {
         }
     }
 
-    /// Whether a request or a job is current. What happens in it is its own, also inside a span that has a
-    /// transaction: a cache may keep such a span, and enter it in all requests.
+    /// Whether a request or a job is current. Its work belongs to it even inside a span that has its own
+    /// transaction: a cache may keep such a span, and enter it in every request.
     fn is_inside_work() -> bool {
         current::with(|entered| !entered.scope.is_of_span()).unwrap_or(false)
     }
 
-    /// Links a span to one that it follows from, also of another request.
+    /// Links a span to one that it follows from, even to one of another request.
     #[inline(never)]
     pub(super) fn link(&self, id: u64, other: u64) {
         if let Some(scope) = self.index.get(id)
@@ -149,7 +149,7 @@ impl TracingLayer {
     pub(super) fn end(&self, id: u64) {
         if let Some(scope) = self.index.remove(id) {
             if self.begins_transactions && scope.lock().transaction.is_span(id) {
-                return scope.finish_untold(std::thread::panicking());
+                return scope.finish_without_result(std::thread::panicking());
             }
             // Nothing has to be ended where nothing is recorded.
             if scope.is_recording() {
