@@ -14,6 +14,8 @@ mod linux {
     use tower_sentry::{Client, Config};
 
     const ROUNDS: usize = 12;
+    /// Calls of the work itself. Those of the program around it are about a dozen.
+    const DEPTHS: [u64; 3] = [0, 24, 60];
 
     fn ms(nanos: u64) -> f64 {
         Duration::from_nanos(nanos).as_secs_f64() * 1e3
@@ -31,24 +33,25 @@ mod linux {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
-    /// Some 300 ms of work, in functions of different depth.
+    /// Some four milliseconds of work, `depth` calls further down.
     #[inline(never)]
     fn work(depth: u64) -> u64 {
-        let mut number = black_box(depth);
-        for step in 0..4_000_000_u64 {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step);
+        if depth > 0 {
+            return black_box(work(depth - 1)) ^ depth;
         }
-        if depth == 0 { number } else { number ^ work(depth - 1) }
+        (0..4_000_000_u64).fold(0, |number, step| black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step)))
     }
 
-    fn round(client: &Client) -> u64 {
+    /// Some 250 ms of work.
+    fn round(client: &Client, depth: u64) -> u64 {
         let before = cpu_time();
-        client.transaction("work").run_infallible(async { black_box(work(60)) }).now_or_never().unwrap();
+        let work = async { black_box((0..60).fold(0, |sum, _| sum ^ work(depth))) };
+        client.transaction("work").run_infallible(work).now_or_never().unwrap();
         cpu_time() - before
     }
 
-    fn best(client: &Client) -> u64 {
-        (0..ROUNDS).map(|_| round(client)).min().unwrap()
+    fn best(client: &Client, depth: u64) -> u64 {
+        (0..ROUNDS).map(|_| round(client, depth)).min().unwrap()
     }
 
     fn client(rate: f64) -> Client {
@@ -58,20 +61,28 @@ mod linux {
 
     pub(super) fn run() {
         let plain = client(0.0);
-        round(&plain);
-        let (without, memory_before) = (best(&plain), memory());
+        round(&plain, 0);
+        let without = DEPTHS.map(|depth| best(&plain, depth));
+        let memory_before = memory();
 
         let (profiled, begun, before) = (client(1.0), Instant::now(), cpu_time());
         while profiled.stats().profiles.sent == 0 {
-            round(&profiled);
+            round(&profiled, 0);
             profiled.flush(Duration::from_secs(60)).now_or_never();
             std::thread::yield_now();
         }
         let (first, start) = (begun.elapsed(), cpu_time() - before);
-        let with = best(&profiled);
-
-        println!("without profiles    {:8.1} ms", ms(without));
-        println!("with profiles       {:8.1} ms   {:+.2} %", ms(with), (ms(with) / ms(without) - 1.0) * 100.0);
+        println!("calls in a stack   without      with profiles");
+        for (depth, without) in DEPTHS.into_iter().zip(without) {
+            let with = best(&profiled, depth);
+            println!(
+                "about {:3}      {:8.1} ms   {:8.1} ms   {:+.2} %",
+                depth + 12,
+                ms(without),
+                ms(with),
+                (ms(with) / ms(without) - 1.0) * 100.0
+            );
+        }
         println!("memory              {memory_before:8} MB -> {} MB", memory());
         println!("until the first one {:8.1} ms   {:.1} ms of processor time, with its work", first.as_secs_f64() * 1e3, ms(start));
     }

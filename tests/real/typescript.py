@@ -12,7 +12,8 @@ from normalise import items
 # The module of @sentry/core that has the type of the payload, that type, and the type of the envelope.
 TYPES = {
     "check_in": ("checkin", "SerializedCheckIn", "CheckInEnvelope"),
-    "event": ("event", "ErrorEvent", "EventEnvelope"),
+    "client_report": ("clientreport", "ClientReport", "ClientReportEnvelope"),
+    "event": ("event", "Event", "EventEnvelope"),
     "log": ("log", "SerializedLogContainer", "LogEnvelope"),
     "profile": ("profiling", "Profile", "EventEnvelope"),
     "profile_chunk": ("profiling", "ProfileChunk", "ProfileChunkEnvelope"),
@@ -73,7 +74,7 @@ for folder in sys.argv[2:]:
             lines.append(f"export const {name}: {module}.{type} = {json.dumps(payload)};")
             lines.append(f"export const {name}_header: envelope.{envelope}[0] = {json.dumps(header)};")
             lines.append(f"export const {name}_item: envelope.{envelope}[1][number][0] = {json.dumps(item)};")
-missing = set(TYPES) - set(seen)
+missing = set(TYPES) - set(seen) - {"client_report"}
 assert not missing, f"no item of these types was recorded: {missing}"
 pathlib.Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
 print("types: " + ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items())))
