@@ -54,7 +54,7 @@ impl Live {
     /// What decides about one request.
     #[inline]
     pub(super) fn in_force(&self) -> InForce {
-        // If it stands for a table, the pointer was stored before.
+        // If it means a table, the pointer was stored before.
         let rate = f64::from_bits(self.lone_rate.load(Ordering::Acquire));
         if rate.is_nan() { InForce::Table(self.current()) } else { InForce::Rate(rate) }
     }
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// The levels and texts of what is said.
+    /// The levels and texts of the log lines.
     #[derive(Clone, Default)]
     struct Said(Arc<Mutex<Vec<(Level, String)>>>);
 
@@ -184,7 +184,7 @@ mod tests {
         fs::write(&path, r#"{"traces_sample_rate": 0.25}"#).unwrap();
         let file = SettingsFile::new(path.clone(), &LiveSettings::default(), false);
         let live = Live::new(&file.read().unwrap().0, Some(&file));
-        // The rate after three looks, and what is said meanwhile.
+        // The rate after three looks, and the log lines meanwhile.
         let look = || {
             (0..3).for_each(|_| live.reload_if_changed());
             let said = said.0.lock().unwrap().drain(..).collect::<Vec<_>>();

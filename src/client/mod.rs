@@ -267,7 +267,7 @@ impl Client {
         }
     }
 
-    /// A transaction name from user code, or what stands for those beyond the limit. `now` is in nanoseconds.
+    /// A transaction name from user code, or the name of all those beyond the limit. `now` is in nanoseconds.
     pub(crate) fn admitted_name<'n>(&self, name: &'n str, now: u64) -> &'n str {
         let is_admitted = self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now));
         if is_admitted { name } else { names::OVERFLOW }

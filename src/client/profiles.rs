@@ -84,7 +84,7 @@ impl Client {
         self
     }
 
-    /// Takes what the profile of the session has, before the client closes. Returns what is left of `timeout`.
+    /// Takes the samples of the session before the client closes. Returns the rest of `timeout`.
     #[cfg_attr(not(profiles), expect(clippy::unused_self, reason = "this build has none"))]
     pub(super) fn finish_profiles(&self, timeout: Duration, closes: bool) -> Duration {
         #[cfg(not(profiles))]
@@ -104,7 +104,7 @@ impl Client {
         self.inner.as_ref().map_or(0, |inner| inner.number())
     }
 
-    /// Gives the chunk back if this client is no more.
+    /// Gives the chunk back if this client was dropped.
     #[cfg(profiles)]
     fn submit_chunk(&self, chunk: SessionChunk) -> Result<(), SessionChunk> {
         if !self.is_enabled() {

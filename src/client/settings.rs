@@ -47,7 +47,7 @@ impl fmt::Display for Source {
 pub(crate) struct KeepsLogs {
     /// Send them as structured logs.
     pub(crate) sends: bool,
-    /// Write them to the security log, whatever their level.
+    /// Write them to the security log at any level.
     pub(crate) writes: bool,
 }
 

@@ -158,7 +158,7 @@ impl Alerts {
         }
     }
 
-    /// Runs the hooks of what was found. For the exporter's thread.
+    /// Runs the hooks of the alerts that were found. For the exporter's thread.
     pub(super) fn look_after(&self) {
         if !self.has_news.swap(false, Ordering::Relaxed) {
             return;

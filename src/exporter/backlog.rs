@@ -1,7 +1,7 @@
 //! Envelopes on disk, and what they count for.
 //!
-//! The disk has a thread of its own. While it hangs, nothing is asked of it: what is in memory stays there,
-//! and what was written counts as being on disk.
+//! The disk has a thread of its own. While it hangs, it gets no requests: envelopes in memory stay there,
+//! and those that were written count as being on disk.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,7 +81,7 @@ impl Backlog {
         self.outlook().has_any
     }
 
-    /// Takes over what dead processes left, drops what is too old, and passes on what the disk does not know.
+    /// Takes over the segments of dead processes, drops old envelopes, and hands news of deliveries to the disk.
     pub(super) fn look_after(&mut self, now: Instant) {
         if self.disk.is_none() {
             return;
@@ -131,7 +131,7 @@ impl Backlog {
 
     /// Leaves an envelope on disk only that is given up otherwise. Returns `false` if it is not there.
     ///
-    /// If the disk hangs, what was written counts as being there.
+    /// If the disk hangs, written envelopes count as being there.
     pub(super) fn leave(&mut self, place: Option<Place>, load: Load) -> bool {
         let Some(place) = place else { return false };
         let label = load.label();
@@ -253,7 +253,7 @@ impl Backlog {
         }
     }
 
-    /// Makes the disk hang until what is returned is dropped.
+    /// Makes the disk hang until the returned value is dropped.
     #[cfg(test)]
     pub(super) fn hang(&self) -> std::sync::mpsc::Sender<()> {
         self.disk.as_ref().expect("a spool").hang()
@@ -261,7 +261,7 @@ impl Backlog {
 }
 
 impl Drop for Backlog {
-    /// The thread removes what is done, once it is there.
+    /// The thread removes delivered envelopes once it runs again.
     fn drop(&mut self) {
         let news = std::mem::take(&mut self.news);
         if let Some(disk) = self.disk.as_ref().filter(|_| !news.is_empty()) {

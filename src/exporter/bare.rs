@@ -11,7 +11,7 @@ use crate::record::Record;
 /// Replaces a transaction's name, if it may hold data.
 const WITHHELD: &str = "<withheld>";
 
-/// Reduces an event to what is safe to send after a hook panicked: ids, times and types.
+/// Reduces an event to its ids, times and types, which are safe to send after a hook panicked.
 ///
 /// The hook may have been meant to remove the rest.
 pub(super) fn bare_event(event: &mut Event) {

@@ -64,7 +64,7 @@ impl BudgetFile {
         (Self { path, is_foreign, trouble: diagnostics::Quiet::new() }, kept)
     }
 
-    /// Replaces what is in the file.
+    /// Replaces the contents of the file.
     pub(super) fn write(&mut self, counts: &KeptCounts) {
         if self.is_foreign {
             return;

@@ -86,7 +86,7 @@ impl Budgets {
         budgets
     }
 
-    /// Goes on with what was read from the file since the last call.
+    /// Goes on with the counts that were read from the file since the last call.
     fn resume(&self) {
         let Some(kept) = self.file.lock().as_ref().and_then(KeptBudgets::take_read) else { return };
         let now = clock::calendar();

@@ -8,7 +8,7 @@ use crate::fork::sync::{AtomicBool, AtomicU64, Ordering};
 #[derive(Default)]
 pub(super) struct Calls {
     new: Lock<Vec<Flush>>,
-    /// The worker has ended, for whatever reason, and takes no more calls.
+    /// The worker has ended and takes no more calls.
     has_ended: AtomicBool,
     /// The items that were lost because the worker ended by its own faults. At least 1 if it did.
     lost: AtomicU64,

@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// A request has about this many spans, or bytes before compression. A single transaction may have more.
 const BATCH_SPANS: u64 = 2_048;
 const BATCH_BYTES: usize = 1024 * 1024;
-/// What may wait, including what is in flight. Beyond it, the oldest copies are dropped.
+/// The copies that may wait, with those in flight. Beyond this limit, the oldest are dropped.
 const MOST_SPANS: u64 = 32_768;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// A request is dropped after this many attempts. They take about five minutes.
@@ -107,7 +107,7 @@ impl Weight {
 }
 
 impl Collector {
-    /// Returns `None` if there is no collector, or no way to it.
+    /// Returns `None` if there is no collector, or if its HTTP client cannot be made.
     pub(super) fn of(settings: &ExporterSettings, shared: &Arc<Shared>) -> Option<Self> {
         let otlp = settings.delivery.otlp.as_ref()?;
         let url = otlp.checked().ok()?;
@@ -243,7 +243,7 @@ impl Collector {
         while self.total.is_too_much() && self.drop_oldest() {}
     }
 
-    /// Sends what is due, if the collector is free. A flush asks for all.
+    /// Sends the copies that are due, if no request is in flight. A flush sends all.
     pub(super) fn go_on(&mut self, gzip: &mut Gzip, now: Instant, is_asked: bool) {
         let is_due = is_asked || self.due(now).is_some_and(|due| due <= now);
         if !is_due || self.in_flight.is_some() || self.pause(now).is_some() {
@@ -262,7 +262,7 @@ impl Collector {
         });
     }
 
-    /// Takes the oldest copies, as many as one request may have.
+    /// Takes the oldest copies, at most those that fit in one request.
     fn next_request(&mut self) -> Option<Request> {
         let mut weight = Weight::NONE;
         let mut copies = Vec::new();

@@ -29,7 +29,7 @@ use crate::{diagnostics, unwind};
 /// Envelopes that wait for a retry, and those in flight, may each take this many bytes, or a quarter
 /// of the queue's.
 const BYTES: usize = 1024 * 1024;
-/// Requests that may be in flight whatever their size.
+/// Requests of any size that may be in flight.
 const FEW: usize = 8;
 
 /// All destinations, and the envelopes on their way to them.
@@ -378,7 +378,7 @@ impl Delivery {
         self.flights.leave_behind();
     }
 
-    /// Waits until the disk knows what was delivered, unless it hangs.
+    /// Waits until the disk has noted the delivered envelopes, unless it hangs.
     pub(super) fn settle_disk(&mut self) {
         self.backlog.settle();
     }

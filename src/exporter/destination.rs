@@ -39,7 +39,7 @@ impl Destination {
         self.endpoint.request(body, is_compressed)
     }
 
-    /// Makes the request for one attempt with a body that is no envelope.
+    /// Makes the request for one attempt with a body that is not an envelope.
     #[cfg(feature = "otlp")]
     pub(super) fn message(&self, gzip: &mut Gzip, body: &Redacted<Vec<u8>>) -> EnvelopeRequest {
         let (body, is_compressed) = if self.transport.accepts_gzip() { shrink(gzip, body.bytes()) } else { (body.bytes().to_vec(), false) };

@@ -20,7 +20,7 @@ const PROMPT: Duration = Duration::from_millis(100);
 const REFILL: u32 = 10;
 /// While it waits for the disk, the exporter looks this often whether a shutdown has begun.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// The wait at the end of a shutdown. It gives up what is not on disk then.
+/// The wait at the end of a shutdown. Writes that are not finished then are given up.
 const LAST_WAIT: Duration = Duration::from_millis(10);
 
 type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
@@ -97,7 +97,7 @@ impl<T: Send + 'static> Disk<T> {
     }
 
     /// Does work on the thread, and waits for its result, but not long: after the start of a shutdown, at
-    /// most for half of what is left until its end.
+    /// most for half of the time that is left until its end.
     ///
     /// Returns `None` if the disk hangs, or if the work panics. Work that was not even handed over is dropped.
     /// If the result comes too late, `undo` gets it, on the thread.
@@ -166,7 +166,7 @@ impl<T: Send + 'static> Disk<T> {
         self.patience.spend(waited);
     }
 
-    /// Makes the disk hang until what is returned is dropped.
+    /// Makes the disk hang until the returned value is dropped.
     #[cfg(test)]
     pub(super) fn hang(&self) -> std::sync::mpsc::Sender<()> {
         let (end, ends) = std::sync::mpsc::channel();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limit at the start, and for a server that answers within a few milliseconds.
 pub(super) const FEWEST: usize = 4;
-/// No more than this, whatever the latency.
+/// The maximum, at any latency.
 pub(super) const MOST: usize = 64;
 /// The limit for a server that takes longer than `SLOW`: it may be overloaded.
 const MOST_IF_SLOW: usize = 16;

@@ -1,4 +1,4 @@
-//! Runs the hooks of what is sent.
+//! Runs the `before_send` hooks.
 
 use std::collections::BTreeMap;
 

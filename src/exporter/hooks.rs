@@ -1,4 +1,4 @@
-//! What the user decides about what is recorded.
+//! The user's hooks and rules.
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ impl IgnoredErrors {
         self.statuses.contains(&status)
     }
 
-    /// Whether a rule or a hook matches a capture, whatever the status of its response is.
+    /// Whether a rule or a hook matches a capture, without a look at the status of its response.
     pub(crate) fn contains_captured(&self, captured: &CapturedEvent) -> bool {
         if captured.notes.is_ignored {
             return true;

@@ -81,7 +81,7 @@ impl KeptBudgets {
         self.disk.ask(move |file| replace(file, &counts), |_, ()| {}, || Some(closes_at));
     }
 
-    /// Waits for what is being written before a shutdown ends, if the disk answers.
+    /// Waits for a running write before a shutdown ends, if the disk answers.
     pub(super) fn finish(&mut self, closes_at: Instant) {
         if !self.disk.is_idle() {
             self.disk.ask(|_| {}, |_, ()| {}, || Some(closes_at));
@@ -92,7 +92,7 @@ impl KeptBudgets {
         self.trouble.warn(&format!("the budget file {}: its disk does not answer; until it does, the counts are not kept", self.path));
     }
 
-    /// Makes the disk hang until what is returned is dropped.
+    /// Makes the disk hang until the returned value is dropped.
     #[cfg(test)]
     pub(super) fn hang(&self) -> std::sync::mpsc::Sender<()> {
         self.disk.hang()

@@ -1,4 +1,4 @@
-//! Counts for each category what was captured, sent and dropped.
+//! Counts the items of each category that were captured, sent and dropped.
 //!
 //! This is the only place where an item changes state. Once nothing is in progress,
 //! `captured = sent + spooled + dropped` in each category. Until then, the difference is waiting.
@@ -249,7 +249,7 @@ impl Ledger {
                 .filter(|(_, count)| *count > 0)
                 .collect();
             let [captured, sent, spooled] = [&account.captured, &account.sent, &account.spooled].map(|count| count.load(Ordering::Relaxed));
-            // The ledger does not know what is over a budget.
+            // The ledger does not know which items are over a budget.
             Counts { captured, sent, spooled, dropped, over_budget: 0 }
         };
         Stats {

@@ -59,7 +59,7 @@ impl Load {
         label
     }
 
-    /// The load that a label stands for.
+    /// The load that a label describes.
     pub(super) fn of(label: &Label) -> Self {
         let [number, profile, _, _, quantity @ .., b0, b1, b2, b3, b4, b5, b6, b7] = *label;
         #[cfg(not(profiles))]

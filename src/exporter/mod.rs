@@ -201,7 +201,7 @@ impl Exporter {
 
     /// Drops and counts what waits if the worker has ended.
     pub(crate) fn release_if_ended(&self) {
-        // Checked after an event is held: the worker takes what is held when it ends.
+        // Checked after an event is held: the worker takes held events when it ends.
         if self.shared.calls.has_ended() {
             self.release_held();
         }

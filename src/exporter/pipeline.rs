@@ -31,7 +31,7 @@ pub(super) struct Pipeline {
     pub(super) limits: Limits,
 }
 
-/// An envelope of logs or metrics, and what was left out of it.
+/// An envelope of logs or metrics, and the number of entries that are missing in it.
 pub(super) struct SealedBatch {
     /// None if a hook dropped all of them.
     pub(super) outbound: Option<Outbound>,
@@ -288,7 +288,7 @@ impl Pipeline {
     }
 }
 
-/// The route of a request, whatever the application called it.
+/// The route of a request, even if the application has renamed the transaction.
 pub(super) fn route_of(record: &Record) -> Option<String> {
     record.route.is_some().then(|| RouteName(record).to_string())
 }

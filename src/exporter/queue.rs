@@ -367,7 +367,7 @@ impl Queue {
         state.lanes().into_iter().filter_map(|lane| Some(lane.items.front()?.number)).min()
     }
 
-    /// Wakes the worker, whatever it waits for.
+    /// Wakes the worker from any wait.
     pub(super) fn wake(&self) {
         self.sleep.store(Sleep::Awake as u8, Ordering::Relaxed);
         self.notify.notify_one();

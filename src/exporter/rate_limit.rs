@@ -7,14 +7,14 @@ use ::http::{HeaderMap, StatusCode};
 
 use crate::protocol::Category;
 
-/// No limit lasts longer than a day, whatever the server says.
+/// No limit lasts longer than a day, even if the server asks for it.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const UNSPECIFIED: Duration = Duration::from_secs(60);
 
 /// Until when each category must not be sent.
 #[derive(Debug, Default)]
 pub(super) struct RateLimits {
-    /// The key `None` stands for all categories.
+    /// The key `None` means all categories.
     until: HashMap<Option<Category>, Instant>,
 }
 
@@ -62,7 +62,7 @@ impl RateLimits {
     }
 }
 
-/// Returns the limits in a response; `None` stands for all categories.
+/// Returns the limits in a response; `None` means all categories.
 fn limits(status: StatusCode, headers: &HeaderMap) -> Vec<(Option<Category>, Duration)> {
     let mut lines = headers.get_all("x-sentry-rate-limits").iter().peekable();
     if lines.peek().is_some() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::outbound::Outbound;
 
-/// Envelopes that may wait, whatever their size.
+/// Envelopes of any size that may wait.
 const FEW: usize = 8;
 
 /// Envelopes that wait for another attempt. The one that waits longest is sent first.

@@ -157,7 +157,7 @@ impl Shared {
         self.alerts.see_duration(record, || self.queue.wake_from(Sleep::Light));
     }
 
-    /// Does what is due at this time. For the exporter's thread.
+    /// Does the work that is due at this time. For the exporter's thread.
     pub(super) fn look_after(&self, now: Instant) {
         self.enqueue_all(self.held.take_due(now));
         self.push_all(self.flood.end_due(now));
@@ -180,7 +180,7 @@ impl Shared {
 
     /// Queues an item, or drops it if its budget is used up.
     ///
-    /// This is the last decision before the queue: what is dropped before uses up no budget.
+    /// This is the last decision before the queue: items that are dropped before it do not count in the budget.
     fn push_within_budget(&self, item: Item) {
         if self.budgets.spend(&item, || self.queue.wake_from(Sleep::Light)) {
             return self.push(item);

@@ -102,7 +102,7 @@ pub(super) fn segment(transaction: &mut Transaction, redactor: &Redactor) -> Opt
     let trace = transaction.contexts.trace.take()?;
     let mut data = redactor.fields(&trace.data);
     let mut add = |name: String, value: Value| {
-        // What the application has set wins, and what is known by its proper name.
+        // An attribute of the application wins, and so does one with its conventional name.
         data.entry(name).or_insert(value);
     };
     add("sentry.segment.name.source".to_owned(), serde_json::to_value(transaction.transaction_info.source).unwrap_or_default());

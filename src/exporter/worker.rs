@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
     /// Runs until the exporter is closed.
     ///
     /// A step that panics loses the item that it works on, which is counted. Everything else stays:
-    /// the queue, what is in flight, and what waits for a retry.
+    /// the queue, the envelopes in flight, and those that wait for a retry.
     pub(super) async fn run(mut self) -> Ended {
         loop {
             match unwind::catch(|| self.step()) {

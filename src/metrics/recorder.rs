@@ -59,7 +59,7 @@ pub struct MetricsRecorder {
 /// The last values, and when they were set, in nanoseconds since the epoch.
 type Values<V> = Lock<HashMap<Key, (V, u64)>>;
 
-/// The times of two values of a gauge differ by at least this many nanoseconds: what is sent has microseconds.
+/// The times of two values of a gauge differ by at least this many nanoseconds: times are sent in microseconds.
 const STEP: u64 = 1_000;
 /// A time is at most this many nanoseconds ahead of the clock, which may have been set back.
 const AHEAD: u64 = 1_000_000_000;
@@ -174,7 +174,7 @@ impl Handle {
     }
 }
 
-/// The place of what is measured here. None if nothing is sent from here.
+/// The trace and span of a measurement here. None if nothing is sent from here.
 fn place() -> Option<MetricPlace> {
     // What the exporter itself causes would never end.
     if are_metrics_wanted() && !is_exporter() { MetricPlace::here() } else { None }
@@ -225,7 +225,7 @@ impl CounterFn for Handle {
     }
 
     fn absolute(&self, value: u64) {
-        // First: what is not sent now must be part of the next difference.
+        // First: a value that is not sent now must be part of the next difference.
         let Some(place) = place() else { return };
         self.known.has_counters.store(true, Ordering::Relaxed);
         let Changed { before, value, at, has_room } =

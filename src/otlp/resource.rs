@@ -25,7 +25,7 @@ impl ResourceAttributes {
         line.map(|line| Self(serde_json::from_slice(&line).unwrap_or_default()))
     }
 
-    /// The resource of a transaction. What is set for OTLP wins over what is set for Sentry.
+    /// The resource of a transaction. Settings for OTLP win over those for Sentry.
     pub(super) fn of_transaction(&self, release: Option<&str>, environment: Option<&str>, server_name: Option<&str>) -> Resource {
         let mut attributes = self.0.clone();
         let version = release.map(|release| release.split_once('@').map_or(release, |(_, version)| version));

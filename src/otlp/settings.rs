@@ -218,7 +218,7 @@ impl Otlp {
 
     /// Adds an attribute to the resource, such as `service.namespace`. It replaces an earlier one of this name.
     ///
-    /// It wins over what is made of other settings: `service.version` of the release, `deployment.environment.name` of
+    /// It wins over the attributes that come from other settings: `service.version` of the release, `deployment.environment.name` of
     /// the environment, `host.name` of the server name. It passes the redactor.
     ///
     /// # Examples

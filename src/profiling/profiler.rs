@@ -132,7 +132,7 @@ impl Profiler {
         Self { signals: None, recent: Recent::new(), was_tried: false, is_prepared: false, needed_at: None, not_before: None }
     }
 
-    /// Does what is due. Returns how long nothing is, and chunks of the session to send.
+    /// Does the work that is due. Returns the time until the next work, and chunks of the session to send.
     fn step(&mut self, now: Instant) -> (Option<Duration>, Vec<SessionChunk>) {
         // Its owner alone has the other handle: a transaction that is not sent needs no samples.
         let open = {
@@ -209,11 +209,11 @@ impl Profiler {
         TROUBLE.warn(&format!("no profiles are taken: {why}"));
     }
 
-    /// Reads what was found since the last time.
+    /// Reads the stacks that were found since the last time.
     fn look(&mut self) {
         let Some(signals) = &mut self.signals else { return };
         let found = signals.look();
-        // After reading: what was found is not later.
+        // After reading, so that no stack is later than this.
         let now = signals::now();
         self.recent.add(found.unwrap_or_default(), now);
     }

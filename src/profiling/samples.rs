@@ -42,7 +42,7 @@ pub(super) struct Hits {
 /// The samples of one profile, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Samples {
-    /// The start of what was profiled, on the wall clock.
+    /// The start of the profile, on the wall clock.
     pub(crate) began_at: u64,
     pub(crate) taken: Vec<Sample>,
     /// The threads, the one that was there first in front.
@@ -77,12 +77,12 @@ impl Recent {
         Self { samples: VecDeque::new(), until: 0, names: Vec::new() }
     }
 
-    /// Begins anew: what comes was taken from `now` on.
+    /// Begins anew: later samples were taken from `now` on.
     pub(super) fn begin(&mut self, now: u64) {
         self.until = now;
     }
 
-    /// Adds what was found since the last time.
+    /// Adds the stacks that were found since the last time.
     ///
     /// The time of the first sample in a function is known. Those of the others are not: they are put at equal
     /// distances.

@@ -16,7 +16,7 @@ const CHUNK: u64 = 20_000_000_000;
 
 static SESSION: Lock<Session> = Lock::of_first(Session::new());
 
-/// Takes a chunk, or gives it back if its client is no more.
+/// Takes a chunk, or gives it back if its client was dropped.
 type Take = Arc<dyn Fn(SessionChunk) -> Result<(), SessionChunk> + Send + Sync>;
 
 /// Samples of all threads of the process.
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    /// The client is no more.
+    /// The client was dropped.
     fn remove(&mut self, client: usize, now: u64) {
         self.leave(client, now);
         self.outlets.retain(|outlet| outlet.client != client);
@@ -187,7 +187,7 @@ impl Drop for SessionRoot {
 
 /// Decides once whether the session of this process is profiled. Its chunks go to the client that was started last.
 ///
-/// `take` gives a chunk back if its client is no more. `client` is a number that no other client has as long as `take` is there.
+/// `take` gives a chunk back if its client was dropped. `client` is a number that no other client has while `take` exists.
 pub(crate) fn set_up(
     client: usize,
     settings: ProfilingSettings,
@@ -214,7 +214,7 @@ pub(crate) fn stop(client: usize) {
     }
 }
 
-/// Forgets a client that is no more.
+/// Forgets a client that was dropped.
 pub(crate) fn remove(client: usize) {
     if thread::is_here() {
         SESSION.lock().remove(client, signals::now());

@@ -62,7 +62,7 @@ impl BodySample {
         self.kept.lock().has_ended = true;
     }
 
-    /// Reads what was kept. `look` gets the bytes, how many have passed, and whether the bytes are all.
+    /// Reads the kept bytes. `look` gets them, the number that have passed, and whether these are all.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&[u8], u64, bool) -> R) -> R {
         let kept = self.kept.lock();
         let (bytes, passed, has_ended) = (kept.bytes.clone(), kept.passed, kept.has_ended);

@@ -180,7 +180,7 @@ impl<'a> FieldWriter<'a> {
         }
         self.text_head(key, 0);
         let start = self.buffer.len();
-        // An error of the user's code ends the text; what was written before stays. That code may
+        // An error of the user's code ends the text; the text before it stays. That code may
         // panic too, but not into the request.
         let is_cut = unwind::catch(|| {
             let mut writer = LimitedWriter { buffer: self.buffer, left: self.limit, is_cut: false };

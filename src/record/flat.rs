@@ -35,7 +35,7 @@ pub(crate) struct Record {
     /// The complete name, if no method is put before it: of a gRPC call, or of the inner request that
     /// this copy of a scope belongs to.
     pub(crate) full_name: Option<Slice>,
-    /// The route's template, whatever the name is; it shows which path parameters are secret.
+    /// The route's template, which shows the names of the path parameters. The name of the transaction may differ.
     pub(crate) route: Option<Slice>,
     pub(crate) source: TransactionSource,
     /// The first span that is not middleware names the transaction; nearly always the handler.

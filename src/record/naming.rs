@@ -104,7 +104,7 @@ impl Record {
 
 /// Whether the span is one of `SpanLayer`, `span` or tower-http's `TraceLayer`.
 ///
-/// The last one stands for the request, not for its handler.
+/// The last one describes the request, not its handler.
 fn is_middleware(name: SpanName) -> bool {
     match name {
         SpanName::Callsite(metadata) => metadata.target().starts_with("tower_http::"),

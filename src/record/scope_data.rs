@@ -11,7 +11,7 @@ use super::cut::{CUT_MARK, shorter};
 use crate::protocol::{Attachment, Breadcrumb, Event, Level, User};
 use crate::unwind::Hook;
 
-/// Maximum number of bytes that users set in one request; a mark stands for what has no room.
+/// Maximum number of bytes that users set in one request; a mark replaces a value without room.
 ///
 /// User, tags, contexts, extra, fingerprint and manual breadcrumbs count. Servers keep 8 KiB of a
 /// context.
@@ -98,7 +98,7 @@ impl ScopeData {
         has_room
     }
 
-    /// Reserves bytes for what stands for a value without room.
+    /// Reserves bytes for the mark of a value without room.
     fn reserve_mark(&mut self, bytes: usize) -> bool {
         self.reserve_up_to(BYTES_LIMIT + MARKS_RESERVE, bytes)
     }
@@ -229,7 +229,7 @@ impl ScopeData {
         has_room
     }
 
-    /// Adds what a hook has set on an event: it wins over what was set before. The user stays.
+    /// Adds the data that a hook has set on an event. It wins over earlier data. The user stays.
     pub(crate) fn add(&mut self, later: Self) {
         for (name, value) in later.tags {
             self.set_tag(name, value);
@@ -262,7 +262,7 @@ impl ScopeData {
         &mut self.rare_mut().bodies
     }
 
-    /// Copies what is kept of the response's body, if anything is.
+    /// Copies the kept bytes of the response's body, if there are any.
     pub(crate) fn copy_response_body(&mut self, from: &Self) {
         if let Some(response) = from.rare().and_then(|rare| rare.bodies.response.as_ref()) {
             self.rare_mut().bodies.response = Some(response.clone());
@@ -300,7 +300,7 @@ pub(crate) fn json_size(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX / 2, |json| json.len())
 }
 
-/// What stands for a value without room.
+/// The mark of a value without room.
 fn left_out(size: usize) -> String {
     format!("[left out: {size} bytes]")
 }

@@ -135,7 +135,7 @@ impl Spool {
         }
     }
 
-    /// Takes over what dead processes left, and drops what is too old, if it is time.
+    /// Takes over the segments of dead processes and drops old envelopes, if it is time.
     pub(crate) fn look_after(&mut self, now: Instant) {
         if self.next_upkeep.is_some_and(|next| now < next) {
             return;

@@ -1,4 +1,4 @@
-//! The segments of all lanes, and which of them go if there is no room.
+//! The segments of all lanes, and which of them are dropped if there is no room.
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -18,7 +18,7 @@ fn settings(dir: &Path) -> SpoolSettings {
     SpoolSettings { dir: dir.to_owned(), max_bytes: 50 * 1024 * 1024, syncs: false }
 }
 
-/// A spool that has taken over what was there.
+/// A spool that has taken over the segments that were there.
 fn begin(settings: SpoolSettings) -> Spool {
     let mut spool = Spool::new(settings, "https://key@sentry.example/1");
     spool.look_after(Instant::now());

@@ -2,7 +2,7 @@
 //!
 //! A [`Transport`] gets envelopes that are redacted, serialised and usually compressed. It sends
 //! each one and returns the server's answer. The exporter does the rest: it queues records, obeys
-//! rate limits, retries what got no answer, and counts what is dropped.
+//! rate limits, retries envelopes without an answer, and counts dropped items.
 //!
 //! You need this module only for a transport of your own. Pass it to
 //! [`ConfigBuilder::transport`](crate::ConfigBuilder::transport).

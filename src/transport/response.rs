@@ -75,7 +75,7 @@ impl TransportResponse {
 /// The part of a header that a warning shows, in characters.
 const SHOWN: usize = 200;
 
-/// Why there is no answer of the server. The exporter keeps the envelope and sends it again.
+/// The reason why the server did not answer. The exporter keeps the envelope and sends it again.
 ///
 /// | kind | first | then, if no other envelope is answered meanwhile |
 /// |---|---|---|

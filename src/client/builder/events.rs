@@ -68,7 +68,7 @@ impl ConfigBuilder {
         self.set("include_source_context", |settings| settings.facts.include_source_context = read)
     }
 
-    /// Marks frames of these modules as your own code (`in_app`), whatever their path.
+    /// Marks frames of these modules as your own code (`in_app`), wherever their sources are.
     ///
     /// Give a crate, a module or a function: `acme_orders`, `shop::api`. The modules below count as
     /// well, those that only begin with the same letters do not. A crate may be written as in
@@ -157,7 +157,7 @@ impl ConfigBuilder {
     /// Also writes `tracing` events with the target `security`, and the targets below it, to a
     /// file.
     ///
-    /// - Events are written whatever their level, with or without a DSN, and whatever the state of
+    /// - Events are written at any level, with or without a DSN, and in any state of
     ///   the network.
     /// - The file contains one JSON object per line, redacted like everything else.
     /// - Only its owner can read it (mode 0600).

@@ -66,11 +66,11 @@ impl ConfigBuilder {
         self.set("spool_max_bytes", |settings| settings.delivery.spool_max_bytes = bytes)
     }
 
-    /// Whether the [spool](Self::spool_dir) waits for the disk itself, so that what is in it survives a
+    /// Whether the [spool](Self::spool_dir) waits for the disk itself, so that its envelopes survive a
     /// loss of power.
     ///
     /// Each envelope then takes as long as the disk needs for a write, about 1 to 10 ms. Requests do not
-    /// wait for it. Defaults to `false`: what is written survives the death of the process only.
+    /// wait for it. Defaults to `false`: written envelopes survive the death of the process, not that of the machine.
     pub fn spool_sync(self, sync: bool) -> Self {
         self.set("spool_sync", |settings| settings.delivery.spool_sync = sync)
     }

@@ -1,4 +1,4 @@
-//! The hooks that see what is recorded and sent.
+//! The hooks that see the recorded and sent data.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl ConfigBuilder {
     /// is sent without its contents.
     ///
     /// With [`TraceLifecycle::Stream`](crate::protocol::TraceLifecycle::Stream), children move up only among the spans that
-    /// are sent together, and a new name of the request is not in what was sent before.
+    /// are sent together, and a new name of the request is not in the spans that were sent before.
     ///
     /// # Examples
     ///

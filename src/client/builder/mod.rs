@@ -25,7 +25,7 @@ use crate::status_codes::StatusCodes;
 
 /// Collects settings; [`build`](Self::build) or [`init`](Self::init) checks them.
 ///
-/// Explicit calls override the environment, whatever their order. Of two calls of the same method,
+/// Explicit calls override the environment, in any order. Of two calls of the same method,
 /// the later one wins; methods that take a list add to it.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `init`"]

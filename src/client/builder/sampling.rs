@@ -12,8 +12,8 @@ impl ConfigBuilder {
     /// The share of transactions to send, from `0.0` to `1.0`.
     ///
     /// A parent's decision is followed as [`trust_parent`](Self::trust_parent) allows. Failed
-    /// requests are kept if [`keep_failed`](Self::keep_failed) is on. With a rate of `0.0` no
-    /// transaction is sent, whatever these two say. Errors are not sampled. Defaults to `0.1`.
+    /// requests are kept if [`keep_failed`](Self::keep_failed) is on. With a rate of `0.0`,
+    /// neither of them sends a transaction. Errors are not sampled. Defaults to `0.1`.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl ConfigBuilder {
     ///   hook drops it, it is sent without its contents. The spans below another one that is dropped move up, if they
     ///   are sent together with it.
     /// - [`before_send_transaction`](Self::before_send_transaction) is not called. A warning says so.
-    /// - [`ignore_transaction_statuses`](Self::ignore_transaction_statuses) leaves out what was not sent before.
+    /// - [`ignore_transaction_statuses`](Self::ignore_transaction_statuses) leaves out only the spans that were not sent before.
     /// - Everything counts as spans: in [`Stats`](crate::Stats), in rate limits and in client reports. Of a
     ///   [`Budget`](crate::sampling::Budget) for transactions, each part of a long request spends one.
     /// - `otlp` is an error of [`build`](Self::build): a collector gets whole transactions. `profiles_sample_rate` has no effect, and a

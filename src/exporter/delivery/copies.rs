@@ -1,4 +1,4 @@
-//! Copies of what is sent: for local sinks, and for the OpenTelemetry collector.
+//! Copies of the envelopes: for local sinks, and for the OpenTelemetry collector.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ impl Delivery {
         }
     }
 
-    /// Sends to the collector what is due. A flush asks for all.
+    /// Sends the copies that are due to the collector. A flush sends all.
     pub(in crate::exporter) fn send_copies(&mut self, now: Instant, is_asked: bool) {
         if let Some(collector) = &mut self.collector {
             collector.go_on(&mut self.gzip, now, is_asked);

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{CHECKED_FROM, FILE_HEADER, RECORD_HEADER, STATE_AT, Segment};
 
-/// Up to four records, and bytes of the file that are overwritten: what was not hit is found and can be read.
+/// Up to four records, and bytes of the file that are overwritten: records that were not hit are found and can be read.
 ///
 /// The first four bytes are the lengths of the records. Each further three are a place in the file and
 /// the byte that is written there.
