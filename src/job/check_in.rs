@@ -76,6 +76,13 @@ fn warn_of_cut(client: &Client, slug: &str) {
     ));
 }
 
+/// Says that servers refuse the schedule of a monitor.
+#[cold]
+fn warn_of_schedule(slug: &str, fault: &str) {
+    static QUIET: Quiet = Quiet::new();
+    QUIET.warn(&format!("the schedule of the monitor '{slug}' is invalid: {fault}; servers refuse its check-ins"));
+}
+
 /// A run that has not begun. Made by [`Client::check_in`].
 #[derive(Clone, Debug)]
 #[must_use = "a run begins with its work"]
@@ -160,6 +167,9 @@ impl Run {
         }
         if is_cut {
             warn_of_cut(&client, &slug);
+        }
+        if let Some(fault) = schedule.schedule.fault() {
+            warn_of_schedule(&slug, fault);
         }
         let trace_id = current::scope().map(|scope| scope.trace_id());
         let check_in = CheckIn {

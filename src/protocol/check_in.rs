@@ -1,5 +1,7 @@
 //! Check-ins: the runs of cron jobs.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EventId, TraceId};
@@ -128,6 +130,41 @@ pub enum Schedule {
     },
 }
 
+impl Schedule {
+    /// What is wrong with the schedule, if servers certainly refuse it.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Crontab { value } if is_crontab(value) => None,
+            Self::Crontab { .. } => Some("expected five fields: minute, hour, day, month and weekday"),
+            Self::Interval { value: 0, .. } => Some("expected an interval of at least 1"),
+            Self::Interval { .. } => None,
+        }
+    }
+}
+
+/// Whether this may be a crontab line. Extensions of fields (`L`, `W`, `#`) and names are not judged.
+fn is_crontab(line: &str) -> bool {
+    const SHORTHANDS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+    const RANGES: [RangeInclusive<u32>; 5] = [0..=59, 0..=23, 1..=31, 1..=12, 0..=7];
+    let line = line.trim();
+    if line.starts_with('@') {
+        return SHORTHANDS.contains(&line);
+    }
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    fields.len() == RANGES.len() && fields.iter().zip(&RANGES).all(|(field, range)| field.split(',').all(|part| is_part(part, range)))
+}
+
+/// Whether this is a part of a field: `*`, `5`, `1-5`, `*/10`, `mon`.
+fn is_part(part: &str, range: &RangeInclusive<u32>) -> bool {
+    let is_value = |value: &str| match value.parse::<u32>() {
+        Ok(number) => range.contains(&number),
+        Err(_) => value.starts_with(|letter: char| letter.is_ascii_alphabetic()) || value.contains(['L', 'W', '#']),
+    };
+    let (values, step) = part.split_once('/').unwrap_or((part, "1"));
+    let is_step = step.parse::<u32>().is_ok_and(|step| step > 0);
+    is_step && (matches!(values, "*" | "?") || values.splitn(2, '-').all(is_value))
+}
+
 /// The unit of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,13 +185,15 @@ pub enum IntervalUnit {
 }
 
 impl Monitor {
-    /// A schedule given as a crontab line.
+    /// A schedule given as a crontab line: five fields, or a shorthand such as `@daily`.
+    ///
+    /// If it is neither, the check-ins are sent nevertheless, and a warning says what is wrong.
     #[must_use]
     pub fn crontab(line: impl Into<String>) -> Self {
         Self::new(Schedule::Crontab { value: line.into() })
     }
 
-    /// A schedule given as an interval: every `value` units.
+    /// A schedule given as an interval: every `value` units. 0 is a warning, because servers refuse it.
     #[must_use]
     pub fn every(value: u32, unit: IntervalUnit) -> Self {
         Self::new(Schedule::Interval { value, unit })
@@ -197,5 +236,36 @@ impl Monitor {
     pub fn recovery_threshold(mut self, successes: u32) -> Self {
         self.recovery_threshold = Some(successes);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_that_servers_refuse_is_noticed_and_others_are_not() {
+        let good =
+            ["* * * * *", "5 2 * * *", "*/15 0-6,22 1,15 1-12/2 mon-fri", " 0 0 1 JAN 7 ", "0 0 L * 5#2", "0 0 ? * 1", "@daily", "@hourly"];
+        for line in good {
+            assert_eq!(Monitor::crontab(line).schedule.fault(), None, "{line}");
+        }
+        for line in [
+            "",
+            "hello",
+            "* * * *",
+            "0 * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "*/0 * * * *",
+            "1- * * * *",
+            "@often",
+        ] {
+            assert!(Monitor::crontab(line).schedule.fault().is_some(), "{line}");
+        }
+        assert!(Monitor::every(0, IntervalUnit::Day).schedule.fault().is_some());
+        assert_eq!(Monitor::every(1, IntervalUnit::Day).schedule.fault(), None);
     }
 }

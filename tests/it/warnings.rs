@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::routing::get;
 use tower::ServiceExt as _;
+use tower_sentry::protocol::Monitor;
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer, TracingLayer};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
@@ -210,4 +211,24 @@ fn data_that_is_set_outside_of_any_work_is_explained_once() {
     });
     let has_tag = relay.events()[0]["tags"]["shelf"] == "2";
     assert_eq!(has_tag, matches!(case().as_str(), "bound" | "in a job"));
+}
+
+#[test]
+fn a_schedule_that_servers_refuse_is_a_warning() {
+    let name = "warnings::a_schedule_that_servers_refuse_is_a_warning";
+    if let Some(said) = said_in_child(name, &[]) {
+        let line = "the schedule of the monitor 'nightly' is invalid: expected five fields: minute, hour, day, month and weekday";
+        assert_eq!(said.matches(line).count(), 1, "{said}");
+        assert!(!said.contains("hourly"), "{said}");
+        return;
+    }
+    let client = Client::from(Config::builder().transport(|_: &[u8]| {}).build().unwrap());
+    let run = |monitor, schedule| {
+        futures_util::FutureExt::now_or_never(client.check_in(monitor, schedule).run_infallible(async {})).unwrap();
+    };
+
+    run("hourly", Monitor::crontab("@hourly"));
+    run("nightly", Monitor::crontab("at two"));
+
+    assert_eq!(client.stats().check_ins.captured, 4, "they are sent nevertheless");
 }
