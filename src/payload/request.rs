@@ -28,6 +28,8 @@ impl Serialize for RequestPayload<'_> {
         let (scheme, host) = (record.str(facts.scheme), record.str(facts.host));
         // A URL needs a host. If the client sent none, a reserved name replaces it (RFC 2606).
         let host = if host.is_empty() { "unknown.invalid".into() } else { host };
+        // The URL of `OPTIONS *` has no path (RFC 9112, section 3.3).
+        let path = if *path == *"*" { "" } else { path };
         request.serialize_field("url", &[&*scheme, "://", &*host, path].concat())?;
         if let Some(query) = facts.query {
             request.serialize_field("query_string", &record.str(query))?;

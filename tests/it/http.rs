@@ -585,6 +585,23 @@ async fn garbage_in_is_bounded_and_readable() {
 }
 
 #[tokio::test]
+async fn the_url_of_a_target_without_a_path_is_the_host() {
+    let relay = Relay::start();
+    let client = support::client(&relay);
+    let app = Router::new().layer(SentryLayer::new(&client));
+    for (method, target) in [("OPTIONS", "*"), ("CONNECT", "shop.example:443")] {
+        let request = Request::builder().method(method).uri(target).header("host", "shop.example");
+        drop(app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+    }
+    support::settle(&client).await;
+
+    let mut urls: Vec<_> =
+        relay.transactions().iter().map(|transaction| transaction["request"]["url"].as_str().unwrap().to_owned()).collect();
+    urls.sort_unstable();
+    assert_eq!(urls, ["http://shop.example", "http://shop.example:443"]);
+}
+
+#[tokio::test]
 async fn a_trace_behind_the_fiftieth_header_is_continued() {
     let relay = Relay::start();
     let client = support::client(&relay);
