@@ -69,6 +69,8 @@ pub(crate) struct LiveClient {
     target: Option<TargetSampler>,
     medians: Lock<Medians>,
     names: Lock<Names>,
+    /// Names that callers choose. They must not use up those of the application.
+    rpc_names: Lock<Names>,
 }
 
 impl Client {
@@ -110,6 +112,7 @@ impl Client {
                 target: settings.sampling.traces_target.map(TargetSampler::new),
                 medians: Lock::default(),
                 names: Lock::default(),
+                rpc_names: Lock::default(),
             })),
         }
         .with_profiler()
@@ -269,8 +272,12 @@ impl Client {
 
     /// A transaction name from user code, or the name of all those beyond the limit. `now` is in nanoseconds.
     pub(crate) fn admitted_name<'n>(&self, name: &'n str, now: u64) -> &'n str {
-        let is_admitted = self.inner.as_ref().is_some_and(|inner| inner.names.lock().admit(name, now));
-        if is_admitted { name } else { names::OVERFLOW }
+        self.inner.as_ref().map_or(names::OVERFLOW, |inner| inner.names.lock().admitted(name, now))
+    }
+
+    /// The same for the method of a gRPC call, which the caller chooses.
+    pub(crate) fn admitted_rpc_name<'n>(&self, method: &'n str, now: u64) -> &'n str {
+        self.inner.as_ref().map_or(names::OVERFLOW, |inner| inner.rpc_names.lock().admitted(method, now))
     }
 
     /// Whether the transaction of a response with this status is not wanted.

@@ -18,8 +18,13 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Whether the name is known or there is room for it. `now` is in nanoseconds.
-    pub(super) fn admit(&mut self, name: &str, now: u64) -> bool {
+    /// The name, or the one of all those beyond the limit. `now` is in nanoseconds.
+    pub(super) fn admitted<'n>(&mut self, name: &'n str, now: u64) -> &'n str {
+        if self.admit(name, now) { name } else { OVERFLOW }
+    }
+
+    /// Whether the name is known or there is room for it.
+    fn admit(&mut self, name: &str, now: u64) -> bool {
         if now.saturating_sub(self.since) >= HOUR {
             self.seen.clear();
             self.since = now;

@@ -156,8 +156,8 @@ impl<F> SentryLayer<F> {
     /// request's method. The function runs in each such request, so it must be fast. A route that a
     /// `RouteNameLayer` finds later replaces the name.
     ///
-    /// A client uses at most 1,000 different names an hour, including those of `set_name` and of gRPC
-    /// methods. Further ones become `<overflow>`. The server keeps every name forever, so a name must not
+    /// A client uses at most 1,000 different names an hour, including those of `set_name`.
+    /// Further ones become `<overflow>`. The server keeps every name forever, so a name must not
     /// contain ids. If the function panics, it counts as `None`. Defaults to no function.
     ///
     /// # Examples

@@ -38,7 +38,7 @@ impl<'a> RequestName<'a> {
         let now = clock::nanos(now);
         match (user_name(request, rules), rpc) {
             (Some(name), _) => Self::User(client.admitted_name(&name, now).to_owned()),
-            (None, Some(method)) => Self::Rpc(client.admitted_name(method, now)),
+            (None, Some(method)) => Self::Rpc(client.admitted_rpc_name(method, now)),
             (None, None) => Self::Unknown,
         }
     }

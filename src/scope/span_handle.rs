@@ -147,7 +147,7 @@ impl SpanHandle {
     ///
     /// The name of a transaction takes precedence over those of the route and the handler. A client uses
     /// at most 1,000 different names an hour, including those of
-    /// [`SentryLayer::name`](crate::SentryLayer::name) and of gRPC methods. Further ones become
+    /// [`SentryLayer::name`](crate::SentryLayer::name). Further ones become
     /// `<overflow>`. The server keeps every name forever, so a name must not contain ids. Outside any
     /// request or job, it names the events that are captured with the same scope.
     pub fn set_name(&self, name: impl AsRef<str>) -> &Self {

@@ -127,16 +127,21 @@ async fn a_call_of_grpc_is_named_by_its_method() {
 #[tokio::test]
 async fn methods_of_grpc_are_at_most_a_thousand() {
     let (client, captured) = client_with(Config::builder().traces_sample_rate(1.0).queue_items(10_000));
-    let app = Router::new().fallback(async || grpc(12, "")).layer(SentryLayer::new(&client));
+    let checkout = get(async || {
+        tower_sentry::Scope::current().transaction().set_name("checkout");
+    });
+    let app = Router::new().route("/checkout", checkout).fallback(async || grpc(12, "")).layer(SentryLayer::new(&client));
 
     for number in 0..1_100 {
         visit(&app, call(&format!("/scanner.{number}/Try"))).await;
     }
+    visit(&app, Request::get("/checkout").body(Body::empty()).unwrap()).await;
 
     let mut names = names(&captured);
     names.sort();
     names.dedup();
-    assert_eq!((names.len(), names[1000].as_str()), (1001, "<overflow> (route)"));
+    assert_eq!((names.len(), names[1000].as_str()), (1002, "<overflow> (route)"));
+    assert!(names[1001].starts_with("checkout"), "a caller cannot use up the names of the application: {}", names[1001]);
 }
 
 #[tokio::test]
