@@ -14,7 +14,7 @@ mod linux {
     use tower_sentry::{Client, Config};
 
     const ROUNDS: usize = 12;
-    /// Calls of the work itself. Those of the program around it are about a dozen.
+    /// How many calls below the transaction the work is done. Those of the program around it come on top.
     const DEPTHS: [u64; 3] = [0, 24, 60];
 
     fn ms(nanos: u64) -> f64 {
@@ -72,16 +72,10 @@ mod linux {
             std::thread::yield_now();
         }
         let (first, start) = (begun.elapsed(), cpu_time() - before);
-        println!("calls in a stack   without      with profiles");
+        println!("calls     without      with profiles");
         for (depth, without) in DEPTHS.into_iter().zip(without) {
             let with = best(&profiled, depth);
-            println!(
-                "about {:3}      {:8.1} ms   {:8.1} ms   {:+.2} %",
-                depth + 12,
-                ms(without),
-                ms(with),
-                (ms(with) / ms(without) - 1.0) * 100.0
-            );
+            println!("{depth:5}  {:8.1} ms  {:8.1} ms   {:+.2} %", ms(without), ms(with), (ms(with) / ms(without) - 1.0) * 100.0);
         }
         println!("memory              {memory_before:8} MB -> {} MB", memory());
         println!("until the first one {:8.1} ms   {:.1} ms of processor time, with its work", first.as_secs_f64() * 1e3, ms(start));

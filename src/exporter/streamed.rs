@@ -96,8 +96,8 @@ pub(super) fn add_user(user: Option<&User>, spans: &mut [Span]) {
 
 /// The segment: the span of the request or job itself, with the rest of the document as its attributes.
 ///
-/// Secrets are redacted first, by the rules for transactions. Afterwards, `user.password` is one name, and the redactor could
-/// not tell an object with a secret name from a field in it.
+/// Secrets are redacted first, by the rules for transactions. Afterwards, `user.password` is one name, and the redactor does
+/// not know which part of it names the object.
 pub(super) fn segment(transaction: &mut Transaction, redactor: &Redactor) -> Option<Span> {
     let trace = transaction.contexts.trace.take()?;
     let mut data = redactor.fields(&trace.data);

@@ -76,11 +76,11 @@ fn warn_of_cut(client: &Client, slug: &str) {
     ));
 }
 
-/// Says that servers refuse the schedule of a monitor.
+/// Says that the schedule of a monitor is invalid. Sentry then creates no monitor, and drops the check-ins.
 #[cold]
 fn warn_of_schedule(slug: &str, fault: &str) {
     static QUIET: Quiet = Quiet::new();
-    QUIET.warn(&format!("the schedule of the monitor '{slug}' is invalid: {fault}; servers refuse its check-ins"));
+    QUIET.warn(&format!("the schedule of the monitor '{slug}' is invalid: {fault}; a server creates no monitor from it"));
 }
 
 /// A run that has not begun. Made by [`Client::check_in`].

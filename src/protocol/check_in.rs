@@ -131,7 +131,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// What is wrong with the schedule, if servers certainly refuse it.
+    /// What is wrong with the schedule. None if a server may accept it.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match self {
             Self::Crontab { value } if is_crontab(value) => None,
@@ -193,7 +193,7 @@ impl Monitor {
         Self::new(Schedule::Crontab { value: line.into() })
     }
 
-    /// A schedule given as an interval: every `value` units. 0 is a warning, because servers refuse it.
+    /// A schedule given as an interval: every `value` units. If `value` is 0, a warning says so.
     #[must_use]
     pub fn every(value: u32, unit: IntervalUnit) -> Self {
         Self::new(Schedule::Interval { value, unit })

@@ -183,7 +183,7 @@ impl Redactor {
                 .collect();
         }
         let name = field.rsplit('.').next().unwrap_or_default();
-        let is_personal = field.contains("headers.") && self.hides_person(name, judge(name));
+        let is_personal = field.contains("headers.") && self.hides_person(judge(name));
         let found = secrets.first().map(|secret| secret.rule);
         let rule = if is_personal { Rule::Personal } else { found.unwrap_or(Rule::Name) };
         vec![Explanation { rule, field, range: changed(whole, shown) }]

@@ -2,7 +2,7 @@
 
 use super::name_words::{is_listed_word, words};
 
-/// Headers with harmless values: they identify nobody, and contain a secret only if it has a known shape.
+/// Headers with harmless values: they are not personal data, and contain a secret only if it has a known shape.
 const HARMLESS: &str = "accept accept-charset accept-encoding accept-language accept-datetime accept-patch accept-ranges access-control-request-headers \
     access-control-request-method age allow alt-used apollo-require-preflight b3 cache-control cdn-loop cf-ipcountry cf-ray cf-visitor \
     cloudfront-viewer-country connection content-disposition content-encoding content-language content-length content-md5 content-range content-type date \

@@ -353,7 +353,7 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
         let lower = name.to_ascii_lowercase();
         let verdict = judge(&lower);
         level = level.max(verdict.header);
-        if scan.redactor.hides_person(&lower, verdict) || scan.redactor.rules.withholds(&lower) {
+        if scan.redactor.hides_person(verdict) || scan.redactor.rules.withholds(&lower) {
             level = Level::Sure;
         }
     }

@@ -26,11 +26,11 @@ impl Redactor {
     /// Whether a header's value is replaced, whatever it is: it is a credential, a rule of the user hides it, or it is
     /// personal data while PII is off.
     pub(super) fn hides_header(&self, name: &str, verdict: Verdict) -> bool {
-        self.hides_person(name, verdict) || self.rules.withholds(name) || self.is_hidden_by_user(name)
+        self.hides_person(verdict) || self.rules.withholds(name) || self.is_hidden_by_user(name)
     }
 
     /// Whether a header's value is personal data, while PII is off.
-    pub(super) fn hides_person(&self, _: &str, verdict: Verdict) -> bool {
+    pub(super) fn hides_person(&self, verdict: Verdict) -> bool {
         !self.send_pii && verdict.personal_header
     }
 

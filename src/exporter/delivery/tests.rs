@@ -106,7 +106,7 @@ fn an_envelope_whose_connection_is_refused_while_others_are_answered_waits_befor
     let mut delivery = delivery();
     let now = Instant::now();
     let began = flight(&delivery);
-    // An answer to another envelope, so there is no pause for all.
+    // The server answers another envelope, so the others do not wait.
     settle(&mut delivery, outbound(10), Ok(ok()));
 
     delivery.settle(outbound(10), Some(Err(TransportError::unreachable("refused"))), began);
