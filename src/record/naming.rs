@@ -54,7 +54,8 @@ impl Record {
         self.is_named_by_hand = true;
     }
 
-    /// Names the transaction by its handler.
+    /// Names the transaction by its handler, once. Not inlined into the start of each span.
+    #[inline(never)]
     fn name_by_handler(&mut self, handler: &Metadata<'_>) {
         let Slice { start, len } = self.text(handler.target().as_bytes());
         let (colons, name) = (self.text(b"::"), self.text(handler.name().as_bytes()));
@@ -91,6 +92,7 @@ impl Record {
     }
 
     /// Whether all spans above are middleware.
+    #[inline(never)]
     fn is_outermost(&self, mut parent: Parent) -> bool {
         while let Parent::Span(index) = parent {
             match self.row(index) {

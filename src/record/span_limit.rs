@@ -27,6 +27,7 @@ impl Record {
     }
 
     /// Replaces a span with another one.
+    #[cold]
     pub(crate) fn replace_span(&mut self, place: usize, span: SpanRecord) {
         self.hold(span.parent);
         let Some(row) = self.spans.get_mut(place) else { return };
