@@ -98,7 +98,7 @@ pub(crate) fn warn_of_hook(name: &str, effect: &str, off: &str, why: NoResult) {
 
 /// Logs that items are lost because the process ends. Each shutdown logs it at most once.
 pub(crate) fn warn_of_loss(items: u64) {
-    warn(&format!("{items} items were not delivered before the shutdown's deadline and are dropped"));
+    warn(&format!("not everything was delivered before the shutdown's deadline; items dropped: {items}"));
 }
 
 /// Writes a warning to standard error without any lock. In a forked child, the owner of a lock may not

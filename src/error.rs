@@ -124,7 +124,7 @@ impl FlushError {
 
 impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items were not delivered within {:?}", self.left, self.timeout)
+        write!(f, "not everything was delivered within {:?}; items left: {}", self.timeout, self.left)
     }
 }
 

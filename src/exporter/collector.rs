@@ -326,7 +326,7 @@ impl Collector {
         if lost.spans > 0 && reason == DiscardReason::NetworkError {
             let spans = lost.spans;
             diagnostics::warn(&format!(
-                "{spans} spans did not reach the OpenTelemetry collector before the shutdown's deadline and are dropped"
+                "not everything reached the OpenTelemetry collector before the shutdown's deadline; spans dropped: {spans}"
             ));
         }
         lost.spans

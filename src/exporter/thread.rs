@@ -134,7 +134,7 @@ impl Drop for End<'_> {
         });
         if has_failed {
             diagnostics::warn(&format!(
-                "the exporter has failed too often and is off; {} items are lost and counted",
+                "the exporter has failed too often and is off; items lost and counted: {}",
                 self.shared.calls.lost()
             ));
         }

@@ -28,7 +28,7 @@ fn a_warning_that_no_layer_shows_goes_to_standard_error() {
     for (filter, is_shown) in [("none", true), ("global", false), ("of the layer", false), ("ours too", true)] {
         if let Some(said) = said_in_child(name, &[(CASE, filter)]) {
             is_parent = true;
-            let counts = ["events wait in memory", "60 items were not delivered"].map(|line| said.matches(line).count());
+            let counts = ["events wait in memory", "items dropped: 60"].map(|line| said.matches(line).count());
             assert_eq!(counts, [1, 1], "{filter}: {said}");
             let of_ours = said.matches("tower_sentry: warning: ").count();
             assert_eq!(of_ours, if is_shown { 0 } else { 2 }, "{filter}: {said}");
