@@ -35,7 +35,7 @@ use crate::status_codes::StatusCodes;
 
 /// How far the sampling decision of an incoming trace is followed.
 ///
-/// The request stays linked to the trace in every case. Any client can write the headers of a trace.
+/// The request stays linked to the trace, unless it is of another organisation. Any client can write the headers of a trace.
 /// With a header on each request, it could make a service that samples one request in a hundred send
 /// a hundred times as much. So the decisions of callers count without a limit only with
 /// [`Always`](Self::Always).

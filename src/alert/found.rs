@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::protocol::{EventId, Level};
 
-/// An [`AlertRule`](super::AlertRule) has found what it looks for.
+/// An alert that an [`AlertRule`](super::AlertRule) has raised.
 ///
 /// Its text is one sentence, for a message to a person. All texts have passed the redaction.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub struct Alert {
     /// The id of the error's event. The event may be dropped later, by a hook or a limit.
     pub event_id: Option<EventId>,
     /// The route of the request or the name of the job in which the rule fired, as
-    /// [`AlertRule::route`](super::AlertRule::route) takes it: also if a handler or the application names the
-    /// transaction otherwise. Empty outside requests and jobs.
+    /// [`AlertRule::route`](super::AlertRule::route) takes it, even if a handler or the application
+    /// renames the transaction. Empty outside requests and jobs.
     pub transaction: String,
 }
 

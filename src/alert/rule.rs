@@ -18,9 +18,9 @@ const MOST_ERRORS: u32 = 100_000;
 /// |---|---|
 /// | [`new_issue`](Self::new_issue) | at the first error of each issue |
 /// | [`each_error`](Self::each_error) | at each error, for one issue at most once in 30 minutes |
-/// | [`errors_above`](Self::errors_above) | when there are more errors than that in an hour |
-/// | [`percentile_above`](Self::percentile_above) | when requests of five minutes are slower than that |
-/// | [`apdex_below`](Self::apdex_below) | when the Apdex of five minutes is lower than that |
+/// | [`errors_above`](Self::errors_above) | when an hour has more than `count` errors |
+/// | [`percentile_above`](Self::percentile_above) | when the percentile of 5 minutes is above `limit` |
+/// | [`apdex_below`](Self::apdex_below) | when the Apdex of 5 minutes is below `score` |
 ///
 /// The last three fire once, when the condition becomes true. They fire again if it was false in between,
 /// and at least [`again_after`](Self::again_after) has passed.
@@ -64,8 +64,8 @@ pub(super) enum Condition {
 impl AlertRule {
     /// An issue that this process has not seen before.
     ///
-    /// Issues are those of Sentry's list, as far as they are known before a server sees the event: types,
-    /// the place in the code, and the route. The latest 10,000 issues are known. After a restart each issue
+    /// Issues are as in Sentry's list, as far as the process can know them: by types, the place in the
+    /// code, and the route. The latest 10,000 issues are known. After a restart each issue
     /// is new once.
     pub fn new_issue() -> Self {
         Self::of(Condition::NewIssue, HOUR)
@@ -118,7 +118,7 @@ impl AlertRule {
         self
     }
 
-    /// Only if this tag has this value. Of several calls, all must match.
+    /// Only if this tag has this value. Several tags must all match.
     ///
     /// Tags of the scope count, and those of the client. The scope's win.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -140,7 +140,7 @@ impl AlertRule {
 
     /// The length of the window in which errors or requests are counted, from a second to a week.
     ///
-    /// For durations it moves in steps of a 300th of it.
+    /// For durations, it moves by a 300th of its length.
     pub fn within(mut self, window: Duration) -> Self {
         self.within = window;
         self

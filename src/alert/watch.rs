@@ -9,7 +9,7 @@ use super::issues::Issues;
 use super::rule::Condition;
 use crate::protocol::Level;
 
-/// So many issues are known to be no longer new.
+/// At most this many issues are remembered.
 const KNOWN_ISSUES: usize = 10_000;
 /// So many issues have a pause of their own.
 const PAUSED_ISSUES: usize = 1_000;

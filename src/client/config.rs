@@ -36,12 +36,12 @@ pub struct Config {
 impl Config {
     /// Reads the configuration from the environment only.
     ///
-    /// Without `SENTRY_DSN`, monitoring is off.
+    /// Without `SENTRY_DSN` and `SENTRY_SPOTLIGHT`, monitoring is off.
     ///
     /// # Errors
     ///
     /// Returns an error if one of our variables holds an invalid value. The message names the
-    /// variable and the value.
+    /// variable and the value. If monitoring is off, it is only a [warning](Self::warnings).
     pub fn from_env() -> Result<Self, Error> {
         Self::builder().from_env().build()
     }
@@ -61,7 +61,7 @@ impl Config {
         ConfigBuilder::default()
     }
 
-    /// Whether anything is recorded, that is, whether there is a DSN, a local sink or an alert rule.
+    /// Whether anything is recorded, that is, whether there is a destination or an alert rule.
     pub fn is_enabled(&self) -> bool {
         self.settings.is_on()
     }

@@ -141,10 +141,10 @@ impl Client {
         self.inner.as_ref().map(named).unwrap_or_default()
     }
 
-    /// How the delivery goes: the last success, the last failure and its reason, rate limits, and what
-    /// waits.
+    /// The state of the delivery: last success, last failure and its reason, rate limits, and waiting
+    /// items.
     ///
-    /// Nothing is ever sent and nothing fails while the client is off.
+    /// While the client is off, all fields are empty or zero.
     pub fn health(&self) -> Health {
         self.inner.as_ref().map(|inner| inner.exporter.health()).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use ::http::{HeaderMap, HeaderValue, StatusCode};
 use crate::fork::Lock;
 use crate::protocol::Timestamp;
 
-/// How the delivery of a client goes, at one moment.
+/// The state of a client's delivery at one moment.
 ///
 /// A route that reports on the service can print it. Do not let a load balancer act on it: a service
 /// that works well while its monitoring does not should still get requests.
@@ -37,7 +37,7 @@ pub struct Health {
     /// The status of the server's last answer.
     pub last_status: Option<StatusCode>,
     /// How many seconds the clock of this machine is ahead of the server's, by the `Date` of its last
-    /// answer. Negative if it is behind; the way of the answer makes it about a second wrong.
+    /// answer. Negative if it is behind. Exact to about a second.
     pub clock_ahead: Option<i64>,
     /// The rate limits of the server that are in force: the category, or `all`, and the end.
     pub rate_limits: Vec<(&'static str, SystemTime)>,

@@ -23,7 +23,7 @@ const KNOWN_LIMIT: usize = 10_000;
 /// | macro | what is sent |
 /// |---|---|
 /// | `counter!(..).increment(2)` | a counter of 2 |
-/// | `counter!(..).absolute(7)` | a counter of what 7 is above the last value |
+/// | `counter!(..).absolute(7)` | a counter of 7 minus the last value |
 /// | `gauge!(..).set(7)`, `.increment(1)`, `.decrement(1)` | a gauge of the value after it |
 /// | `histogram!(..).record(0.25)` | a distribution of 0.25 |
 /// | `describe_histogram!("name", Unit::Seconds, ..)` | nothing; the unit is sent with each value |
@@ -32,11 +32,11 @@ const KNOWN_LIMIT: usize = 10_000;
 /// [metrics](crate::metrics#what-is-sent) apply. Where a library counts in a hot path, `metrics-util` has filters to put
 /// before a recorder.
 ///
-/// Of 10,000 names and labels, the last value of a gauge or an absolute counter is known. Of further ones, what needs the last value is
+/// The last values of 10,000 gauges and absolute counters are kept. For further ones, calls that need the last value are
 /// dropped and counted: `absolute`, and `increment` and `decrement` of a gauge.
 ///
-/// A counter that is increased by 0 sends nothing. A gauge keeps its last value if the new one is not finite. Where nothing is
-/// sent, as in an ignored request, a gauge changes all the same, and an absolute counter is sent the next time.
+/// A counter that is increased by 0 sends nothing. A gauge keeps its last value if the new one is not finite. If nothing is
+/// sent, as in an ignored request, a gauge still changes, and an absolute counter is sent the next time.
 ///
 /// # Examples
 ///

@@ -69,7 +69,7 @@ impl Otlp {
         Self::at(below("otlp", address.as_ref()))
     }
 
-    /// A collector that takes traces at this very URL.
+    /// A collector that takes traces at this URL.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ pub(crate) struct Limits {
     pub(crate) max_spans: usize,
     /// Shorter spans are left out if they are finished, successful and childless.
     pub(crate) min_span_duration: Duration,
-    /// In bytes, of the attachments of one event.
+    /// In bytes, of each attachment.
     pub(crate) max_attachment_size: usize,
 }
 

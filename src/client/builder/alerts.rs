@@ -6,7 +6,7 @@ use super::ConfigBuilder;
 use crate::alert::{Alert, AlertRule};
 
 impl ConfigBuilder {
-    /// Adds a rule that the service checks itself, and the hook that learns of each alert.
+    /// Adds a rule that the service checks itself, and the hook that gets each alert.
     ///
     /// Rules see what is captured, before sampling, limits and hooks leave anything out. They work while
     /// the server is down, and without a DSN: a rule alone switches recording on.

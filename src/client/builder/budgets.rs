@@ -58,7 +58,7 @@ impl ConfigBuilder {
     ///   ten seconds and at the shutdown. A process that is killed loses the counts of up to ten seconds.
     /// - Each write replaces the whole file, so a process that dies leaves no half of it. A damaged file
     ///   is ignored with a warning. A file of another kind is also left as it is.
-    /// - Each client needs its own file. Of two that share one, the last one that writes it counts.
+    /// - Each client needs its own file. If two share one, the last one to write it wins.
     /// - The start waits at most a second for the file. If its disk hangs for longer, the counts begin at zero,
     ///   and what the file says is added once it is read.
     ///
@@ -85,7 +85,7 @@ impl ConfigBuilder {
         self.set("budget_file", |settings| settings.delivery.budgets.file = Some(path.into()))
     }
 
-    /// Sets a hook that learns when a [budget](Self::budget) reaches a mark.
+    /// Sets a hook that runs when a [budget](Self::budget) reaches a mark.
     ///
     /// It runs on the exporter's thread, after the warning. What it captures itself is dropped. Nothing
     /// else is sent while it runs, so it must not block for long.

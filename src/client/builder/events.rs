@@ -128,9 +128,9 @@ impl ConfigBuilder {
         self.set("default_fingerprint", |settings| settings.facts.default_fingerprint = send)
     }
 
-    /// The largest size, in bytes, of an [attachment](crate::Scope::add_attachment).
+    /// The largest size, in bytes, of each [attachment](crate::Scope::add_attachment).
     ///
-    /// Defaults to 1 MiB.
+    /// Larger files, and more than ten of a scope, are dropped and counted. Defaults to 1 MiB.
     pub fn max_attachment_size(self, bytes: usize) -> Self {
         self.set("max_attachment_size", |settings| settings.limits.max_attachment_size = bytes)
     }

@@ -11,7 +11,7 @@ use crate::unwind::Contained;
 impl ConfigBuilder {
     /// Sets a hook that sees each error where it is captured, while the error itself still exists.
     ///
-    /// It can look at its type, add facts to its event alone, and ignore it. It sees the errors of
+    /// It can read the error's type, add data to its event, or drop it. It sees the errors of
     /// `capture_error`, of a `CaptureError`, of a field of a `tracing` event that is an error, and those that
     /// jobs return. It does not see messages, panics and texts.
     ///

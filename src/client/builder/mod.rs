@@ -117,7 +117,7 @@ impl ConfigBuilder {
 
     /// The address and key of the project that receives the data.
     ///
-    /// A blank text means off. Defaults to none: everything is a no-op.
+    /// A blank text means none. Defaults to none: nothing is sent to a server.
     pub fn dsn(mut self, dsn: impl Into<String>) -> Self {
         self.texts.dsn = Some(dsn.into());
         self.set("dsn", |_| {})
@@ -348,8 +348,8 @@ impl ConfigBuilder {
     /// # Errors
     ///
     /// Returns an error if a setting is invalid. Invalid environment variables, and an invalid
-    /// `environment` or `release`, are errors only if there is a DSN or a local sink. Otherwise
-    /// they cause a warning: a service without monitoring must still start.
+    /// `environment`, `release`, `spool_dir` or `settings_file`, are errors only if anything is
+    /// recorded. Otherwise they cause a warning: a service without monitoring must still start.
     pub fn build(self) -> Result<Config, Error> {
         Settings::resolve(self).map(Config::new)
     }

@@ -60,7 +60,7 @@ impl ConfigBuilder {
     /// called. If it panics, or returns a number that is not from `0.0` to `1.0`, a warning is logged,
     /// and the request is sampled as without it. Defaults to none.
     ///
-    /// Any client can write a header. Do not let one choose a higher rate without a secret in it.
+    /// Any client can write a header. A header that raises the rate should contain a secret.
     ///
     /// # Examples
     ///
@@ -85,13 +85,13 @@ impl ConfigBuilder {
     ///
     /// Each route and job has a rate of its own, which follows its traffic: one with a hundred times the requests
     /// of another gets ten times as many transactions. Each is seen about once a minute, however rare it
-    /// is beside the others. The rates are computed once a second. If too many were sent, fewer follow, until at most
-    /// a minute's worth is made up; if too few were sent, at most ten seconds' worth. Each transaction has
+    /// is beside the others. The rates are computed once a second. A surplus of at most a minute's worth, and a
+    /// deficit of at most ten seconds' worth, are made up. Each transaction has
     /// its rate, so that counts can be estimated.
     ///
-    /// The target counts for what nothing else decides: not for the rates of
+    /// The target applies if nothing else decides: not to the rates of
     /// [routes](crate::incoming::RouteOptions::sample_rate) and jobs, of a
-    /// [`traces_sampler`](Self::traces_sampler), and not for decisions of callers. What is
+    /// [`traces_sampler`](Self::traces_sampler), and not to decisions of callers. What is
     /// [kept](Self::keep_failed) because it failed or was slow comes on top. It is the target of one process: divide it by the
     /// number of replicas. [`traces_sample_rate`](Self::traces_sample_rate) has no effect then, except that
     /// `0.0` sends nothing. At most 2,048 routes and jobs have a rate of their own; further ones share one.
@@ -116,9 +116,9 @@ impl ConfigBuilder {
 
     /// Whether requests and jobs are sent as transactions at their end, or as spans, some of them while they run.
     ///
-    /// With [`TraceLifecycle::Stream`], a job of ten hours shows its spans while it runs: those that have ended are
-    /// sent once the last ones were sent five seconds ago, or once there are seven eighths of [`max_spans`](Self::max_spans), whenever another
-    /// one ends. What has been sent needs no memory, and no place at the span limit. A request that takes less than five
+    /// With [`TraceLifecycle::Stream`], a job of ten hours shows its spans while it runs: when a span ends, all
+    /// ended ones are sent if the last part was sent five seconds ago, or if seven eighths of [`max_spans`](Self::max_spans) are
+    /// in use. What has been sent needs no memory, and no place at the span limit. A request that takes less than five
     /// seconds is sent as a whole at its end. Only sampled ones are sent early: what is [kept](Self::keep_failed) because it
     /// failed or was slow is known at its end.
     ///
@@ -265,12 +265,12 @@ impl ConfigBuilder {
     /// It is behind if the server cannot be reached and there is no [spool](Self::spool_dir), if a rate
     /// limit for transactions is in force, or if the queue is at least half full for ten seconds. Each second
     /// of this halves the sample rate, at most ten times, also for the decisions of callers. Then the
-    /// rate is the whole one again. What is not sampled because of this is counted with the reason
+    /// full rate applies again. What is not sampled because of this is counted with the reason
     /// [`Backpressure`](crate::protocol::DiscardReason::Backpressure).
     ///
     /// Meanwhile, unsampled requests are recorded as with [`keep_failed(false)`](Self::keep_failed):
     /// their events have neither headers nor breadcrumbs, and those that are kept because they failed
-    /// have no spans. Errors and logs are not thinned. Defaults to `true`.
+    /// have no spans. Errors and logs are not reduced. Defaults to `true`.
     pub fn backpressure(self, is_on: bool) -> Self {
         self.set("backpressure", |settings| settings.sampling.backpressure = is_on)
     }
