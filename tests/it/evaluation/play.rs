@@ -140,13 +140,22 @@ fn judge(case: Case, texts: &[String]) -> Seen {
         texts.iter().filter(|text| text.contains('%')).map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned()).collect();
     let twice: Vec<String> = decoded.iter().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned()).collect();
     let is_there = |word: &str| texts.iter().chain(&decoded).chain(&twice).any(|text| text.contains(word));
-    let leaked = case.secrets.iter().flat_map(|secret| parts(secret)).find(|part| is_there(part));
+    let is_alone = |word: &str| texts.iter().chain(&decoded).chain(&twice).any(|text| has_word(text, word));
+    let leaked = case.secrets.iter().flat_map(|secret| parts(secret)).find(|part| if part.len() < 6 { is_alone(part) } else { is_there(part) });
     let lost: Vec<String> = case.kept.iter().filter(|word| !is_there(word)).cloned().collect();
     let near = lost.first().and_then(|_| {
         let marks = ["[Filtered]", "[REDACTED"];
         texts.iter().find(|text| marks.iter().any(|mark| text.contains(mark))).cloned()
     });
     Seen { case, leaked, lost, near }
+}
+
+/// Whether `word` stands in a text with neither a letter nor a digit beside it. The three digits of a card's code are also somewhere
+/// in the digits of a moment, of an identifier or of a duration, by chance.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_end = |beside: Option<char>| !beside.is_some_and(char::is_alphanumeric);
+    let ends = |at: usize| is_end(text[..at].chars().next_back()) && is_end(text[at + word.len()..].chars().next());
+    text.parse::<f64>().map_or_else(|_| text.match_indices(word).any(|(at, _)| ends(at)), |_| text == word)
 }
 
 /// A secret, and the halves of a long one: what is cut in two leaks as well.
