@@ -111,3 +111,15 @@ fn what_cannot_be_converted_is_counted_and_holds_up_nothing() {
     assert_eq!((counts.captured, counts.dropped), (1, vec![(DiscardReason::InternalSdkError, 1)]));
     assert!(collector.is_idle());
 }
+
+#[tokio::test]
+async fn what_is_given_up_is_counted_before_the_answer_to_the_shutdown() {
+    let mut collector = collector();
+    collector.add(&transaction(7, ""), Instant::now());
+
+    let lost = collector.give_up(DiscardReason::NetworkError);
+
+    let counts = collector.shared.copies.stats().spans;
+    assert_eq!((lost, counts.waiting(), counts.dropped), (1, 0, vec![(DiscardReason::NetworkError, 1)]));
+    assert!(collector.is_idle());
+}
