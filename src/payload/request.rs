@@ -74,8 +74,8 @@ pub(super) fn path<'a>(record: &'a Record, facts: &Facts) -> Cow<'a, str> {
 
 /// Returns the headers by name.
 ///
-/// Lines with the same name are joined with a comma, because JSON must not repeat a key. `http`
-/// keeps such lines together. A withheld value is replaced.
+/// Lines with the same name are joined with a comma, and those of cookies with a semicolon (RFC 9113, section 8.2.3),
+/// because JSON must not repeat a key. `http` keeps such lines together. A withheld value is replaced.
 fn headers<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
     let judged = |(name, value): (Cow<'a, str>, Option<Cow<'a, str>>)| match value {
         Some(value) => Some((name, value)),
@@ -85,7 +85,8 @@ fn headers<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (Co
     std::iter::from_fn(move || {
         let (name, mut joined) = lines.next()?;
         while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
-            joined = Cow::Owned(format!("{joined},{value}"));
+            let between = if name == "cookie" { "; " } else { "," };
+            joined = Cow::Owned([&*joined, between, &*value].concat());
         }
         Some((name, joined))
     })

@@ -50,30 +50,55 @@ pub(super) fn cookies<'a>(redactor: &Redactor, header: &'a str) -> Cow<'a, str> 
 }
 
 fn is_hidden(redactor: &Redactor, name: &str, value: &str) -> bool {
-    let value = value.trim().trim_matches('"');
-    let value = if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { Cow::Borrowed(value) };
     if redactor.is_hidden_by_user(name) {
         return true;
     }
+    let value = decoded(value);
     let class = value_class::class(&value);
-    // Nearly all cookies are decided here.
-    match class {
-        ValueClass::Random => return true,
-        ValueClass::Nothing => return false,
-        _ => {}
+    if class == ValueClass::Nothing {
+        return false;
     }
-    let is_plain = match class {
-        ValueClass::Number(digits) => digits <= 6,
-        ValueClass::Words => value.len() <= 64,
-        _ => false,
-    };
-    if !redactor.send_pii && !is_plain {
+    // Nearly all cookies are decided here.
+    if hides_class(redactor, class, &value) {
         return true;
     }
     let verdict = judge(name);
-    // The names of analytics and login cookies show that they identify a person.
-    let is_personal = || words(name).any(|word| is_listed_word(PERSONAL, word));
-    verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || (!redactor.send_pii && is_personal())
+    verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || is_personal(redactor, name)
+}
+
+/// Whether the name of a cookie alone says that its value is hidden.
+pub(super) fn is_name_hidden(redactor: &Redactor, name: &str) -> bool {
+    redactor.is_hidden_by_user(name) || is_personal(redactor, name)
+}
+
+/// Returns the value of a cookie whose name is harmless, or its replacement.
+pub(super) fn cookie<'a>(redactor: &Redactor, value: &'a str) -> Cow<'a, str> {
+    let text = decoded(value);
+    let is_hidden = hides_class(redactor, value_class::class(&text), &text);
+    let secrets = if is_hidden { vec![Secret::value(0..value.len(), Rule::Name)] } else { Vec::new() };
+    without(redactor, value, &secrets)
+}
+
+/// The value without quotes and without percent-encoding.
+fn decoded(value: &str) -> Cow<'_, str> {
+    let value = value.trim().trim_matches('"');
+    if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { Cow::Borrowed(value) }
+}
+
+/// Whether a cookie's value is hidden whatever its name.
+fn hides_class(redactor: &Redactor, class: ValueClass, value: &str) -> bool {
+    match class {
+        ValueClass::Random => true,
+        ValueClass::Nothing => false,
+        ValueClass::Number(digits) => !redactor.send_pii && digits > 6,
+        ValueClass::Words => !redactor.send_pii && value.len() > 64,
+        _ => !redactor.send_pii,
+    }
+}
+
+/// The names of analytics and login cookies show that they identify a person.
+fn is_personal(redactor: &Redactor, name: &str) -> bool {
+    !redactor.send_pii && words(name).any(|word| is_listed_word(PERSONAL, word))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Json<'_> {
             ValuePlace::Digits if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
                 return self.digits(text);
             }
-            ValuePlace::Query | ValuePlace::Url | ValuePlace::Cookies | ValuePlace::UnknownHeader => {}
+            ValuePlace::Query | ValuePlace::Url | ValuePlace::Cookies | ValuePlace::Cookie | ValuePlace::UnknownHeader => {}
             _ if scan::is_harmless_word(text) && !self.redactor.rules.is_strict => return self.plain(text),
             _ => {}
         }
@@ -60,6 +60,7 @@ impl Json<'_> {
             ValuePlace::Query => return checked(url::query(self.redactor, text)),
             ValuePlace::Url => return checked(url::url(self.redactor, text)),
             ValuePlace::Cookies => return checked(cookies::cookies(self.redactor, text)),
+            ValuePlace::Cookie => return checked(cookies::cookie(self.redactor, text)),
             ValuePlace::UnknownHeader => return checked(header_value::unknown(self.redactor, text)),
             _ => {}
         }

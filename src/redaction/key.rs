@@ -14,7 +14,7 @@ use super::names::Level;
 use super::place::ValuePlace;
 use super::scan;
 use super::verdict::{SecretName, Verdict, judge};
-use super::{Redactor, escape};
+use super::{Redactor, cookies, escape};
 use crate::fork::Lazy;
 
 /// Judges a key and writes it; keys in JSON are strings.
@@ -47,6 +47,7 @@ impl WrittenKey {
 #[derive(Clone, Copy)]
 struct JudgedKey {
     verdict: Verdict,
+    holds: Holds,
     /// JSON takes the key unchanged, and it contains no secret itself.
     is_plain: bool,
 }
@@ -54,9 +55,29 @@ struct JudgedKey {
 /// The built-in rules.
 static BUILT_IN: Lazy<Redactor> = Lazy::new(|| Redactor::new(Arc::default(), true));
 
-/// The name of the header that an attribute holds.
-fn header_of(attribute: &str) -> Option<&str> {
-    attribute.strip_prefix("http.request.header.").or_else(|| attribute.strip_prefix("http.response.header."))
+/// What a value is, by its name.
+#[derive(Clone, Copy)]
+enum Holds {
+    /// A header, or an entry of gRPC metadata, by the OpenTelemetry conventions for the names of attributes.
+    Header(Verdict),
+    /// A header, if it is among headers: its name has capitals.
+    Capitals,
+    UserField,
+    Other,
+}
+
+/// The name of the header that an attribute holds, in small letters and with dashes: older conventions have `x_api_key`.
+fn header_of(attribute: &str) -> Option<String> {
+    const PREFIXES: [&str; 6] = [
+        "http.request.header.",
+        "http.response.header.",
+        "rpc.request.metadata.",
+        "rpc.response.metadata.",
+        "rpc.grpc.request.metadata.",
+        "rpc.grpc.response.metadata.",
+    ];
+    let header = PREFIXES.iter().find_map(|prefix| attribute.strip_prefix(prefix))?;
+    Some(header.to_ascii_lowercase().replace('_', "-"))
 }
 
 /// Keys from this length on are scanned each time: the user may have changed the token length.
@@ -65,7 +86,45 @@ const LONG_KEY: usize = 32;
 impl JudgedKey {
     fn of(key: &str) -> Self {
         let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && scan::find(&BUILT_IN, key, Reading::Text).secrets.is_empty();
-        Self { verdict: Verdict::of(key), is_plain }
+        let holds = match header_of(key) {
+            Some(header) => Holds::Header(judge(&header)),
+            None if key.starts_with("user.") => Holds::UserField,
+            None if key.bytes().any(|byte| byte.is_ascii_uppercase()) => Holds::Capitals,
+            None => Holds::Other,
+        };
+        Self { verdict: Verdict::of(key), holds, is_plain }
+    }
+}
+
+impl Redactor {
+    /// With PII on, the values of personal headers are sent.
+    fn place_of_header(&self, verdict: Verdict) -> ValuePlace {
+        if verdict.personal_header && self.send_pii { ValuePlace::Open } else { verdict.header_place }
+    }
+
+    /// Whether a header's value is hidden, what its name says, and how its value is judged.
+    #[cold]
+    fn header(&self, name: &str) -> (bool, Level, ValuePlace) {
+        let verdict = judge(name);
+        (self.hides_header(name, verdict), verdict.header, self.place_of_header(verdict))
+    }
+
+    #[cold]
+    fn hides_header_attribute(&self, attribute: &str, verdict: Verdict) -> bool {
+        header_of(attribute).is_some_and(|header| {
+            // The name of a header may have underscores itself.
+            let given = attribute.get(attribute.len() - header.len()..).unwrap_or_default();
+            self.hides_header(&header, verdict) || self.rules.withholds(given)
+        })
+    }
+
+    /// Whether a rule hides `user.plan` or a part of it.
+    #[cold]
+    fn hides_user_attribute(&self, attribute: &str) -> bool {
+        let field = attribute.strip_prefix("user.").unwrap_or(attribute);
+        // `user.name` is the login name by the conventions. The text after a dot is inside the field.
+        let known = if field == "name" { "username" } else { field.split('.').next().unwrap_or(field) };
+        self.is_hidden_by_user(field) || self.rules.hides_user_field(known)
     }
 }
 
@@ -80,38 +139,35 @@ impl KeyWriter<'_, '_> {
             static KEYS: RefCell<NameCache<JudgedKey>> = RefCell::default();
         }
         let cached = KEYS.try_with(|keys| Some(keys.try_borrow_mut().ok()?.get_or_insert(key, JudgedKey::of)));
-        let JudgedKey { verdict, is_plain } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
+        let JudgedKey { verdict, holds, is_plain } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
         let redactor = self.json.redactor;
         let (hides_value, level, value_place) = match self.place {
-            ValuePlace::Headers => {
-                // With PII on, the values of personal headers are sent.
-                let place = if verdict.personal_header && redactor.send_pii { ValuePlace::Open } else { verdict.header_place };
-                (redactor.hides_header(key, verdict), verdict.header, place)
-            }
+            // The lists of headers are in small letters.
+            ValuePlace::Headers if matches!(holds, Holds::Capitals) => redactor.header(&key.to_ascii_lowercase()),
+            ValuePlace::Headers => (redactor.hides_header(key, verdict), verdict.header, redactor.place_of_header(verdict)),
             // The name of a group is its topic, so a secret word in it hides nothing.
             ValuePlace::Groups => (
                 redactor.is_hidden_by_user(key),
                 if verdict.field == Level::Sure { Level::Sure } else { Level::Harmless },
-                ValuePlace::Open,
+                if key == "response" { ValuePlace::Response } else { ValuePlace::Open },
             ),
+            ValuePlace::Response if matches!(key, "headers" | "cookies") => {
+                (redactor.is_hidden_by_user(key), Level::Harmless, if key == "headers" { ValuePlace::Headers } else { ValuePlace::Cookies })
+            }
+            ValuePlace::Cookies => (cookies::is_name_hidden(redactor, key), verdict.cookie, ValuePlace::Cookie),
             ValuePlace::User => {
                 (redactor.is_hidden_by_user(key) || redactor.rules.hides_user_field(key), verdict.field, verdict.attribute_place)
             }
-            ValuePlace::Typed => match (header_of(key), key.strip_prefix("user.")) {
-                (Some(header), _) => {
-                    let verdict = judge(header);
-                    let place = if verdict.personal_header && redactor.send_pii { ValuePlace::Open } else { verdict.header_place };
-                    (redactor.hides_header(header, verdict) || redactor.is_hidden_by_user(key), verdict.header, place)
+            _ => {
+                let hides = redactor.is_hidden_by_user(key);
+                match holds {
+                    Holds::Header(header) => {
+                        (hides || redactor.hides_header_attribute(key, header), header.header, redactor.place_of_header(header))
+                    }
+                    Holds::UserField => (hides || redactor.hides_user_attribute(key), verdict.field, verdict.attribute_place),
+                    Holds::Capitals | Holds::Other => (hides, verdict.field, verdict.attribute_place),
                 }
-                (None, Some(field)) => {
-                    // `user.name` is the login name by the conventions. The text after a dot is inside the field.
-                    let known = if field == "name" { "username" } else { field.split('.').next().unwrap_or(field) };
-                    let hides = redactor.is_hidden_by_user(field) || redactor.rules.hides_user_field(known);
-                    (hides || redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place)
-                }
-                (None, None) => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
-            },
-            _ => (redactor.is_hidden_by_user(key), verdict.field, verdict.attribute_place),
+            }
         };
         if is_plain && !redactor.rules.is_strict {
             self.json.plain(key);

@@ -20,6 +20,8 @@ pub(super) enum ValuePlace {
     /// The dynamic sampling context.
     Sampling,
     Request,
+    /// The context `response`, as a map.
+    Response,
     /// Header values by name.
     Headers,
     /// A map whose keys name groups, not values.
@@ -32,8 +34,10 @@ pub(super) enum ValuePlace {
     Url,
     /// A map with the fields of a user.
     User,
-    /// The cookies of a request.
+    /// The cookies of a request, as one text or by name.
     Cookies,
+    /// The value of one cookie.
+    Cookie,
     /// The value of a header that is not known to be harmless.
     UnknownHeader,
     /// The name of a transaction, a fingerprint or a digest. Different ones must stay different.
@@ -73,12 +77,21 @@ impl ValuePlace {
     #[inline(always)]
     pub(super) fn field(self, field: &'static str) -> Self {
         match (self, field) {
-            (Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::UnknownHeader, "type") => {
-                Self::Open
-            }
+            (
+                Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::Cookie | Self::UnknownHeader,
+                "type",
+            ) => Self::Open,
             // The value of a typed attribute is one level deeper than its name.
             (
-                Self::Own | Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::UnknownHeader,
+                Self::Own
+                | Self::Query
+                | Self::Url
+                | Self::Name
+                | Self::Identifier
+                | Self::IdText
+                | Self::Cookies
+                | Self::Cookie
+                | Self::UnknownHeader,
                 _,
             ) => self,
             (Self::Header, "trace") => Self::Sampling,

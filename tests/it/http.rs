@@ -672,6 +672,20 @@ async fn credentials_are_not_even_shown_to_a_hook() {
     support::settle(&client).await;
 }
 
+/// HTTP/2 lets a client send each cookie in a line of its own.
+#[tokio::test]
+async fn cookies_in_lines_of_their_own_are_judged_one_by_one() {
+    let (client, captured) = tower_sentry::test::client_with(Config::builder().traces_sample_rate(1.0));
+    let app = Router::new().route("/", get(|| async { "ok" })).layer(SentryLayer::new(&client));
+    let request = Request::get("/").header("cookie", "theme=dark-blue").header("cookie", "login=drei; lang=en").header("cookie", "page=2");
+
+    drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+
+    let headers = captured.transactions()[0].request.clone().unwrap().headers;
+    assert_eq!(headers["cookie"], "theme=dark-blue; login=[Filtered]; lang=en; page=2");
+    support::settle(&client).await;
+}
+
 #[tokio::test]
 async fn the_url_has_the_scheme_that_the_request_names() {
     let (client, captured) = tower_sentry::test::client();

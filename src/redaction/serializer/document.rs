@@ -102,8 +102,12 @@ fn write(json: &mut Json<'_>, value: &Value, shape: Shape) -> Result<()> {
 /// The place of a value. A value with another form than the protocol requires is judged like any value.
 fn fitting(place: ValuePlace, value: &Value) -> ValuePlace {
     match (place, value) {
-        // A map of cookies, or a query as a map or as pairs: their names are judged.
-        (ValuePlace::Cookies | ValuePlace::Query | ValuePlace::Url, Value::Object(_) | Value::Array(_)) => ValuePlace::Open,
+        // A query as a map, or cookies and queries as pairs: their names are judged.
+        (ValuePlace::Query | ValuePlace::Url, Value::Object(_) | Value::Array(_)) | (ValuePlace::Cookies, Value::Array(_)) => {
+            ValuePlace::Open
+        }
+        // A browser names the page in the frames of its inline scripts.
+        (ValuePlace::Identifier, Value::String(text)) if text.contains("://") || text.contains('?') => ValuePlace::Url,
         _ => place,
     }
 }
@@ -180,6 +184,40 @@ mod tests {
         for kept in ["shop@1.0", "curl/8", "\"function\":\"pay\""] {
             assert!(written.contains(kept), "{kept}: {written}");
         }
+    }
+
+    #[test]
+    fn the_address_of_a_script_and_the_cookies_of_a_browser_are_judged() {
+        let frame = json!({
+            "abs_path": "https://shop.example/reset?code=abc123x", "filename": "https://jane:pw@shop.example/reset#access_token=abc123x",
+            "module": "reset?code=abc123x", "function": "Object.next?.call"
+        });
+        let event = json!({
+            "exception": {"values": [{"stacktrace": {"frames": [frame, {"filename": "app:///main.js", "function": "f"}]}}]},
+            "request": {"cookies": {"theme": "dark-blue", "login": "drei", "seen": "8f14e45fceea167a", "count": 7}},
+            "contexts": {"response": {"headers": {"x-csrf-token": "drei", "age": "12"}, "cookies": "login=drei; theme=dark-blue"}},
+        });
+
+        let written = written(&event);
+
+        let frames = &written["exception"]["values"][0]["stacktrace"]["frames"];
+        assert_eq!(
+            frames[0],
+            json!({
+                "abs_path": "https://shop.example/reset?code=[Filtered]",
+                "filename": "https://[Filtered]:[Filtered]@shop.example/reset#access_token=[Filtered]",
+                "module": "reset?code=[Filtered]", "function": "Object.next?.call"
+            })
+        );
+        assert_eq!(frames[1], json!({"filename": "app:///main.js", "function": "f"}));
+        assert_eq!(
+            written["request"]["cookies"],
+            json!({"theme": "dark-blue", "login": "[Filtered]", "seen": "[Filtered]", "count": 7})
+        );
+        assert_eq!(
+            written["contexts"]["response"],
+            json!({"headers": {"x-csrf-token": "[Filtered]", "age": "12"}, "cookies": "login=[Filtered]; theme=dark-blue"})
+        );
     }
 
     #[test]

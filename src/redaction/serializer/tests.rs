@@ -140,3 +140,73 @@ fn what_is_too_deep_is_a_mark() {
     assert_eq!(clean, format!("{}\"[nested too deep]\"{}", "[".repeat(32), "]".repeat(32)));
     assert!(serde_json::from_str::<serde_json::Value>(&clean).is_ok());
 }
+
+#[test]
+fn an_attribute_that_holds_a_header_is_judged_as_the_header() {
+    for value in [json!("drei Wagen"), json!(["drei Wagen"]), json!({"a": "drei Wagen"})] {
+        for name in [
+            "http.request.header.authorization",
+            "http.request.header.X-Api-Key",
+            "http.request.header.x_forwarded_for",
+            "http.response.header.x-csrf-token",
+            "rpc.request.metadata.authorization",
+            "rpc.grpc.request.metadata.x_api_key",
+            "rpc.grpc.response.metadata.x-shop-key",
+            "http.request.header.x_till",
+        ] {
+            for given in [json!({ name: value }), json!({"deep": [{ name: value }]})] {
+                let clean = redact_json(Redaction::default().header("x-shop-key").header("x_till"), &given);
+
+                assert!(clean.contains(name) && !clean.contains("Wagen"), "{clean}");
+            }
+        }
+    }
+    let harmless = json!({"http.request.header.accept": "*/*", "rpc.request.metadata.te": "trailers"});
+    assert_eq!(redact_json(Redaction::default(), &harmless), harmless.to_string());
+}
+
+#[test]
+fn an_attribute_that_holds_a_field_of_the_user_is_judged_as_the_field() {
+    let given = json!({"user.name": "jane", "user.plan": "gold", "user.geo.city": "Bonn", "user.role": "guest", "user.seat": "12 F"});
+    let rules = Redaction::default().user_fields(["plan", "seat"]).field("seat");
+
+    let clean = redact_json(rules, &json!({ "facts": given }));
+
+    assert_eq!(
+        clean,
+        r#"{"facts":{"user.geo.city":"[Filtered]","user.name":"jane","user.plan":"gold","user.role":"[Filtered]","user.seat":"[Filtered]"}}"#
+    );
+}
+
+#[test]
+fn a_response_as_a_map_has_headers_and_cookies() {
+    #[derive(serde::Serialize)]
+    struct Event {
+        contexts: crate::protocol::Contexts,
+    }
+    let response = json!({
+        "status_code": 500, "body_size": 12, "data": {"password": "hunter2", "note": "done"},
+        "cookies": {"theme": "dark-blue", "visitor": "drei", "seen": "8f14e45fceea167a"},
+        "headers": {
+            "content-type": "text/plain", "x-csrf-token": "drei", "Set-Cookie": "seen=8f14e45fceea167a", "X-Shop-Key": "drei",
+            "X-Forwarded-For": "drei", "Location": "/reset?code=abc123x", "Age": "12"
+        }
+    });
+    let mut contexts = crate::protocol::Contexts::default();
+    contexts.other.insert("response".to_owned(), response);
+
+    let clean = redact_json(Redaction::default().header("x-shop-key"), &Event { contexts });
+
+    let clean: serde_json::Value = serde_json::from_str(&clean).expect("it is JSON");
+    assert_eq!(
+        clean["contexts"]["response"],
+        json!({
+            "status_code": 500, "body_size": 12, "data": {"password": "[Filtered]", "note": "done"},
+            "cookies": {"theme": "dark-blue", "visitor": "[Filtered]", "seen": "[Filtered]"},
+            "headers": {
+                "content-type": "text/plain", "x-csrf-token": "[Filtered]", "Set-Cookie": "[Filtered]", "X-Shop-Key": "[Filtered]",
+                "X-Forwarded-For": "[Filtered]", "Location": "/reset?code=[Filtered]", "Age": "12"
+            }
+        })
+    );
+}
