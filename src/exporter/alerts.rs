@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::bare::{SENSITIVE, sensitive_name};
 use crate::alert::{Alert, AlertRule, AlertWatch, Finding, Observed};
 use crate::event::CapturedEvent;
 use crate::fork::Lock;
@@ -96,10 +97,10 @@ impl Alerts {
             let found = watched.watch.lock().as_mut().and_then(|watch| watch.see_error(&observed, level, &issue));
             if let Some(found) = found {
                 let alert = Alert {
-                    title: Some(title(captured, route)),
+                    title: Some(title(captured, scope, route)),
                     level: Some(level),
                     event_id: Some(captured.event_id),
-                    ..self.alert(watched, found, route)
+                    ..self.alert(watched, found, scope, route)
                 };
                 self.add(watched, alert, &wake);
             }
@@ -122,7 +123,7 @@ impl Alerts {
         for watched in &self.about_durations {
             let found = watched.watch.lock().as_mut().and_then(|watch| watch.see_duration(&observed, duration, record.has_request));
             if let Some(found) = found {
-                self.add(watched, self.alert(watched, found, observed.route), &wake);
+                self.add(watched, self.alert(watched, found, record, observed.route), &wake);
             }
         }
     }
@@ -132,7 +133,7 @@ impl Alerts {
         own.or_else(|| self.tags.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str()))
     }
 
-    fn alert(&self, watched: &Watched, Finding(found): Finding, route: &dyn fmt::Display) -> Alert {
+    fn alert(&self, watched: &Watched, Finding(found): Finding, record: &Record, route: &dyn fmt::Display) -> Alert {
         Alert {
             rule: watched.rule.clone(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(clock::calendar()),
@@ -141,7 +142,7 @@ impl Alerts {
             title: None,
             level: None,
             event_id: None,
-            transaction: route.to_string(),
+            transaction: if record.request.is_sensitive { sensitive_name(record) } else { route.to_string() },
         }
     }
 
@@ -177,8 +178,14 @@ impl Alerts {
     }
 }
 
-/// What Sentry shows as the title of the issue: type and text of the outermost error, or the message.
-fn title(captured: &CapturedEvent, route: &dyn fmt::Display) -> String {
+/// What Sentry shows as the title of the issue: type and text of the outermost error, or the message. Of a sensitive
+/// route only the type.
+fn title(captured: &CapturedEvent, record: &Record, route: &dyn fmt::Display) -> String {
+    if record.request.is_sensitive {
+        // The types of a given event are texts of the application.
+        let kind = captured.exceptions.first().filter(|_| captured.given.is_none()).and_then(|error| error.kind.as_deref());
+        return kind.unwrap_or(SENSITIVE).to_owned();
+    }
     match (captured.exceptions.first(), &captured.message) {
         (Some(error), _) => {
             let parts = [error.kind.as_deref(), error.value.as_deref()];

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::pipeline::route_of;
 use crate::payload;
 use crate::protocol::{
     Contexts, Event, Log, LogEntry, Metric, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource, Unit,
@@ -10,6 +11,8 @@ use crate::record::Record;
 
 /// Replaces a transaction's name, if it may hold data.
 const WITHHELD: &str = "<withheld>";
+/// The message of an event of a sensitive route.
+pub(super) const SENSITIVE: &str = "the contents are withheld: the route is sensitive";
 
 /// Reduces an event to its ids, times and types, which are safe to send after a hook panicked.
 ///
@@ -28,9 +31,18 @@ pub(super) fn sensitive_event(event: &mut Event, route: Option<String>, fingerpr
         event.transaction = route;
         event.transaction_info = Some(TransactionInfo::from(TransactionSource::Route));
     }
-    strip_event(event, "the contents are withheld: the route is sensitive");
+    strip_event(event, SENSITIVE);
     left.put(&mut event.request, &mut event.contexts);
     event.fingerprint = fingerprint.to_vec();
+}
+
+/// The name that is sent of a request to a sensitive route, or of a job around one.
+pub(super) fn sensitive_name(record: &Record) -> String {
+    match route_of(record) {
+        Some(route) => route,
+        None if is_from_data(record.source) => WITHHELD.to_owned(),
+        None => payload::name(record),
+    }
 }
 
 /// Removes the types of errors from an event that the application has built: they are its texts.

@@ -250,7 +250,8 @@ impl Pipeline {
             }
         };
         changed.modules.clone_from(&self.facts.modules);
-        let name = if is_bare { changed.transaction.as_deref().unwrap_or_default() } else { header.name };
+        // The name that a hook has put in place of the recorded one.
+        let name = changed.transaction.as_deref().unwrap_or_default();
         let header = HeaderPayload { event_id: Some(changed.event_id), name, is_bare, ..header };
         let written = self.write(&header, reports, buffer, |open| {
             open.item(ItemType::Event, None, &changed)?;

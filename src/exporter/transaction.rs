@@ -60,8 +60,8 @@ impl Pipeline {
                 (*original, true)
             }
         };
-        let name = if is_bare { &changed.name } else { header.name };
-        let header = HeaderPayload { event_id: Some(changed.event_id), name, is_bare, ..header };
+        // With the name that a hook has put in place of the recorded one.
+        let header = HeaderPayload { event_id: Some(changed.event_id), name: &changed.name, is_bare, ..header };
         let count = changed.spans.len();
         let write = |open: &mut OpenEnvelope<'_>| {
             open.item(ItemType::Transaction, Some(count), &changed)?;

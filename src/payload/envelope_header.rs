@@ -15,7 +15,7 @@ pub(crate) struct HeaderPayload<'a> {
     /// None for streamed spans: for these, servers need the context of the trace instead.
     pub(crate) event_id: Option<EventId>,
     pub(crate) record: &'a Record,
-    /// The transaction's name.
+    /// The transaction's name. Empty: there is none.
     pub(crate) name: &'a str,
     pub(crate) facts: &'a Facts,
     /// Whether the transaction's name in the propagated context is left out: the route is sensitive, or a hook
@@ -115,7 +115,10 @@ impl Serialize for OwnSampling<'_> {
             out.serialize_field("release", release)?;
         }
         out.serialize_field("environment", &facts.environment)?;
-        out.serialize_field("transaction", name)?;
+        // A hook may have taken it away.
+        if !name.is_empty() {
+            out.serialize_field("transaction", name)?;
+        }
         if let Some(org_id) = &facts.org_id {
             out.serialize_field("org_id", org_id)?;
         }

@@ -32,24 +32,25 @@ use super::verdict::SecretName;
 use crate::protocol::{Measured, SegmentName, TypedAttributes};
 
 impl Json<'_> {
-    /// Writes a value under a name that may be secret. If a part of it is secret, `hide` replaces all of it.
+    /// Writes a value under a name that may be secret, inside a value under the name `outer`. If a part of it is secret,
+    /// `hide` replaces all of it.
     fn by_value<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
         place: ValuePlace,
         name: SecretName,
-        is_inside: bool,
+        outer: Option<SecretName>,
         hide: impl FnOnce(&mut Self),
     ) -> Result<()> {
         let start = self.out.len();
         self.hid = false;
-        value.serialize(ValueWriter { json: &mut *self, place, secret: Some(name) })?;
+        value.serialize(ValueWriter { json: &mut *self, place, secret: Some(name.within(outer)) })?;
         if self.hid {
             self.out.truncate(start);
             hide(self);
         }
         // An outer value under a secret name is then hidden as well.
-        self.hid &= is_inside;
+        self.hid &= outer.is_some();
         Ok(())
     }
 }
@@ -308,10 +309,10 @@ impl MapWriter<'_, '_> {
     #[cold]
     fn judged<T: Serialize + ?Sized>(&mut self, value: &T, name: SecretName) -> Result<()> {
         let (before, start) = (self.json.hid, self.json.out.len());
-        let (place, is_inside) = (self.place, self.secret.is_some());
+        let (place, outer) = (self.place, self.secret);
         let removes = self.json.redactor.rules.removes_fields;
         let mut is_hidden = false;
-        self.json.by_value(value, self.key.value_place, name, is_inside, |json| {
+        self.json.by_value(value, self.key.value_place, name, outer, |json| {
             is_hidden = true;
             if !removes {
                 json.hidden(place);

@@ -43,6 +43,11 @@ pub(super) struct SecretName {
 }
 
 impl SecretName {
+    /// The name that decides about a value: this one, or the more telling one around it, as in `{"password": {"key": "…"}}`.
+    pub(super) fn within(self, outer: Option<Self>) -> Self {
+        outer.filter(|outer| outer.level > self.level).unwrap_or(self)
+    }
+
     /// Whether a value under this name is hidden.
     pub(super) fn hides(self, value: &str) -> bool {
         value_class::is_hidden(self.level, value, self.is_numeric, self.is_plural)

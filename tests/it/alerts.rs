@@ -5,13 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_sentry::alert::{Alert, AlertRule};
 use tower_sentry::test::{HandClock, client_with};
+use tower_sentry::incoming::RouteOptions;
+use tower_sentry::protocol::{Event, Exception};
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer};
 
 use crate::support::{self, patience, said_in_child};
@@ -345,6 +347,38 @@ async fn what_a_hook_sees_has_passed_the_redaction() {
     let calls = pager.calls(&client).await;
     let text = format!("{:?} {}", calls[0].1, calls[0].1);
     assert!(text.contains("was refused") && !text.contains("sk_live") && text.len() < 2000, "{text}");
+}
+
+#[tokio::test]
+async fn of_a_sensitive_route_a_hook_sees_the_type_and_the_route() {
+    let (client, pager, _clock) = with_rule(AlertRule::new_issue());
+    let failing = |Path(name): Path<String>| async move {
+        Scope::current().set_transaction_name(format!("file of {name}"));
+        match name.as_str() {
+            "message" => _ = tower_sentry::capture_message(Level::Error, "canary is ill"),
+            "given" => {
+                let mut error = Exception::default();
+                (error.kind, error.value) = (Some("canary type".to_owned()), Some("canary is ill".to_owned()));
+                let mut event = Event::new(Level::Error);
+                event.exception.values.push(error);
+                _ = tower_sentry::capture_event(event);
+            }
+            _ => _ = tower_sentry::capture_error(&std::io::Error::other("canary is ill")),
+        }
+    };
+    let layer = SentryLayer::new(&client).route("/patients/{name}", RouteOptions::new().sensitive());
+    let app = Router::new().route("/patients/{name}", get(failing)).layer(layer);
+    for name in ["canary", "message", "given"] {
+        drop(app.clone().oneshot(Request::get(format!("/patients/{name}")).body(Body::empty()).unwrap()).await.unwrap());
+    }
+
+    let alerts: Vec<_> = pager.calls(&client).await.into_iter().map(|(_, alert)| alert).collect();
+
+    let titles: Vec<_> = alerts.iter().map(|alert| alert.title.as_deref().unwrap()).collect();
+    let withheld = "the contents are withheld: the route is sensitive";
+    assert_eq!(titles, ["io::Error", withheld, withheld]);
+    assert!(alerts.iter().all(|alert| alert.transaction == "GET /patients/{name}"), "{alerts:?}");
+    assert!(!format!("{alerts:?}").contains("canary"), "{alerts:?}");
 }
 
 #[tokio::test]

@@ -182,6 +182,31 @@ async fn before_send_span_drops_a_span_and_those_below_it_move_up() {
 }
 
 #[tokio::test]
+async fn the_name_that_a_hook_gives_is_the_one_in_the_header_of_the_envelope() {
+    let relay = Relay::start();
+    let client = client(&relay, |config| {
+        let config = config.before_send(|mut event| {
+            event.transaction = (event.level == Level::Info).then(|| "by before_send".to_owned());
+            Some(event)
+        });
+        config.before_send_transaction(|mut transaction| {
+            transaction.name = "by before_send_transaction".to_owned();
+            Some(transaction)
+        })
+    });
+
+    run(&client, async {
+        tower_sentry::capture_message(Level::Info, "kept");
+        tower_sentry::capture_message(Level::Error, "without");
+    })
+    .await;
+
+    let mut names: Vec<_> = relay.received().iter().map(|received| received.items().0["trace"]["transaction"].to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["\"by before_send\"", "\"by before_send_transaction\"", "null"]);
+}
+
+#[tokio::test]
 async fn events_pass_the_processors_of_their_scope_then_those_of_the_client_then_before_send() {
     let relay = Relay::start();
     let note = |name: &'static str| {

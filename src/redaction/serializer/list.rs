@@ -35,7 +35,7 @@ impl SerializeSeq for ListWriter<'_, '_> {
         self.json.comma(&mut self.is_first);
         let start = self.json.out.len();
         if let Some(name) = self.beside.take().filter(|_| !is_name) {
-            return self.json.by_value(value, self.place, name, self.secret.is_some(), |json| json.escaped(json.redactor.placeholder()));
+            return self.json.by_value(value, self.place, name, self.secret, |json| json.escaped(json.redactor.placeholder()));
         }
         value.serialize(ValueWriter { json: self.json, place: self.place, secret: self.secret })?;
         if is_name {

@@ -142,6 +142,22 @@ fn what_is_too_deep_is_a_mark() {
 }
 
 #[test]
+fn a_weaker_name_inside_a_secret_one_does_not_free_the_value() {
+    let rows = [
+        json!({"key": "hunter2"}),
+        json!({"deep": {"key": "hunter2"}}),
+        json!([{"code": "hunter2"}]),
+        json!({"steps": [["key", "hunter2"]]}),
+        json!([{"name": "key", "value": "hunter2"}]),
+    ];
+    for row in rows {
+        assert_eq!(redact_json(Redaction::default(), &json!({"password": row, "page": 2})), r#"{"page":2,"password":"[Filtered]"}"#);
+    }
+    let harmless = json!({"key": "monday", "deep": {"key": "hunter"}});
+    assert_eq!(redact_json(Redaction::default(), &harmless), harmless.to_string());
+}
+
+#[test]
 fn an_attribute_that_holds_a_header_is_judged_as_the_header() {
     for value in [json!("drei Wagen"), json!(["drei Wagen"]), json!({"a": "drei Wagen"})] {
         for name in [
