@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::pipeline::route_of;
-use crate::payload;
+use crate::payload::{self, RouteName};
 use crate::protocol::{
     Contexts, Event, Log, LogEntry, Metric, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource, Unit,
 };
@@ -25,15 +24,20 @@ pub(super) fn bare_event(event: &mut Event) {
 /// Reduces an event of a sensitive route to ids, times, types, the method, the route and the status.
 ///
 /// `fingerprint` is the default one, which has no texts of the request.
-pub(super) fn sensitive_event(event: &mut Event, route: Option<String>, fingerprint: &[String]) {
+pub(super) fn sensitive_event(event: &mut Event, record: &Record, fingerprint: &[String]) {
     let left = Left::of(event.request.as_ref(), &event.contexts);
-    if route.is_some() {
-        event.transaction = route;
+    if let Some(route) = route_of(record) {
+        event.transaction = Some(route);
         event.transaction_info = Some(TransactionInfo::from(TransactionSource::Route));
     }
     strip_event(event, SENSITIVE);
     left.put(&mut event.request, &mut event.contexts);
     event.fingerprint = fingerprint.to_vec();
+}
+
+/// The route of a request, even if the application has renamed the transaction.
+fn route_of(record: &Record) -> Option<String> {
+    record.route.is_some().then(|| RouteName(record).to_string())
 }
 
 /// The name that is sent of a request to a sensitive route, or of a job around one.
@@ -119,9 +123,9 @@ pub(super) fn bare_metric(metric: &mut Metric) {
 }
 
 /// Reduces a transaction in the same way as `sensitive_event`.
-pub(super) fn sensitive_transaction(transaction: &mut Transaction, record: &Record, route: Option<String>) {
+pub(super) fn sensitive_transaction(transaction: &mut Transaction, record: &Record) {
     let left = Left::of(transaction.request.as_ref(), &transaction.contexts);
-    if let Some(route) = route {
+    if let Some(route) = route_of(record) {
         transaction.name = route;
         transaction.transaction_info = TransactionInfo::from(TransactionSource::Route);
     }

@@ -16,12 +16,12 @@ use super::resolved::{Resolved, resolve};
 use super::sessions::Minute;
 use crate::diagnostics;
 use crate::event::EventRecord;
-use crate::payload::{self, ContainerPayload, EventPayload, Facts, HeaderPayload, RouteName};
+use crate::payload::{self, ContainerPayload, EventPayload, Facts, HeaderPayload};
 use crate::protocol::{
     Category, CheckIn, ClientReport, DiscardReason, DiscardedEvent, EnvelopeHeader, Event, EventId, FeedbackEvent, ItemType, Request,
     SdkInfo, SessionAggregates,
 };
-use crate::record::{Limits, LogLine, MetricRecord, Record};
+use crate::record::{Limits, LogLine, MetricRecord};
 use crate::redaction::{OpenEnvelope, Redacted, Redactor, SealedEnvelope};
 
 pub(super) struct Pipeline {
@@ -234,7 +234,7 @@ impl Pipeline {
             if is_sensitive {
                 // The text of a failed response is part of its fingerprint.
                 let has_text = event.captured.follows_name || is_given;
-                sensitive_event(shown, route_of(&event.scope), if has_text { &[] } else { &fingerprint });
+                sensitive_event(shown, &event.scope, if has_text { &[] } else { &fingerprint });
                 withhold_types(shown, is_given);
             } else {
                 self.hide_cookies(&mut shown.request);
@@ -287,9 +287,4 @@ impl Pipeline {
             DiscardReason::InternalSdkError
         })
     }
-}
-
-/// The route of a request, even if the application has renamed the transaction.
-pub(super) fn route_of(record: &Record) -> Option<String> {
-    record.route.is_some().then(|| RouteName(record).to_string())
 }

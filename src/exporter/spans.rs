@@ -4,7 +4,7 @@ use super::bare::{bare_segment, bare_span, sensitive_transaction};
 use super::hooked::{Hooked, Passed, pass_span, through};
 use super::load::Load;
 use super::outbound::Outbound;
-use super::pipeline::{Pipeline, route_of};
+use super::pipeline::Pipeline;
 use super::streamed::{self, Shared};
 use crate::payload::{self, ContainerPayload, HeaderPayload, TransactionPayload};
 use crate::protocol::{Category, DiscardReason, EventId, ItemType, Span, StreamedSpan, Transaction};
@@ -35,7 +35,7 @@ impl Pipeline {
         let is_sensitive = record.request.is_sensitive;
         let prepare = |shown: &mut Transaction| {
             if is_sensitive {
-                sensitive_transaction(shown, record, route_of(record));
+                sensitive_transaction(shown, record);
             } else {
                 self.hide_cookies(&mut shown.request);
             }

@@ -2,7 +2,7 @@
 
 use super::bare::{bare_span, bare_transaction, sensitive_transaction};
 use super::hooked::{Hooked, through};
-use super::pipeline::{Pipeline, route_of};
+use super::pipeline::Pipeline;
 use super::profile::AttachedProfile;
 use crate::payload::{self, HeaderPayload, TransactionPayload};
 use crate::protocol::{DiscardReason, DiscardedEvent, EventId, ItemType, Transaction};
@@ -46,7 +46,7 @@ impl Pipeline {
         }
         let prepare = |shown: &mut Transaction| {
             if record.request.is_sensitive {
-                sensitive_transaction(shown, record, route_of(record));
+                sensitive_transaction(shown, record);
             } else {
                 self.hide_cookies(&mut shown.request);
             }

@@ -39,7 +39,7 @@ pub(super) fn cookies<'a>(redactor: &Redactor, header: &'a str) -> Cow<'a, str> 
         }
         let (name, value) = match pair.split_once('=') {
             Some((name, value)) => (name.trim(), value),
-            None => ("", pair),
+            None => ("", pair.trim_start()),
         };
         let range = start + pair.len() - value.len()..start + pair.len();
         if name.is_empty() || is_hidden(redactor, name, value) {

@@ -66,6 +66,8 @@ pub(super) fn is_run(byte: u8) -> bool {
 pub(super) enum Reading {
     /// Any text.
     Text,
+    /// The body of a request. Its names are parameters, as those of a query.
+    Body,
     /// A name that the application chose. Digests in it stay, so that different names stay different.
     Name,
     /// The name of something in the program, or of a release. Only text that is certainly a secret is hidden.

@@ -67,12 +67,13 @@ impl Json<'_> {
         let reading = match place {
             ValuePlace::Identifier => Reading::Identifier,
             ValuePlace::Name => Reading::Name,
+            ValuePlace::Body => Reading::Body,
             _ => Reading::Text,
         };
         let found = scan::find(self.redactor, text, reading);
         match scan::without(self.redactor, text, &found.secrets) {
             // A request target or URL, whatever its field is named: its parameters are judged one by one.
-            _ if reading == Reading::Text
+            _ if matches!(reading, Reading::Text | Reading::Body)
                 && (found.has_question_mark || !found.secrets.is_empty())
                 && text.contains('?')
                 && !text.contains(char::is_whitespace)

@@ -48,8 +48,10 @@ impl WrittenKey {
 struct JudgedKey {
     verdict: Verdict,
     holds: Holds,
-    /// JSON takes the key unchanged, and it contains no secret itself.
+    /// JSON takes the key unchanged, and it contains no secret itself by the built-in rules.
     is_plain: bool,
+    /// It has no second word, which could be the value of the first by a rule of the user.
+    is_one_word: bool,
 }
 
 /// The built-in rules.
@@ -80,7 +82,7 @@ fn header_of(attribute: &str) -> Option<String> {
     Some(header.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Keys from this length on are scanned each time: the user may have changed the token length.
+/// Keys from this length on are scanned each time.
 const LONG_KEY: usize = 32;
 
 impl JudgedKey {
@@ -92,7 +94,8 @@ impl JudgedKey {
             None if key.bytes().any(|byte| byte.is_ascii_uppercase()) => Holds::Capitals,
             None => Holds::Other,
         };
-        Self { verdict: Verdict::of(key), holds, is_plain }
+        let is_one_word = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        Self { verdict: Verdict::of(key), holds, is_plain, is_one_word }
     }
 }
 
@@ -139,7 +142,7 @@ impl KeyWriter<'_, '_> {
             static KEYS: RefCell<NameCache<JudgedKey>> = RefCell::default();
         }
         let cached = KEYS.try_with(|keys| Some(keys.try_borrow_mut().ok()?.get_or_insert(key, JudgedKey::of)));
-        let JudgedKey { verdict, holds, is_plain } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
+        let JudgedKey { verdict, holds, is_plain, is_one_word } = cached.ok().flatten().unwrap_or_else(|| JudgedKey::of(key));
         let redactor = self.json.redactor;
         let (hides_value, level, value_place) = match self.place {
             // The lists of headers are in small letters.
@@ -165,11 +168,14 @@ impl KeyWriter<'_, '_> {
                         (hides || redactor.hides_header_attribute(key, header), header.header, redactor.place_of_header(header))
                     }
                     Holds::UserField => (hides || redactor.hides_user_attribute(key), verdict.field, verdict.attribute_place),
+                    _ if self.place == ValuePlace::Body => (hides, verdict.field.max(verdict.parameter.min(Level::IfOpaque)), ValuePlace::Body),
                     Holds::Capitals | Holds::Other => (hides, verdict.field, verdict.attribute_place),
                 }
             }
         };
-        if is_plain && !redactor.rules.is_strict {
+        let rules = &redactor.rules;
+        let is_short = key.len() < rules.token_length;
+        if is_plain && is_short && !rules.is_strict && (is_one_word || !redactor.has_own_names()) {
             self.json.plain(key);
         } else {
             self.json.escaped(&scan::scrub(redactor, key));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use percent_encoding::percent_decode_str;
 
 use super::beside;
-use super::cursor::{Scan, Step, is_run};
+use super::cursor::{Reading, Scan, Step, is_run};
 use super::finding::{Rule, Secret};
 use super::names::{self, Level};
 use super::shape::{secret_in_sentence, with_private_key};
@@ -347,6 +347,9 @@ fn level(scan: &Scan<'_>, name: &str, is_parameter: bool, text: &str, start: usi
     }
     if is_parameter {
         level = level.max(verdict.parameter);
+    } else if scan.reading == Reading::Body {
+        // In JSON the word of a `code` says what kind something has.
+        level = level.max(verdict.parameter.min(Level::IfOpaque));
     }
     if name.contains('-') && !name.starts_with('-') {
         // A map of headers in `Debug` output.

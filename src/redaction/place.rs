@@ -20,6 +20,8 @@ pub(super) enum ValuePlace {
     /// The dynamic sampling context.
     Sampling,
     Request,
+    /// The body of a request.
+    Body,
     /// The context `response`, as a map.
     Response,
     /// Header values by name.
@@ -101,6 +103,7 @@ impl ValuePlace {
             (_, "headers") => Self::Headers,
             (Self::Request, "query_string") => Self::Query,
             (Self::Request, "url") => Self::Url,
+            (Self::Request, "data") => Self::Body,
             (_, "links") => Self::Links,
             (Self::Links, "attributes") => Self::Open,
             (_, "attributes") => Self::Typed,

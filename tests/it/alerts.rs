@@ -11,9 +11,9 @@ use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_sentry::alert::{Alert, AlertRule};
-use tower_sentry::test::{HandClock, client_with};
 use tower_sentry::incoming::RouteOptions;
 use tower_sentry::protocol::{Event, Exception};
+use tower_sentry::test::{HandClock, client_with};
 use tower_sentry::{Client, Config, ConfigBuilder, Level, Scope, SentryLayer};
 
 use crate::support::{self, patience, said_in_child};

@@ -210,10 +210,7 @@ mod tests {
             })
         );
         assert_eq!(frames[1], json!({"filename": "app:///main.js", "function": "f"}));
-        assert_eq!(
-            written["request"]["cookies"],
-            json!({"theme": "dark-blue", "login": "[Filtered]", "seen": "[Filtered]", "count": 7})
-        );
+        assert_eq!(written["request"]["cookies"], json!({"theme": "dark-blue", "login": "[Filtered]", "seen": "[Filtered]", "count": 7}));
         assert_eq!(
             written["contexts"]["response"],
             json!({"headers": {"x-csrf-token": "[Filtered]", "age": "12"}, "cookies": "login=[Filtered]; theme=dark-blue"})

@@ -95,6 +95,30 @@ fn a_users_fields_are_judged_like_any_map() {
 }
 
 #[test]
+fn a_key_is_judged_by_the_rules_of_the_user_too() {
+    let rules = Redaction::default().field("ticket").token_length(16);
+
+    let clean = redact_json(rules, &json!({"ticket=drei": 1, "4x7kp2mqz94x7kp2mqz9": 2, "page": 3}));
+
+    assert_eq!(clean, r#"{"[REDACTED_TOKEN]":2,"page":3,"ticket=[Filtered]":"[Filtered]"}"#);
+}
+
+#[test]
+fn the_fields_of_a_body_are_parameters() {
+    #[derive(serde::Serialize)]
+    struct Event {
+        request: Request,
+    }
+    let data = json!({"code": "4x7Kp2mQz9", "form": {"ticket": ["ST-4x7Kp2mQz9"]}, "status": "open"});
+    let expected = json!({"code": "[Filtered]", "form": {"ticket": "[Filtered]"}, "status": "open"});
+    let written = |data| redact_json(Redaction::default(), &Event { request: Request { data: Some(data), ..Request::default() } });
+
+    assert_eq!(written(data), json!({"request": {"data": expected}}).to_string());
+    let text = json!({"code": "4x7Kp2mQz9", "status": "open"}).to_string();
+    assert_eq!(written(text.into()), json!({"request": {"data": r#"{"code":"[Filtered]","status":"open"}"#}}).to_string());
+}
+
+#[test]
 fn a_card_that_is_a_number_is_hidden() {
     let clean = redact_json(
         Redaction::default(),

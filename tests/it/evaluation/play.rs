@@ -141,7 +141,8 @@ fn judge(case: Case, texts: &[String]) -> Seen {
     let twice: Vec<String> = decoded.iter().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned()).collect();
     let is_there = |word: &str| texts.iter().chain(&decoded).chain(&twice).any(|text| text.contains(word));
     let is_alone = |word: &str| texts.iter().chain(&decoded).chain(&twice).any(|text| has_word(text, word));
-    let leaked = case.secrets.iter().flat_map(|secret| parts(secret)).find(|part| if part.len() < 6 { is_alone(part) } else { is_there(part) });
+    let leaked =
+        case.secrets.iter().flat_map(|secret| parts(secret)).find(|part| if part.len() < 6 { is_alone(part) } else { is_there(part) });
     let lost: Vec<String> = case.kept.iter().filter(|word| !is_there(word)).cloned().collect();
     let near = lost.first().and_then(|_| {
         let marks = ["[Filtered]", "[REDACTED"];
