@@ -15,6 +15,7 @@ use crate::exporter::SecurityLog;
 use crate::propagation::Target;
 use crate::protocol::{Dsn, LockFile, Modules, TraceLifecycle};
 use crate::record::MOST_SPANS;
+use crate::redaction::shown;
 use crate::sampling::{TracesTarget, rate_fault};
 use crate::transport::{Http, HttpSettings};
 
@@ -289,7 +290,7 @@ fn security_log(path: PathBuf, target: Option<String>) -> Result<SecurityLog, Er
 
 fn read_target(text: &str) -> Result<Target, Error> {
     let expected = "a host, `*.host`, `*`, or a URL's beginning";
-    text.parse().map_err(|()| Error::setting(format!("trace_propagation_targets: expected {expected}, found '{text}'")))
+    text.parse().map_err(|()| Error::setting(format!("trace_propagation_targets: expected {expected}, found '{}'", shown(text))))
 }
 
 fn read_dsn(name: &str, text: &str) -> Result<Dsn, Error> {

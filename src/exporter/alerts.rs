@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::bare::{SENSITIVE, sensitive_name};
+use super::bare::SENSITIVE;
 use crate::alert::{Alert, AlertRule, AlertWatch, Finding, Observed};
 use crate::event::CapturedEvent;
 use crate::fork::Lock;
-use crate::payload::{Facts, RouteName};
+use crate::payload::{self, Facts, RouteName};
 use crate::record::{Record, ScopeData, clock, cut};
 use crate::redaction::Redactor;
 use crate::{diagnostics, unwind};
@@ -142,7 +142,7 @@ impl Alerts {
             title: None,
             level: None,
             event_id: None,
-            transaction: if record.request.is_sensitive { sensitive_name(record) } else { route.to_string() },
+            transaction: if record.request.is_sensitive { payload::public_name(record) } else { route.to_string() },
         }
     }
 

@@ -2,14 +2,12 @@
 
 use serde_json::json;
 
-use crate::payload::{self, RouteName};
+use crate::payload::{self, WITHHELD, is_from_data, route_of};
 use crate::protocol::{
     Contexts, Event, Log, LogEntry, Metric, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource, Unit,
 };
 use crate::record::Record;
 
-/// Replaces a transaction's name, if it may hold data.
-const WITHHELD: &str = "<withheld>";
 /// The message of an event of a sensitive route.
 pub(super) const SENSITIVE: &str = "the contents are withheld: the route is sensitive";
 
@@ -33,20 +31,6 @@ pub(super) fn sensitive_event(event: &mut Event, record: &Record, fingerprint: &
     strip_event(event, SENSITIVE);
     left.put(&mut event.request, &mut event.contexts);
     event.fingerprint = fingerprint.to_vec();
-}
-
-/// The route of a request, even if the application has renamed the transaction.
-fn route_of(record: &Record) -> Option<String> {
-    record.route.is_some().then(|| RouteName(record).to_string())
-}
-
-/// The name that is sent of a request to a sensitive route, or of a job around one.
-pub(super) fn sensitive_name(record: &Record) -> String {
-    match route_of(record) {
-        Some(route) => route,
-        None if is_from_data(record.source) => WITHHELD.to_owned(),
-        None => payload::name(record),
-    }
 }
 
 /// Removes the types of errors from an event that the application has built: they are its texts.
@@ -169,9 +153,4 @@ impl Left {
             contexts.other.insert("response".to_owned(), json!({ "status_code": status }));
         }
     }
-}
-
-/// Whether a name may contain data, because it was set while the request or job ran.
-const fn is_from_data(source: TransactionSource) -> bool {
-    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }

@@ -4,6 +4,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::protocol::SpanStatus;
+use crate::record::without_cut_word;
 use crate::status_codes::StatusCodes;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -114,13 +115,25 @@ impl ResponseCodes {
 fn message(encoded: &[u8]) -> Option<Box<str>> {
     let kept = encoded.get(..MESSAGE_LIMIT).unwrap_or(encoded);
     let text = percent_encoding::percent_decode(kept).decode_utf8_lossy();
-    let mark = if kept.len() < encoded.len() { "…" } else { "" };
+    let is_whole = kept.len() == encoded.len();
+    let (text, mark) = if is_whole { (&*text, "") } else { (without_cut_word(&text), "…") };
     (!text.trim().is_empty()).then(|| [text.trim(), mark].concat().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_message_ends_before_the_word_that_is_cut() {
+        let secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+        let long = format!("{}{secret}", "refused%20".repeat(MESSAGE_LIMIT / 10));
+
+        let text = message(long.as_bytes()).expect("a text");
+
+        assert!(text.ends_with("refused…") && !text.contains("sk_"), "{text}");
+        assert_eq!(message(b"the%20key%20is%20old").as_deref(), Some("the key is old"));
+    }
 
     #[test]
     fn codes_of_grpc_count_only_in_its_responses() {

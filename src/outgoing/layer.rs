@@ -11,6 +11,7 @@ use tower::{Layer, Service};
 
 use super::span::Call;
 use crate::propagation::Target;
+use crate::redaction::shown;
 
 /// Records each request of an HTTP client as a span (`http.client`), and adds trace headers for
 /// listed hosts.
@@ -54,7 +55,7 @@ impl OutgoingLayer {
         let read = |target: I::Item| {
             let parsed = target.as_ref().parse().ok();
             if parsed.is_none() {
-                crate::diagnostics::warn(&format!("'{}' is not a valid target; it gets no trace headers", target.as_ref()));
+                crate::diagnostics::warn(&format!("'{}' is not a valid target; it gets no trace headers", shown(target.as_ref())));
             }
             parsed
         };

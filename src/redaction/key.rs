@@ -168,7 +168,9 @@ impl KeyWriter<'_, '_> {
                         (hides || redactor.hides_header_attribute(key, header), header.header, redactor.place_of_header(header))
                     }
                     Holds::UserField => (hides || redactor.hides_user_attribute(key), verdict.field, verdict.attribute_place),
-                    _ if self.place == ValuePlace::Body => (hides, verdict.field.max(verdict.parameter.min(Level::IfOpaque)), ValuePlace::Body),
+                    _ if self.place == ValuePlace::Body => {
+                        (hides, verdict.field.max(verdict.parameter.min(Level::IfOpaque)), ValuePlace::Body)
+                    }
                     Holds::Capitals | Holds::Other => (hides, verdict.field, verdict.attribute_place),
                 }
             }

@@ -118,7 +118,7 @@ fn own_context(record: &Record, settings: &Settings) -> Option<DynamicSamplingCo
         sampled: Some(trace.sampled.to_string()),
         release: settings.facts.release.clone(),
         environment: Some(settings.facts.environment.clone()),
-        transaction: Some(redactor.text(&payload::name(record)).into_owned()).filter(|name| !name.is_empty()),
+        transaction: Some(redactor.text(&payload::public_name(record)).into_owned()).filter(|name| !name.is_empty()),
         org_id: dsn.org_id().map(str::to_owned),
         replay_id: None,
     })

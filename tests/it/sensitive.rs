@@ -159,3 +159,23 @@ async fn a_request_around_a_sensitive_one_is_as_sensitive() {
     assert_eq!(canaries.found(Kind::Harmless, &envelopes), BTreeSet::new());
     assert_eq!((relay.events().len(), relay.transactions().len()), (3, 1));
 }
+
+#[tokio::test]
+async fn the_context_of_the_trace_has_the_route_and_not_the_chosen_name() {
+    let relay = Relay::start();
+    let client = Client::from(support::config(&relay).build().unwrap());
+    for (options, name) in [(RouteOptions::new().sensitive(), "POST%20%2Fpatients%2F%7Bid%7D"), (RouteOptions::new(), "file%20of%20Jane")] {
+        let told = || async {
+            let scope = Scope::current();
+            scope.transaction().set_name("file of Jane");
+            scope.trace_meta_tags().to_string()
+        };
+        let app = Router::new().route("/patients/{id}", post(told)).layer(SentryLayer::new(&client).route("/patients/{id}", options));
+
+        let response = app.oneshot(Request::post("/patients/7").body(Body::empty()).unwrap()).await.unwrap();
+
+        let page = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let text = String::from_utf8_lossy(&page);
+        assert_eq!(text.matches(&format!("sentry-transaction={name}")).count(), 1, "{text}");
+    }
+}
