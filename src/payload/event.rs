@@ -60,7 +60,7 @@ impl Serialize for EventPayload<'_> {
             out.serialize_field("breadcrumbs", &Wrapped { values: &crumbs })?;
         }
         common_fields(&mut out, record, facts, &path(record, facts), true)?;
-        out.serialize_field("contexts", &EventContexts(self.event))?;
+        out.serialize_field("contexts", &EventContexts(self.event, self.facts))?;
         if let Some(rare) = rare.filter(|rare| !rare.extra.is_empty()) {
             out.serialize_field("extra", &Pairs(|| rare.extra.iter().map(|(name, value)| (name, value))))?;
         }
@@ -89,7 +89,7 @@ struct Wrapped<'a, T> {
     values: &'a [T],
 }
 
-struct EventContexts<'a>(&'a EventRecord);
+struct EventContexts<'a>(&'a EventRecord, &'a Facts);
 
 impl Serialize for EventContexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,7 +99,7 @@ impl Serialize for EventContexts<'_> {
         if let Some(log) = self.0.captured.log.as_ref().filter(|_| !is_taken) {
             contexts.serialize_entry(&Constant("fields"), &LogFields(log))?;
         }
-        common_contexts(&mut contexts, &self.0.scope, Some(&self.0.captured))?;
+        common_contexts(&mut contexts, &self.0.scope, Some((&self.0.captured, self.1)))?;
         contexts.end()
     }
 }

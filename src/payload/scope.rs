@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
@@ -88,8 +88,12 @@ impl Serialize for Missing<'_> {
 
 /// Writes the contexts that every payload has, and those of the scope except `trace`.
 ///
-/// `event` is the event, if it is one: only events have breadcrumbs and bodies.
-pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, event: Option<&CapturedEvent>) -> Result<(), M::Error> {
+/// `event` is the event with the facts, if it is one: only events have breadcrumbs and bodies.
+pub(super) fn common_contexts<M: SerializeMap>(
+    map: &mut M,
+    record: &Record,
+    event: Option<(&CapturedEvent, &Facts)>,
+) -> Result<(), M::Error> {
     let taken = |name: &str| record.set.contexts.iter().any(|(other, _)| other == name);
     if !taken("os") {
         map.serialize_entry(&Constant("os"), &Os)?;
@@ -104,18 +108,18 @@ pub(super) fn common_contexts<M: SerializeMap>(map: &mut M, record: &Record, eve
         map.serialize_entry(&Constant("app"), &App)?;
     }
     let status = record.response.status;
-    let kept = record.set.rare().and_then(|rare| rare.bodies.response.as_ref()).filter(|_| event.is_some());
+    let kept = event.and_then(|(_, facts)| Some((record.set.rare()?.bodies.response.as_ref()?, facts)));
     match (kept, status) {
         _ if taken("response") => {}
-        (Some((headers, sample)), _) => {
-            map.serialize_entry(&Constant("response"), &ResponseContext { status, headers, sample: sample.as_deref() })?;
+        (Some(((headers, sample), facts)), _) => {
+            map.serialize_entry(&Constant("response"), &ResponseContext { status, headers, sample: sample.as_deref(), facts })?;
         }
         (None, Some(status)) => {
             map.serialize_entry(&Constant("response"), &Pairs(|| std::iter::once((Constant("status_code"), status))))?;
         }
         (None, None) => {}
     }
-    let missing = Missing { record, event };
+    let missing = Missing { record, event: event.map(|(event, _)| event) };
     if missing.counts().next().is_some() {
         map.serialize_entry(&Constant("tower_sentry"), &missing)?;
     }
@@ -138,16 +142,17 @@ struct ResponseContext<'a> {
     status: Option<u16>,
     headers: &'a HeaderMap,
     sample: Option<&'a BodySample>,
+    facts: &'a Facts,
 }
 
 impl Serialize for ResponseContext<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { status, headers, sample } = self;
+        let Self { status, headers, sample, facts } = self;
         let mut out = serializer.serialize_struct("Response", 4)?;
         if let Some(status) = status {
             out.serialize_field("status_code", status)?;
         }
-        out.serialize_field("headers", &ResponseHeaders(headers))?;
+        out.serialize_field("headers", &ResponseHeaders { headers, withheld: facts.redaction.withheld() })?;
         if let Some(sample) = sample {
             out.serialize_field("body_size", &sample.read(|_, passed, _| passed))?;
         }
@@ -158,16 +163,23 @@ impl Serialize for ResponseContext<'_> {
     }
 }
 
-/// Headers by name, in small letters; lines of one name are joined with a comma.
-struct ResponseHeaders<'a>(&'a HeaderMap);
+/// Headers by name, in small letters; lines of one name are joined with a comma. A sensitive value is replaced.
+struct ResponseHeaders<'a> {
+    headers: &'a HeaderMap,
+    withheld: Option<&'a str>,
+}
 
 impl Serialize for ResponseHeaders<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { headers, withheld } = self;
         let joined = |name: &HeaderName| {
-            let lines = self.0.get_all(name).iter().filter(|value| !value.is_sensitive());
-            lines.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(",")
+            let lines = headers.get_all(name);
+            if lines.iter().any(HeaderValue::is_sensitive) {
+                return withheld.map(str::to_owned);
+            }
+            Some(lines.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(","))
         };
-        serializer.collect_map(self.0.keys().map(|name| (name.as_str(), joined(name))))
+        serializer.collect_map(headers.keys().filter_map(|name| Some((name.as_str(), joined(name)?))))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::state::LiveScope;
 use crate::record::BodySample;
@@ -24,13 +24,17 @@ impl LiveScope {
         Some(sample)
     }
 
-    /// Keeps the headers of the response, and the sample of its body if `prepare` returns one.
+    /// Keeps the headers of the response without the values that must not be copied, and the sample of its body if `prepare` returns one.
     ///
     /// The last call wins: it is that of the outermost layer.
     pub(crate) fn keep_response(&self, headers: &HeaderMap, prepare: impl FnOnce() -> Option<BodySample>) -> Option<Arc<BodySample>> {
         self.keeps_bodies().then_some(())?;
         let sample = prepare().map(Arc::new);
-        let headers = headers.iter().take(HEADERS_LIMIT).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let redaction = &self.client.settings()?.privacy.redaction;
+        let kept = |name: &HeaderName, value: &HeaderValue| {
+            if redaction.withholds(name.as_str()) { withheld() } else { value.clone() }
+        };
+        let headers = headers.iter().take(HEADERS_LIMIT).map(|(name, value)| (name.clone(), kept(name, value))).collect();
         self.lock().transaction.record.set.bodies_mut().response = Some((headers, sample.clone()));
         sample
     }
@@ -42,4 +46,11 @@ impl LiveScope {
             state.transaction.record.has_request && !state.transaction.record.request.is_sensitive
         }
     }
+}
+
+/// In place of a value that must not be copied.
+fn withheld() -> HeaderValue {
+    let mut value = HeaderValue::from_static("");
+    value.set_sensitive(true);
+    value
 }

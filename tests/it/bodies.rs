@@ -150,12 +150,27 @@ async fn a_gigabyte_passes_unchanged_and_adds_no_more_than_the_limit() {
 #[tokio::test]
 async fn response_capture() {
     let relay = Relay::start();
-    let client = Client::from(support::config(&relay).build().unwrap());
+    let hook = |event: tower_sentry::protocol::Event| {
+        let document = serde_json::to_value(&event).unwrap();
+        let headers = document["contexts"]["response"]["headers"].to_string();
+        assert!(!headers.contains("hunter2") && !headers.contains("plain words"), "a hook sees no credential: {headers}");
+        Some(event)
+    };
+    let config = support::config(&relay).before_send(hook).redaction(Redaction::default().header("x-till"));
+    let client = Client::from(config.build().unwrap());
     let fail = async || {
         let body = json!({ "title": "no stock", "token": "hunter2" }).to_string();
-        let headers =
-            [(header::CONTENT_TYPE, "application/problem+json"), (header::SET_COOKIE, "session=hunter2"), (header::ETAG, "\"v1\"")];
-        (StatusCode::INTERNAL_SERVER_ERROR, headers, CaptureError::new(std::io::Error::other("it failed")), body)
+        let till = http::HeaderName::from_static("x-till");
+        let headers = [
+            (header::CONTENT_TYPE, "application/problem+json"),
+            (header::SET_COOKIE, "session=hunter2"),
+            (header::ETAG, "\"v1\""),
+            (till, "till-hunter2"),
+        ];
+        let mut marked = axum::http::HeaderValue::from_static("plain words");
+        marked.set_sensitive(true);
+        let marked = [("x-note", marked)];
+        (StatusCode::INTERNAL_SERVER_ERROR, headers, marked, CaptureError::new(std::io::Error::other("it failed")), body)
     };
     let stream = async || {
         let frames = futures_util::stream::iter(["one ", "two"].map(Ok::<_, Infallible>));
@@ -187,6 +202,7 @@ async fn response_capture() {
     assert_eq!((&shown["status_code"], &shown["body_size"]), (&500.into(), &length.into()));
     assert_eq!(self::shown(&shown["data"]), json!({ "title": "no stock", "token": "[Filtered]" }));
     assert_eq!((&shown["headers"]["etag"], &shown["headers"]["set-cookie"]), (&"\"v1\"".into(), &"[Filtered]".into()));
+    assert_eq!((&shown["headers"]["x-till"], &shown["headers"]["x-note"]), (&"[Filtered]".into(), &"[Filtered]".into()));
     assert_eq!(shown["headers"]["content-type"], "application/problem+json");
     assert!(responses[1].get("data").is_none(), "a stream is not waited for: {}", responses[1]);
     assert_eq!(responses[2], &json!({ "status_code": 500 }), "nothing of a sensitive route");
