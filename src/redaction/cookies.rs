@@ -92,7 +92,7 @@ fn hides_class(redactor: &Redactor, class: ValueClass, value: &str) -> bool {
         ValueClass::Nothing => false,
         ValueClass::Number(digits) => !redactor.send_pii && digits > 6,
         ValueClass::Words => !redactor.send_pii && value.len() > 64,
-        _ => !redactor.send_pii,
+        ValueClass::Opaque => !redactor.send_pii,
     }
 }
 

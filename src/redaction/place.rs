@@ -74,28 +74,30 @@ impl ValuePlace {
         }
     }
 
+    /// Whether the place is that of one value, and not of a struct with fields. The value of a typed attribute is one level
+    /// deeper than its name, beside its `type`.
+    #[expect(clippy::inline_always, reason = "a part of `field`")]
+    #[inline(always)]
+    const fn is_of_one_value(self) -> bool {
+        matches!(
+            self,
+            Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::Cookie | Self::UnknownHeader
+        )
+    }
+
     /// Returns the place of a field of one of our own structs.
     #[expect(clippy::inline_always, reason = "the name is a constant, and with it most of the answer")]
     #[inline(always)]
     pub(super) fn field(self, field: &'static str) -> Self {
         match (self, field) {
-            (
-                Self::Query | Self::Url | Self::Name | Self::Identifier | Self::IdText | Self::Cookies | Self::Cookie | Self::UnknownHeader,
-                "type",
-            ) => Self::Open,
-            // The value of a typed attribute is one level deeper than its name.
-            (
-                Self::Own
-                | Self::Query
-                | Self::Url
-                | Self::Name
-                | Self::Identifier
-                | Self::IdText
-                | Self::Cookies
-                | Self::Cookie
-                | Self::UnknownHeader,
-                _,
-            ) => self,
+            (place, _) if place.is_of_one_value() => {
+                if field == "type" {
+                    Self::Open
+                } else {
+                    self
+                }
+            }
+            (Self::Own, _) => self,
             (Self::Header, "trace") => Self::Sampling,
             (Self::Sampling, "transaction") => Self::Name,
             (Self::Sampling, "release" | "environment") => Self::Identifier,

@@ -167,7 +167,7 @@ async fn response_capture() {
             (header::ETAG, "\"v1\""),
             (till, "till-hunter2"),
         ];
-        let mut marked = axum::http::HeaderValue::from_static("plain words");
+        let mut marked = http::HeaderValue::from_static("plain words");
         marked.set_sensitive(true);
         let marked = [("x-note", marked)];
         (StatusCode::INTERNAL_SERVER_ERROR, headers, marked, CaptureError::new(std::io::Error::other("it failed")), body)
