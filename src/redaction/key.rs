@@ -116,8 +116,8 @@ impl Redactor {
     fn hides_header_attribute(&self, attribute: &str, verdict: Verdict) -> bool {
         header_of(attribute).is_some_and(|header| {
             // The name of a header may have underscores itself.
-            let given = attribute.get(attribute.len() - header.len()..).unwrap_or_default();
-            self.hides_header(&header, verdict) || self.rules.withholds(given)
+            let given = attribute.get(attribute.len() - header.len()..).unwrap_or_default().to_ascii_lowercase();
+            self.hides_header(&header, verdict) || self.rules.withholds(&given)
         })
     }
 

@@ -178,7 +178,6 @@ impl Redaction {
 
     /// Whether a header's value must not be copied into the record.
     pub(crate) fn withholds(&self, header: &str) -> bool {
-        names::is_credential_header(header)
-            || (!self.headers.is_empty() && self.headers.iter().any(|name| name.eq_ignore_ascii_case(header)))
+        names::is_credential_header(header) || (!self.headers.is_empty() && self.headers.iter().any(|name| name == header))
     }
 }
