@@ -60,8 +60,9 @@ static BUILT_IN: Lazy<Redactor> = Lazy::new(|| Redactor::new(Arc::default(), tru
 /// What a value is, by its name.
 #[derive(Clone, Copy)]
 enum Holds {
-    /// A header, or an entry of gRPC metadata, by the OpenTelemetry conventions for the names of attributes.
-    Header(Verdict),
+    /// A header, or an entry of gRPC metadata, by the OpenTelemetry conventions for the names of attributes. The verdict is
+    /// that of the header.
+    Header,
     /// A header, if it is among headers: its name has capitals.
     Capitals,
     UserField,
@@ -88,14 +89,14 @@ const LONG_KEY: usize = 32;
 impl JudgedKey {
     fn of(key: &str) -> Self {
         let is_plain = key.len() < LONG_KEY && escape::is_plain(key) && scan::find(&BUILT_IN, key, Reading::Text).secrets.is_empty();
-        let holds = match header_of(key) {
-            Some(header) => Holds::Header(judge(&header)),
-            None if key.starts_with("user.") => Holds::UserField,
-            None if key.bytes().any(|byte| byte.is_ascii_uppercase()) => Holds::Capitals,
-            None => Holds::Other,
+        let (verdict, holds) = match header_of(key) {
+            Some(header) => (Verdict { names_a_name: false, names_a_value: false, ..Verdict::of(&header) }, Holds::Header),
+            None if key.starts_with("user.") => (Verdict::of(key), Holds::UserField),
+            None if key.bytes().any(|byte| byte.is_ascii_uppercase()) => (Verdict::of(key), Holds::Capitals),
+            None => (Verdict::of(key), Holds::Other),
         };
         let is_one_word = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-        Self { verdict: Verdict::of(key), holds, is_plain, is_one_word }
+        Self { verdict, holds, is_plain, is_one_word }
     }
 }
 
@@ -164,8 +165,8 @@ impl KeyWriter<'_, '_> {
             _ => {
                 let hides = redactor.is_hidden_by_user(key);
                 match holds {
-                    Holds::Header(header) => {
-                        (hides || redactor.hides_header_attribute(key, header), header.header, redactor.place_of_header(header))
+                    Holds::Header => {
+                        (hides || redactor.hides_header_attribute(key, verdict), verdict.header, redactor.place_of_header(verdict))
                     }
                     Holds::UserField => (hides || redactor.hides_user_attribute(key), verdict.field, verdict.attribute_place),
                     _ if self.place == ValuePlace::Body => {
