@@ -85,9 +85,14 @@ fn headers<'a>(record: &'a Record, facts: &'a Facts) -> impl Iterator<Item = (Co
     std::iter::from_fn(move || {
         let (name, mut joined) = lines.next()?;
         while let Some((_, value)) = lines.next_if(|(next, _)| *next == name) {
-            let between = if name == "cookie" { "; " } else { "," };
-            joined = Cow::Owned([&*joined, between, &*value].concat());
+            joined = join(&name, &joined, &value).into();
         }
         Some((name, joined))
     })
+}
+
+/// The values of two lines with the same name.
+#[cold]
+fn join(name: &str, first: &str, second: &str) -> String {
+    [first, if name == "cookie" { "; " } else { "," }, second].concat()
 }
