@@ -12,7 +12,7 @@ use super::bare::SENSITIVE;
 use crate::alert::{Alert, AlertRule, AlertWatch, Finding, Observed};
 use crate::event::CapturedEvent;
 use crate::fork::Lock;
-use crate::payload::{self, Facts, RouteName};
+use crate::payload::{Facts, RouteName};
 use crate::record::{Record, ScopeData, clock, cut};
 use crate::redaction::Redactor;
 use crate::{diagnostics, unwind};
@@ -100,7 +100,7 @@ impl Alerts {
                     title: Some(title(captured, scope, route)),
                     level: Some(level),
                     event_id: Some(captured.event_id),
-                    ..self.alert(watched, found, scope, route)
+                    ..self.alert(watched, found, route)
                 };
                 self.add(watched, alert, &wake);
             }
@@ -123,7 +123,7 @@ impl Alerts {
         for watched in &self.about_durations {
             let found = watched.watch.lock().as_mut().and_then(|watch| watch.see_duration(&observed, duration, record.has_request));
             if let Some(found) = found {
-                self.add(watched, self.alert(watched, found, record, observed.route), &wake);
+                self.add(watched, self.alert(watched, found, observed.route), &wake);
             }
         }
     }
@@ -133,7 +133,7 @@ impl Alerts {
         own.or_else(|| self.tags.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str()))
     }
 
-    fn alert(&self, watched: &Watched, Finding(found): Finding, record: &Record, route: &dyn fmt::Display) -> Alert {
+    fn alert(&self, watched: &Watched, Finding(found): Finding, route: &dyn fmt::Display) -> Alert {
         Alert {
             rule: watched.rule.clone(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(clock::calendar()),
@@ -142,7 +142,7 @@ impl Alerts {
             title: None,
             level: None,
             event_id: None,
-            transaction: if record.request.is_sensitive { payload::public_name(record) } else { route.to_string() },
+            transaction: route.to_string(),
         }
     }
 

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use crate::payload::{self, WITHHELD, is_from_data, route_of};
+use crate::payload::{self, route_of};
 use crate::protocol::{
     Contexts, Event, Log, LogEntry, Metric, Request, Span, SpanLink, Transaction, TransactionInfo, TransactionSource, Unit,
 };
 use crate::record::Record;
 
+/// Replaces a transaction's name, if it may hold data.
+const WITHHELD: &str = "<withheld>";
 /// The message of an event of a sensitive route.
 pub(super) const SENSITIVE: &str = "the contents are withheld: the route is sensitive";
 
@@ -153,4 +155,9 @@ impl Left {
             contexts.other.insert("response".to_owned(), json!({ "status_code": status }));
         }
     }
+}
+
+/// Whether a name may contain data, because it was set while the request or job ran.
+const fn is_from_data(source: TransactionSource) -> bool {
+    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
 }

@@ -38,7 +38,7 @@ pub(crate) use facts::Facts;
 pub(crate) use log::{LinePayload, LogPayload};
 pub(crate) use machine::note_start;
 pub(crate) use metric::MetricPayload;
-pub(crate) use name::{RouteName, UNMATCHED, WITHHELD, is_from_data, known_method, name, public_name, request_name, route_of};
+pub(crate) use name::{RouteName, UNMATCHED, known_method, name, public_name, request_name, route_of};
 #[cfg(profiles)]
 pub(crate) use profile::{ChunkPayload, ProfilePayload};
 pub(crate) use request::shown as request;

@@ -59,14 +59,6 @@ impl fmt::Display for RouteName<'_> {
     }
 }
 
-/// Replaces a transaction's name, if it may hold data.
-pub(crate) const WITHHELD: &str = "<withheld>";
-
-/// Whether a name may contain data, because it was set while the request or job ran.
-pub(crate) const fn is_from_data(source: TransactionSource) -> bool {
-    !matches!(source, TransactionSource::Route | TransactionSource::View | TransactionSource::Component)
-}
-
 /// The route of a request, even if the application has renamed the transaction.
 pub(crate) fn route_of(record: &Record) -> Option<String> {
     record.route.is_some().then(|| RouteName(record).to_string())
@@ -74,11 +66,7 @@ pub(crate) fn route_of(record: &Record) -> Option<String> {
 
 /// The name that leaves the process. Of a request to a sensitive route it is the route, even if the application has named it.
 pub(crate) fn public_name(record: &Record) -> String {
-    match route_of(record).filter(|_| record.request.is_sensitive) {
-        Some(route) => route,
-        None if record.request.is_sensitive && is_from_data(record.source) => WITHHELD.to_owned(),
-        None => name(record),
-    }
+    route_of(record).filter(|_| record.request.is_sensitive).unwrap_or_else(|| name(record))
 }
 
 /// Returns the name of a request by its route, or the one for requests without a known route.

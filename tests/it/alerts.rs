@@ -371,7 +371,6 @@ async fn of_a_sensitive_route_a_hook_sees_the_type_and_the_route() {
     for name in ["canary", "message", "given"] {
         drop(app.clone().oneshot(Request::get(format!("/patients/{name}")).body(Body::empty()).unwrap()).await.unwrap());
     }
-
     let alerts: Vec<_> = pager.calls(&client).await.into_iter().map(|(_, alert)| alert).collect();
 
     let titles: Vec<_> = alerts.iter().map(|alert| alert.title.as_deref().unwrap()).collect();
