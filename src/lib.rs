@@ -25,7 +25,8 @@
 //!     .layer(SentryLayer::new(&sentry).ignore(["/healthz"]));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! axum::serve(listener, app).await?;
-//! sentry.shutdown(Duration::from_secs(5)).await?;
+//! // A Sentry server that is down must not fail the service.
+//! let _ = sentry.shutdown(Duration::from_secs(5)).await;
 //! # Ok(())
 //! # }
 //! ```
