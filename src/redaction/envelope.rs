@@ -219,6 +219,7 @@ impl OpenEnvelope<'_> {
     pub(crate) fn attachment(&mut self, file: &Attachment) -> serde_json::Result<()> {
         let Attachment { filename, content_type, bytes: content } = file;
         let filename = scan::scrub(self.redactor, filename);
+        let content_type = content_type.as_deref().map(|text| scan::scrub(self.redactor, text));
         let header =
             ItemHeaderLine { filename: Some(&filename), content_type: content_type.as_deref(), ..ItemHeaderLine::of(ItemType::Attachment) };
         self.add(header, |redactor, bytes| {
@@ -304,6 +305,19 @@ mod tests {
 
     use super::*;
     use crate::protocol::{ClientReport, EnvelopeHeader, EventId, parse};
+
+    #[test]
+    fn the_header_of_a_file_is_redacted_too() {
+        let secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+        let file = Attachment::new(format!("{secret}.txt"), "done").content_type(format!("text/plain; token={secret}"));
+        let redactor = Redactor::new(Arc::default(), false);
+
+        let open = redactor.envelope(&EnvelopeHeader::default(), Vec::new());
+        let mut sealed = open.and_then(|mut open| open.attachment(&file).map(|()| open.seal())).expect("it is written");
+
+        let text = String::from_utf8_lossy(sealed.bytes_at(UNIX_EPOCH)).into_owned();
+        assert!(!text.contains("sk_live") && text.contains("text/plain; token=[Filtered]"), "{text}");
+    }
 
     #[test]
     fn an_envelope_has_its_send_time_and_the_length_of_each_item() {

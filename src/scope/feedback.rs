@@ -5,6 +5,7 @@ use super::inner_request::Served;
 use crate::diagnostics::Quiet;
 use crate::exporter::Item;
 use crate::protocol::{Category, DiscardReason, EventId, Feedback, FeedbackEvent};
+use crate::redaction::shown;
 
 impl Scope {
     /// Sends a user's feedback, which may refer to an error that was captured before, with its attachments.
@@ -27,7 +28,8 @@ impl Scope {
         let Some(shared) = &self.shared else { return EventId::nil() };
         for file in feedback.take_excess() {
             shared.client.discard(DiscardReason::BufferOverflow, Category::Attachment, (file.bytes.len() as u64).max(1));
-            TROUBLE.warn(&format!("the attachment '{}' of feedback is left out: at most ten files, with 4 MiB together", file.filename));
+            let name = shown(&file.filename);
+            TROUBLE.warn(&format!("the attachment '{name}' of feedback is left out: at most ten files, with 4 MiB together"));
         }
         shared.client.count_truncated(feedback.is_cut().into());
         let (trace_id, root, ..) = shared.ids_of(Served::Whole);

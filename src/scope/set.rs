@@ -14,6 +14,7 @@ use super::state::ScopeKind;
 use crate::diagnostics;
 use crate::protocol::{Attachment, Breadcrumb, Category, DiscardReason, Event, Level, User};
 use crate::record::{ScopeData, json_size};
+use crate::redaction::shown;
 use crate::unwind::Contained;
 
 impl Scope {
@@ -188,7 +189,8 @@ impl Scope {
         if !is_taken {
             self.change(ScopeData::count_left_out);
             shared.client.discard(DiscardReason::BufferOverflow, Category::Attachment, (size as u64).max(1));
-            TROUBLE.warn(&format!("the attachment '{}' of {size} bytes is left out: at most {limit} bytes, and ten files", file.filename));
+            let name = shown(&file.filename);
+            TROUBLE.warn(&format!("the attachment '{name}' of {size} bytes is left out: at most {limit} bytes, and ten files"));
         }
         self
     }
