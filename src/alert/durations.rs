@@ -30,14 +30,20 @@ impl Durations {
         Self { limits: limits.map(nanos), slice: (nanos(window) / SLICES).max(1), slices: VecDeque::new(), sum: Tally::default() }
     }
 
-    /// Adds a request that ends at `now`, and returns the counts of the window. Times are in nanoseconds.
-    pub(super) fn add(&mut self, now: u64, duration: u64) -> Tally {
-        // Threads may come with their times in another order.
-        let number = (now / self.slice).max(self.slices.back().map_or(0, |(number, _)| *number));
+    /// Returns the counts of the window that ends at `now`, in nanoseconds.
+    pub(super) fn until(&mut self, now: u64) -> Tally {
+        let number = self.slice_of(now);
         while let Some((_, old)) = self.slices.front().copied().filter(|(first, _)| *first + SLICES <= number) {
             self.slices.pop_front();
             self.sum = self.sum.less(old);
         }
+        self.sum
+    }
+
+    /// Adds a request that ends at `now`, and returns the counts of the window. Times are in nanoseconds.
+    pub(super) fn add(&mut self, now: u64, duration: u64) -> Tally {
+        let number = self.slice_of(now);
+        self.until(now);
         let one = Tally { requests: 1, above: self.limits.map(|limit| u64::from(duration > limit)) };
         match self.slices.back_mut().filter(|(last, _)| *last == number) {
             Some((_, tally)) => *tally = tally.plus(one),
@@ -45,6 +51,11 @@ impl Durations {
         }
         self.sum = self.sum.plus(one);
         self.sum
+    }
+
+    /// The slice of a time. Threads may come with their times in another order.
+    fn slice_of(&self, now: u64) -> u64 {
+        (now / self.slice).max(self.slices.back().map_or(0, |(number, _)| *number))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
 use super::AlertRule;
-use super::durations::{Durations, nanos};
+use super::durations::{Durations, Tally, nanos};
 use super::issues::Issues;
 use super::rule::Condition;
 use crate::protocol::Level;
@@ -77,13 +77,17 @@ impl AlertWatch {
                 Some(Finding(String::new()))
             }
             (Seen::Times(times), Condition::ErrorsAbove(count)) => {
+                let window = nanos(self.rule.within);
+                let is_above = |times: &VecDeque<u64>| {
+                    times.len() > count as usize && times.front().is_some_and(|first| now.saturating_sub(*first) < window)
+                };
+                let was_above = is_above(times);
                 times.push_back(now);
                 if times.len() > count as usize + 1 {
                     times.pop_front();
                 }
-                let window = nanos(self.rule.within);
-                let is_above = times.len() > count as usize && times.front().is_some_and(|first| now.saturating_sub(*first) < window);
-                self.is_due(is_above, now).then(|| Finding(format!("there were {}", u64::from(count) + 1)))
+                let is_above = is_above(times);
+                self.is_due(was_above, is_above, now).then(|| Finding(format!("there were {}", u64::from(count) + 1)))
             }
             _ => None,
         }
@@ -96,14 +100,9 @@ impl AlertWatch {
             return None;
         }
         let Seen::Durations(durations) = &mut self.seen else { return None };
-        let tally = durations.add(observed.now, duration);
-        let is_true = match self.rule.condition {
-            Condition::ApdexBelow { score, .. } => tally.apdex() < score,
-            Condition::PercentileAbove { percentile, .. } => tally.is_above(percentile),
-            _ => false,
-        };
-        let is_enough = tally.requests >= u64::from(self.rule.at_least);
-        self.is_due(is_true && is_enough, observed.now).then(|| {
+        let (before, tally) = (durations.until(observed.now), durations.add(observed.now, duration));
+        let (was_true, is_true) = (self.holds(before), self.holds(tally));
+        self.is_due(was_true, is_true, observed.now).then(|| {
             let ([above, _], requests) = (tally.above, tally.requests);
             let plural = if requests == 1 { "" } else { "s" };
             Finding(match self.rule.condition {
@@ -113,8 +112,21 @@ impl AlertWatch {
         })
     }
 
-    /// Whether to say now that the condition is true.
-    fn is_due(&mut self, is_true: bool, now: u64) -> bool {
+    /// Whether the condition holds for the requests of a window.
+    fn holds(&self, tally: Tally) -> bool {
+        let is_true = match self.rule.condition {
+            Condition::ApdexBelow { score, .. } => tally.apdex() < score,
+            Condition::PercentileAbove { percentile, .. } => tally.is_above(percentile),
+            _ => false,
+        };
+        let is_enough = tally.requests >= u64::from(self.rule.at_least.max(1));
+        is_true && is_enough
+    }
+
+    /// Whether to say now that the condition is true. Before this error or request it was `was_true`: time may have
+    /// made it false without another one.
+    fn is_due(&mut self, was_true: bool, is_true: bool, now: u64) -> bool {
+        self.is_said &= was_true;
         let is_early = self.last.is_some_and(|last| now.saturating_sub(last) < nanos(self.rule.again_after));
         if !is_true || self.is_said || is_early {
             self.is_said &= is_true;

@@ -50,6 +50,8 @@ struct Arrived {
 const LITTLE: usize = 16 * 1024;
 /// How many large envelopes are redacted at once.
 pub(super) const REDACTIONS: usize = 4;
+/// By how much the gzip of an envelope may be larger than the envelope.
+const GZIP_BYTES: usize = 64 * 1024;
 /// Bodies with fewer bytes are not compressed.
 const COMPRESS_FROM: usize = 1024;
 
@@ -81,16 +83,15 @@ impl Tunnel {
         if let Some(rest) = rest {
             return self.stream(project, headers, raw.freeze(), &plain, rest).await;
         }
-        let (body, headers) = self.redact(plain, raw.freeze(), headers).await?;
         let this = Arc::clone(&self);
-        let sending = task::spawn(async move {
+        // What has arrived is redacted and sent, even if the browser disconnects: its place stays taken until then.
+        let passing = task::spawn(async move {
             let _place = place;
-            match this.projects.at(place_of_project) {
-                Some(project) => send(project, headers, body).await,
-                None => Err(TransportError::unreachable("the project is not listed")),
-            }
+            let project = this.projects.at(place_of_project).ok_or(Refusal::UnknownProject)?;
+            let (body, headers) = this.redact(plain, raw.freeze(), headers).await?;
+            Ok(send(project, headers, body).await)
         });
-        self.answer(sending.await.map_err(|_| Refusal::Failed)?)
+        self.answer(passing.await.map_err(|_| Refusal::Failed)??)
     }
 
     /// Receives an envelope, or the beginning of a large one. Also returns the place of its project.
@@ -103,6 +104,10 @@ impl Tunnel {
             plain.append(&mut meant);
             if place.is_none() {
                 place = self.project_of(&plain, false)?;
+            }
+            // Compressed bytes that mean nothing are many: they must not wait for a meaning.
+            if plain.len() <= self.limits.max_envelope_bytes && raw.len() > self.limits.max_envelope_bytes.saturating_add(GZIP_BYTES) {
+                return Err(Refusal::TooLarge);
             }
             if plain.len() > self.limits.max_envelope_bytes {
                 let place = place.ok_or(Refusal::Malformed("expected an envelope"))?;

@@ -69,6 +69,12 @@ const OTHERS: [&str; 16] = [
     "SENTRY_VSTS_URL",
 ];
 
+/// The variables that name the release, the first first.
+const RELEASES: [&str; 2] = ["SENTRY_RELEASE", "GIT_COMMIT"];
+
+/// Variables that are not Sentry's alone.
+const SHARED: [&str; 2] = ["ENVIRONMENT", "GIT_COMMIT"];
+
 /// The default address of Spotlight.
 const SPOTLIGHT: &str = "http://localhost:8969/stream";
 
@@ -86,7 +92,11 @@ impl Environment {
         let mut read = Self::default();
         let lookup = |names: &[&'static str], error: &mut Option<Error>| -> Option<(&'static str, String)> {
             names.iter().find_map(|name| match variables.get(*name) {
+                // Build systems write `unknown` if they do not know the commit. That is not a release.
+                Some(Some(value)) if RELEASES.contains(name) && value.trim() == "unknown" => None,
                 Some(Some(value)) if !value.trim().is_empty() => Some((*name, value.trim().to_owned())),
+                // The value of a variable that other programs read too must not stop this one.
+                Some(None) if SHARED.contains(name) => None,
                 Some(None) => {
                     error.get_or_insert_with(|| Error::setting(format!("{name}: expected text, found bytes that are not UTF-8")));
                     None
@@ -101,8 +111,7 @@ impl Environment {
             Role::Worker => lookup(&["SENTRY_WORKER_DSN", "SENTRY_DSN"], &mut error),
         };
         read.name = lookup(&["SENTRY_ENVIRONMENT", "ENVIRONMENT"], &mut error);
-        // Build systems write `unknown` if they do not know the commit. That is not a release.
-        read.release = lookup(&["SENTRY_RELEASE", "GIT_COMMIT"], &mut error).filter(|(_, release)| release != "unknown");
+        read.release = lookup(&RELEASES, &mut error);
         read.traces_sample_rate =
             lookup(&["SENTRY_TRACES_SAMPLE_RATE"], &mut error).and_then(|(name, text)| keep(name, rate(name, &text), &mut error));
         read.routes = lookup(&["SENTRY_ROUTES"], &mut error).and_then(|(name, text)| keep(name, routes(name, &text), &mut error));
@@ -117,6 +126,8 @@ impl Environment {
         read.spool_dir = lookup(&["SENTRY_SPOOL_DIR"], &mut error).map(|(name, text)| (name, PathBuf::from(text)));
         read.error = error;
         read.warnings.extend(variables.keys().filter_map(|name| look_alike(name)));
+        let unreadable = SHARED.iter().filter(|name| matches!(variables.get(**name), Some(None)));
+        read.warnings.extend(unreadable.map(|name| format!("{name} is not read: its bytes are not UTF-8")));
         read
     }
 }
@@ -197,6 +208,22 @@ fn look_alike(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_that_is_not_known_hides_no_other_and_bytes_of_others_stop_nothing() {
+        let read = |variables: &[(&str, Option<&str>)]| {
+            let given = variables.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+            Environment::read(given, Role::Server)
+        };
+
+        let release = read(&[("SENTRY_RELEASE", Some("unknown")), ("GIT_COMMIT", Some("12e0413"))]).release;
+        let odd = read(&[("GIT_COMMIT", None), ("ENVIRONMENT", None), ("SENTRY_RELEASE", Some("unknown"))]);
+        let ours = read(&[("SENTRY_ENVIRONMENT", None)]);
+
+        assert_eq!(release, Some(("GIT_COMMIT", "12e0413".to_owned())));
+        assert_eq!((odd.release, odd.name, odd.warnings.len(), odd.error.is_some()), (None, None, 2, false));
+        assert!(ours.error.is_some());
+    }
 
     #[test]
     fn look_alikes_are_named_and_neighbours_are_not() {

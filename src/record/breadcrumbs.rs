@@ -80,12 +80,13 @@ impl Breadcrumbs {
 
     /// Removes the breadcrumb of a `tracing` event with these fields: the last one, if there are more.
     pub(crate) fn remove_log(&mut self, metadata: &'static Metadata<'static>, fields: &[u8]) {
+        let shortened = (fields.len() > BYTES_LIMIT).then(|| shortened(fields, BYTES_LIMIT));
         let is_log = |step: &BreadcrumbRecord| {
             let of = match step.source {
                 BreadcrumbSource::Changed(of, ..) | BreadcrumbSource::Event(of) => of,
                 BreadcrumbSource::Manual(..) => return false,
             };
-            std::ptr::eq(of, metadata) && fields.starts_with(&step.fields)
+            std::ptr::eq(of, metadata) && (fields.starts_with(&step.fields) || shortened.as_ref() == Some(&step.fields))
         };
         if let Some(place) = self.ring.iter().rposition(is_log) {
             self.spare.extend(self.ring.remove(place).map(|step| step.fields));

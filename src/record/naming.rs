@@ -2,7 +2,7 @@
 
 use tracing::Metadata;
 
-use super::{Parent, Record, Slice, SpanName, SpanRecord};
+use super::{CUT_MARK, FIELD_LIMIT, Parent, Record, Slice, SpanName, SpanRecord};
 use crate::protocol::TransactionSource;
 
 /// Stands for the route of a request that a fallback answered.
@@ -36,9 +36,20 @@ impl Record {
 
     /// Names the transaction as the user chooses.
     pub(crate) fn name_by_user(&mut self, name: &str) {
-        self.name = Some(self.text(name.as_bytes()));
+        // In a loop, the same name must not fill the arena. Without room, the name stays what it was.
+        if self.name.is_none_or(|known| !self.is_text(known, name.as_bytes())) {
+            let text = self.text(name.as_bytes());
+            self.name = Some(text).filter(|text| text.len > 0 || name.is_empty()).or(self.name);
+        }
         self.full_name = None;
         self.source = TransactionSource::Custom;
+    }
+
+    /// Whether [`text`](Self::text) of these bytes would be the same text.
+    fn is_text(&self, known: Slice, bytes: &[u8]) -> bool {
+        let known = self.bytes(known);
+        let is_start = |kept: &[u8]| bytes.len() > FIELD_LIMIT && bytes.starts_with(kept);
+        known == bytes || known.strip_suffix(CUT_MARK.as_bytes()).is_some_and(is_start)
     }
 
     /// Names the transaction by the kind of its job.

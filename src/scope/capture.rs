@@ -59,7 +59,7 @@ impl LiveScope {
             match self.client.join(&earlier, captured) {
                 Ok(joined) => {
                     state.note_joined(&earlier, event_id);
-                    let is_unsent = state.unsent.contains(&event_id);
+                    let is_unsent = state.unsent.contains(event_id);
                     state.note_last(event_id, is_unsent);
                     state.transaction.record.note_inner_error(span, event_id);
                     state.known.join(&earlier, failure);
@@ -180,14 +180,14 @@ impl ScopeState {
         let is_ignored = client.ignored_errors().is_some_and(|ignored| ignored.contains_captured(captured));
         let is_unsent = is_ignored || !client.samples_event(captured.event_id);
         if is_unsent {
-            self.unsent.push(captured.event_id);
+            self.unsent.add(captured.event_id, self.first_error);
         }
         is_unsent
     }
 
     /// Notes the first error. A later error replaces one that is not sent.
     fn note_first_error(&mut self, event_id: EventId, is_unsent: bool) {
-        let is_known = self.first_error.is_some_and(|first| is_unsent || !self.unsent.contains(&first));
+        let is_known = self.first_error.is_some_and(|first| is_unsent || !self.unsent.contains(first));
         if !is_known {
             self.first_error = Some(event_id);
         }
@@ -204,7 +204,7 @@ impl ScopeState {
     pub(super) fn will_send(&self, event_id: EventId, client: &Client) -> bool {
         let status = self.transaction.record.response.status;
         let is_status = status.is_some_and(|status| client.ignored_errors().is_some_and(|ignored| ignored.contains_status(status)));
-        !is_status && !self.unsent.contains(&event_id)
+        !is_status && !self.unsent.contains(event_id)
     }
 
     /// Whether it belongs to no request or job.
@@ -228,7 +228,8 @@ impl ScopeState {
     fn note_joined(&mut self, earlier: &EarlierReport, event_id: EventId) {
         self.parked.retain(|parked| !earlier.absorbed.contains(parked));
         let inner = self.transaction.record.first_inner_errors();
-        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(&mut self.last_event).chain(&mut self.unsent).chain(inner) {
+        for id in self.parked.iter_mut().chain(&mut self.first_error).chain(&mut self.last_event).chain(self.unsent.iter_mut()).chain(inner)
+        {
             if *id == earlier.event_id || earlier.absorbed.contains(id) {
                 *id = event_id;
             }

@@ -35,6 +35,7 @@ mod span_handle;
 mod state;
 mod stream;
 mod thread;
+mod unsent;
 
 pub(crate) use active::Active;
 pub(crate) use announced::AnnouncedId;

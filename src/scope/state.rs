@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::announced::Announced;
+use super::unsent::Unsent;
 use crate::client::{Client, Settings};
 use crate::event::KnownFailures;
 use crate::fork::Lock;
@@ -66,8 +67,7 @@ pub(crate) struct ScopeState {
     pub(super) first_error: Option<EventId>,
     /// The latest event that was captured.
     pub(super) last_event: Option<EventId>,
-    /// Errors that a rule of the user ignores: no event will have these ids.
-    pub(super) unsent: Vec<EventId>,
+    pub(super) unsent: Unsent,
 }
 
 /// The state of a scope, for a layer that finds one.
@@ -144,7 +144,7 @@ impl ScopeState {
             announced: Vec::new(),
             first_error: None,
             last_event: None,
-            unsent: Vec::new(),
+            unsent: Unsent::default(),
         }
     }
 }

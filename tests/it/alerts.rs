@@ -204,6 +204,27 @@ async fn a_condition_that_is_still_true_after_the_pause_was_said_once() {
     assert_eq!(pager.calls(&client).await.len(), 1);
 }
 
+/// Between two errors the window may have been empty, although no error said so.
+#[tokio::test]
+async fn a_condition_fires_again_after_a_silence() {
+    let (client, pager, clock) = with_rule(AlertRule::errors_above(0).within(MINUTE).again_after(MINUTE));
+    for _ in 0..3 {
+        fail(&client, "again").await;
+        clock.advance(HOUR);
+    }
+    assert_eq!(pager.calls(&client).await.len(), 3);
+
+    let rule = AlertRule::percentile_above(0.5, 10 * MINUTE).within(HOUR).route("nightly").again_after(MINUTE);
+    for at_least in [0, 1, 2] {
+        let (client, pager, clock) = with_rule(rule.clone().at_least(at_least));
+        for _ in 0..3 {
+            client.transaction("nightly").run_infallible(async { clock.advance(20 * MINUTE) }).await;
+            clock.advance(24 * HOUR);
+        }
+        assert_eq!(pager.calls(&client).await.len(), if at_least < 2 { 3 } else { 0 }, "at least {at_least}");
+    }
+}
+
 #[tokio::test]
 async fn each_issue_has_its_own_pause_and_is_new_once() {
     let pager = Pager::default();

@@ -298,6 +298,51 @@ async fn what_the_crate_itself_logs_is_in_no_request() {
 }
 
 #[tokio::test]
+async fn the_line_of_an_error_is_no_step_before_it_however_long_it_is() {
+    support::subscribe();
+    let (client, captured) = tower_sentry::test::client();
+    for text in ["word".to_owned(), "word ".repeat(1000), "word ".repeat(5000)] {
+        let job = async {
+            tracing::info!("before");
+            tracing::error!("{text}");
+        };
+        client.transaction("job").run_infallible(job).await;
+    }
+
+    for event in captured.events() {
+        let steps: Vec<_> = event.breadcrumbs.values.iter().map(|step| step.message.as_deref().unwrap()).collect();
+        assert_eq!(steps, ["before"]);
+    }
+    assert_eq!(captured.events().len(), 3);
+}
+
+#[tokio::test]
+async fn a_name_that_is_set_again_and_again_stays() {
+    let (client, captured) = tower_sentry::test::client();
+    let job = async {
+        let transaction = Scope::current().transaction();
+        for _ in 0..200 {
+            transaction.set_name("n".repeat(10_000));
+        }
+        for _ in 0..20_000 {
+            transaction.set_name("x".repeat(100));
+        }
+        tower_sentry::span("task", "later", async {}).attribute("note", "kept").await;
+    };
+    client.transaction("job").run_infallible(job).await;
+    let full = async {
+        for number in 0..300 {
+            Scope::current().transaction().set_name(format!("{number} {}", "n".repeat(10_000)));
+        }
+    };
+    client.transaction("job").run_infallible(full).await;
+
+    let transactions = captured.transactions();
+    assert!(transactions[0].spans[0].data.contains_key("note"), "{:?}", transactions[0].spans);
+    assert!(transactions.iter().all(|transaction| !transaction.name.is_empty()), "without room, a name stays");
+}
+
+#[tokio::test]
 async fn an_ignored_route_sends_no_logs() {
     let (client, captured) = client_with(logs());
     let _subscriber = set_default(registry().with(TracingLayer::new(&client)));

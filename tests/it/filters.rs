@@ -1,5 +1,8 @@
 //! What a `TracingLayer` with rules of its own makes of spans and events, and how it goes into a subscriber.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use tower_sentry::test::{Captured, client_with};
 use tower_sentry::{Client, Config, EventFilter, TracingLayer};
@@ -102,6 +105,23 @@ async fn an_event_filter_decides_what_becomes_of_an_event() {
     assert_eq!(events, ["an error", "a detail"]);
     assert_eq!(steps, ["a warning"]);
     assert_eq!(logs, ["an error", "an info"]);
+}
+
+#[tokio::test]
+async fn an_event_filter_is_asked_once_for_an_event() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+
+    let captured = heard(|layer| {
+        layer.event_filter(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            EventFilter::BREADCRUMB | EventFilter::LOG
+        })
+    })
+    .await;
+
+    let [_, _, logs, _] = seen(&captured);
+    assert_eq!(asked.load(Ordering::Relaxed), logs.len());
 }
 
 #[tokio::test]

@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
@@ -434,25 +437,48 @@ async fn only_so_many_requests_are_in_progress_at_once() {
 
 #[tokio::test]
 async fn what_has_arrived_is_sent_also_if_the_browser_has_gone() {
+    // A large one is redacted on another thread.
+    for text in ["hello".to_owned(), "long ".repeat(20_000)] {
+        let relay = Relay::start();
+        relay.answer_all(Answer::Held);
+        let router: Router = routes(&relay).requests_at_once(1).build().unwrap();
+        let given = envelope(&relay.dsn(), &[event(&text)]);
+
+        // The first poll reads the whole body. Then the request is dropped, as a server does with a closed connection.
+        let mut serving = Box::pin(router.clone().oneshot(request("/t", &[], given.clone())));
+        std::future::poll_fn(|cx| {
+            assert!(serving.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(serving);
+
+        let second = router.oneshot(request("/t", &[], given)).await.unwrap();
+        assert_eq!(second.status(), 503, "its place stays taken");
+        support::until("the envelope arrives", || tunnelled(&relay).len() == 1).await;
+        relay.release();
+    }
+}
+
+#[tokio::test]
+async fn compressed_bytes_without_a_meaning_do_not_wait_for_one() {
     let relay = Relay::start();
-    relay.answer_all(Answer::Held);
-    let router: Router = routes(&relay).build().unwrap();
-    let given = envelope(&relay.dsn(), &[event("hello")]);
-    let (dropped, gone) = tokio::sync::oneshot::channel::<()>();
+    let router: Router = routes(&relay).max_envelope_bytes(100_000).max_replay_bytes(2_000_000).build().unwrap();
+    // The header of gzip, and empty blocks of deflate.
+    let hollow = [vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], [0, 0, 0, 0xff, 0xff].repeat(300_000)].concat();
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let chunks: Vec<_> = hollow.chunks(10_000).map(<[u8]>::to_vec).collect();
+    let body = futures_util::stream::iter(chunks).map(move |chunk| {
+        counted.fetch_add(chunk.len(), Ordering::Relaxed);
+        Ok::<_, std::convert::Infallible>(chunk)
+    });
 
-    // The first poll reads the whole body. Then the request is dropped, as a server does with a closed connection.
-    let mut serving = Box::pin(router.oneshot(request("/t", &[], given)));
-    std::future::poll_fn(|cx| {
-        assert!(serving.as_mut().poll(cx).is_pending());
-        std::task::Poll::Ready(())
-    })
-    .await;
-    drop(serving);
-    drop(dropped);
+    let answer = router.oneshot(request("/t", &[("content-encoding", "gzip")], Body::from_stream(body))).await.unwrap();
 
-    assert!(gone.await.is_err());
-    support::until("the envelope arrives", || tunnelled(&relay).len() == 1).await;
-    relay.release();
+    assert_eq!(answer.status(), 413);
+    let read = read.load(Ordering::Relaxed);
+    assert!(read < 200_000, "{read} bytes were kept");
 }
 
 #[tokio::test]

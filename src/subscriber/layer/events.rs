@@ -1,5 +1,7 @@
 //! Turns events into breadcrumbs, errors, queries and logs.
 
+use std::cell::OnceCell;
+
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -53,10 +55,11 @@ impl TracingLayer {
         if database::is_query(metadata) && current::may_record() {
             Self::query(event, context);
         }
-        if are_logs_wanted() {
-            self.log(event, context);
-        }
+        // Asked once: the filter of the user may count.
         let rule = self.rules.of_event(metadata);
+        if are_logs_wanted() {
+            self.log(event, context, || rule);
+        }
         let takes_breadcrumbs =
             rule.contains(EventFilter::BREADCRUMB) && current::with(|entered| entered.scope.takes_breadcrumbs) == Some(true);
         let fails = *metadata.level() == Level::ERROR && rule != EventFilter::IGNORE;
@@ -116,8 +119,10 @@ impl TracingLayer {
         if database::is_of_driver(event.metadata()) && database::is_query(event.metadata()) && current::may_record() {
             Self::query(event, context);
         }
+        let asked = OnceCell::new();
+        let rule = || *asked.get_or_init(|| self.rules.of_event(event.metadata()));
         if *event.metadata().level() <= self.reported {
-            self.capture_outside(event);
+            self.capture_outside(event, rule);
         }
         if rejection::is_rejection(event.metadata())
             && let Some((status, text)) = rejection::read(event)
@@ -125,7 +130,7 @@ impl TracingLayer {
             current::with(|entered| entered.scope.note_rejection(status, text));
         }
         if are_logs_wanted() {
-            self.log(event, context);
+            self.log(event, context, rule);
         }
     }
 
@@ -152,8 +157,8 @@ impl TracingLayer {
 
     /// Captures an error outside any request.
     #[inline(never)]
-    fn capture_outside(&self, event: &Event<'_>) {
-        if current::is_set() || is_exporter() || !self.rules.of_event(event.metadata()).contains(EventFilter::EVENT) {
+    fn capture_outside(&self, event: &Event<'_>, rule: impl FnOnce() -> EventFilter) {
+        if current::is_set() || is_exporter() || !rule().contains(EventFilter::EVENT) {
             return;
         }
         let client = self.client.upgrade();
@@ -166,7 +171,7 @@ impl TracingLayer {
 
     /// Records the event as a structured log and in the security log, if these are on.
     #[inline(never)]
-    fn log<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    fn log<S>(&self, event: &Event<'_>, context: &Context<'_, S>, rule: impl FnOnce() -> EventFilter)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -176,7 +181,7 @@ impl TracingLayer {
         let is_ignored = here.as_ref().is_some_and(|(client, is_ignored)| *is_ignored || !client.is_enabled());
         let client = here.map(|(client, _)| client).filter(Client::is_enabled).unwrap_or_else(|| self.client.upgrade());
         let keeps = client.keeps_logs_of(&target_of(event));
-        let sends = keeps.sends && !is_ignored && self.rules.of_event(metadata).contains(EventFilter::LOG);
+        let sends = keeps.sends && !is_ignored && rule().contains(EventFilter::LOG);
         if !(sends || keeps.writes) || metadata.target() == "tower_sentry" || is_exporter() {
             return;
         }
