@@ -6,13 +6,9 @@ use percent_encoding::percent_decode_str;
 
 use super::Redactor;
 use super::finding::{Rule, Secret};
-use super::name_words::{is_listed_word, words};
 use super::scan::without;
 use super::value_class::{self, ValueClass};
-use super::verdict::judge;
-
-/// Names of cookies that identify a person.
-const PERSONAL: &str = "user uid userid username email mail visitor customer account person name login id guid cid client device ga gid fbp fbc gcl amplitude mixpanel ajs";
+use super::verdict::{Verdict, judge};
 
 impl Redactor {
     /// Hides the values of secret cookies before a hook sees them.
@@ -63,12 +59,12 @@ fn is_hidden(redactor: &Redactor, name: &str, value: &str) -> bool {
         return true;
     }
     let verdict = judge(name);
-    verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || is_personal(redactor, name)
+    verdict.at(verdict.cookie).is_some_and(|name| name.hides_class(class)) || (!redactor.send_pii && verdict.personal_cookie)
 }
 
 /// Whether the name of a cookie alone says that its value is hidden.
-pub(super) fn is_name_hidden(redactor: &Redactor, name: &str) -> bool {
-    redactor.is_hidden_by_user(name) || is_personal(redactor, name)
+pub(super) fn is_name_hidden(redactor: &Redactor, name: &str, verdict: Verdict) -> bool {
+    redactor.is_hidden_by_user(name) || (!redactor.send_pii && verdict.personal_cookie)
 }
 
 /// Returns the value of a cookie whose name is harmless, or its replacement.
@@ -94,11 +90,6 @@ fn hides_class(redactor: &Redactor, class: ValueClass, value: &str) -> bool {
         ValueClass::Words => !redactor.send_pii && value.len() > 64,
         ValueClass::Opaque => !redactor.send_pii,
     }
-}
-
-/// The names of analytics and login cookies show that they identify a person.
-fn is_personal(redactor: &Redactor, name: &str) -> bool {
-    !redactor.send_pii && words(name).any(|word| is_listed_word(PERSONAL, word))
 }
 
 #[cfg(test)]

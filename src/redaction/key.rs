@@ -158,7 +158,7 @@ impl KeyWriter<'_, '_> {
             ValuePlace::Response if matches!(key, "headers" | "cookies") => {
                 (redactor.is_hidden_by_user(key), Level::Harmless, if key == "headers" { ValuePlace::Headers } else { ValuePlace::Cookies })
             }
-            ValuePlace::Cookies => (cookies::is_name_hidden(redactor, key), verdict.cookie, ValuePlace::Cookie),
+            ValuePlace::Cookies => (cookies::is_name_hidden(redactor, key, verdict), verdict.cookie, ValuePlace::Cookie),
             ValuePlace::User => {
                 (redactor.is_hidden_by_user(key) || redactor.rules.hides_user_field(key), verdict.field, verdict.attribute_place)
             }

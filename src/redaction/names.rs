@@ -213,6 +213,14 @@ pub(super) fn of_cookie(name: &str) -> Level {
     if level >= Level::IfOpaque || !(COOKIES_SET.are_in(name) || is_prefixed) { level } else { Level::IfOpaque }
 }
 
+/// Names of cookies that identify a person.
+const PERSONAL_COOKIES: &str = "user uid userid username email mail visitor customer account person name login id guid cid client device ga gid fbp fbc gcl amplitude mixpanel ajs";
+
+/// Whether a cookie identifies a person: the names of analytics and login cookies show that.
+pub(super) fn is_personal_cookie(name: &str) -> bool {
+    words(name).any(|word| is_listed_word(PERSONAL_COOKIES, word))
+}
+
 /// Whether a field's name makes numbers of three digits secret.
 pub(super) fn is_numeric(name: &str) -> bool {
     words(name).last().is_some_and(|last| is_listed_word(NUMERIC, last)) || of_field(name) == Level::Sure

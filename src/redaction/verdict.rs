@@ -21,6 +21,8 @@ pub(super) struct Verdict {
     pub(super) cookie: Level,
     /// Hidden as a header while PII is off.
     pub(super) personal_header: bool,
+    /// Hidden as a cookie while PII is off.
+    pub(super) personal_cookie: bool,
     /// Whether the value may be a name, whose value is in another field.
     pub(super) names_a_name: bool,
     /// Whether the value belongs to a name in another field.
@@ -69,6 +71,7 @@ impl Verdict {
             parameter: names::of_parameter(name),
             cookie: names::of_cookie(name),
             personal_header: headers::is_personal(name),
+            personal_cookie: names::is_personal_cookie(name),
             names_a_name: names::names_a_name(name),
             names_a_value: names::names_a_value(name),
             is_numeric: names::is_numeric(name),
