@@ -129,7 +129,6 @@ impl AlertWatch {
         self.is_said &= was_true;
         let is_early = self.last.is_some_and(|last| now.saturating_sub(last) < nanos(self.rule.again_after));
         if !is_true || self.is_said || is_early {
-            self.is_said &= is_true;
             return false;
         }
         self.is_said = true;
